@@ -1,0 +1,1 @@
+"""The compute layer; it never imports streamlit. Map: docs/architecture.md."""

@@ -1,0 +1,179 @@
+"""What a family must offer. Everything else in the project speaks to a backbone through this."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+Layout = Literal["mask_first", "published"]
+_FIELD = re.compile(r"(\{a\}|\{b\})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """One input position as the backbone sees it; `position_id` is None where none is used."""
+
+    position: int
+    token: str
+    kind: Literal["mask", "prompt", "special", "text_a", "text_b", "template", "start"]
+    position_id: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """How the texts of an example are joined, e.g. `<s>{a}</s>{b}</s>`. Literals may be special tokens."""
+
+    single: str
+    pair: str
+
+
+class Backbone(ABC):
+    """A frozen language model of one family, with the papers' input layout.
+
+    `vectors[token hidden]` is a soft prompt; `ids[batch seq]` are the text's tokens (specials
+    included, right-padded) and `mask[batch seq]` is true on tokens that are not pads.
+    """
+
+    family: ClassVar[str]
+    template: ClassVar[Template]
+
+    def __init__(self, name: str, model: Any, tokenizer: Any, device: str = "cpu") -> None:
+        self.name, self.tokenizer, self.device = name, tokenizer, device
+        self.model = model.to(device).eval().requires_grad_(False)
+
+    # --- sizes ---------------------------------------------------------------------------------
+    @property
+    def layers(self) -> int:
+        """Number of layers whose neurons are studied (T5: the encoder's)."""
+        return len(self.down_projections())
+
+    @property
+    def intermediate_size(self) -> int:
+        """Neurons per layer."""
+        return self.down_projections()[0].in_features
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of a prompt vector."""
+        return int(self.word_vectors().shape[1])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights."""
+        return self.word_vectors().dtype
+
+    def parameters(self) -> int:
+        """Number of weights, tied ones counted once."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    # --- what a family defines -----------------------------------------------------------------
+    @abstractmethod
+    def down_projections(self) -> list[nn.Linear]:
+        """The second linear of each feed-forward network, first layer first."""
+
+    @abstractmethod
+    def word_vectors(self) -> Float[Tensor, "vocab hidden"]:
+        """The input embeddings."""
+
+    @abstractmethod
+    def prefix_length(self, prompt_length: int, layout: Layout = "mask_first") -> int:
+        """Positions before the text: the prompt's, and the mask slot where there is one."""
+
+    @abstractmethod
+    def room(self) -> int | None:
+        """Longest input, prefix included; None if there is no limit."""
+
+    @abstractmethod
+    def answer_state(
+        self,
+        vectors: Float[Tensor, "*batch token hidden"],
+        ids: Int[Tensor, "batch seq"],
+        mask: Bool[Tensor, "batch seq"],
+        layout: Layout = "mask_first",
+    ) -> Float[Tensor, "batch hidden"]:
+        """The state from which the answer word is read."""
+
+    @abstractmethod
+    def logits(
+        self, state: Float[Tensor, "batch hidden"], words: Int[Tensor, " word"] | slice
+    ) -> Float[Tensor, "batch word"]:
+        """Scores of some vocabulary entries only; equals the plain model's logits there."""
+
+    @abstractmethod
+    def _prefix_slots(self, prompt_length: int, layout: Layout) -> list[Slot]: ...
+
+    @abstractmethod
+    def _first_text_position_id(self, prefix: int) -> int | None: ...
+
+    # --- shared --------------------------------------------------------------------------------
+    def encode(
+        self,
+        text_a: str,
+        text_b: str | None = None,
+        *,
+        template: Template | None = None,
+        max_length: int = 128,
+    ) -> list[int]:
+        """Token ids of the text part; longer ones are cut to `max_length` and keep their last id."""
+        ids = [i for i, _ in self._pieces(text_a, text_b, template)]
+        return ids if len(ids) <= max_length else [*ids[: max_length - 1], ids[-1]]
+
+    def _pieces(
+        self, text_a: str, text_b: str | None, template: Template | None
+    ) -> Iterator[tuple[int, str]]:
+        chosen = template or self.template
+        fields = {"{a}": ("text_a", text_a), "{b}": ("text_b", text_b or "")}
+        for part in _FIELD.split(chosen.single if text_b is None else chosen.pair):
+            if not part:
+                continue
+            kind, text = fields.get(part, ("special", part))
+            literal = part not in fields
+            yield from ((i, kind) for i in self.token_ids(text, special=literal))
+
+    def token_ids(self, text: str, *, special: bool = False) -> list[int]:
+        """Ids of a text. `special=False` reads `</s>` and the like in a text as plain characters."""
+        if not special:
+            for token in self.tokenizer.all_special_tokens:
+                text = text.replace(token, f"{token[0]} {token[1:]}")
+        ids: list[int] = self.tokenizer(
+            text, add_special_tokens=False, split_special_tokens=not special, verbose=False
+        )["input_ids"]
+        return ids
+
+    def layout(
+        self,
+        prompt_length: int,
+        text_a: str,
+        text_b: str | None = None,
+        *,
+        template: Template | None = None,
+        layout: Layout = "mask_first",
+    ) -> list[Slot]:
+        """The exact input of one example, position by position."""
+        slots = self._prefix_slots(prompt_length, layout)
+        first = self._first_text_position_id(len(slots))
+        for offset, (token, kind) in enumerate(self._pieces(text_a, text_b, template)):
+            slots.append(
+                Slot(
+                    position=len(slots),
+                    token=self.tokenizer.convert_ids_to_tokens(token),
+                    kind=kind,  # type: ignore[arg-type]
+                    position_id=None if first is None else first + offset,
+                )
+            )
+        return slots
+
+    @property
+    def pad_id(self) -> int:
+        """Id that fills short rows; always masked."""
+        return int(self.tokenizer.pad_token_id)
+
+
+def with_batch(vectors: Tensor, batch: int) -> Float[Tensor, "batch token hidden"]:
+    """A shared prompt, repeated for each example; one that already has a batch axis as it is."""
+    return vectors if vectors.dim() == 3 else vectors.expand(batch, -1, -1)

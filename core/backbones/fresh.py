@@ -1,0 +1,101 @@
+"""Untrained backbones and tokenizers of each family: the start of pretraining, and test fixtures."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import (
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from core.backbones.base import Backbone
+from core.backbones.roberta import Roberta
+from core.backbones.t5 import T5
+
+ROBERTA_SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+SENTINELS = 16
+
+
+def train_bpe(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer with RoBERTa's special tokens and ids."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=ROBERTA_SPECIALS,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+    )
+
+
+def train_unigram(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A SentencePiece-style unigram tokenizer with T5's special tokens, ids and sentinels."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    sentinels = [f"<extra_id_{i}>" for i in range(SENTINELS)]
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocabulary,
+        special_tokens=["<pad>", "</s>", "<unk>", *sentinels],
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        extra_special_tokens=sentinels,
+    )
+
+
+def fresh_roberta(tokenizer: Any, *, seed: int, **sizes: Any) -> Roberta:
+    """A RobertaForMaskedLM with random weights; `sizes` are RobertaConfig's own names."""
+    torch.manual_seed(seed)
+    config = RobertaConfig(
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        type_vocab_size=1,
+        **sizes,
+    )
+    return Roberta("fresh", RobertaForMaskedLM(config), tokenizer)
+
+
+def fresh_t5(tokenizer: Any, *, seed: int, **sizes: Any) -> T5:
+    """A T5ForConditionalGeneration with random weights; `sizes` are T5Config's own names."""
+    torch.manual_seed(seed)
+    config = T5Config(
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.pad_token_id,
+        **sizes,
+    )
+    return T5("fresh", T5ForConditionalGeneration(config), tokenizer)
+
+
+def save_backbone(backbone: Backbone, folder: Path, *, dtype: torch.dtype | None = None) -> None:
+    """Write the Hugging Face folder that `load_backbone` reads."""
+    model = backbone.model if dtype is None else backbone.model.to(dtype)
+    model.save_pretrained(folder)
+    backbone.tokenizer.save_pretrained(folder)

@@ -1,0 +1,72 @@
+"""T5: `prompt text` into the encoder, pads masked; the answer is the first decoder step."""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from core.backbones.base import Backbone, Layout, Slot, Template, with_batch
+
+
+class T5(Backbone):
+    """Encoder-decoder of the T5 family, gated ones too; the neurons are the encoder's.
+
+    Source: Su et al. 2022, their T5 code, as it is evaluated (pads masked, METHOD A1.2).
+    """
+
+    family: ClassVar[str] = "t5"
+    template: ClassVar[Template] = Template(single="{a}</s>", pair="{a}</s>{b}</s>")
+
+    def down_projections(self) -> list[nn.Linear]:
+        return [block.layer[-1].DenseReluDense.wo for block in self.model.encoder.block]
+
+    def word_vectors(self) -> Float[Tensor, "vocab hidden"]:
+        weight: Tensor = self.model.shared.weight
+        return weight
+
+    def prefix_length(self, prompt_length: int, layout: Layout = "mask_first") -> int:
+        return prompt_length
+
+    def room(self) -> int | None:
+        return None
+
+    def answer_state(
+        self,
+        vectors: Float[Tensor, "*batch token hidden"],
+        ids: Int[Tensor, "batch seq"],
+        mask: Bool[Tensor, "batch seq"],
+        layout: Layout = "mask_first",
+    ) -> Float[Tensor, "batch hidden"]:
+        batch = ids.shape[0]
+        prompt = with_batch(vectors, batch)
+        attended = torch.cat([mask.new_ones(batch, prompt.shape[1]), mask], dim=1).long()
+        encoded = self.model.encoder(
+            inputs_embeds=torch.cat([prompt, self.word_vectors()[ids]], dim=1),
+            attention_mask=attended,
+        ).last_hidden_state
+        start = ids.new_full((batch, 1), self.model.config.decoder_start_token_id)
+        decoded = self.model.decoder(
+            input_ids=start,
+            encoder_hidden_states=encoded,
+            encoder_attention_mask=attended,
+            use_cache=False,
+        )
+        state: Tensor = decoded.last_hidden_state[:, 0]
+        return state
+
+    def logits(
+        self, state: Float[Tensor, "batch hidden"], words: Int[Tensor, " word"] | slice
+    ) -> Float[Tensor, "batch word"]:
+        if self.model.config.scale_decoder_outputs:
+            state = state * self.model.model_dim**-0.5
+        return nn.functional.linear(state, self.model.lm_head.weight[words])
+
+    def _prefix_slots(self, prompt_length: int, layout: Layout) -> list[Slot]:
+        return [
+            Slot(position=i, token=f"p{i}", kind="prompt", position_id=None)
+            for i in range(prompt_length)
+        ]
+
+    def _first_text_position_id(self, prefix: int) -> None:
+        return None

@@ -1,0 +1,185 @@
+"""Task -> examples -> batches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from core.backbones.base import Backbone, Template
+from core.errors import BadTask
+from core.tasks import Task, clean_task
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Examples:
+    """Rows of one split. `index` is each row's place in the file."""
+
+    text_a: tuple[str, ...]
+    text_b: tuple[str, ...] | None
+    labels: npt.NDArray[np.int64]
+    attack: tuple[str, ...] | None
+    index: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "Examples":
+        """Some rows, in the given order."""
+
+        def pick(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+            return None if values is None else tuple(values[i] for i in rows)
+
+        return Examples(
+            text_a=pick(self.text_a) or (),
+            text_b=pick(self.text_b),
+            labels=self.labels[rows],
+            attack=pick(self.attack),
+            index=self.index[rows],
+        )
+
+    @property
+    def majority(self) -> float:
+        """Accuracy of always answering the most frequent class."""
+        return float(np.bincount(self.labels).max() / len(self.labels))
+
+
+_READERS = {
+    ".jsonl": lambda p: pd.read_json(p, lines=True, dtype=False, convert_dates=False),
+    ".csv": lambda p: pd.read_csv(p, dtype=str, keep_default_na=False),
+    ".tsv": lambda p: pd.read_csv(p, dtype=str, keep_default_na=False, sep="\t", quoting=3),
+    ".parquet": lambda p: pd.read_parquet(p),
+}
+
+
+def load_split(task: Task, split: str, limit: int | None = None) -> Examples:
+    """The rows of a split whose label is one of the task's; at most `limit`, drawn by a fixed seed.
+
+    An adversarial twin has no train split: asking for it gives the clean task's.
+    Raises: BadTask.
+    """
+    if split not in task.splits and split == "train" and task.adversarial_of is not None:
+        return load_split(clean_task(task), split, limit)
+    if split not in task.splits:
+        raise BadTask(
+            f"Task {task.title!r} has no split {split!r}; it has {', '.join(task.splits)}."
+        )
+    path = task.splits[split]
+    if not path.is_file():
+        raise BadTask(f"The data of task {task.title!r}, split {split!r}, are missing: {path}.")
+    examples = _read(task, path, path.stat().st_mtime_ns)
+    if limit is None or limit >= len(examples):
+        return examples
+    rows = np.random.default_rng(0).permutation(len(examples))[:limit]
+    return examples.take(np.sort(rows))
+
+
+@lru_cache(maxsize=64)
+def _read_cached(
+    path: Path, fields: tuple[str | None, ...], values: tuple[str, ...], _s: int
+) -> Examples:
+    reader = _READERS.get(path.suffix)
+    if reader is None:
+        raise BadTask(f"{path} is not of a known kind; use {', '.join(_READERS)}.")
+    try:
+        frame = reader(path)
+    except (ValueError, UnicodeDecodeError, OSError) as error:
+        raise BadTask(f"{path} cannot be read: {str(error).splitlines()[0]}.") from error
+    return _examples(path, frame, fields, values)
+
+
+def _read(task: Task, path: Path, stamp: int) -> Examples:
+    f = task.fields
+    return _read_cached(path, (f.text_a, f.text_b, f.label, f.attack), task.values, stamp)
+
+
+def _examples(
+    path: Path, frame: pd.DataFrame, fields: tuple[str | None, ...], values: tuple[str, ...]
+) -> Examples:
+    for column in filter(None, fields):
+        if column not in frame.columns:
+            have = ", ".join(map(str, frame.columns))
+            raise BadTask(f"{path} has no column {column!r}; it has {have}.")
+    text_a, text_b, label, attack = fields
+    codes = {value: i for i, value in enumerate(values)}
+    labels = frame[label].map(lambda v: codes.get(_plain(v), -1)).to_numpy(np.int64)
+    kept = np.flatnonzero(labels >= 0)
+    if len(kept) == 0:
+        raise BadTask(f"No row of {path} has a label among {', '.join(values)}.")
+
+    def texts(column: str | None) -> tuple[str, ...] | None:
+        if column is None:
+            return None
+        return tuple(str(v) for v in frame[column].iloc[kept])
+
+    first = texts(text_a) or ()
+    empty = next((i for i, t in zip(kept, first, strict=True) if not t.strip()), None)
+    if empty is not None:
+        raise BadTask(f"Row {empty + 1} of {path} has an empty {text_a!r}.")
+    return Examples(
+        text_a=first,
+        text_b=texts(text_b),
+        labels=labels[kept],
+        attack=texts(attack),
+        index=kept.astype(np.int64),
+    )
+
+
+def _plain(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Right-padded texts; `rows` are positions in the Examples they came from."""
+
+    ids: Int[Tensor, "batch seq"]
+    mask: Bool[Tensor, "batch seq"]
+    labels: Int[Tensor, " batch"]
+    rows: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """Examples as token ids, ready to be batched."""
+
+    ids: list[list[int]]
+    labels: list[int]
+
+    @classmethod
+    def of(
+        cls,
+        backbone: Backbone,
+        examples: Examples,
+        template: Template | None = None,
+        max_length: int = 128,
+    ) -> "Encoded":
+        """Tokenise each example with the task's template."""
+        pairs = zip(examples.text_a, examples.text_b or [None] * len(examples), strict=True)
+        ids = [backbone.encode(a, b, template=template, max_length=max_length) for a, b in pairs]
+        return cls(ids=ids, labels=examples.labels.tolist())
+
+    def batch(self, rows: list[int], backbone: Backbone) -> Batch:
+        """The given rows as one batch."""
+        chosen = [self.ids[i] for i in rows]
+        width = max(map(len, chosen))
+        mask = torch.tensor([[True] * len(r) + [False] * (width - len(r)) for r in chosen])
+        padded = [r + [backbone.pad_id] * (width - len(r)) for r in chosen]
+        return Batch(
+            ids=torch.tensor(padded, device=backbone.device),
+            mask=mask.to(backbone.device),
+            labels=torch.tensor([self.labels[i] for i in rows]),
+            rows=rows,
+        )
+
+    def by_length(self, backbone: Backbone, batch_size: int) -> Iterator[Batch]:
+        """All rows, those of like length together, so that little is padded."""
+        order = sorted(range(len(self.ids)), key=lambda i: len(self.ids[i]))
+        for start in range(0, len(order), batch_size):
+            yield self.batch(order[start : start + batch_size], backbone)

@@ -1,0 +1,42 @@
+"""Every error a user can cause, each with one plain sentence.
+
+SkillscopeError
+├── BadInput            something the user gave cannot be used; the message says what, where, what to do
+│   ├── UnknownName     no backbone, task or prompt of that name; offers near matches
+│   └── BadTask         a task file or its data are wrong
+├── Cancelled           the user cancelled a job; nothing half-done was stored
+└── StoreBusy           another process owns the cache
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SkillscopeError(Exception):
+    """Root of the errors that pages and the command line show as one sentence."""
+
+
+class BadInput(SkillscopeError):
+    """Something the user gave cannot be used."""
+
+
+class UnknownName(BadInput):
+    """No such backbone, task or prompt."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        options = sorted(known)
+        near = difflib.get_close_matches(name, options, n=3, cutoff=0.5) or options[:12]
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        super().__init__(f"There is no {what} called {name!r}.{hint}")
+
+
+class BadTask(BadInput):
+    """A task file or the data it points to cannot be used."""
+
+
+class Cancelled(SkillscopeError):
+    """The user cancelled this job."""
+
+
+class StoreBusy(SkillscopeError):
+    """Another process owns the cache file."""

@@ -1,0 +1,98 @@
+"""How many examples does a prompt get right? Transfer, robustness and suppression alike."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from core.backbones.base import Backbone
+from core.data import Encoded, Examples
+from core.hooks import Intervention, suppress
+from core.progress import Progress, silent
+from core.results import Evaluation, SoftPrompt
+from core.specs import EvaluationSpec
+from core.tasks import Task
+
+BATCH = 64
+
+
+def word_ids(backbone: Backbone, task: Task) -> Int[Tensor, " class"]:
+    """The first piece of each class's answer word."""
+    words = task.words(backbone.family)
+    return torch.tensor([backbone.token_ids(w)[0] for w in words], device=backbone.device)
+
+
+def evaluate(
+    spec: EvaluationSpec,
+    backbone: Backbone,
+    prompt: SoftPrompt,
+    task: Task,
+    examples: Examples,
+    intervention: Intervention | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Answer every example with the task's own answer words, under an intervention or none."""
+    encoded = Encoded.of(
+        backbone, examples, task.templates.get(backbone.family), spec.prompt.max_length
+    )
+    words = word_ids(backbone, task)
+    vectors = prompt.vectors.to(backbone.device, backbone.dtype)
+    scores = torch.empty(len(examples), len(words), dtype=torch.float64)
+    with (
+        torch.inference_mode(),
+        suppress(backbone.down_projections(), intervention) as current,
+    ):
+        done = 0
+        for batch in encoded.by_length(backbone, BATCH):
+            current[:] = examples.index[batch.rows].tolist()
+            scores[batch.rows] = score(backbone, vectors, batch.ids, batch.mask, words, spec).cpu()
+            done += len(batch.rows)
+            progress(done / len(examples))
+    return Evaluation(
+        spec=spec,
+        index=examples.index,
+        labels=examples.labels,
+        predictions=scores.argmax(dim=1).numpy(),
+        scores=scores.numpy(),
+        majority=examples.majority,
+    )
+
+
+def score(
+    backbone: Backbone,
+    vectors: Float[Tensor, "token hidden"],
+    ids: Int[Tensor, "batch seq"],
+    mask: Tensor,
+    words: Int[Tensor, " class"],
+    spec: EvaluationSpec,
+) -> Float[Tensor, "batch class"]:
+    """Logits of the answer words, in double precision for the store."""
+    state = backbone.answer_state(vectors, ids, mask, spec.prompt.layout)
+    return backbone.logits(state, words).double()
+
+
+def intervention(
+    mask: Tensor,
+    spec: EvaluationSpec,
+    prefix: int,
+    means: Float[Tensor, "layer neuron"] | None,
+) -> Intervention | None:
+    """The hook's settings for a spec's suppression; None if no neuron is chosen."""
+    how = spec.suppression
+    if how is None or not mask.any():
+        return None
+    return Intervention(
+        mask=mask,
+        positions=slice(0, prefix) if how.positions == "prompt" else slice(None),
+        replacement=means if how.kind == "mean" else None,
+        noise=how.noise if how.kind == "noise" else None,
+        seed=how.seed,
+    )
+
+
+def wilson(correct: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927); within [0, 1] for every n."""
+    share, square = correct / n, z * z / n
+    middle = (share + square / 2) / (1 + square)
+    half = z * np.sqrt(share * (1 - share) / n + square / (4 * n)) / (1 + square)
+    return float(max(0.0, middle - half)), float(min(1.0, middle + half))

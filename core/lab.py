@@ -1,0 +1,311 @@
+"""Where questions meet verbs, store and worker: ask, submit, status."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import assert_never
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from core import evaluation, tuning
+from core.activations import activations
+from core.backbones import Backbone, family_of, load_backbone
+from core.data import load_split
+from core.errors import BadInput, UnknownName
+from core.neurons import choose_neurons, ranking
+from core.predictivity import measure
+from core.progress import Progress, part, silent
+from core.results import Activations, Evaluation, Predictivity, Result, Run, SoftPrompt, Step
+from core.settings import Settings
+from core.specs import (
+    ActivationSpec,
+    EvaluationSpec,
+    ImportedPrompt,
+    Measurement,
+    Pinned,
+    PredictivitySpec,
+    Prompt,
+    Suppression,
+    TuneSpec,
+    key,
+)
+from core.store import Store
+from core.tasks import Task, load_task, pin_task
+from core.workers import InlineWorker, Status, Worker
+
+EMBEDDED = ("roberta-mini", "t5-mini")
+
+
+class Lab:
+    """The one object that pages and the command line talk to."""
+
+    def __init__(self, settings: Settings, store: Store, worker: Worker | None = None) -> None:
+        self.settings, self.store = settings, store
+        self.worker: Worker = worker or InlineWorker()
+        self._live: dict[str, list[Step]] = {}
+        self._loaded = threading.local()
+        torch.set_num_threads(settings.threads or torch.get_num_threads())
+
+    @classmethod
+    def open(cls, settings: Settings, worker: Worker | None = None) -> "Lab":
+        """Open the cache and take over the shipped answers. Raises: StoreBusy."""
+        store = Store(settings.cache, activation_megabytes=settings.activation_megabytes)
+        shipped = settings.assets / "answers"
+        if shipped.is_dir():
+            store.merge(shipped)
+        return cls(settings, store, worker)
+
+    # --- backbones and tasks -------------------------------------------------------------------
+    def backbones(self) -> tuple[str, ...]:
+        """Names of the embedded backbones."""
+        folder = self.settings.assets / "backbones"
+        return tuple(n for n in EMBEDDED if (folder / n / "config.json").is_file())
+
+    def folder(self, name: str) -> Path:
+        """The Hugging Face folder of an embedded name or a local path. Raises: UnknownName."""
+        embedded = self.settings.assets / "backbones" / name
+        if name in EMBEDDED and embedded.is_dir():
+            return embedded
+        if ("/" in name or name.startswith(".")) and Path(name).is_dir():
+            return Path(name).resolve()
+        raise UnknownName("backbone", name, self.backbones())
+
+    def family(self, name: str) -> str:
+        """`roberta` or `t5`."""
+        return family_of(self.folder(name))
+
+    def pin_backbone(self, name: str) -> Pinned:
+        """The backbone's name and a fingerprint of its weights and tokenizer."""
+        folder = self.folder(name)
+        files = sorted(f for f in folder.iterdir() if f.suffix in {".safetensors", ".json"})
+        stamps = tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
+        shown = name if name in EMBEDDED else str(folder)
+        return Pinned(name=shown, fingerprint=_fingerprint(stamps))
+
+    def backbone(self, name: str, precision: str = "fp32") -> Backbone:
+        """The loaded backbone; each thread has its own, because hooks are set on it."""
+        cache: dict[tuple[str, str], Backbone] = self._loaded.__dict__.setdefault("cache", {})
+        pin = self.pin_backbone(name)
+        name_of = (f"{pin.name}@{pin.fingerprint}", precision)
+        if name_of not in cache:
+            while len(cache) >= 2:
+                cache.pop(next(iter(cache)))
+            device = self._device()
+            folder = self.folder(name)
+            cache[name_of] = load_backbone(
+                folder, name=pin.name, device=device, precision=precision
+            )
+        return cache[name_of]
+
+    def _device(self) -> str:
+        if self.settings.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        return self.settings.device
+
+    # --- asking --------------------------------------------------------------------------------
+    def known(self, specs: Iterable[Measurement]) -> set[str]:
+        """Keys of those questions whose answer is stored."""
+        return self.store.known(key(s) for s in specs)
+
+    def missing(self, specs: Sequence[Measurement]) -> tuple[Measurement, ...]:
+        """Those questions whose answer is not stored yet, in their order."""
+        known = self.known(specs)
+        return tuple(s for s in specs if key(s) not in known)
+
+    def ask(self, spec: Measurement, progress: Progress = silent) -> None:
+        """See that the answer is stored: nothing to do, or compute it and what it rests on."""
+        if not self.known([spec]):
+            self._compute(spec, progress)
+
+    def _compute(self, spec: Measurement, progress: Progress) -> None:
+        progress(0.0, "")
+        started, clock = datetime.now(UTC), time.perf_counter()
+        result = self.answer(spec, progress)
+        run = Run(
+            started=started.isoformat(timespec="seconds"),
+            seconds=round(time.perf_counter() - clock, 3),
+            device=self._device(),
+            versions=_versions(),
+        )
+        if isinstance(result, Activations):
+            assert isinstance(spec, ActivationSpec)
+            self.store.add_activations(spec, result)
+        else:
+            self.store.add(result, run)
+
+    def answer(self, spec: Measurement, progress: Progress = silent) -> Result:
+        """Compute an answer anew, without storing it; what it rests on is asked for."""
+        match spec:
+            case TuneSpec():
+                return self._tune(spec, progress)
+            case PredictivitySpec():
+                return self.measure(spec, progress)
+            case EvaluationSpec():
+                return self.evaluate(spec, progress)
+            case ActivationSpec():
+                return self._activations(spec, progress)
+            case _:
+                assert_never(spec)
+
+    def prompt(self, spec: Prompt, progress: Progress = silent) -> SoftPrompt:
+        """A prompt, tuned now if it is not stored. Raises: BadInput for a lost import."""
+        stored = self.store.prompt(spec)
+        if stored is None and isinstance(spec, ImportedPrompt):
+            raise BadInput(f"The imported prompt {key(spec)} is not in the cache; import it again.")
+        if stored is None and isinstance(spec, TuneSpec):
+            self._compute(spec, progress)
+            stored = self.store.prompt(spec)
+        assert stored is not None
+        return stored
+
+    def _tune(self, spec: TuneSpec, progress: Progress) -> SoftPrompt:
+        task = self._task(spec.task)
+        backbone = self._backbone(spec)
+        live = self._live[key(spec)] = list[Step]()
+        train = load_split(task, "train")
+        return tuning.tune(spec, backbone, task, train, progress, live.append)
+
+    def live(self, spec: TuneSpec) -> tuple[Step, ...]:
+        """The steps so far of a prompt that is being tuned in this process."""
+        return tuple(self._live.get(key(spec), ()))
+
+    def measure(self, spec: PredictivitySpec, progress: Progress = silent) -> Predictivity:
+        """Predictivity with its full arrays."""
+        prompt = self.prompt(spec.prompt, part(progress, 0, 0.5))
+        task = self._task(spec.task)
+        train = load_split(task, "train", spec.train_limit)
+        examples = load_split(task, spec.split, spec.limit)
+        return measure(spec, self._backbone(spec.prompt), prompt, task, train, examples, progress)
+
+    def evaluate(self, spec: EvaluationSpec, progress: Progress = silent) -> Evaluation:
+        """Predictions and scores, example by example."""
+        prompt = self.prompt(spec.prompt, part(progress, 0, 0.5))
+        task = self._task(spec.task)
+        backbone = self._backbone(spec.prompt)
+        how = spec.suppression
+        hook = None
+        if how is not None:
+            mask = self.mask(how, backbone, progress)
+            prefix = backbone.prefix_length(len(prompt.vectors), spec.prompt.layout)
+            means = self._means(how) if how.kind == "mean" else None
+            hook = evaluation.intervention(mask, spec, prefix, means)
+        examples = load_split(task, spec.split, spec.limit)
+        return evaluation.evaluate(spec, backbone, prompt, task, examples, hook, progress)
+
+    def mask(
+        self, how: Suppression, backbone: Backbone, progress: Progress = silent
+    ) -> Bool[Tensor, "layer neuron"]:
+        """The neurons that a suppression chooses."""
+        if how.choose == "random":
+            shape = (backbone.layers, backbone.intermediate_size)
+            rankings = [torch.zeros(shape)]
+        else:
+            rankings = self.rankings(how.ranking, progress)
+        return choose_neurons(
+            rankings, choose=how.choose, fraction=how.fraction, scope=how.scope, seed=how.seed
+        )
+
+    def rankings(
+        self, specs: Sequence[PredictivitySpec], progress: Progress = silent
+    ) -> list[Float[Tensor, "layer neuron"]]:
+        """One ranking per binary question: the mean over its seeds."""
+        groups: dict[object, list[Tensor]] = {}
+        for i, spec in enumerate(specs):
+            values = self.neurons(spec, part(progress, i / len(specs), (i + 1) / len(specs)))
+            groups.setdefault(spec.contrast, []).append(values["predictivity"])
+        return [ranking(group) for group in groups.values()]
+
+    def neurons(self, spec: PredictivitySpec, progress: Progress = silent) -> dict[str, Tensor]:
+        """Stored per-neuron values, measured now if they are not there."""
+        self.ask(spec, progress)
+        values = self.store.neurons(spec)
+        assert values is not None
+        return values
+
+    def _means(self, how: Suppression) -> Float[Tensor, "layer neuron"]:
+        return ranking([self.neurons(spec)["mean"] for spec in how.ranking])
+
+    def _activations(self, spec: ActivationSpec, progress: Progress) -> Activations:
+        asked = spec.ranking
+        token = self.neurons(asked, part(progress, 0, 0.5))["best_token"].long()
+        task = self._task(asked.task)
+        examples = load_split(task, asked.split, spec.limit)
+        prompt = self.prompt(asked.prompt)
+        backbone = self._backbone(asked.prompt)
+        return activations(spec, backbone, prompt, task, examples, token, progress)
+
+    def _backbone(self, prompt: Prompt) -> Backbone:
+        asked = prompt.backbone
+        now = self.pin_backbone(asked.name)
+        if now != asked:
+            raise BadInput(
+                f"The weights of {asked.name} changed since this question was asked; "
+                "choose the backbone again."
+            )
+        return self.backbone(asked.name, prompt.precision)
+
+    def _task(self, asked: Pinned) -> Task:
+        task = load_task(asked.name)
+        if pin_task(task) != asked:
+            raise BadInput(
+                f"The data of task {task.title!r} changed since this question was asked; "
+                "choose the task again."
+            )
+        return task
+
+    # --- long jobs -----------------------------------------------------------------------------
+    def submit(self, specs: Sequence[Measurement]) -> str:
+        """Answer the open ones of these questions in the background; the job's name."""
+        name = job_name(specs)
+        wanted = tuple(specs)
+
+        def job(progress: Progress) -> None:
+            todo = self.missing(wanted)
+            for i, spec in enumerate(todo):
+                inner = part(progress, i / len(todo), (i + 1) / len(todo))
+                self.ask(spec, _counted(inner, i, len(todo)))
+
+        self.worker.submit(name, job)
+        return name
+
+    def status(self, specs: Sequence[Measurement]) -> Status | None:
+        """Where the job that answers exactly these questions stands."""
+        return self.worker.status(job_name(specs))
+
+    def cancel(self, specs: Sequence[Measurement]) -> None:
+        """Stop that job; what it has answered stays."""
+        self.worker.cancel(job_name(specs))
+
+
+def job_name(specs: Sequence[Measurement]) -> str:
+    """One name for a set of questions."""
+    return hashlib.sha256(" ".join(key(s) for s in specs).encode()).hexdigest()[:16]
+
+
+def _counted(progress: Progress, i: int, n: int) -> Progress:
+    def inner(done: float, message: str = "") -> None:
+        progress(done, f"{i + 1} of {n}" + (f": {message}" if message else ""))
+
+    return inner
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(stamps: tuple[tuple[str, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for path, _, _ in stamps:
+        with Path(path).open("rb") as file:
+            digest.update(Path(path).name.encode())
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:12]
+
+
+@lru_cache(maxsize=1)
+def _versions() -> str:
+    return f"torch {version('torch')}, transformers {version('transformers')}"

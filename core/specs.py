@@ -1,0 +1,174 @@
+"""The questions. A spec is frozen, nested and JSON-able: it is its own provenance.
+
+`key(spec)` names the answer everywhere: in the store, in file names, in exports.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal
+
+Precision = Literal["fp32", "bf16", "fp64"]
+Init = Literal["vocabulary", "random", "labels"]
+Choose = Literal["skill", "random", "lowest"]
+Scope = Literal["layer", "model"]
+Positions = Literal["all", "prompt"]
+Kind = Literal["zero", "mean", "noise"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pinned:
+    """A name and the fingerprint of what stands behind it (weights, or task file and data)."""
+
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneSpec:
+    """A soft prompt: which one results from tuning like this?"""
+
+    backbone: Pinned
+    task: Pinned
+    seed: int
+    prompt_length: int = 16
+    init: Init = "vocabulary"
+    steps: int = 300
+    learning_rate: float = 0.01
+    batch_size: int = 32
+    selection: int = 200
+    evaluate_every: int = 50
+    max_length: int = 128
+    precision: Precision = "fp32"
+
+    @property
+    def layout(self) -> Literal["mask_first"]:
+        """Prompts of our own never have a dead row."""
+        return "mask_first"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedPrompt:
+    """A soft prompt from a file, named by the file's hash."""
+
+    backbone: Pinned
+    sha256: str
+    task: str
+    seed: int
+    prompt_length: int
+    layout: Literal["mask_first", "published"]
+    max_length: int = 128
+    precision: Precision = "fp32"
+
+
+Prompt = TuneSpec | ImportedPrompt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """Two groups of classes; examples of other classes are left out."""
+
+    negative: tuple[int, ...]
+    positive: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictivitySpec:
+    """How well does each neuron's activation, above its train mean, tell the classes apart?
+
+    The baseline is the mean on the train split of the clean task (at most `train_limit` examples);
+    accuracy is measured on `split`. `contrast` None means class 1 against class 0.
+    """
+
+    prompt: Prompt
+    task: Pinned
+    split: str = "validation"
+    contrast: Contrast | None = None
+    limit: int | None = None
+    train_limit: int | None = None
+    permutations: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suppression:
+    """Which neurons are switched off: the `fraction` chosen by a ranking's mean over its seeds."""
+
+    ranking: tuple[PredictivitySpec, ...]
+    choose: Choose
+    fraction: float
+    scope: Scope = "layer"
+    positions: Positions = "all"
+    kind: Kind = "zero"
+    seed: int = 0
+    noise: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSpec:
+    """How many examples does the prompt get right? Transfer, robustness and suppression alike."""
+
+    prompt: Prompt
+    task: Pinned
+    split: str = "validation"
+    limit: int | None = None
+    suppression: Suppression | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivationSpec:
+    """Each neuron's activation at its best prompt token, example by example."""
+
+    ranking: PredictivitySpec
+    limit: int = 256
+
+
+Spec = TuneSpec | ImportedPrompt | PredictivitySpec | EvaluationSpec | ActivationSpec
+Measurement = TuneSpec | PredictivitySpec | EvaluationSpec | ActivationSpec
+
+_CLASSES: dict[str, type] = {
+    c.__name__: c
+    for c in (
+        Pinned,
+        TuneSpec,
+        ImportedPrompt,
+        Contrast,
+        PredictivitySpec,
+        Suppression,
+        EvaluationSpec,
+        ActivationSpec,
+    )
+}
+# Raised when the mathematics behind a spec changes: old answers are then no longer found.
+VERSIONS = {"TuneSpec": 1, "PredictivitySpec": 1, "EvaluationSpec": 1, "ActivationSpec": 1}
+
+
+def key(spec: Spec) -> str:
+    """The answer's name: 20 hexadecimal digits that change with any part of the question."""
+    text = json.dumps([to_dict(spec), VERSIONS], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def to_dict(value: Any) -> Any:
+    """A spec as plain JSON values; each object names its class under `spec`."""
+    if is_dataclass(value):
+        parts = {f.name: to_dict(getattr(value, f.name)) for f in fields(value)}
+        return {"spec": type(value).__name__, **parts}
+    return [to_dict(v) for v in value] if isinstance(value, tuple) else value
+
+
+def from_dict(value: Any) -> Any:
+    """The inverse of `to_dict`. Raises: KeyError, TypeError on what is no spec."""
+    if isinstance(value, dict):
+        parts = {k: from_dict(v) for k, v in value.items() if k != "spec"}
+        return _CLASSES[value["spec"]](**parts)
+    return tuple(from_dict(v) for v in value) if isinstance(value, list) else value
+
+
+def dumps(spec: Spec) -> str:
+    """A spec as one line of JSON."""
+    return json.dumps(to_dict(spec), sort_keys=True)
+
+
+def loads(text: str) -> Any:
+    """The spec that `dumps` wrote."""
+    return from_dict(json.loads(text))

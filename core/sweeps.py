@@ -1,0 +1,98 @@
+"""Sets of questions: functions that return tuples of specs, and compute nothing."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from core.specs import (
+    Choose,
+    EvaluationSpec,
+    Kind,
+    Pinned,
+    Positions,
+    PredictivitySpec,
+    Prompt,
+    Scope,
+    Suppression,
+    TuneSpec,
+)
+
+SEEDS = (0, 1, 2, 3, 4)
+PAPER_FRACTIONS = (0.0, 0.01, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.15)
+WIDE_FRACTIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85, 1.0)
+LEARNING_RATE = {"roberta": 0.01, "t5": 0.05}
+
+
+def standard_prompt(backbone: Pinned, family: str, task: Pinned, seed: int) -> TuneSpec:
+    """The prompt that figures show unless one says otherwise."""
+    return TuneSpec(
+        backbone=backbone, task=task, seed=seed, learning_rate=LEARNING_RATE.get(family, 0.01)
+    )
+
+
+def own_evaluation(prompt: Prompt, task: Pinned, split: str = "validation") -> EvaluationSpec:
+    """A prompt on a task, nothing suppressed, all examples."""
+    return EvaluationSpec(prompt=prompt, task=task, split=split)
+
+
+def transfer_grid(
+    prompts: Iterable[Prompt], targets: Iterable[tuple[Pinned, str]]
+) -> tuple[EvaluationSpec, ...]:
+    """Every prompt on every target (task, split). Source: Su et al. 2022."""
+    columns = tuple(targets)
+    return tuple(own_evaluation(p, task, split) for p in prompts for task, split in columns)
+
+
+def predictivities(
+    prompts: Iterable[tuple[Prompt, Pinned, str]],
+) -> tuple[PredictivitySpec, ...]:
+    """One measurement per (prompt, task, split)."""
+    return tuple(PredictivitySpec(prompt=p, task=task, split=s) for p, task, s in prompts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuppressionChoices:
+    """What a suppression curve varies and what it keeps."""
+
+    fractions: tuple[float, ...] = PAPER_FRACTIONS
+    draws: int = 3
+    kinds_of_neuron: tuple[Choose, ...] = ("skill", "random")
+    scope: Scope = "layer"
+    positions: Positions = "all"
+    kind: Kind = "zero"
+    noise: float = 0.1
+    limit: int | None = 256
+
+
+def suppression_sweep(
+    prompts: Sequence[Prompt],
+    ranking: tuple[PredictivitySpec, ...],
+    task: Pinned,
+    split: str,
+    choices: SuppressionChoices,
+) -> tuple[EvaluationSpec, ...]:
+    """The points of a curve, low fractions first, so that it grows from the left.
+
+    Every seed's prompt is tested with the ranking that is the mean over seeds (METHOD A2). At
+    fraction 0 nothing is suppressed: the same question as an own evaluation.
+    """
+    specs = list[EvaluationSpec]()
+    for fraction in choices.fractions:
+        for prompt in prompts:
+            plain = EvaluationSpec(prompt=prompt, task=task, split=split, limit=choices.limit)
+            if fraction == 0:
+                specs.append(plain)
+                continue
+            for choose in choices.kinds_of_neuron:
+                for draw in range(choices.draws if choose == "random" else 1):
+                    how = Suppression(
+                        ranking=ranking,
+                        choose=choose,
+                        fraction=fraction,
+                        scope=choices.scope,
+                        positions=choices.positions,
+                        kind=choices.kind,
+                        noise=choices.noise,
+                        seed=draw,
+                    )
+                    specs.append(replace(plain, suppression=how))
+    return tuple(specs)

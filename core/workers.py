@@ -1,0 +1,146 @@
+"""Long jobs run elsewhere than in a page. A worker knows nothing of questions or figures."""
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from core.errors import Cancelled, SkillscopeError
+from core.progress import Progress
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+Job = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """Where a job stands; `error` is a sentence for the user, `detail` a traceback for a bug."""
+
+    name: str
+    state: State = "queued"
+    done: float = 0.0
+    message: str = ""
+    started: float = 0.0
+    seconds: float = 0.0
+    error: str = ""
+    detail: str = ""
+
+    @property
+    def active(self) -> bool:
+        """Queued or running."""
+        return self.state in ("queued", "running")
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By the pace so far; None while there is none."""
+        if self.state != "running" or self.done < 0.01:
+            return None
+        return self.seconds * (1 - self.done) / self.done
+
+
+class Worker(Protocol):
+    """Runs jobs by name; a name that is active is not started twice."""
+
+    def submit(self, name: str, job: Job) -> None:
+        """Start the job, now or soon."""
+
+    def status(self, name: str) -> Status | None:
+        """Where the job stands; None if it was never submitted."""
+
+    def jobs(self) -> list[Status]:
+        """All jobs of this session, newest last."""
+
+    def cancel(self, name: str) -> None:
+        """The job's next progress call raises Cancelled."""
+
+
+class _Book:
+    """The statuses, and one job's life: the part all workers share."""
+
+    def __init__(self) -> None:
+        self._statuses: dict[str, Status] = {}
+        self._cancelled: set[str] = set()
+        self._guard = threading.Lock()
+
+    def status(self, name: str) -> Status | None:
+        """Where the job stands; None if it was never submitted."""
+        with self._guard:
+            return self._statuses.get(name)
+
+    def jobs(self) -> list[Status]:
+        """All jobs of this session, newest last."""
+        with self._guard:
+            return list(self._statuses.values())
+
+    def cancel(self, name: str) -> None:
+        """The job's next progress call raises Cancelled."""
+        with self._guard:
+            status = self._statuses.get(name)
+            if status is None or not status.active:
+                return
+            self._cancelled.add(name)
+            if status.state == "queued":
+                self._statuses[name] = replace(status, state="cancelled", message="")
+
+    def _enter(self, name: str) -> bool:
+        with self._guard:
+            old = self._statuses.pop(name, None)
+            if old is not None and old.active:
+                self._statuses[name] = old
+                return False
+            self._cancelled.discard(name)
+            self._statuses[name] = Status(name=name)
+            return True
+
+    def _change(self, name: str, **changes: object) -> None:
+        with self._guard:
+            status = self._statuses[name]
+            seconds = time.time() - status.started if status.started else 0.0
+            self._statuses[name] = replace(status, seconds=seconds, **changes)  # type: ignore[arg-type]
+
+    def _run(self, name: str, job: Job) -> None:
+        if name in self._cancelled:
+            return
+
+        def progress(done: float, message: str = "") -> None:
+            if name in self._cancelled:
+                raise Cancelled("Cancelled.")
+            self._change(name, done=min(1.0, done), message=message)
+
+        self._change(name, state="running", started=time.time())
+        try:
+            job(progress)
+        except Cancelled:
+            self._change(name, state="cancelled", message="")
+        except SkillscopeError as error:
+            self._change(name, state="failed", error=str(error))
+        except Exception as error:
+            sentence = f"Something broke: {type(error).__name__}. The details are below."
+            self._change(name, state="failed", error=sentence, detail=traceback.format_exc())
+        else:
+            self._change(name, state="done", done=1.0, message="")
+
+
+class InlineWorker(_Book):
+    """Runs a job at once, in the caller: for the command line and tests."""
+
+    def submit(self, name: str, job: Job) -> None:
+        """Returns when the job has ended."""
+        if self._enter(name):
+            self._run(name, job)
+
+
+class ThreadWorker(_Book):
+    """Runs jobs in background threads, first come, first served."""
+
+    def __init__(self, threads: int = 2) -> None:
+        super().__init__()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="skillscope-job")
+
+    def submit(self, name: str, job: Job) -> None:
+        """Returns at once."""
+        if self._enter(name):
+            self._pool.submit(self._run, name, job)

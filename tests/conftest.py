@@ -1,0 +1,134 @@
+"""Tiny random backbones of each family, a small task, and a lab over them. No network."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.backbones.base import Backbone
+from core.backbones.fresh import fresh_roberta, fresh_t5, save_backbone, train_bpe, train_unigram
+from core.lab import Lab
+from core.settings import ROOT, Settings
+from core.store import Store
+
+WORDS = "the a film meal book was is not very good bad fine dull warm cold and but we they".split()
+ANSWERS = ["negative", "positive", "neutral", "no", "yes"]
+
+
+def sentence(rng: random.Random) -> str:
+    return " ".join(rng.choices(WORDS, k=rng.randint(3, 14))) + "."
+
+
+def corpus() -> list[str]:
+    rng = random.Random(0)
+    return [sentence(rng) for _ in range(400)] + [w for w in ANSWERS for _ in range(40)]
+
+
+TINY = {
+    "roberta": lambda: fresh_roberta(
+        train_bpe(corpus(), 400),
+        seed=1,
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=200,
+        initializer_range=0.3,
+    ),
+    "t5": lambda: fresh_t5(
+        train_unigram(corpus(), 200),
+        seed=1,
+        d_model=16,
+        d_kv=8,
+        d_ff=24,
+        num_layers=3,
+        num_decoder_layers=2,
+        num_heads=2,
+    ),
+    "t5-gated": lambda: fresh_t5(
+        train_unigram(corpus(), 200),
+        seed=2,
+        d_model=16,
+        d_kv=8,
+        d_ff=24,
+        num_layers=2,
+        num_decoder_layers=1,
+        num_heads=2,
+        feed_forward_proj="gated-gelu",
+        tie_word_embeddings=False,
+    ),
+}
+
+
+@pytest.fixture(scope="session", params=sorted(TINY))
+def tiny_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / f"tiny-{request.param}"
+    save_backbone(TINY[request.param](), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_roberta(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny-roberta"
+    save_backbone(TINY["roberta"](), folder)
+    return folder
+
+
+def write_task(folder: Path, *, pair: bool = False, classes: int = 2, n: int = 60) -> Path:
+    """A task TOML with JSONL data whose labels follow a word, so that something can be learnt."""
+    rng = random.Random(3)
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, rows in (("train", n), ("validation", n // 2 + 1)):
+        with (folder / f"{split}.jsonl").open("w") as file:
+            for i in range(rows):
+                row = {"text": sentence(rng), "label": i % classes}
+                if pair:
+                    row["text_b"] = sentence(rng)
+                file.write(json.dumps(row) + "\n")
+    words = json.dumps(ANSWERS[:classes])
+    text_b = 'text_b = "text_b"' if pair else ""
+    (folder / "task.toml").write_text(
+        f"""
+title = "Toy"
+labels = {words}
+[splits]
+train = "train.jsonl"
+validation = "validation.jsonl"
+[fields]
+text_a = "text"
+{text_b}
+[verbalizer]
+default = {words}
+"""
+    )
+    return folder / "task.toml"
+
+
+@pytest.fixture(scope="session")
+def toy_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_task(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """A lab with an empty cache that knows the embedded backbones, if they are there."""
+    settings = Settings(cache=tmp_path / "cache", threads=1)
+    with Store(settings.cache) as store:
+        yield Lab(settings, store)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_threads() -> None:
+    torch.set_num_threads(1)
+
+
+def embedded_missing() -> bool:
+    return not (ROOT / "assets" / "backbones" / "t5-mini" / "config.json").is_file()
+
+
+def random_vectors(backbone: Backbone, length: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    spread = backbone.word_vectors().std()
+    return torch.randn(length, backbone.hidden_size, generator=generator) * spread
