@@ -116,7 +116,8 @@ def _examples(
     def texts(column: str | None) -> tuple[str, ...] | None:
         if column is None:
             return None
-        return tuple(str(v) for v in frame[column].iloc[kept])
+        values = frame[column].iloc[kept].astype(object)
+        return tuple(str(v) for v in values.where(values.notna(), ""))
 
     first = texts(text_a) or ()
     empty = next((i for i, t in zip(kept, first, strict=True) if not t.strip()), None)

@@ -1,7 +1,7 @@
 """Every error a user can cause, each with one plain sentence.
 
 SkillscopeError
-├── BadInput            something the user gave cannot be used; the message says what, where, what to do
+├── BadInput            something the user gave cannot be used: says what, where, what to do
 │   ├── UnknownName     no backbone, task or prompt of that name; offers near matches
 │   └── BadTask         a task file or its data are wrong
 ├── Cancelled           the user cancelled a job; nothing half-done was stored

@@ -58,8 +58,8 @@ class Lab:
         """Open the cache and take over the shipped answers. Raises: StoreBusy."""
         store = Store(settings.cache, activation_megabytes=settings.activation_megabytes)
         shipped = settings.assets / "answers"
-        if shipped.is_dir():
-            store.merge(shipped)
+        if (shipped / "evaluation.parquet").is_file():
+            store.merge_once(shipped)
         return cls(settings, store, worker)
 
     # --- backbones and tasks -------------------------------------------------------------------
@@ -128,17 +128,20 @@ class Lab:
         progress(0.0, "")
         started, clock = datetime.now(UTC), time.perf_counter()
         result = self.answer(spec, progress)
-        run = Run(
-            started=started.isoformat(timespec="seconds"),
-            seconds=round(time.perf_counter() - clock, 3),
-            device=self._device(),
-            versions=_versions(),
-        )
+        run = self._run(started, time.perf_counter() - clock)
         if isinstance(result, Activations):
             assert isinstance(spec, ActivationSpec)
             self.store.add_activations(spec, result)
         else:
             self.store.add(result, run)
+
+    def _run(self, started: datetime, seconds: float) -> Run:
+        return Run(
+            started=started.isoformat(timespec="seconds"),
+            seconds=round(seconds, 3),
+            device=self._device(),
+            versions=_versions(),
+        )
 
     def answer(self, spec: Measurement, progress: Progress = silent) -> Result:
         """Compute an answer anew, without storing it; what it rests on is asked for."""
@@ -153,6 +156,17 @@ class Lab:
                 return self._activations(spec, progress)
             case _:
                 assert_never(spec)
+
+    def keep(self, result: Predictivity) -> None:
+        """Store a measurement that was made with `measure`."""
+        if not self.known([result.spec]):
+            self.store.add(result, self._run(datetime.now(UTC), 0.0))
+
+    def adopt(self, prompt: SoftPrompt) -> None:
+        """Store a prompt that came from a file. Raises: BadInput if it is for other weights."""
+        self._backbone(prompt.spec)
+        if self.store.prompt(prompt.spec) is None:
+            self.store.add(prompt, self._run(datetime.now(UTC), 0.0))
 
     def prompt(self, spec: Prompt, progress: Progress = silent) -> SoftPrompt:
         """A prompt, tuned now if it is not stored. Raises: BadInput for a lost import."""

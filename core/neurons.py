@@ -79,5 +79,9 @@ def choose_neurons(
 
 
 def _in_turns(orders: list[list[int]], wanted: int) -> list[int]:
-    taken = dict.fromkeys(i for best in zip(*orders, strict=True) for i in best)
+    taken: dict[int, None] = {}
+    left = [iter(order) for order in orders]
+    while len(taken) < wanted:
+        for order in left:
+            taken.update(dict.fromkeys(next(([i] for i in order if i not in taken), [])))
     return list(taken)[:wanted]

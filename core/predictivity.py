@@ -1,4 +1,4 @@
-"""Streamed predictivity: a running mean over train, then running counts over the evaluated split."""
+"""Streamed predictivity: a running mean over train, then running counts over the split."""
 
 from collections.abc import Iterator
 

@@ -58,7 +58,7 @@ class Floor:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictivity:
-    """Per neuron: accuracy of `activation > baseline` as a guess of the class, over prompt tokens."""
+    """Per neuron and prompt token: how often `activation > baseline` guesses the class."""
 
     spec: PredictivitySpec
     baseline: Float[Tensor, "layer token neuron"]

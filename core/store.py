@@ -6,6 +6,7 @@ whole. Keys are content hashes: merging two stores is a set union.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import threading
@@ -19,7 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save, save_file
 from torch import Tensor
 
 from core.errors import BadInput, StoreBusy
@@ -62,6 +63,7 @@ CREATE TABLE IF NOT EXISTS activation (
   key VARCHAR, example INTEGER, label UTINYINT, layer USMALLINT, "values" FLOAT[]);
 CREATE TABLE IF NOT EXISTS activation_index (
   key VARCHAR PRIMARY KEY, bytes BIGINT, used BIGINT, spec VARCHAR);
+CREATE TABLE IF NOT EXISTS merged (stamp VARCHAR PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS run (
   key VARCHAR PRIMARY KEY, kind VARCHAR, started VARCHAR, seconds DOUBLE, device VARCHAR,
   versions VARCHAR);
@@ -211,8 +213,8 @@ class Store:
         match result:
             case SoftPrompt():
                 tables = _prompt_tables(result)
-                file = self.prompts / f"{key(result.spec)}.safetensors"
-                _write_file(file, prompt_bytes(result))
+                if not self.known([key(result.spec)]):
+                    _write_file(self.prompt_file(key(result.spec)), prompt_bytes(result))
             case Predictivity():
                 tables = _predictivity_tables(result)
             case Evaluation():
@@ -323,6 +325,15 @@ class Store:
                 raise
         return self._total() - before
 
+    def merge_once(self, folder: Path) -> None:
+        """`merge`, unless this very export was merged before."""
+        with (folder / "run.parquet").open("rb") as file:
+            stamp = hashlib.file_digest(file, "sha256").hexdigest()
+        if self._row("SELECT 1 FROM merged WHERE stamp = ?", stamp) is None:
+            self.merge(folder)
+            with self._writing:
+                self._cursor().execute("INSERT INTO merged VALUES (?)", [stamp])
+
     def _total(self) -> int:
         row = self._row("SELECT " + " + ".join(f"(SELECT count(*) FROM {t})" for t in MEASURED))
         assert row is not None
@@ -360,11 +371,16 @@ def _write_file(path: Path, content: bytes) -> None:
     part.replace(path)
 
 
-# --- prompts as files ------------------------------------------------------------------------------
+# --- prompts as files ----------------------------------------------------------------------------
 def prompt_bytes(prompt: SoftPrompt) -> bytes:
     """A safetensors file: the vectors, the spec and the answer words in its header."""
     header = {"spec": dumps(prompt.spec), "words": json.dumps(prompt.words)}
     return save({"vectors": prompt.vectors.contiguous()}, metadata=header)
+
+
+def write_arrays(path: Path, arrays: dict[str, Tensor]) -> None:
+    """Named tensors as a safetensors file."""
+    save_file({name: values.contiguous() for name, values in arrays.items()}, path)
 
 
 def read_prompt_file(path: Path) -> SoftPrompt:
@@ -388,7 +404,7 @@ def _read_prompt(path: Path) -> tuple[Tensor, tuple[str, ...]]:
     return prompt.vectors, prompt.words
 
 
-# --- answers as rows -------------------------------------------------------------------------------
+# --- answers as rows -----------------------------------------------------------------------------
 def _prompt_tables(p: SoftPrompt) -> dict[str, pd.DataFrame]:
     name, spec = key(p.spec), p.spec
     row = {

@@ -21,7 +21,7 @@ from core.tasks import Task
 def initial_vectors(
     spec: TuneSpec, backbone: Backbone, task: Task
 ) -> Float[Tensor, "token hidden"]:
-    """Where tuning starts: vectors of random words, Gaussian noise of the same spread, or answer words."""
+    """Where tuning starts: random words, Gaussian noise of the same spread, or answer words."""
     words = backbone.word_vectors().float()
     generator = torch.Generator().manual_seed(spec.seed)
     if spec.init == "random":

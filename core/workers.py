@@ -62,7 +62,7 @@ class _Book:
 
     def __init__(self) -> None:
         self._statuses: dict[str, Status] = {}
-        self._cancelled: set[str] = set()
+        self._cancelled: dict[str, threading.Event] = {}
         self._guard = threading.Lock()
 
     def status(self, name: str) -> Status | None:
@@ -81,19 +81,20 @@ class _Book:
             status = self._statuses.get(name)
             if status is None or not status.active:
                 return
-            self._cancelled.add(name)
+            self._cancelled[name].set()
             if status.state == "queued":
                 self._statuses[name] = replace(status, state="cancelled", message="")
 
-    def _enter(self, name: str) -> bool:
+    def _enter(self, name: str) -> threading.Event | None:
+        """What tells this submission, and no other of its name, that it was cancelled."""
         with self._guard:
             old = self._statuses.pop(name, None)
             if old is not None and old.active:
                 self._statuses[name] = old
-                return False
-            self._cancelled.discard(name)
+                return None
+            self._cancelled[name] = threading.Event()
             self._statuses[name] = Status(name=name)
-            return True
+            return self._cancelled[name]
 
     def _change(self, name: str, **changes: object) -> None:
         with self._guard:
@@ -101,16 +102,18 @@ class _Book:
             seconds = time.time() - status.started if status.started else 0.0
             self._statuses[name] = replace(status, seconds=seconds, **changes)  # type: ignore[arg-type]
 
-    def _run(self, name: str, job: Job) -> None:
-        if name in self._cancelled:
-            return
+    def _run(self, name: str, job: Job, cancelled: threading.Event) -> None:
+        with self._guard:
+            if cancelled.is_set():
+                return
+            status = self._statuses[name]
+            self._statuses[name] = replace(status, state="running", started=time.time())
 
         def progress(done: float, message: str = "") -> None:
-            if name in self._cancelled:
+            if cancelled.is_set():
                 raise Cancelled("Cancelled.")
             self._change(name, done=min(1.0, done), message=message)
 
-        self._change(name, state="running", started=time.time())
         try:
             job(progress)
         except Cancelled:
@@ -129,8 +132,8 @@ class InlineWorker(_Book):
 
     def submit(self, name: str, job: Job) -> None:
         """Returns when the job has ended."""
-        if self._enter(name):
-            self._run(name, job)
+        if cancelled := self._enter(name):
+            self._run(name, job, cancelled)
 
 
 class ThreadWorker(_Book):
@@ -142,5 +145,5 @@ class ThreadWorker(_Book):
 
     def submit(self, name: str, job: Job) -> None:
         """Returns at once."""
-        if self._enter(name):
-            self._pool.submit(self._run, name, job)
+        if cancelled := self._enter(name):
+            self._pool.submit(self._run, name, job, cancelled)

@@ -13,7 +13,7 @@ from core.lab import Lab
 from core.settings import ROOT, Settings
 from core.store import Store
 
-WORDS = "the a film meal book was is not very good bad fine dull warm cold and but we they".split()
+WORDS = "the a film meal book was is not very good bad fine dull warm cold and but we they".split()  # noqa: SIM905
 ANSWERS = ["negative", "positive", "neutral", "no", "yes"]
 
 

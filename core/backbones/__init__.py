@@ -4,9 +4,11 @@ A family is one adapter file and one line in FAMILIES.
 """
 
 import json
+import threading
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForMaskedLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from core.backbones.base import Backbone, Layout, Slot, Template
@@ -18,6 +20,8 @@ __all__ = ["FAMILIES", "Backbone", "Layout", "Slot", "Template", "family_of", "l
 
 FAMILIES: dict[str, type[Backbone]] = {"roberta": Roberta, "t5": T5}
 _HEADS = {"roberta": AutoModelForMaskedLM, "t5": AutoModelForSeq2SeqLM}
+# While one thread loads, transformers changes torch's defaults for all: one at a time.
+_LOADING = threading.Lock()
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}
 
 
@@ -48,11 +52,12 @@ def load_backbone(
     """
     family = family_of(folder)
     try:
-        model = _HEADS[family].from_pretrained(
-            folder, dtype=_DTYPES[precision], local_files_only=True, use_safetensors=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+        with _LOADING:
+            model = _HEADS[family].from_pretrained(
+                folder, dtype=_DTYPES[precision], local_files_only=True, use_safetensors=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(f"The model in {folder} cannot be loaded: {reason}") from error
     return FAMILIES[family](name or folder.name, model, tokenizer, device)

@@ -26,7 +26,7 @@ class Slot:
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """How the texts of an example are joined, e.g. `<s>{a}</s>{b}</s>`. Literals may be special tokens."""
+    """How an example's texts are joined, e.g. `<s>{a}</s>{b}</s>`; literals may be special."""
 
     single: str
     pair: str
@@ -119,7 +119,7 @@ class Backbone(ABC):
         template: Template | None = None,
         max_length: int = 128,
     ) -> list[int]:
-        """Token ids of the text part; longer ones are cut to `max_length` and keep their last id."""
+        """Token ids of the text part; longer ones are cut to `max_length`, the last id kept."""
         ids = [i for i, _ in self._pieces(text_a, text_b, template)]
         return ids if len(ids) <= max_length else [*ids[: max_length - 1], ids[-1]]
 
@@ -136,7 +136,7 @@ class Backbone(ABC):
             yield from ((i, kind) for i in self.token_ids(text, special=literal))
 
     def token_ids(self, text: str, *, special: bool = False) -> list[int]:
-        """Ids of a text. `special=False` reads `</s>` and the like in a text as plain characters."""
+        """Ids of a text; unless `special`, `</s>` and the like are read as plain characters."""
         if not special:
             for token in self.tokenizer.all_special_tokens:
                 text = text.replace(token, f"{token[0]} {token[1:]}")

@@ -1,4 +1,4 @@
-"""Untrained backbones and tokenizers of each family: the start of pretraining, and test fixtures."""
+"""Untrained backbones and tokenizers of each family, for pretraining and for tests."""
 
 from collections.abc import Iterable
 from pathlib import Path

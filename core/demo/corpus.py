@@ -1,13 +1,16 @@
-"""The text the embedded backbones are pretrained on: our generated tasks and, if given, plain English."""
+"""What the embedded backbones are pretrained on: our own tasks and, if given, plain English."""
 
 import gzip
 import random
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from core.demo.texts import GENERATORS, VERBALIZERS
+from core.demo.texts import FAMILY_OF, GENERATORS, VERBALIZERS
 from core.demo.texts.example import Example
 
 # What stands where a soft prompt will stand. Bags of words: the hint positions carry no order.
@@ -29,6 +32,30 @@ HINTS: dict[str, tuple[str, ...]] = {
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
+@lru_cache(maxsize=1)
+def _polarity_words() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Negative and positive phrases of the sentiment lexicon."""
+    path = Path(__file__).parent / "texts" / "words" / "sentiment.toml"
+    found: dict[str, set[str]] = {"neg": set(), "pos": set()}
+
+    def walk(table: dict[str, Any]) -> None:
+        for name, value in table.items():
+            if isinstance(value, dict):
+                walk(value)
+            elif isinstance(value, str) and name[:3] in found:
+                found[name[:3]].update(part.strip() for part in value.split(","))
+
+    walk(tomllib.loads(path.read_text("utf-8")))
+    negative, positive = ("|".join(map(re.escape, sorted(found[k]))) for k in ("neg", "pos"))
+    return re.compile(rf"\b({negative})\b"), re.compile(rf"\b({positive})\b")
+
+
+def leaning(text: str) -> int:
+    """1 with more positive than negative phrases, -1 with fewer, else 0; blind to negation."""
+    negative, positive = (len(words.findall(text.lower())) for words in _polarity_words())
+    return (positive > negative) - (positive < negative)
+
+
 def normalised(example: Example) -> str:
     """Letters and digits only; two examples with the same value are the same text."""
     both = f"{example.text_a} | {example.text_b or ''}".lower()
@@ -47,6 +74,15 @@ class Corpus:
         while normalised(example := GENERATORS[task](rng)) in self.held_out:
             pass
         return example
+
+    def easy_example(self, task: str, rng: random.Random) -> Example:
+        """The same, but of a sentiment task one whose polarity words alone give the label."""
+        while True:
+            example = self.example(task, rng)
+            if FAMILY_OF[task] != "sentiment":
+                return example
+            if leaning(example.text_a) == (1 if example.label else -1):
+                return example
 
     def sentence(self, rng: random.Random) -> str:
         """One piece of running text: half of the draws from the tasks, half plain English."""
@@ -85,4 +121,4 @@ def tokenizer_texts(corpus: Corpus, *, seed: int, draws: int) -> Iterator[str]:
             example = corpus.example(task, rng)
             yield from filter(None, (example.text_a, example.text_b))
         yield from HINTS[task] * 50
-    yield from (text[:400] for text in corpus.plain)
+    yield from (text[:400] for text in corpus.plain[:: max(1, len(corpus.plain) // 6000)])

@@ -1,14 +1,17 @@
 """Pretrain the embedded backbones from nothing: `python -m core demo pretrain`.
 
 Two phases. First answer slots only: a hint in the soft prompt's place, the text, the answer word.
-Then half of each batch is ordinary language modelling (masking for RoBERTa, span corruption for
-T5), both losses weighing the same. Tasks on which the backbone is behind are drawn more often.
-Each evaluation goes to a log: loss, accuracy and margin per task. The margin is the difference of
-the answer logits between the two classes' texts, so 0 means that the context is ignored.
+All tasks at once stall at chance, so they are unlocked one by one: the next when one is learnt or
+has had its time, and a task still behind is drawn more often than a learnt one. At the very start
+most sentiment texts are ones whose words alone give the label away: with negation in nearly half
+of them no word hints at the answer, and the slot learns to ignore its context. Then ordinary
+language modelling joins with as many texts (masking for RoBERTa, span corruption for T5), both
+losses weighing the same. Each evaluation goes to a log: loss, accuracy and margin per task. The
+margin is the difference of the answer logits between the two classes' texts: 0 means that the
+context is ignored.
 """
 
 import json
-import math
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -32,7 +35,7 @@ from core.backbones.fresh import (
 )
 from core.demo.corpus import HINTS, Corpus, read_plain, tokenizer_texts
 from core.demo.splits import held_out
-from core.demo.texts import GENERATORS, VERBALIZERS
+from core.demo.texts import VERBALIZERS
 
 MAX_TEXT = 96
 
@@ -48,12 +51,21 @@ class Recipe:
     documents: int = 60_000
     answer_steps: int
     mixed_steps: int
-    batch_size: int = 64
+    batch_size: int = 32
     learning_rate: float
     embedding_rate: float
     warmup: int = 300
+    decay: float = 0.2
     clip: float = 1.0
     evaluate_every: int = 250
+    order: tuple[str, ...] = (
+        "opinions", "short_reviews", "answerability", "question_pairs", "entailment",
+        "sentence_pairs", "treatment", "excuses", "long_reviews",
+    )  # fmt: skip
+    open_tasks: int = 2
+    learnt: float = 0.85
+    patience: int = 2000
+    easy_steps: int = 1500
 
 
 RECIPES = {
@@ -69,10 +81,10 @@ RECIPES = {
             "hidden_dropout_prob": 0.0,
             "attention_probs_dropout_prob": 0.0,
         },
-        answer_steps=7000,
-        mixed_steps=5000,
-        learning_rate=1e-3,
-        embedding_rate=1e-3,
+        answer_steps=16_000,
+        mixed_steps=5_000,
+        learning_rate=4e-4,
+        embedding_rate=4e-4,
     ),
     "t5-mini": Recipe(
         family="t5",
@@ -85,10 +97,10 @@ RECIPES = {
             "num_heads": 4,
             "dropout_rate": 0.0,
         },
-        answer_steps=7000,
-        mixed_steps=5000,
-        learning_rate=1e-3,
-        embedding_rate=5e-3,
+        answer_steps=16_000,
+        mixed_steps=5_000,
+        learning_rate=4e-4,
+        embedding_rate=4e-3,
     ),
 }
 
@@ -123,18 +135,19 @@ class Feed:
         self.words = {t: [backbone.token_ids(w)[0] for w in VERBALIZERS[t]] for t in VERBALIZERS}
         self.hints = {h: backbone.token_ids(h) for h in _all_hints()}
 
-    def slots(self, tasks: list[str], rng: random.Random) -> Iterator[Slots]:
-        """Answer slots of the given tasks, in two chunks of like length."""
+    def slots(self, tasks: list[str], rng: random.Random, *, easy: float = 0.0) -> Iterator[Slots]:
+        """Answer slots of the given tasks, a share of them easy, in two chunks of like length."""
         drawn = []
         for task in tasks:
-            example = self.corpus.example(task, rng)
+            draw = self.corpus.easy_example if rng.random() < easy else self.corpus.example
+            example = draw(task, rng)
             text = self.backbone.encode(example.text_a, example.text_b, max_length=MAX_TEXT)
             drawn.append((text, self.hints[self.corpus.hint(task, rng)], task, example.label))
         drawn.sort(key=lambda item: len(item[0]))
         half = (len(drawn) + 1) // 2
         for chunk in (drawn[:half], drawn[half:]):
             if chunk:
-                yield self._slots(chunk, rng.randint(4, 12))
+                yield self._slots(chunk, rng.randint(3, 8))
 
     def _slots(self, chunk: list[tuple[list[int], list[int], str, int]], prompt: int) -> Slots:
         texts, hints, tasks, labels = zip(*chunk, strict=True)
@@ -170,6 +183,18 @@ def answer_logits(backbone: Backbone, slots: Slots) -> Float[Tensor, "batch voca
     hints = backbone.word_vectors()[slots.hints]
     state = backbone.answer_state(hints, slots.ids, slots.ids != backbone.pad_id)
     return backbone.logits(state, slice(None))
+
+
+def answer_loss(backbone: Backbone, slots: Slots, *, whole_vocabulary: bool) -> Tensor:
+    """Cross entropy at the answer slot, summed over the batch.
+
+    Against the whole vocabulary from the start, the slot's state grows a constant part that names
+    the answer words and drowns the context, for good; so first against the task's own words only.
+    """
+    scores = answer_logits(backbone, slots)
+    if whole_vocabulary:
+        return F.cross_entropy(scores, slots.answers, reduction="sum")
+    return F.cross_entropy(scores.gather(1, slots.words), slots.labels, reduction="sum")
 
 
 def masking_loss(backbone: Backbone, rows: list[list[int]], rng: random.Random) -> Tensor:
@@ -229,7 +254,7 @@ LANGUAGE_LOSS: dict[str, Callable[[Backbone, list[list[int]], random.Random], Te
 
 # --- the loop ------------------------------------------------------------------------------------
 @torch.no_grad()
-def probe(feed: Feed, task: str, n: int = 256) -> tuple[float, float]:
+def probe(feed: Feed, task: str, n: int = 192) -> tuple[float, float]:
     """Accuracy and margin on fresh examples of a task."""
     right, margins = 0, list[tuple[float, int]]()
     rng = random.Random(f"probe/{task}")
@@ -247,11 +272,10 @@ def _mean(values: list[float]) -> float:
 
 
 def rate(step: int, recipe: Recipe) -> float:
-    """Learning-rate factor: linear warm-up, then a cosine down to 5 %."""
+    """Learning-rate factor: linear warm-up, constant, at last a linear decay to 5 %."""
     total = recipe.answer_steps + recipe.mixed_steps
-    if step < recipe.warmup:
-        return (step + 1) / recipe.warmup
-    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / total))
+    left = (total - step) / (recipe.decay * total)
+    return min((step + 1) / recipe.warmup, max(0.05, min(1.0, left)))
 
 
 def optimiser(backbone: Backbone, recipe: Recipe) -> torch.optim.AdamW:
@@ -262,7 +286,7 @@ def optimiser(backbone: Backbone, recipe: Recipe) -> torch.optim.AdamW:
         {"params": others, "lr": recipe.learning_rate},
         {"params": [words], "lr": recipe.embedding_rate},
     ]
-    return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01, foreach=True)
+    return torch.optim.AdamW(groups, betas=(0.9, 0.999), weight_decay=0.01, foreach=True)
 
 
 def pretrain(
@@ -305,8 +329,8 @@ class _Loop:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda step: rate(step, recipe)
         )
-        self.tasks = list(GENERATORS)
-        self.weights = [1.0] * len(self.tasks)
+        self.accuracy = dict.fromkeys(recipe.order[: recipe.open_tasks], 0.5)
+        self.opened = dict.fromkeys(self.accuracy, 0)
         self.done, self.started = 0, time.time()
 
     def run(self) -> None:
@@ -319,17 +343,37 @@ class _Loop:
             if self.done % self.recipe.evaluate_every == 0 or self.done == total:
                 self._evaluate(losses)
                 losses.clear()
+                self._open()
                 self._save()
+
+    def _open(self) -> None:
+        """Unlock tasks until enough are being learnt; all of them for the second phase."""
+        waiting = [task for task in self.recipe.order if task not in self.accuracy]
+        busy = [
+            task
+            for task, accuracy in self.accuracy.items()
+            if accuracy < self.recipe.learnt
+            and self.done - self.opened[task] < self.recipe.patience
+        ]
+        free = self.recipe.open_tasks - len(busy)
+        if self.done >= self.recipe.answer_steps:
+            free = len(waiting)
+        for task in waiting[: max(0, free)]:
+            self.accuracy[task], self.opened[task] = 0.5, self.done
+
+    def _weight(self, task: str) -> float:
+        return 0.15 + 2 * (1 - self.accuracy[task])
 
     def _step(self) -> tuple[float, float]:
         rng = random.Random(self.recipe.seed * 10_000_019 + self.done)
         mixed = self.done >= self.recipe.answer_steps
-        size = self.recipe.batch_size // 2 if mixed else self.recipe.batch_size
-        chosen = rng.choices(self.tasks, weights=self.weights, k=size)
+        size = self.recipe.batch_size
+        tasks = list(self.accuracy)
+        chosen = rng.choices(tasks, weights=[self._weight(t) for t in tasks], k=size)
         answer = 0.0
-        for slots in self.feed.slots(chosen, rng):
-            scores = answer_logits(self.backbone, slots)
-            loss = F.cross_entropy(scores, slots.answers, reduction="sum") / size
+        easy = 0.8 if self.done < self.recipe.easy_steps else 0.0
+        for slots in self.feed.slots(chosen, rng, easy=easy):
+            loss = answer_loss(self.backbone, slots, whole_vocabulary=mixed) / size
             loss.backward()  # type: ignore[no-untyped-call]
             answer += loss.item()
         language = 0.0
@@ -345,9 +389,8 @@ class _Loop:
         return answer, language
 
     def _evaluate(self, losses: list[tuple[float, float]]) -> None:
-        self.backbone.model.eval()
-        probes = {task: probe(self.feed, task) for task in self.tasks}
-        self.weights = [0.15 + 2 * (1 - accuracy) for accuracy, _ in probes.values()]
+        probes = {task: probe(self.feed, task) for task in self.accuracy}
+        self.accuracy = {task: accuracy for task, (accuracy, _) in probes.items()}
         row = {
             "step": self.done,
             "seconds": round(time.time() - self.started),
@@ -363,7 +406,8 @@ class _Loop:
     def _save(self) -> None:
         state = {
             "step": self.done,
-            "weights": self.weights,
+            "accuracy": self.accuracy,
+            "opened": self.opened,
             "model": self.backbone.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -381,4 +425,5 @@ class _Loop:
         self.backbone.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
-        self.done, self.weights = state["step"], state["weights"]
+        self.done = state["step"]
+        self.accuracy, self.opened = state["accuracy"], state["opened"]

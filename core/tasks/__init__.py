@@ -68,7 +68,7 @@ class Task:
             ) from None
 
     def contrasts(self) -> tuple[Contrast | None, ...]:
-        """The binary questions of this task: itself, or each class against the rest and each pair."""
+        """The task's binary questions: itself, or each class against the rest and each pair."""
         n = len(self.labels)
         if n == 2:
             return (None,)
@@ -96,7 +96,7 @@ def builtin_names() -> tuple[str, ...]:
 
 
 def load_task(name: str) -> Task:
-    """A built-in task by name, or any task by the path of its TOML. Raises: BadTask, UnknownName."""
+    """A built-in task by name, or any by its TOML's path. Raises: BadTask, UnknownName."""
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
@@ -174,7 +174,7 @@ def clean_task(task: Task) -> Task:
 
 
 def pin_task(task: Task) -> Pinned:
-    """The task's name and a fingerprint of its file and data; an adversarial twin includes its origin."""
+    """The task's name and a fingerprint of its file, its data and, for a twin, its origin."""
     digest = hashlib.sha256(_file_hash(task.file).encode())
     for name, path in sorted(task.splits.items()):
         if path.is_file():

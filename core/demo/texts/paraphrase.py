@@ -330,7 +330,7 @@ def _trend(rng: random.Random, label: int) -> Texts:
 
 
 def _state(rng: random.Random, pair: Sequence[Group], pole: int) -> str:
-    """ "closed" or "not open" for pole 1, "open" or "not closed" for pole 0."""
+    """Gives "closed" or "not open" for pole 1, "open" or "not closed" for pole 0."""
     if rng.random() < 0.5:
         return rng.choice(pair[pole])
     return "not " + rng.choice(pair[1 - pole])
@@ -389,7 +389,7 @@ def sentence_pairs(rng: random.Random) -> Example:
 
 
 _ATTACK = _DATA["adversarial"]
-_RARE: dict[str, str] = {common: rare for common, rare in _ATTACK["rare"]}
+_RARE: dict[str, str] = dict(_ATTACK["rare"])
 _COMMON = re.compile(
     r"(?<!-)(?<!vacuum )\b("
     + "|".join(sorted(map(re.escape, _RARE), key=len, reverse=True))

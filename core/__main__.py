@@ -1,0 +1,428 @@
+"""The command line: `python -m core ...`. It asks the same lab as the pages do.
+
+Exit code 0: done; 1: bad input, with one plain sentence on standard error; 2: wrong usage.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from core import cli_inputs as inputs
+from core import queries, sweeps
+from core.demo.commands import demo
+from core.errors import BadInput, SkillscopeError
+from core.evaluation import wilson
+from core.lab import Lab
+from core.progress import Progress
+from core.results import Evaluation
+from core.settings import Settings
+from core.specs import (
+    ActivationSpec,
+    EvaluationSpec,
+    Init,
+    Kind,
+    Positions,
+    Precision,
+    PredictivitySpec,
+    Scope,
+    TuneSpec,
+    key,
+)
+from core.store import neuron_table, prompt_bytes, write_arrays
+from core.tasks import builtin_names, load_task, pin_task
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(demo, name="demo")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+PromptArg = Annotated[str, typer.Argument(help="Key, .safetensors, or published torch file.")]
+TaskArg = Annotated[str, typer.Argument(help="Built-in name or the path of a task TOML.")]
+BackboneArg = Annotated[str, typer.Argument(help="Embedded name or a local Hugging Face folder.")]
+BackboneOption = Annotated[str | None, typer.Option(help="For published torch files.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most so many examples.")]
+Split = Annotated[str | None, typer.Option(help="Split to measure on.")]
+Exact = Annotated[Precision, typer.Option(help="fp32, bf16, or fp64 for exact repeats.")]
+
+
+@contextmanager
+def open_lab() -> Iterator[Lab]:
+    """The lab on this machine's cache. Raises: StoreBusy."""
+    lab = Lab.open(Settings.from_env())
+    try:
+        yield lab
+    finally:
+        lab.store.close()
+
+
+def say(rows: pd.DataFrame | list[dict[str, Any]] | dict[str, Any], as_json: bool) -> None:
+    """Print a table, or JSON."""
+    if isinstance(rows, pd.DataFrame):
+        rows = rows.to_dict("records")
+    if as_json:
+        typer.echo(json.dumps(_clean(rows), indent=1, default=str))
+    elif isinstance(rows, dict):
+        for name, value in rows.items():
+            typer.echo(f"{name:24} {value}")
+    else:
+        typer.echo(pd.DataFrame(rows).to_string(index=False, float_format="%.4f"))
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _clean(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_clean(v) for v in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def bar() -> Progress:
+    """A progress line on standard error, if someone is looking."""
+
+    def show(done: float, message: str = "") -> None:
+        if sys.stderr.isatty():
+            print(f"\r{done:6.1%} {message:40.40}", end="", file=sys.stderr, flush=True)
+            if done >= 1:
+                print("\r" + " " * 48, end="\r", file=sys.stderr)
+
+    return show
+
+
+def read_fractions(text: str) -> tuple[float, ...]:
+    """`0,0.01,0.03` as numbers in [0, 1]. Raises: BadInput."""
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise BadInput(f"--fractions {text!r} is not a list like 0,0.01,0.03.") from None
+    if not all(0 <= value <= 1 for value in values):
+        raise BadInput(f"--fractions {text!r}: each must lie between 0 and 1.")
+    return values
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """What is in the cache."""
+    with open_lab() as lab:
+        prompts = queries.prompts(lab.store)
+        if as_json:
+            rows = prompts.to_dict("records")
+            say({"answers": queries.counts(lab.store), "prompts": rows}, True)
+            return
+        say(queries.counts(lab.store), False)
+        say({"backbones": ", ".join(lab.backbones()), "cache": lab.settings.cache}, False)
+
+
+@app.command()
+def tasks(as_json: AsJson = False) -> None:
+    """The built-in tasks, with counts and simple baselines."""
+    say([inputs.describe(load_task(name)) for name in builtin_names()], as_json)
+
+
+@app.command()
+def tune(
+    backbone: BackboneArg,
+    task: TaskArg,
+    seed: int = 0,
+    steps: Annotated[int, typer.Option(min=1)] = 300,
+    prompt_length: Annotated[int, typer.Option(min=1, max=512)] = 16,
+    init: Init = "vocabulary",
+    learning_rate: float | None = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    selection: Annotated[int, typer.Option(min=1)] = 200,
+    precision: Exact = "fp32",
+    out: Path | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tune a soft prompt; prints its key."""
+    with open_lab() as lab:
+        family = lab.family(backbone)
+        rate = learning_rate or sweeps.LEARNING_RATE[family]
+        spec = TuneSpec(
+            backbone=lab.pin_backbone(backbone),
+            task=pin_task(load_task(task)),
+            seed=seed,
+            steps=steps,
+            prompt_length=prompt_length,
+            init=init,
+            learning_rate=rate,
+            batch_size=batch_size,
+            selection=selection,
+            precision=precision,
+        )
+        prompt = lab.prompt(spec, bar())
+        if out:
+            out.write_bytes(prompt_bytes(prompt))
+        say(
+            {
+                "key": key(spec),
+                "best_step": prompt.best_step,
+                "selection_accuracy": prompt.selection_accuracy,
+                "selection_rows": prompt.selection_rows,
+                "file": str(out or lab.store.prompt_file(key(spec))),
+            },
+            as_json,
+        )
+
+
+@app.command()
+def evaluate(
+    prompt: PromptArg,
+    task: TaskArg,
+    split: Split = None,
+    limit: Limit = None,
+    backbone: BackboneOption = None,
+    predictions: Annotated[Path | None, typer.Option(help="Parquet: one row per example.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Accuracy of a prompt on a task."""
+    with open_lab() as lab:
+        asked, target = inputs.prompt(lab, prompt, backbone), load_task(task)
+        spec = EvaluationSpec(
+            prompt=asked,
+            task=pin_task(target),
+            split=split or target.evaluation_split,
+            limit=limit,
+        )
+        if predictions:
+            _write_predictions(lab.evaluate(spec, bar()), predictions)
+        lab.ask(spec, bar())
+        say(_point(queries.evaluations(lab.store, [spec])), as_json)
+
+
+def _point(rows: pd.DataFrame) -> dict[str, Any]:
+    row = rows.iloc[0].to_dict()
+    low, high = wilson(int(row["correct"]), int(row["n"]))
+    names = ("source_task", "target_task", "split", "n", "correct", "accuracy", "majority")
+    return {**{n: row[n] for n in names}, "low": low, "high": high, "key": row["key"]}
+
+
+def _write_predictions(result: Evaluation, path: Path) -> None:
+    table = pd.DataFrame(
+        {"example": result.index, "label": result.labels, "prediction": result.predictions}
+    )
+    for i in range(result.scores.shape[1]):
+        table[f"score_{i}"] = result.scores[:, i]
+    table.to_parquet(path, index=False)
+
+
+@app.command()
+def predictivity(
+    prompt: PromptArg,
+    task: TaskArg,
+    split: Split = None,
+    limit: Limit = None,
+    train_limit: Limit = None,
+    permutations: Annotated[int, typer.Option(min=0)] = 20,
+    backbone: BackboneOption = None,
+    out: Annotated[Path | None, typer.Option(help="Parquet: one row per neuron.")] = None,
+    arrays: Annotated[Path | None, typer.Option(help="safetensors: baseline, accuracy.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How well each neuron alone tells the classes apart; a summary, and all of it in files."""
+    with open_lab() as lab:
+        asked, target = inputs.prompt(lab, prompt, backbone), load_task(task)
+        tables, tensors, rows = [], {}, []
+        for contrast in target.contrasts():
+            spec = PredictivitySpec(
+                prompt=asked,
+                task=pin_task(target),
+                split=split or target.evaluation_split,
+                contrast=contrast,
+                limit=limit,
+                train_limit=train_limit,
+                permutations=permutations,
+            )
+            result = lab.measure(spec, bar())
+            lab.keep(result)
+            table = neuron_table(result)
+            label = "" if contrast is None else target.contrast_name(contrast)
+            tables.append(table if contrast is None else table.assign(contrast=label))
+            mark = f"{label}/" if label else ""
+            tensors[f"{mark}baseline"] = result.baseline
+            tensors[f"{mark}accuracy"] = result.accuracy
+            rows.append(_summary(table, result.floor, label or target.contrast_name(None)))
+        if out:
+            pd.concat(tables).to_parquet(out, index=False)
+        if arrays:
+            write_arrays(arrays, tensors)
+        say(rows, as_json)
+
+
+def _summary(table: pd.DataFrame, floor: Any, name: str) -> dict[str, Any]:
+    values = table["predictivity"]
+    return {
+        "contrast": name,
+        "n": int(table["n"].iloc[0]),
+        "neurons": len(table),
+        "median": values.median(),
+        "top1": values.quantile(0.99),
+        "highest": values.max(),
+        "floor": None if floor is None else floor.mean,
+        "floor_p99": None if floor is None else floor.p99,
+    }
+
+
+@app.command()
+def correlate(
+    prompts: Annotated[list[str], typer.Argument(help="PROMPT=TASK pairs, at least two.")],
+    backbone: BackboneOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Spearman between the predictivities of several (prompt, task) pairs."""
+    with open_lab() as lab:
+        specs = [inputs.pairing(lab, text, backbone) for text in prompts]
+        if len({s.prompt.backbone for s in specs}) > 1:
+            raise BadInput("All prompts must be of one backbone.")
+        for spec in specs:
+            lab.ask(spec, bar())
+        say(queries.correlation(lab.store, specs), as_json)
+
+
+@app.command()
+def suppress(
+    prompt: PromptArg,
+    task: TaskArg,
+    fractions: str = "0,0.01,0.03,0.05,0.07,0.09,0.11,0.13,0.15",
+    draws: Annotated[int, typer.Option(min=1)] = 5,
+    choose: Annotated[str, typer.Option(help="skill, random, lowest; comma-separated")] = (
+        "skill,random"
+    ),
+    scope: Scope = "layer",
+    positions: Positions = "all",
+    kind: Kind = "zero",
+    noise: float = 0.1,
+    split: Split = None,
+    limit: Limit = None,
+    ranked_on: Annotated[str | None, typer.Option(help="Task that ranks the neurons.")] = None,
+    backbone: BackboneOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Accuracy with a growing share of the neurons switched off; one row per point."""
+    with open_lab() as lab:
+        asked, target = inputs.prompt(lab, prompt, backbone), load_task(task)
+        ranker = load_task(ranked_on) if ranked_on else target
+        ranking = tuple(
+            PredictivitySpec(
+                prompt=asked, task=pin_task(ranker), split=ranker.evaluation_split, contrast=c
+            )
+            for c in ranker.contrasts()
+        )
+        choices = sweeps.SuppressionChoices(
+            fractions=read_fractions(fractions),
+            draws=draws,
+            kinds_of_neuron=inputs.kinds(choose),
+            scope=scope,
+            positions=positions,
+            kind=kind,
+            noise=noise,
+            limit=limit,
+        )
+        chosen = split or target.evaluation_split
+        specs = sweeps.suppression_sweep([asked], ranking, pin_task(target), chosen, choices)
+        _ask_all(lab, specs)
+        rows = queries.evaluations(lab.store, specs)
+        rows["choose"] = rows["choose"].fillna("none")
+        rows["fraction"] = rows["fraction"].fillna(0.0)
+        rows["draw"] = rows["draw"].fillna(0).astype(int)
+        rows = rows.sort_values(["fraction", "choose", "draw"])
+        say(rows[["choose", "fraction", "draw", "accuracy", "correct", "n"]], as_json)
+
+
+def _ask_all(lab: Lab, specs: Sequence[EvaluationSpec]) -> None:
+    show = bar()
+    for i, spec in enumerate(specs):
+        lab.ask(spec)
+        show((i + 1) / len(specs), f"{i + 1} of {len(specs)}")
+
+
+@app.command()
+def transfer(
+    prompts: Annotated[list[str], typer.Argument(help="Prompts.")],
+    tasks: Annotated[str, typer.Option(help="Target tasks, comma-separated.")],
+    limit: Limit = None,
+    backbone: BackboneOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every prompt on every task: accuracy, and relative to the target's own prompt if given."""
+    with open_lab() as lab:
+        asked = [inputs.prompt(lab, p, backbone) for p in prompts]
+        targets = [load_task(t) for t in tasks.split(",")]
+        specs = [
+            EvaluationSpec(prompt=p, task=pin_task(t), split=t.evaluation_split, limit=limit)
+            for p in asked
+            for t in targets
+        ]
+        _ask_all(lab, specs)
+        absolute = queries.transfer(lab.store, specs, relative=False).drop(columns="value")
+        relative = queries.transfer(lab.store, specs, relative=True)
+        names = ["backbone", "source_task", "target_task"]
+        both = absolute.merge(
+            relative[[*names, "value"]].rename(columns={"value": "relative_accuracy"}),
+            on=names,
+            how="left",
+        )
+        say(both, as_json)
+
+
+@app.command()
+def activations(
+    prompt: PromptArg,
+    task: TaskArg,
+    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 256,
+    backbone: BackboneOption = None,
+    out: Annotated[Path | None, typer.Option(help="safetensors: values, index, labels.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Each neuron's activation at its best prompt token, example by example; cached in DuckDB."""
+    with open_lab() as lab:
+        asked, target = inputs.prompt(lab, prompt, backbone), load_task(task)
+        ranking = PredictivitySpec(
+            prompt=asked,
+            task=pin_task(target),
+            split=target.evaluation_split,
+            contrast=target.contrasts()[0],
+        )
+        spec = ActivationSpec(ranking=ranking, limit=limit)
+        lab.ask(spec, bar())
+        values = lab.store.activations(spec)
+        assert values is not None
+        if out:
+            write_arrays(out, inputs.tensors(values))
+        examples, layers, neurons = values.values.shape
+        say({"examples": examples, "layers": layers, "neurons": neurons}, as_json)
+
+
+@app.command()
+def export(folder: Path, as_json: AsJson = False) -> None:
+    """Write all answers as Parquet and safetensors, for `merge` on another machine."""
+    with open_lab() as lab:
+        lab.store.export(folder)
+        say({"folder": str(folder), **queries.counts(lab.store)}, as_json)
+
+
+@app.command()
+def merge(folder: Path, as_json: AsJson = False) -> None:
+    """Take over the answers that another machine exported."""
+    if not (folder / "evaluation.parquet").is_file():
+        raise BadInput(f"{folder} is not a folder that `export` wrote.")
+    with open_lab() as lab:
+        say({"new": lab.store.merge(folder)}, as_json)
+
+
+def main() -> None:
+    """Run a command; a user's error is one sentence and exit code 1."""
+    try:
+        app()
+    except SkillscopeError as error:
+        print(f"skillscope: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

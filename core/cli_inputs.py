@@ -1,0 +1,112 @@
+"""What a person types, turned into specs: prompts, pairings, kinds of neuron."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import torch
+from torch import Tensor
+
+from core.baselines import bag_of_words
+from core.data import load_split
+from core.errors import BadInput
+from core.lab import Lab
+from core.results import Activations, SoftPrompt
+from core.specs import Choose, ImportedPrompt, PredictivitySpec, Prompt
+from core.store import read_prompt_file
+from core.tasks import Task, load_task, pin_task
+
+
+def prompt(lab: Lab, text: str, backbone: str | None = None) -> Prompt:
+    """A prompt by key, `.safetensors` file, or published torch file. Raises: BadInput."""
+    path = Path(text)
+    if path.suffix == ".safetensors":
+        found = read_prompt_file(path)
+        lab.adopt(found)
+        return found.spec
+    if path.is_file():
+        return _published(lab, path, backbone)
+    return lab.store.prompt_spec(text)
+
+
+def _published(lab: Lab, path: Path, backbone: str | None) -> Prompt:
+    if backbone is None:
+        raise BadInput(f"{path} is a torch file: say which backbone it is for with --backbone.")
+    vectors = published_vectors(path)
+    spec = ImportedPrompt(
+        backbone=lab.pin_backbone(backbone),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        task=path.parent.name or path.stem,
+        seed=0,
+        prompt_length=len(vectors),
+        layout="published",
+    )
+    width = lab.backbone(backbone).hidden_size
+    if vectors.shape[1] != width:
+        raise BadInput(
+            f"{path} holds vectors of width {vectors.shape[1]}, but {backbone} has {width}."
+        )
+    lab.adopt(SoftPrompt(spec=spec, vectors=vectors, words=()))
+    return spec
+
+
+def published_vectors(path: Path) -> Tensor:
+    """The [token, hidden] tensor of a released prompt, on the CPU. Raises: BadInput."""
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise BadInput(f"{path} is not a torch file that holds only tensors: {reason}") from error
+    if isinstance(loaded, dict):
+        loaded = loaded.get("model", loaded.get("best_prompt"))
+    if not isinstance(loaded, Tensor) or loaded.squeeze().dim() != 2:
+        raise BadInput(f"{path} holds no [token, hidden] tensor.")
+    return loaded.detach().squeeze().float().clone()
+
+
+def pairing(lab: Lab, text: str, backbone: str | None) -> PredictivitySpec:
+    """`PROMPT=TASK` as a measurement. Raises: BadInput."""
+    name, sign, task_name = text.partition("=")
+    if not sign:
+        raise BadInput(f"{text!r} is not of the form PROMPT=TASK.")
+    task = load_task(task_name)
+    return PredictivitySpec(
+        prompt=prompt(lab, name, backbone),
+        task=pin_task(task),
+        split=task.evaluation_split,
+        contrast=task.contrasts()[0],
+    )
+
+
+def kinds(text: str) -> tuple[Choose, ...]:
+    """`skill,random` as kinds of neuron. Raises: BadInput."""
+    parts = tuple(text.split(","))
+    known = get_args(Choose)
+    for part in parts:
+        if part not in known:
+            raise BadInput(f"--choose {part!r}: choose among {', '.join(known)}.")
+    return cast(tuple[Choose, ...], parts)
+
+
+def describe(task: Task) -> dict[str, Any]:
+    """Counts, majority class and the bag-of-words baseline of a task."""
+    examples = load_split(task, task.evaluation_split)
+    return {
+        "name": task.name,
+        "title": task.title,
+        "family": task.family,
+        "train": len(load_split(task, "train")),
+        "evaluated": len(examples),
+        "split": task.evaluation_split,
+        "majority": examples.majority,
+        "bag_of_words": bag_of_words(task),
+    }
+
+
+def tensors(values: Activations) -> dict[str, Tensor]:
+    """Cached activations as named tensors."""
+    return {
+        "values": values.values,
+        "index": torch.from_numpy(values.index),
+        "labels": torch.from_numpy(values.labels),
+    }

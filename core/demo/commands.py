@@ -1,0 +1,49 @@
+"""`python -m core demo ...`: make the embedded default again, step by step or as a whole."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.demo import pretrain as training
+from core.demo import rebuild as rebuilding
+from core.demo import splits
+from core.errors import UnknownName
+from core.lab import Lab
+from core.settings import Settings
+
+demo = typer.Typer(no_args_is_help=True, help="Make the embedded default again.")
+
+Corpus = Annotated[Path | None, typer.Option(help="Folder of *.txt.gz files in plain English.")]
+
+
+@demo.command()
+def texts() -> None:
+    """Draw the built-in tasks' splits and write them as JSON Lines."""
+    for file in splits.write(Settings.from_env().assets / "tasks"):
+        typer.echo(str(file))
+
+
+@demo.command()
+def pretrain(backbone: str, corpus: Corpus = None) -> None:
+    """Pretrain an embedded backbone from nothing; a killed run goes on where it stopped."""
+    if backbone not in training.RECIPES:
+        raise UnknownName("recipe", backbone, training.RECIPES)
+    folder = Settings.from_env().assets / "backbones" / backbone
+    training.pretrain(training.RECIPES[backbone], folder, corpus, log=typer.echo)
+
+
+@demo.command()
+def rebuild() -> None:
+    """Tune all prompts and recompute all shipped answers from weights and text."""
+    settings = Settings.from_env()
+    rebuilding.rebuild(settings.assets, settings.cache / "rebuild", say=typer.echo)
+
+
+@demo.command()
+def report(backbone: str) -> None:
+    """Accuracy, predictivity and the fall under suppression, task by task."""
+    lab = Lab.open(Settings.from_env())
+    table = rebuilding.report(lab, backbone)
+    typer.echo(table.to_string(index=False, float_format="%.3f"))
+    lab.store.close()

@@ -1,0 +1,1 @@
+"""One page = controls -> specs; answers.show(specs, draw); draw = one query + one chart."""

@@ -1,0 +1,1 @@
+"""What pages share: the controls, and how answers, waiting and errors look."""

@@ -1,0 +1,150 @@
+"""Draws what is there, what is running and what is missing; the one place that shows errors."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import pandas as pd
+import streamlit as st
+
+from core import charts
+from core.errors import SkillscopeError
+from core.lab import Lab
+from core.settings import Settings
+from core.specs import Measurement
+from core.workers import Status, ThreadWorker
+
+
+@st.cache_resource(show_spinner="Opening the cache ...", on_release=lambda lab: lab.store.close())
+def lab() -> Lab:
+    """The one lab of this server."""
+    return Lab.open(Settings.from_env(), ThreadWorker())
+
+
+@contextmanager
+def shown_errors() -> Iterator[None]:
+    """A user's error is a sentence on the page; a bug keeps its traceback in the log."""
+    try:
+        yield
+    except SkillscopeError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def look(backbones: Sequence[str]) -> charts.Look:
+    """Ink for this visitor's theme, hues for these backbones."""
+    return charts.Look(dark=st.context.theme.type == "dark", backbones=tuple(backbones))
+
+
+def show(
+    specs: Sequence[Measurement],
+    draw: Callable[[], None],
+    *,
+    name: str,
+    what: str,
+    start_at_once: bool = False,
+) -> None:
+    """Draw the figure from what is stored, and beside it what is running or missing.
+
+    Polls only while a job runs. `what` says what is computed, e.g. "11 evaluations".
+    """
+    with shown_errors():
+        asked = lab()
+        started = f"{name}-started"
+        if start_at_once and asked.missing(specs) and st.session_state.get(started) != specs:
+            st.session_state[started] = specs
+            asked.submit(specs)
+        status = asked.status(specs)
+        every = 0.7 if status is not None and status.active else None
+
+        @st.fragment(run_every=every)
+        def live() -> None:
+            with shown_errors():
+                now = asked.status(specs)
+                _state(specs, now, name, what)
+                draw()
+                if every is not None and (now is None or not now.active):
+                    st.rerun()
+
+        live()
+
+
+def _state(specs: Sequence[Measurement], status: Status | None, name: str, what: str) -> None:
+    missing = lab().missing(specs)
+    if status is not None and status.active:
+        _running(specs, status, name, len(specs) - len(missing))
+    elif missing:
+        _missing(specs, status, name, what, len(missing))
+
+
+def _running(specs: Sequence[Measurement], status: Status, name: str, ready: int) -> None:
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    waiting = "Waiting for another job" if status.state == "queued" else status.message
+    left.progress(status.done, text=f"{waiting or 'Starting'}{_time_left(status)}")
+    if right.button("Cancel", key=f"{name}-cancel", icon=":material/close:"):
+        lab().cancel(specs)
+        st.rerun()
+
+
+def _time_left(status: Status) -> str:
+    left = status.seconds_left
+    if left is None:
+        return ""
+    return f", about {left:.0f} s left" if left < 90 else f", about {left / 60:.0f} min left"
+
+
+def _missing(
+    specs: Sequence[Measurement], status: Status | None, name: str, what: str, missing: int
+) -> None:
+    if status is not None and status.state == "failed":
+        st.error(status.error, icon=":material/error:")
+        if status.detail:
+            st.expander("Details").code(status.detail)
+    elif status is not None and status.state == "cancelled":
+        st.info("Cancelled. What was computed is kept.", icon=":material/stop_circle:")
+    left, right = st.columns([4, 1], vertical_alignment="center")
+    left.markdown(f"**{missing} of {len(specs)}** {what} are not computed yet.")
+    label = "Go on" if status is not None else "Compute"
+    if right.button(label, key=f"{name}-start", type="primary", icon=":material/play_arrow:"):
+        lab().submit(specs)
+        st.rerun()
+
+
+def downloads(name: str, table: pd.DataFrame, *figures: tuple[str, charts.Figure]) -> None:
+    """CSV of the figure's data; PNG and SVG of each chart, made when asked for."""
+    with st.popover("Download", icon=":material/download:"):
+        st.download_button(
+            "Data (CSV)",
+            table.to_csv(index=False),
+            f"{name}.csv",
+            "text/csv",
+            key=f"{name}-csv",
+            on_click="ignore",
+        )
+        for title, figure in figures:
+            stem = f"{name}-{title}" if title else name
+            st.download_button(
+                f"Picture (PNG) {title}".strip(),
+                lambda figure=figure: charts.png(figure),  # type: ignore[misc]
+                f"{stem}.png",
+                "image/png",
+                key=f"{stem}-png",
+                on_click="ignore",
+            )
+            st.download_button(
+                f"Drawing (SVG) {title}".strip(),
+                lambda figure=figure: charts.svg(figure),  # type: ignore[misc]
+                f"{stem}.svg",
+                "image/svg+xml",
+                key=f"{stem}-svg",
+                on_click="ignore",
+            )
+
+
+def heading(title: str, aid: str) -> None:
+    """Page title and the one sentence that says how to read the figure."""
+    st.title(title, anchor=False)
+    st.markdown(aid)
+
+
+def beside(backbones: Sequence[str]) -> list[st.delta_generator.DeltaGenerator]:
+    """One column per backbone; they stand under each other on a phone."""
+    return list(st.columns(len(backbones), gap="medium"))

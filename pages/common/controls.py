@@ -1,0 +1,76 @@
+"""Widgets -> plain values and specs. Every choice lives in the URL, under the widget's key."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core import sweeps
+from core.lab import Lab
+from core.specs import Choose, Init, Kind, Pinned, Positions, PredictivitySpec, Prompt, Scope
+from core.tasks import Task, builtin_names, load_task, pin_task
+
+INITS: tuple[Init, ...] = ("vocabulary", "random", "labels")
+CHOOSE: tuple[Choose, ...] = ("skill", "random", "lowest")
+SCOPES: tuple[Scope, ...] = ("layer", "model")
+POSITIONS: tuple[Positions, ...] = ("all", "prompt")
+KINDS: tuple[Kind, ...] = ("zero", "mean", "noise")
+
+
+def backbones(lab: Lab) -> list[str]:
+    """The backbones to compare; both embedded ones by default."""
+    known = lab.backbones()
+    chosen = st.pills(
+        "Backbones", known, default=list(known), selection_mode="multi", key="backbone",
+        bind="query-params", help="RoBERTa and T5 stand side by side on one scale.",
+    )  # fmt: skip
+    if not chosen:
+        st.info("Choose a backbone.")
+        st.stop()
+    return [name for name in known if name in chosen]
+
+
+def tasks(*, adversarial: bool) -> list[Task]:
+    """The built-in tasks, clean ones first."""
+    found = [load_task(name) for name in builtin_names()]
+    return [t for t in found if adversarial or t.adversarial_of is None]
+
+
+def titles(found: Sequence[Task]) -> dict[str, str]:
+    """Task name -> what figures call it."""
+    return {t.name: t.title for t in found}
+
+
+def task(found: Sequence[Task], label: str = "Task", key: str = "task") -> Task:
+    """One task."""
+    names = [t.name for t in found]
+    chosen = st.selectbox(
+        label, names, format_func=lambda n: titles(found)[n], key=key, bind="query-params"
+    )
+    return found[names.index(chosen)]
+
+
+def seeds() -> tuple[int, ...]:
+    """The prompts' seeds; one or several."""
+    chosen = st.pills(
+        "Seeds", list(sweeps.SEEDS), default=[0], selection_mode="multi", key="seed",
+        bind="query-params", help="Each seed is a prompt of its own, tuned from another start.",
+    )  # fmt: skip
+    return tuple(chosen) or (0,)
+
+
+def prompts(
+    lab: Lab, backbone: str, found: Sequence[Task], seeds: Sequence[int] = sweeps.SEEDS
+) -> list[Prompt]:
+    """The standard prompts of a backbone, task by task."""
+    pin, family = lab.pin_backbone(backbone), lab.family(backbone)
+    return [sweeps.standard_prompt(pin, family, pin_task(t), seed) for t in found for seed in seeds]
+
+
+def own_predictivities(
+    lab: Lab, backbone: str, found: Sequence[Task], seeds: Sequence[int] = sweeps.SEEDS
+) -> tuple[PredictivitySpec, ...]:
+    """Each task's prompts measured on the task itself."""
+    asked = list[tuple[Prompt, Pinned, str]]()
+    for t in found:
+        asked += [(p, pin_task(t), t.evaluation_split) for p in prompts(lab, backbone, [t], seeds)]
+    return sweeps.predictivities(asked)

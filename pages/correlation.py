@@ -1,0 +1,45 @@
+"""Do two tasks rely on the same neurons?"""
+
+import streamlit as st
+
+from core import charts, queries
+from pages.common import answers, controls
+
+answers.heading(
+    "Correlation",
+    "A dark cell means that the neurons that predict one task also predict the other: Spearman's "
+    "rank correlation of their predictivities, averaged over layers.",
+)
+lab = answers.lab()
+backbones = controls.backbones(lab)
+found = controls.tasks(adversarial=False)
+titles = controls.titles(found)
+specs = tuple(s for b in backbones for s in controls.own_predictivities(lab, b, found))
+
+
+def draw() -> None:
+    """One matrix per backbone."""
+    table = queries.correlation(lab.store, specs)
+    look, figures = answers.look(lab.backbones()), []
+    table = charts.titled(table, titles)
+    for name, column in zip(backbones, answers.beside(backbones), strict=True):
+        rows = table[table.backbone == name] if len(table) else table
+        with column, st.container(border=True):
+            st.subheader(name, anchor=False)
+            if rows.empty:
+                st.caption("Nothing computed yet.")
+                continue
+            figure = charts.correlation_heatmap(
+                rows, look, backbone=name, tasks=[t.title for t in found]
+            )
+            st.altair_chart(figure, width="stretch", theme=None)
+            figures.append((name, figure))
+            st.caption(
+                f"{rows.neurons.iloc[0]} neurons in each of {rows.layers.iloc[0]} layers; "
+                "predictivities are means over 5 seeds; the tooltip gives the lowest and the "
+                "highest layer. Unrelated rankings give 0."
+            )
+    answers.downloads("correlation", table, *figures)
+
+
+answers.show(specs, draw, name="correlation", what="measurements")

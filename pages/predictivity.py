@@ -1,0 +1,81 @@
+"""How well does a single neuron know the task?"""
+
+import streamlit as st
+
+from core import charts, queries, sweeps
+from core.specs import EvaluationSpec, PredictivitySpec
+from core.tasks import pin_task
+from pages.common import answers, controls
+
+answers.heading(
+    "Predictivity",
+    "A box shows how well single neurons tell a task's classes apart (1 is perfect, the dashed "
+    "tick is what shuffled labels reach); the bar behind it is the accuracy of the whole model.",
+)
+lab = answers.lab()
+left, right = st.columns([2, 3], gap="medium")
+with left:
+    backbones = controls.backbones(lab)
+with right:
+    shown = st.segmented_control(
+        "Tasks", ["clean", "adversarial", "all"], default="clean", key="shown",
+        bind="query-params", help="Adversarial twins keep the baseline of their clean task.",
+    ) or "clean"  # fmt: skip
+
+every = controls.tasks(adversarial=True)
+titles = controls.titles(every)
+found = [t for t in every if shown == "all" or (t.adversarial_of is None) == (shown == "clean")]
+origins = {t.name: next(o for o in every if o.name == (t.adversarial_of or t.name)) for t in found}
+
+
+def questions(
+    backbone: str,
+) -> tuple[tuple[PredictivitySpec, ...], tuple[EvaluationSpec, ...]]:
+    """The measurements behind the boxes, the evaluations behind the bars."""
+    asked = [
+        (prompt, pin_task(t), t.evaluation_split)
+        for t in found
+        for prompt in controls.prompts(lab, backbone, [origins[t.name]])
+    ]
+    return sweeps.predictivities(asked), tuple(sweeps.own_evaluation(*a) for a in asked)
+
+
+boxes = tuple(s for b in backbones for s in questions(b)[0])
+bars = tuple(s for b in backbones for s in questions(b)[1])
+
+
+def draw() -> None:
+    """Boxes over bars, one chart per backbone, and the layers below."""
+    look = answers.look(lab.backbones())
+    box = charts.titled(queries.predictivity_boxes(lab.store, boxes), titles)
+    dots = charts.titled(queries.predictivity_outliers(lab.store, boxes), titles)
+    bar = queries.accuracies(lab.store, bars).rename(columns={"target_task": "task"})
+    bar = charts.titled(bar, titles)
+    profile = charts.titled(queries.layer_profile(lab.store, boxes), titles)
+    order, figures = [t.title for t in found], []
+    for name, column in zip(backbones, answers.beside(backbones), strict=True):
+        mine = [table[table.backbone == name] for table in (box, dots, bar, profile)]
+        with column, st.container(border=True):
+            st.subheader(name, anchor=False)
+            if mine[0].empty:
+                st.caption("Nothing computed yet.")
+                continue
+            figure = charts.boxes_over_bars(
+                mine[0], mine[1], mine[2], look, backbone=name, tasks=order
+            )
+            st.altair_chart(figure, width="stretch", theme=None)
+            figures.append((name, figure))
+            first = mine[0].iloc[0]
+            st.caption(
+                f"{first.neurons} neurons, mean of {first.seeds} seeds, "
+                f"{mine[0].n.min()} to {mine[0].n.max()} examples a task. Bars: mean accuracy, "
+                "line: standard error over seeds. Dotted line: chance. Dots: a sample of outliers."
+            )
+            with st.expander("Layer by layer"):
+                st.altair_chart(
+                    charts.layer_profile(mine[3], look, backbone=name, tasks=order), theme=None
+                )
+    answers.downloads("predictivity", box, *figures)
+
+
+answers.show((*boxes, *bars), draw, name="predictivity", what="measurements")

@@ -1,0 +1,94 @@
+"""What happens when the skill neurons are switched off?"""
+
+import streamlit as st
+
+from core import charts, queries, sweeps
+from core.tasks import clean_task, pin_task
+from pages.common import answers, controls
+
+answers.heading(
+    "Suppression",
+    "If a task's skill sits in its skill neurons, switching them off (solid) costs more accuracy "
+    "than switching off as many random ones (dashed).",
+)
+lab = answers.lab()
+left, middle, right = st.columns([2, 2, 2], gap="medium")
+with left:
+    backbones = controls.backbones(lab)
+    seeds = controls.seeds()
+with middle:
+    task = controls.task(controls.tasks(adversarial=True))
+    grid = st.segmented_control(
+        "Fractions", ["paper", "wide"], default="paper", key="grid", bind="query-params",
+        help="Paper: 0 to 15 % of each layer. Wide: up to all neurons.",
+    ) or "paper"  # fmt: skip
+with right:
+    kinds = st.pills(
+        "Neurons", controls.CHOOSE, default=["skill", "random"],
+        selection_mode="multi", key="neurons", bind="query-params",
+    )  # fmt: skip
+    draws = st.slider("Random draws", 1, 10, 3, key="draws", bind="query-params")
+with st.expander("How neurons are chosen and switched off"):
+    one, two, three, four = st.columns(4)
+    scope = one.segmented_control(
+        "Choose per", controls.SCOPES, default="layer", key="scope", bind="query-params"
+    )
+    positions = two.segmented_control(
+        "Positions", controls.POSITIONS, default="all", key="positions", bind="query-params"
+    )
+    kind = three.segmented_control(
+        "Activation becomes", controls.KINDS, default="zero", key="kind",
+        bind="query-params",
+    )  # fmt: skip
+    limit = four.select_slider(
+        "Examples", [64, 128, 256, 600], value=256, key="limit", bind="query-params"
+    )
+
+choices = sweeps.SuppressionChoices(
+    fractions=sweeps.WIDE_FRACTIONS if grid == "wide" else sweeps.PAPER_FRACTIONS,
+    draws=draws,
+    kinds_of_neuron=tuple(k for k in controls.CHOOSE if k in kinds) or ("skill",),
+    scope=scope or "layer",
+    positions=positions or "all",
+    kind=kind or "zero",
+    limit=limit,
+)
+origin = clean_task(task)
+specs = tuple(
+    spec
+    for backbone in backbones
+    for spec in sweeps.suppression_sweep(
+        controls.prompts(lab, backbone, [origin], seeds),
+        controls.own_predictivities(lab, backbone, [origin]),
+        pin_task(task),
+        task.evaluation_split,
+        choices,
+    )
+)
+
+
+def draw() -> None:
+    """One chart: hue is the backbone, the line's style the kind of neuron."""
+    table = queries.suppression_curve(lab.store, specs)
+    if table.empty:
+        st.caption("The first points appear here within a second.")
+        return
+    figure = charts.suppression_curves(
+        table, answers.look(lab.backbones()), fractions=choices.fractions
+    )
+    with st.container(border=True):
+        st.subheader(task.title, anchor=False)
+        st.altair_chart(figure, width="stretch", theme=None)
+        several = "standard error over seeds" if len(seeds) > 1 else (
+            "95 % Wilson interval (chosen neurons), range of the draws (random ones)"
+        )  # fmt: skip
+        st.caption(
+            f"{table.n.max()} examples of the {task.evaluation_split} split, seeds "
+            f"{', '.join(map(str, seeds))}, {draws} random draws; band: {several}; neurons ranked "
+            f"on {origin.title.lower()} by the mean predictivity of 5 seeds; dotted line: always "
+            "answering the most frequent class."
+        )
+    answers.downloads("suppression", table, ("", figure))
+
+
+answers.show(specs, draw, name="suppression", what="points", start_at_once=True)

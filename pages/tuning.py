@@ -1,0 +1,79 @@
+"""Tune a soft prompt and watch it learn."""
+
+import pandas as pd
+import streamlit as st
+
+from core import charts, queries, sweeps
+from core.specs import TuneSpec, key
+from core.tasks import pin_task
+from pages.common import answers, controls
+
+answers.heading(
+    "Tuning",
+    "The prompt's vectors learn while the backbone stays as it is: the loss should fall and the "
+    "accuracy on held-back training rows should rise above the dotted line.",
+)
+lab = answers.lab()
+one, two, three, four = st.columns(4, gap="medium")
+with one:
+    backbone = st.selectbox("Backbone", lab.backbones(), key="backbone", bind="query-params")
+    task = controls.task(controls.tasks(adversarial=False))
+family = lab.family(backbone)
+seed = two.number_input("Seed", 0, 10_000, 100, key="seed", bind="query-params")
+length = two.number_input("Prompt length", 1, 64, 16, key="length", bind="query-params")
+steps = three.number_input("Steps", 1, 5000, 150, key="steps", bind="query-params")
+init = three.selectbox(
+    "Start from", controls.INITS, key="init", bind="query-params",
+    help="Vectors of random words, Gaussian noise of the same spread, or the answer words.",
+)  # fmt: skip
+rate = four.number_input(
+    "Learning rate", 0.0001, 1.0, sweeps.LEARNING_RATE[family], format="%.4f", key="rate",
+    bind="query-params",
+)  # fmt: skip
+batch = four.number_input("Batch size", 1, 128, 32, key="batch", bind="query-params")
+
+spec = TuneSpec(
+    backbone=lab.pin_backbone(backbone),
+    task=pin_task(task),
+    seed=int(seed),
+    prompt_length=int(length),
+    init=init,
+    steps=int(steps),
+    learning_rate=float(rate),
+    batch_size=int(batch),
+    evaluate_every=max(1, min(50, int(steps) // 10)),
+)
+
+
+def history() -> pd.DataFrame:
+    """Steps so far, running or stored."""
+    stored = queries.tuning_history(lab.store, key(spec))
+    if len(stored):
+        return stored
+    live = [(s.step, s.loss, s.accuracy) for s in lab.live(spec)]
+    return pd.DataFrame(live, columns=["step", "loss", "accuracy"]).astype(float)
+
+
+def draw() -> None:
+    """Loss and accuracy, and what came out."""
+    table = history()
+    if table.empty:
+        st.caption("Choose a task and press Compute; a short run takes well under a minute.")
+        return
+    figure = charts.tuning_curves(
+        table, answers.look(lab.backbones()), backbone=backbone, steps=int(steps)
+    )
+    with st.container(border=True):
+        st.subheader(f"{task.title}, {backbone}", anchor=False)
+        st.altair_chart(figure, width="stretch", theme=None)
+    prompt = lab.store.prompt(spec)
+    if prompt is not None:
+        st.success(
+            f"Prompt {key(spec)}: {prompt.selection_accuracy:.3f} on {prompt.selection_rows} "
+            f"selection rows (taken from train, not learnt from), best at step {prompt.best_step}.",
+            icon=":material/check:",
+        )
+    answers.downloads("tuning", table, ("", figure))
+
+
+answers.show((spec,), draw, name="tuning", what="prompt")

@@ -1,0 +1,194 @@
+"""Doors, layers and cycles, read off the source with `ast`. The checker is itself checked below."""
+
+import ast
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from core.settings import ROOT
+
+WORDS = {"specs", "results", "errors", "settings", "progress"}
+MACHINES = {"backbones", "hooks", "data", "tasks", "neurons", "correlation"}
+VERBS = {"tuning", "predictivity", "evaluation", "activations"}
+
+# Library -> the modules (or packages) that may import it; None: the library may be used anywhere.
+DOORS = {
+    "streamlit": {"app", "pages"},
+    "altair": {"core.charts"},
+    "duckdb": {"core.store"},
+    "safetensors": {"core.store", "core.backbones"},
+    "transformers": {"core.backbones"},
+    "tokenizers": {"core.backbones"},
+}
+CLOSED = {"torch": {"pages", "core.queries", "core.charts"}}
+FORBIDDEN = {"pickle", "trust_remote_code", "eval"}
+
+# Part of core -> the parts it may import. Parts that are not named may import what they like.
+LAYERS = {
+    **dict.fromkeys(WORDS, WORDS),
+    **dict.fromkeys(MACHINES, WORDS | MACHINES),
+    **dict.fromkeys(VERBS, WORDS | MACHINES | VERBS),
+    "workers": WORDS,
+    "store": WORDS | {"neurons"},
+    "charts": set[str](),
+}
+LAB_NEVER = {"queries", "charts", "sweeps", "demo"}
+
+
+def sources() -> dict[str, str]:
+    files = [*(ROOT / "core").rglob("*.py"), *(ROOT / "pages").rglob("*.py"), ROOT / "app.py"]
+    return {module_name(f): f.read_text("utf-8") for f in files if f.is_file()}
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def inside(module: str, folders: Iterable[str]) -> bool:
+    return any(module == f or module.startswith(f + ".") for f in folders)
+
+
+def imported(nodes: Iterable[ast.AST], known: set[str]) -> Iterator[str]:
+    """Full names; `from core import x` is `core.x` where that is a module."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports are not used here"
+            base = node.module or ""
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                yield full if full in known or base == "core" else base
+
+
+def at_import_time(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield node
+            yield from at_import_time(node)
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1] if module.startswith("core.") else ""
+
+
+def violations(module: str, source: str, known: set[str]) -> list[str]:
+    tree = ast.parse(source)
+    names = set(imported(ast.walk(tree), known))
+    return [*doors(module, names), *layers(module, names), *words(module, tree)]
+
+
+def doors(module: str, names: set[str]) -> Iterator[str]:
+    for library in {n.split(".")[0] for n in names}:
+        if library in DOORS and not inside(module, DOORS[library]):
+            yield f"{module} imports {library}"
+        if inside(module, CLOSED.get(library, ())):
+            yield f"{module} imports {library}"
+
+
+def layers(module: str, names: set[str]) -> Iterator[str]:
+    part = part_of(module)
+    for target in {part_of(n) for n in names} - {"", part}:
+        if target not in LAYERS.get(part, {target}):
+            yield f"{module} imports core.{target}"
+        if part == "lab" and target in LAB_NEVER:
+            yield f"{module} imports core.{target}"
+        if target == "demo" and part != "__main__":
+            yield f"{module} imports core.demo"
+    if module.startswith("core") and any(inside(n, {"app", "pages"}) for n in names):
+        yield f"{module} imports a page"
+
+
+def words(module: str, tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                found = {a.name.split(".")[0] for a in names} | {getattr(node, "module", None)}
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.keyword(arg=name):
+                found = {name}
+            case _:
+                continue
+        if isinstance(node, ast.Attribute):
+            found -= {"eval"}  # module.eval() switches dropout off
+        if ast.unparse(node) == "weights_only=False":
+            yield f"{module} says weights_only=False"
+        for name in sorted(filter(None, found & FORBIDDEN)):
+            yield f"{module} says {name}"
+        if found & {"environ", "getenv"} and module != "core.settings":
+            yield f"{module} reads the environment"
+
+
+def cycle(known: dict[str, str]) -> list[str]:
+    graph = {
+        module: {n for n in imported(at_import_time(ast.parse(text)), set(known)) if n in known}
+        - {module}
+        for module, text in known.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+@pytest.mark.parametrize("module", sorted(sources()))
+def test_module_keeps_doors_and_layers(module: str) -> None:
+    known = sources()
+    assert violations(module, known[module], set(known)) == []
+
+
+def test_core_has_no_import_cycle() -> None:
+    assert cycle({m: s for m, s in sources().items() if inside(m, {"core"})}) == []
+
+
+def test_the_layers_named_here_exist() -> None:
+    there = {part_of(m) for m in sources()}
+    assert (set(LAYERS) - {"charts"}) <= there
+
+
+@pytest.mark.parametrize(
+    ("module", "planted", "complaint"),
+    [
+        ("core.lab", "import streamlit as st", "imports streamlit"),
+        ("pages.transfer", "import altair", "imports altair"),
+        ("core.queries", "import duckdb", "imports duckdb"),
+        ("core.tuning", "from safetensors.torch import save", "imports safetensors"),
+        ("core.demo.pretrain", "from transformers import T5Config", "imports transformers"),
+        ("core.data", "def f():\n    import tokenizers", "imports tokenizers"),
+        ("pages.common.controls", "import torch", "imports torch"),
+        ("core.charts", "from torch import Tensor", "imports torch"),
+        ("core.lab", "import os\nx = os.environ['HOME']", "reads the environment"),
+        ("core.store", "from os import getenv", "reads the environment"),
+        ("core.specs", "from core.tasks import Task", "imports core.tasks"),
+        ("core.hooks", "from core import store", "imports core.store"),
+        ("core.evaluation", "from core.store import Store", "imports core.store"),
+        ("core.workers", "import core.lab", "imports core.lab"),
+        ("core.store", "from core.data import Batch", "imports core.data"),
+        ("core.lab", "from core import sweeps", "imports core.sweeps"),
+        ("core.charts", "from core.specs import key", "imports core.specs"),
+        ("core.data", "from core.demo.splits import splits", "imports core.demo"),
+        ("core.lab", "import pages.overview", "imports a page"),
+        ("core.store", "import pickle", "says pickle"),
+        ("core.store", "from pickle import loads", "says pickle"),
+        ("app", "load(x, trust_remote_code=True)", "says trust_remote_code"),
+        ("app", "torch.load(x, weights_only=False)", "says weights_only=False"),
+        ("app", "eval('1')", "says eval"),
+    ],
+)
+def test_the_checker_finds_what_is_planted(module: str, planted: str, complaint: str) -> None:
+    found = violations(module, planted, {"core.store", "core.sweeps"})
+    assert f"{module} {complaint}" in found
+
+
+def test_the_checker_lets_the_usual_pass() -> None:
+    usual = "import torch\nfrom core.specs import key\nmodel.eval()\nload(weights_only=True)"
+    assert violations("core.tuning", usual, set()) == []
+
+
+def test_the_checker_finds_a_planted_cycle() -> None:
+    planted = {"core.a": "from core import b", "core.b": "import core.c", "core.c": "import core.a"}
+    assert cycle(planted)
+    assert cycle({**planted, "core.c": "def late():\n    import core.a"}) == []
