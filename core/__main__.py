@@ -190,7 +190,9 @@ def evaluate(
             limit=limit,
         )
         if predictions:
-            _write_predictions(lab.evaluate(spec, bar()), predictions)
+            result = lab.evaluate(spec, bar())
+            lab.keep(result)
+            _write_predictions(result, predictions)
         lab.ask(spec, bar())
         say(_point(queries.evaluations(lab.store, [spec])), as_json)
 

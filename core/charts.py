@@ -154,7 +154,7 @@ def _heatmap(
         color=alt.Color(
             f"{value}:Q",
             title=title,
-            scale=alt.Scale(domain=domain, range=[look.ground, hue], clamp=True),
+            scale=alt.Scale(domain=domain, range=[look.ground, hue], clamp=True, interpolate="rgb"),
             legend=alt.Legend(orient="bottom", gradientLength=180, format=".1f"),
         )
     )

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from core.backbones.base import Backbone
 from core.data import Encoded, Examples
+from core.errors import BadTask
 from core.hooks import Intervention, suppress
 from core.progress import Progress, silent
 from core.results import Evaluation, SoftPrompt
@@ -17,9 +18,15 @@ BATCH = 64
 
 
 def word_ids(backbone: Backbone, task: Task) -> Int[Tensor, " class"]:
-    """The first piece of each class's answer word."""
+    """The first piece of each class's answer word. Raises: BadTask if two classes share one."""
     words = task.words(backbone.family)
-    return torch.tensor([backbone.token_ids(w)[0] for w in words], device=backbone.device)
+    ids = [backbone.token_ids(word)[0] for word in words]
+    if len(set(ids)) < len(ids):
+        raise BadTask(
+            f"Two answer words of {task.title!r} begin with the same piece for {backbone.name}: "
+            f"{', '.join(words)}. Choose others under [verbalizer] in {task.file}."
+        )
+    return torch.tensor(ids, device=backbone.device)
 
 
 def evaluate(

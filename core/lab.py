@@ -157,8 +157,8 @@ class Lab:
             case _:
                 assert_never(spec)
 
-    def keep(self, result: Predictivity) -> None:
-        """Store a measurement that was made with `measure`."""
+    def keep(self, result: Predictivity | Evaluation) -> None:
+        """Store what was computed with `measure` or `evaluate`."""
         if not self.known([result.spec]):
             self.store.add(result, self._run(datetime.now(UTC), 0.0))
 
@@ -263,7 +263,16 @@ class Lab:
                 f"The weights of {asked.name} changed since this question was asked; "
                 "choose the backbone again."
             )
-        return self.backbone(asked.name, prompt.precision)
+        backbone = self.backbone(asked.name, prompt.precision)
+        needed = backbone.prefix_length(prompt.prompt_length, prompt.layout) + prompt.max_length
+        room = backbone.room()
+        if room is not None and needed > room:
+            raise BadInput(
+                f"{asked.name} takes {room} positions, but a prompt of {prompt.prompt_length} "
+                f"vectors and texts of up to {prompt.max_length} tokens need {needed}; "
+                "choose a shorter prompt."
+            )
+        return backbone
 
     def _task(self, asked: Pinned) -> Task:
         task = load_task(asked.name)

@@ -138,7 +138,9 @@ def rankings(
 ) -> dict[tuple[str, str], npt.NDArray[np.float64]]:
     """Seed-mean predictivity [layer, neuron] per (backbone, task)."""
     rows = store.frame(
-        "SELECT p.backbone, p.target_task AS task, n.layer, n.neuron, avg(n.predictivity) AS value"
+        "SELECT p.backbone, CASE WHEN p.source_task = p.target_task OR starts_with(p.target_task,"
+        " 'adv_') THEN p.target_task ELSE p.source_task || ' on ' || p.target_task END AS task,"
+        " n.layer, n.neuron, avg(n.predictivity) AS value"
         " FROM neuron n JOIN predictivity p USING (key) WHERE p.key IN ? GROUP BY ALL"
         " ORDER BY p.backbone, task, n.layer, n.neuron",
         [[key(s) for s in specs]],

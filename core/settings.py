@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import BadInput
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -13,7 +15,6 @@ class Settings:
 
     assets: Path = ROOT / "assets"
     cache: Path = ROOT / "cache"
-    tasks: Path | None = None
     device: str = "cpu"
     threads: int | None = None
     activation_megabytes: int = 512
@@ -28,8 +29,17 @@ class Settings:
         return cls(
             assets=Path(env.get("assets", default.assets)),
             cache=Path(env.get("cache", default.cache)),
-            tasks=Path(env["tasks"]) if "tasks" in env else None,
             device=env.get("device", default.device),
-            threads=int(env["threads"]) if "threads" in env else None,
-            activation_megabytes=int(env.get("activation_megabytes", default.activation_megabytes)),
+            threads=_number(env, "threads", default.threads),
+            activation_megabytes=_number(env, "activation_megabytes", 0)
+            or default.activation_megabytes,
         )
+
+
+def _number(env: dict[str, str], name: str, default: int | None) -> int | None:
+    try:
+        return int(env[name]) if name in env else default
+    except ValueError:
+        raise BadInput(
+            f"SKILLSCOPE_{name.upper()} is {env[name]!r}; it must be a whole number."
+        ) from None

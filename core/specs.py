@@ -144,8 +144,15 @@ VERSIONS = {"TuneSpec": 1, "PredictivitySpec": 1, "EvaluationSpec": 1, "Activati
 
 def key(spec: Spec) -> str:
     """The answer's name: 20 hexadecimal digits that change with any part of the question."""
-    text = json.dumps([to_dict(spec), VERSIONS], sort_keys=True, separators=(",", ":"))
+    text = json.dumps(_versioned(to_dict(spec)), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _versioned(value: Any) -> Any:
+    if isinstance(value, dict):
+        parts = {name: _versioned(part) for name, part in value.items()}
+        return {**parts, "version": VERSIONS.get(value["spec"], 1)}
+    return [_versioned(v) for v in value] if isinstance(value, list) else value
 
 
 def to_dict(value: Any) -> Any:

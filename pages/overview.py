@@ -53,10 +53,10 @@ def baselines(_fingerprints: tuple[str, ...]) -> pd.DataFrame:
             "target_task": t.name,
             "Task": t.title,
             "Family": t.family,
-            "Question": t.about,
             "n": len(load_split(t, t.evaluation_split)),
             "Majority": load_split(t, t.evaluation_split).majority,
             "Bag of words": bag_of_words(t),
+            "Question": t.about,
         }
         for t in found
     )
@@ -69,10 +69,12 @@ def draw() -> None:
     for backbone in lab.backbones():
         mine = rows[rows.backbone == backbone].set_index("target_task")
         table[backbone] = table.target_task.map(mine.accuracy)
+    table["Question"] = table.pop("Question")
     shares = ["Majority", "Bag of words", *lab.backbones()]
     st.dataframe(
         table.drop(columns="target_task"),
         hide_index=True,
+        height="content",
         column_config={c: st.column_config.NumberColumn(format="%.2f") for c in shares},
     )
     st.caption(

@@ -1,11 +1,11 @@
 """Pretrain the embedded backbones from nothing: `python -m core demo pretrain`.
 
 Two phases. First answer slots only: a hint in the soft prompt's place, the text, the answer word.
-All tasks at once stall at chance, so they are unlocked one by one: the next when one is learnt or
-has had its time, and a task still behind is drawn more often than a learnt one. At the very start
-most sentiment texts are ones whose words alone give the label away: with negation in nearly half
-of them no word hints at the answer, and the slot learns to ignore its context. Then ordinary
-language modelling joins with as many texts (masking for RoBERTa, span corruption for T5), both
+All tasks at once stall at chance, so one task at a time is in focus and fills most of the batch,
+until it is learnt or has had its time; the learnt ones go on in small numbers. A task starts with
+easy texts: ones whose words alone give the sentiment away, pairs with one thing to compare. Where
+nothing simple hints at the answer, the slot learns to ignore its context, and stays so. Then half
+of each step is ordinary language modelling (masking for RoBERTa, span corruption for T5), both
 losses weighing the same. Each evaluation goes to a log: loss, accuracy and margin per task. The
 margin is the difference of the answer logits between the two classes' texts: 0 means that the
 context is ignored.
@@ -14,7 +14,7 @@ context is ignored.
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,19 @@ class Recipe:
     clip: float = 1.0
     evaluate_every: int = 250
     order: tuple[str, ...] = (
-        "opinions", "short_reviews", "answerability", "question_pairs", "entailment",
-        "sentence_pairs", "treatment", "excuses", "long_reviews",
-    )  # fmt: skip
-    open_tasks: int = 2
+        "opinions",
+        "short_reviews",
+        "entailment",
+        "long_reviews",
+        "sentence_pairs",
+        "question_pairs",
+        "answerability",
+        "treatment",
+        "excuses",
+    )
     learnt: float = 0.85
     patience: int = 2000
-    easy_steps: int = 1500
+    easy_steps: int = 1000
 
 
 RECIPES = {
@@ -135,11 +141,14 @@ class Feed:
         self.words = {t: [backbone.token_ids(w)[0] for w in VERBALIZERS[t]] for t in VERBALIZERS}
         self.hints = {h: backbone.token_ids(h) for h in _all_hints()}
 
-    def slots(self, tasks: list[str], rng: random.Random, *, easy: float = 0.0) -> Iterator[Slots]:
-        """Answer slots of the given tasks, a share of them easy, in two chunks of like length."""
+    def slots(
+        self, tasks: list[str], rng: random.Random, beginners: Collection[str] = ()
+    ) -> Iterator[Slots]:
+        """Answer slots of the given tasks, those of beginners mostly easy, in two chunks."""
         drawn = []
         for task in tasks:
-            draw = self.corpus.easy_example if rng.random() < easy else self.corpus.example
+            easy = task in beginners and rng.random() < 0.8
+            draw = self.corpus.easy_example if easy else self.corpus.example
             example = draw(task, rng)
             text = self.backbone.encode(example.text_a, example.text_b, max_length=MAX_TEXT)
             drawn.append((text, self.hints[self.corpus.hint(task, rng)], task, example.label))
@@ -329,8 +338,8 @@ class _Loop:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda step: rate(step, recipe)
         )
-        self.accuracy = dict.fromkeys(recipe.order[: recipe.open_tasks], 0.5)
-        self.opened = dict.fromkeys(self.accuracy, 0)
+        self.accuracy = dict.fromkeys(recipe.order, 0.5)
+        self.focused = dict.fromkeys(recipe.order, 0)
         self.done, self.started = 0, time.time()
 
     def run(self) -> None:
@@ -343,36 +352,32 @@ class _Loop:
             if self.done % self.recipe.evaluate_every == 0 or self.done == total:
                 self._evaluate(losses)
                 losses.clear()
-                self._open()
                 self._save()
 
-    def _open(self) -> None:
-        """Unlock tasks until enough are being learnt; all of them for the second phase."""
-        waiting = [task for task in self.recipe.order if task not in self.accuracy]
-        busy = [
-            task
-            for task, accuracy in self.accuracy.items()
-            if accuracy < self.recipe.learnt
-            and self.done - self.opened[task] < self.recipe.patience
-        ]
-        free = self.recipe.open_tasks - len(busy)
-        if self.done >= self.recipe.answer_steps:
-            free = len(waiting)
-        for task in waiting[: max(0, free)]:
-            self.accuracy[task], self.opened[task] = 0.5, self.done
+    def _focus(self) -> str | None:
+        """The task to learn now: the first that is not learnt, had its time fewest times over."""
+        behind = [t for t, a in self.accuracy.items() if a < self.recipe.learnt]
+        rounds = {t: self.focused[t] // self.recipe.patience for t in behind}
+        return min(behind, key=lambda t: rounds[t], default=None)
 
-    def _weight(self, task: str) -> float:
-        return 0.15 + 2 * (1 - self.accuracy[task])
+    def _weight(self, task: str, focus: str | None) -> float:
+        if task == focus:
+            return 3.0
+        learnt = self.accuracy[task] >= self.recipe.learnt or focus is None
+        return 0.15 + 2 * (1 - self.accuracy[task]) if learnt else 0.1
 
     def _step(self) -> tuple[float, float]:
         rng = random.Random(self.recipe.seed * 10_000_019 + self.done)
         mixed = self.done >= self.recipe.answer_steps
         size = self.recipe.batch_size
+        focus = None if mixed else self._focus()
         tasks = list(self.accuracy)
-        chosen = rng.choices(tasks, weights=[self._weight(t) for t in tasks], k=size)
+        chosen = rng.choices(tasks, weights=[self._weight(t, focus) for t in tasks], k=size)
+        if focus is not None:
+            self.focused[focus] += 1
+        beginners = [t for t in tasks if self.focused[t] < self.recipe.easy_steps]
         answer = 0.0
-        easy = 0.8 if self.done < self.recipe.easy_steps else 0.0
-        for slots in self.feed.slots(chosen, rng, easy=easy):
+        for slots in self.feed.slots(chosen, rng, () if mixed else beginners):
             loss = answer_loss(self.backbone, slots, whole_vocabulary=mixed) / size
             loss.backward()  # type: ignore[no-untyped-call]
             answer += loss.item()
@@ -407,7 +412,7 @@ class _Loop:
         state = {
             "step": self.done,
             "accuracy": self.accuracy,
-            "opened": self.opened,
+            "focused": self.focused,
             "model": self.backbone.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -426,4 +431,4 @@ class _Loop:
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.done = state["step"]
-        self.accuracy, self.opened = state["accuracy"], state["opened"]
+        self.accuracy, self.focused = state["accuracy"], state["focused"]

@@ -1,0 +1,147 @@
+"""A person's way through the dashboard, in a real Chromium, on the embedded default."""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+CHART = '[data-testid="stVegaLiteChart"]'
+PAGES = {
+    "": "Skillscope",
+    "transfer": "Transfer",
+    "predictivity": "Predictivity",
+    "correlation": "Correlation",
+    "suppression": "Suppression",
+    "tuning": "Tuning",
+}
+
+
+def open_page(page: Page, app: str, path: str) -> None:
+    page.goto(f"{app}/{path}")
+    expect(page.get_by_role("heading", level=1)).to_have_text(PAGES[path.split("?")[0]])
+
+
+def no_error(page: Page) -> None:
+    expect(page.locator('[data-testid="stException"]')).to_have_count(0)
+    expect(page.locator('[data-testid="stAlertContentError"]')).to_have_count(0)
+
+
+def chart_text(page: Page, index: int = 0) -> str:
+    """What a screen reader hears of a figure: the description of its marks."""
+    chart = page.locator(CHART).nth(index)
+    chart.locator("canvas, svg").first.wait_for()
+    return chart.inner_html()
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_every_page_opens_without_an_error(
+    page: Page, app: str, path: str, width: int, scheme: str
+) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    open_page(page, app, path)
+    if path in ("transfer", "predictivity", "correlation"):
+        expect(page.locator(f"{CHART} canvas, {CHART} svg")).to_have_count(2)
+    if path == "":
+        expect(page.locator('[data-testid="stDataFrame"]')).to_be_visible()
+    no_error(page)
+    overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert overflow <= 0, "the page scrolls sideways"
+
+
+def test_navigation_reaches_every_page(page: Page, app: str) -> None:
+    open_page(page, app, "")
+    for name in ("Transfer", "Predictivity", "Correlation", "Suppression", "Tuning"):
+        page.get_by_role("link", name=name).first.click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(name)
+        no_error(page)
+
+
+def test_a_full_suppression_run_is_live_and_stays_cached(page: Page, app: str) -> None:
+    view = "suppression?task=opinions&limit=64&draws=2"
+    open_page(page, app, view)
+    expect(page.locator(CHART)).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=90_000)
+    expect(page.get_by_text("are not computed yet")).to_have_count(0)
+    points = download(page, "Data (CSV)")
+    assert {(r["backbone"], r["choose"]) for r in points} == {
+        (b, c) for b in ("roberta-mini", "t5-mini") for c in ("skill", "random")
+    }
+    assert len({r["fraction"] for r in points}) == 9
+    assert all(0 <= float(r["accuracy"]) <= 1 for r in points)
+    open_page(page, app, view)
+    expect(page.locator(CHART)).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    assert download(page, "Data (CSV)") == points
+
+
+def test_a_running_curve_can_be_cancelled_and_resumed(page: Page, app: str) -> None:
+    open_page(page, app, "suppression?task=long_reviews&limit=600&draws=10&grid=wide")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Cancelled. What was computed is kept.")).to_be_visible()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+
+
+def test_a_tuning_run_of_a_few_steps(page: Page, app: str) -> None:
+    open_page(page, app, "tuning?steps=12&seed=7&length=4")
+    page.get_by_role("button", name="Compute").click()
+    expect(page.get_by_text(re.compile("selection rows"))).to_be_visible(timeout=60_000)
+    steps = download(page, "Data (CSV)")
+    assert [int(float(r["step"])) for r in steps] == list(range(1, 13))
+    no_error(page)
+
+
+def test_a_tuning_run_can_be_cancelled(page: Page, app: str) -> None:
+    open_page(page, app, "tuning?steps=4000&seed=8")
+    page.get_by_role("button", name="Compute").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Cancelled. What was computed is kept.")).to_be_visible()
+
+
+def test_a_link_reproduces_the_view(page: Page, app: str) -> None:
+    open_page(page, app, "transfer?backbone=t5-mini&scale=relative")
+    expect(page.locator(f"{CHART} canvas, {CHART} svg")).to_have_count(1)
+    expect(page.get_by_role("heading", level=3)).to_have_text("t5-mini")
+    page.get_by_role("radio", name="absolute").click()
+    expect(page).not_to_have_url(re.compile("scale="))
+    assert "backbone=t5-mini" in page.url
+
+
+def test_choices_go_into_the_address(page: Page, app: str) -> None:
+    open_page(page, app, "predictivity")
+    page.get_by_role("radio", name="adversarial").click()
+    expect(page).to_have_url(re.compile("shown=adversarial"))
+
+
+@pytest.mark.parametrize(
+    ("label", "magic"), [("Picture (PNG) t5-mini", b"\x89PNG"), ("Drawing (SVG) t5-mini", b"<svg")]
+)
+def test_figures_can_be_downloaded(page: Page, app: str, label: str, magic: bytes) -> None:
+    open_page(page, app, "correlation")
+    assert fetch(page, label).read_bytes().startswith(magic)
+
+
+def test_a_wrong_link_is_harmless(page: Page, app: str) -> None:
+    open_page(page, app, "suppression?task=../../etc/passwd&draws=9999&kind=x&limit=64")
+    no_error(page)
+
+
+def fetch(page: Page, label: str) -> Path:
+    page.get_by_role("button", name="Download").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name=label).click()
+    page.keyboard.press("Escape")
+    return Path(waiting.value.path())
+
+
+def download(page: Page, label: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(fetch(page, label).read_text())))

@@ -1,0 +1,120 @@
+"""Charts through what they hand to the browser: fields, domains, hues and line styles."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from core import charts
+
+LIGHT, DARK = charts.Look(), charts.Look(dark=True)
+CURVE = pd.DataFrame(
+    {
+        "backbone": ["roberta-mini"] * 4 + ["t5-mini"] * 4,
+        "choose": ["skill", "skill", "random", "random"] * 2,
+        "fraction": [0.0, 0.15] * 4,
+        "accuracy": [0.9, 0.6, 0.9, 0.85, 0.88, 0.7, 0.88, 0.86],
+        "low": 0.5,
+        "high": 0.95,
+        "seeds": 1,
+        "draws": 3,
+        "n": 256,
+        "majority": 0.5,
+    }
+)
+HEAT = pd.DataFrame(
+    {
+        "source_task": ["A", "A", "B", "B"],
+        "target_task": ["A", "B", "A", "B"],
+        "value": [0.9, 0.5, 0.52, 0.8],
+        "accuracy": [0.9, 0.5, 0.52, 0.8],
+        "sem": 0.01,
+        "majority": 0.5,
+        "seeds": 5,
+        "n": 600,
+    }
+)
+BOX = pd.DataFrame(
+    {
+        "task": ["A", "B"], "q1": 0.55, "median": 0.6, "q3": 0.65, "whisker_low": 0.5,
+        "whisker_high": 0.8, "top1": 0.85, "highest": 0.9, "floor": 0.54, "neurons": 2048,
+        "seeds": 5, "n": 600,
+    }
+)  # fmt: skip
+BAR = pd.DataFrame(
+    {"task": ["A", "B"], "accuracy": 0.9, "low": 0.88, "high": 0.92, "n": 600, "seeds": 5,
+     "majority": 0.5}
+)  # fmt: skip
+DOTS = pd.DataFrame({"task": ["A"], "layer": [3], "neuron": [7], "predictivity": [0.9]})
+
+
+def heatmap(look: charts.Look = LIGHT, backbone: str = "roberta-mini") -> charts.Figure:
+    return charts.transfer_heatmap(
+        HEAT, look, backbone=backbone, relative=False, rows=["A", "B"], columns=["A", "B"]
+    )
+
+
+def curves(look: charts.Look = LIGHT) -> charts.Figure:
+    return charts.suppression_curves(CURVE, look, fractions=[0.0, 0.15])
+
+
+def boxes(look: charts.Look = LIGHT) -> charts.Figure:
+    return charts.boxes_over_bars(BOX, DOTS, BAR, look, backbone="roberta-mini", tasks=["A", "B"])
+
+
+def test_a_backbone_has_one_hue_in_every_figure() -> None:
+    hue = LIGHT.hue("roberta-mini")
+    for figure in (heatmap(), curves(), boxes()):
+        assert hue in json.dumps(figure.to_dict())
+    assert LIGHT.hue("t5-mini") != hue
+
+
+def test_boxes_and_bars_share_one_axis_from_0_to_1() -> None:
+    spec = boxes().to_dict()
+    scales = [
+        layer["encoding"]["y"].get("scale", {}).get("domain")
+        for layer in spec["layer"]
+        if layer["encoding"]["y"].get("title") == "accuracy, predictivity"
+    ]
+    assert len(scales) == 7
+    assert all(domain == [0, 1] for domain in scales)
+    assert "resolve" not in spec, "no second axis"
+
+
+def test_skill_is_solid_and_random_dashed() -> None:
+    spec = curves().to_dict()
+    dash = spec["layer"][1]["encoding"]["strokeDash"]["scale"]
+    styles = dict(zip(dash["domain"], dash["range"], strict=True))
+    assert styles["skill neurons"] == [1, 0]
+    assert styles["random neurons"] != [1, 0]
+
+
+def test_both_backbones_are_judged_by_the_same_colours() -> None:
+    def domain(backbone: str) -> list[float]:
+        layer = heatmap(backbone=backbone).to_dict()["layer"][0]
+        return layer["encoding"]["color"]["scale"]["domain"]
+
+    assert domain("roberta-mini") == domain("t5-mini")
+
+
+def test_chance_is_drawn_where_accuracy_is() -> None:
+    for figure in (curves(), boxes()):
+        assert any(layer["mark"].get("strokeDash") == [1, 3] for layer in figure.to_dict()["layer"])
+
+
+@pytest.mark.parametrize("make", [heatmap, curves, boxes])
+def test_dark_pages_get_light_ink(make: object) -> None:
+    assert DARK.ink in json.dumps(make(DARK).to_dict())  # type: ignore[operator]
+    assert LIGHT.ink not in json.dumps(make(DARK).to_dict())  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("make", [heatmap, curves, boxes])
+def test_files_are_drawn_on_white(make: object) -> None:
+    figure = make()  # type: ignore[operator]
+    assert charts.png(figure).startswith(b"\x89PNG\r\n")
+    assert "white" in charts.svg(figure)
+
+
+def test_every_mark_that_carries_a_number_has_a_tooltip() -> None:
+    for figure in (heatmap(), boxes(), curves()):
+        assert any("tooltip" in layer["encoding"] for layer in figure.to_dict()["layer"])

@@ -1,0 +1,110 @@
+"""Every page through Streamlit's AppTest, on the embedded default and in its other states."""
+
+import json
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from core.lab import Lab
+from core.settings import ROOT, Settings
+from core.specs import key
+from tests.conftest import embedded_missing
+
+PAGES = ("overview", "transfer", "predictivity", "correlation", "suppression", "tuning")
+pytestmark = pytest.mark.skipif(embedded_missing(), reason="the embedded backbones are not built")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pages")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKILLSCOPE_CACHE", str(cache))
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _close() -> None:
+    yield
+    st.cache_resource.clear()
+
+
+def run(page: str, **choices: object) -> AppTest:
+    test = AppTest.from_file(str(ROOT / "pages" / f"{page}.py"), default_timeout=60)
+    for name, value in choices.items():
+        test.query_params[name] = value
+    return test.run()
+
+
+def charts(test: AppTest) -> list[dict]:
+    return [json.loads(c.proto.spec) for c in test.get("arrow_vega_lite_chart")]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_says_what_it_is_and_raises_nothing(page: str) -> None:
+    test = run(page)
+    assert not test.exception
+    assert not test.error
+    assert len(test.title) == 1
+
+
+@pytest.mark.parametrize("page", ["transfer", "predictivity", "correlation"])
+def test_both_backbones_stand_side_by_side_from_shipped_answers(page: str) -> None:
+    test = run(page)
+    assert [h.value for h in test.subheader] == ["roberta-mini", "t5-mini"]
+    assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
+
+
+@pytest.mark.parametrize("page", ["transfer", "predictivity", "correlation"])
+def test_a_link_chooses_the_backbone(page: str) -> None:
+    assert [h.value for h in run(page, backbone="t5-mini").subheader] == ["t5-mini"]
+
+
+def test_the_overview_lists_every_task_with_its_baselines() -> None:
+    table = run("overview").dataframe[0].value
+    assert len(table) == 12
+    assert {"n", "Majority", "Bag of words", "roberta-mini", "t5-mini"} <= set(table)
+    assert table.notna().all().all()
+
+
+def test_missing_answers_offer_a_button_and_a_count() -> None:
+    test = run("tuning", seed="4711")
+    assert [b.label for b in test.button if not b.label.startswith("Download")] == ["Compute"]
+    assert "**1 of 1** prompt" in test.markdown[1].value
+
+
+def test_figures_say_n_seeds_and_chance() -> None:
+    for page in ("transfer", "predictivity"):
+        text = " ".join(c.value for c in run(page).caption)
+        assert "5 seeds" in text
+        assert "600 examples" in text
+        assert "hance" in text
+
+
+def test_a_users_error_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    from core.errors import BadInput
+
+    def broken(*_: object) -> None:
+        raise BadInput("The file x is empty; choose another.")
+
+    monkeypatch.setattr(Lab, "missing", broken)
+    test = run("correlation")
+    assert [e.value for e in test.error] == ["The file x is empty; choose another."]
+    assert not test.exception
+
+
+def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
+    from core.demo.rebuild import shipped
+
+    lab = Lab.open(Settings(cache=tmp_path))
+    try:
+        for backbone in lab.backbones():
+            specs = shipped(lab, backbone)
+            assert lab.missing(specs) == ()
+            assert len({key(s) for s in specs}) == 45 + 60 + 540
+    finally:
+        lab.store.close()
