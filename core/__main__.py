@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ import typer
 
 from core import cli_inputs as inputs
 from core import queries, sweeps
+from core.data import load_split
 from core.demo.commands import demo
 from core.errors import BadInput, SkillscopeError
 from core.evaluation import wilson
@@ -125,11 +127,35 @@ def tasks(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def layout(
+    backbone: BackboneArg,
+    task: TaskArg,
+    example: Annotated[int, typer.Option(min=0, help="Row of the evaluated split.")] = 0,
+    prompt_length: Annotated[int, typer.Option(min=1, max=512)] = 16,
+    as_json: AsJson = False,
+) -> None:
+    """The exact input of one example, position by position."""
+    with open_lab() as lab:
+        target = load_task(task)
+        rows = load_split(target, target.evaluation_split)
+        if example >= len(rows):
+            raise BadInput(f"{target.title} has {len(rows)} examples; the last is {len(rows) - 1}.")
+        model = lab.backbone(backbone)
+        slots = model.layout(
+            prompt_length,
+            rows.text_a[example],
+            rows.text_b[example] if rows.text_b else None,
+            template=target.templates.get(model.family),
+        )
+        say([asdict(slot) for slot in slots], as_json)
+
+
+@app.command()
 def tune(
     backbone: BackboneArg,
     task: TaskArg,
     seed: int = 0,
-    steps: Annotated[int, typer.Option(min=1)] = 300,
+    steps: Annotated[int, typer.Option(min=1)] = 120,
     prompt_length: Annotated[int, typer.Option(min=1, max=512)] = 16,
     init: Init = "vocabulary",
     learning_rate: float | None = None,

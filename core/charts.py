@@ -280,10 +280,15 @@ def suppression_curves(
         title="suppressed neurons, % of each layer",
         scale=alt.Scale(domain=[0, max(fractions) * 100], nice=False),
     ).axis(values=[f * 100 for f in fractions], labelOverlap=True, format=".3~g")
-    color = alt.Color("backbone:N", scale=look.scale(), title=None)
+    color = alt.Color(
+        "backbone:N",
+        scale=look.scale(),
+        title=None,
+        legend=alt.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=4),
+    )
     dash = alt.StrokeDash(
         "neurons:N", title=None, scale=alt.Scale(domain=kinds, range=dashes),
-        legend=alt.Legend(symbolType="stroke", symbolSize=500),
+        legend=alt.Legend(symbolType="stroke", symbolSize=500, symbolStrokeColor=look.ink),
     )  # fmt: skip
     tooltip = [
         alt.Tooltip("backbone", title="backbone"),

@@ -33,11 +33,11 @@ class TuneSpec:
     seed: int
     prompt_length: int = 16
     init: Init = "vocabulary"
-    steps: int = 300
-    learning_rate: float = 0.01
+    steps: int = 120
+    learning_rate: float = 0.03
     batch_size: int = 32
     selection: int = 200
-    evaluate_every: int = 50
+    evaluate_every: int = 20
     max_length: int = 128
     precision: Precision = "fp32"
 

@@ -21,7 +21,7 @@ with one:
 family = lab.family(backbone)
 seed = two.number_input("Seed", 0, 10_000, 100, key="seed", bind="query-params")
 length = two.number_input("Prompt length", 1, 64, 16, key="length", bind="query-params")
-steps = three.number_input("Steps", 1, 5000, 150, key="steps", bind="query-params")
+steps = three.number_input("Steps", 1, 5000, 120, key="steps", bind="query-params")
 init = three.selectbox(
     "Start from", controls.INITS, key="init", bind="query-params",
     help="Vectors of random words, Gaussian noise of the same spread, or the answer words.",
@@ -41,7 +41,7 @@ spec = TuneSpec(
     steps=int(steps),
     learning_rate=float(rate),
     batch_size=int(batch),
-    evaluate_every=max(1, min(50, int(steps) // 10)),
+    evaluate_every=max(1, min(20, int(steps) // 6)),
 )
 
 

@@ -227,6 +227,31 @@ def test_a_broken_prompt_file_is_refused(cache: Path, toml: Path, tmp_path: Path
         assert "Traceback" not in done.stderr
 
 
+def test_layout_shows_every_position(cache: Path, toml: Path, tiny_roberta: Path) -> None:
+    slots = answer(cache, "layout", tiny_roberta, toml, "--prompt-length", 3)
+    assert [s["kind"] for s in slots[:5]] == ["mask", "prompt", "prompt", "prompt", "special"]
+    assert [s["position"] for s in slots] == list(range(len(slots)))
+    assert [s["position_id"] for s in slots[:6]] == [None, None, None, None, 6, 7]
+    assert (slots[4]["token"], slots[-1]["token"]) == ("<s>", "</s>")
+
+
+def test_three_classes_are_split_into_binary_questions(
+    cache: Path, tiny_roberta: Path, tmp_path: Path
+) -> None:
+    toml = write_task(tmp_path / "three", classes=3)
+    words = ["--steps", 2, "--prompt-length", 3, "--selection", 10]
+    prompt = answer(cache, "tune", tiny_roberta, toml, *words)["key"]
+    out = tmp_path / "n.parquet"
+    rows = answer(cache, "predictivity", prompt, toml, "--out", out)
+    assert [r["contrast"] for r in rows] == [
+        "negative | rest", "positive | rest", "neutral | rest",
+        "positive | negative", "neutral | negative", "neutral | positive",
+    ]  # fmt: skip
+    assert set(pd.read_parquet(out).contrast) == {r["contrast"] for r in rows}
+    curve = answer(cache, "suppress", prompt, toml, "--fractions", "0,0.5", "--draws", 1)
+    assert [r["choose"] for r in curve] == ["none", "random", "skill"]
+
+
 def test_tasks_lists_counts_and_baselines(cache: Path) -> None:
     rows = {r["name"]: r for r in answer(cache, "tasks")}
     assert len(rows) == 12

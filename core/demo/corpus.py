@@ -29,15 +29,6 @@ HINTS: dict[str, tuple[str, ...]] = {
     "excuses": ("is the excuse fine", "excuse for a duty", "duty excuse reasonable"),
     "treatment": ("is the reason fair", "fair treatment", "reason for a change fair"),
 }
-# Constructions with one thing to compare, from which each task of two texts starts.
-EASY: dict[str, tuple[str, ...]] = {
-    "answerability": ("information",),
-    "question_pairs": ("attribute", "question_word"),
-    "entailment": ("implicative", "opposite"),
-    "sentence_pairs": ("polarity", "trend"),
-    "treatment": ("fitting", "wrong_domain"),
-    "excuses": ("fitting", "wrong_domain"),
-}
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -85,19 +76,12 @@ class Corpus:
         return example
 
     def easy_example(self, task: str, rng: random.Random) -> Example:
-        """The same, but one that a beginner can solve.
-
-        Of a sentiment task one whose polarity words alone give the label, of the others one of
-        the constructions in EASY; both labels equally often.
-        """
-        label = rng.randrange(2)
+        """The same, but of a sentiment task one whose polarity words alone give the label."""
         while True:
             example = self.example(task, rng)
-            if FAMILY_OF[task] == "sentiment":
-                easy = leaning(example.text_a) == (1 if example.label else -1)
-            else:
-                easy = example.kind in EASY[task]
-            if easy and example.label == label:
+            if FAMILY_OF[task] != "sentiment":
+                return example
+            if leaning(example.text_a) == (1 if example.label else -1):
                 return example
 
     def sentence(self, rng: random.Random) -> str:

@@ -2,13 +2,12 @@
 
 Two phases. First answer slots only: a hint in the soft prompt's place, the text, the answer word.
 All tasks at once stall at chance, so one task at a time is in focus and fills most of the batch,
-until it is learnt or has had its time; the learnt ones go on in small numbers. A task starts with
-easy texts: ones whose words alone give the sentiment away, pairs with one thing to compare. Where
-nothing simple hints at the answer, the slot learns to ignore its context, and stays so. Then half
-of each step is ordinary language modelling (masking for RoBERTa, span corruption for T5), both
-losses weighing the same. Each evaluation goes to a log: loss, accuracy and margin per task. The
-margin is the difference of the answer logits between the two classes' texts: 0 means that the
-context is ignored.
+until it is learnt or has had its time; the learnt ones go on in small numbers. A sentiment task
+starts with easy texts, whose words alone give the sentiment away: where nothing simple hints at the
+answer, the slot learns to ignore its context, and stays so. Then half of each step is ordinary
+language modelling (masking for RoBERTa, span corruption for T5), both losses weighing the same.
+Each evaluation goes to a log: loss, accuracy and margin per task. The margin is the difference of
+the answer logits between the two classes' texts: 0 means that the context is ignored.
 """
 
 import json
@@ -33,6 +32,7 @@ from core.backbones.fresh import (
     train_bpe,
     train_unigram,
 )
+from core.demo import card
 from core.demo.corpus import HINTS, Corpus, read_plain, tokenizer_texts
 from core.demo.splits import held_out
 from core.demo.texts import VERBALIZERS
@@ -69,9 +69,9 @@ class Recipe:
         "treatment",
         "excuses",
     )
-    learnt: float = 0.85
-    patience: int = 2000
-    easy_steps: int = 1000
+    learnt: float = 0.8
+    patience: int = 1200
+    easy_steps: int = 800
 
 
 RECIPES = {
@@ -87,8 +87,8 @@ RECIPES = {
             "hidden_dropout_prob": 0.0,
             "attention_probs_dropout_prob": 0.0,
         },
-        answer_steps=16_000,
-        mixed_steps=5_000,
+        answer_steps=8_500,
+        mixed_steps=1_500,
         learning_rate=4e-4,
         embedding_rate=4e-4,
     ),
@@ -103,8 +103,8 @@ RECIPES = {
             "num_heads": 4,
             "dropout_rate": 0.0,
         },
-        answer_steps=16_000,
-        mixed_steps=5_000,
+        answer_steps=8_500,
+        mixed_steps=1_500,
         learning_rate=4e-4,
         embedding_rate=4e-3,
     ),
@@ -319,6 +319,7 @@ def pretrain(
         "parameters": backbone.parameters(),
     }
     (folder / "pretraining.json").write_text(json.dumps(settings, indent=1) + "\n")
+    card.write(folder)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return backbone
 

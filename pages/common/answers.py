@@ -110,6 +110,8 @@ def _missing(
 
 def downloads(name: str, table: pd.DataFrame, *figures: tuple[str, charts.Figure]) -> None:
     """CSV of the figure's data; PNG and SVG of each chart, made when asked for."""
+    if table.empty:
+        return
     with st.popover("Download", icon=":material/download:"):
         st.download_button(
             "Data (CSV)",

@@ -64,7 +64,7 @@ def test_navigation_reaches_every_page(page: Page, app: str) -> None:
 
 
 def test_a_full_suppression_run_is_live_and_stays_cached(page: Page, app: str) -> None:
-    view = "suppression?task=opinions&limit=64&draws=2"
+    view = "suppression?task=Opinions&limit=64&draws=2"
     open_page(page, app, view)
     expect(page.locator(CHART)).to_be_visible()
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=90_000)
@@ -82,7 +82,7 @@ def test_a_full_suppression_run_is_live_and_stays_cached(page: Page, app: str) -
 
 
 def test_a_running_curve_can_be_cancelled_and_resumed(page: Page, app: str) -> None:
-    open_page(page, app, "suppression?task=long_reviews&limit=600&draws=10&grid=wide")
+    open_page(page, app, "suppression?task=Long+reviews&limit=600&draws=10&grid=wide")
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled. What was computed is kept.")).to_be_visible()
     page.get_by_role("button", name="Go on").click()
