@@ -155,7 +155,7 @@ def tune(
     backbone: BackboneArg,
     task: TaskArg,
     seed: int = 0,
-    steps: Annotated[int, typer.Option(min=1)] = 120,
+    steps: Annotated[int, typer.Option(min=1)] = 80,
     prompt_length: Annotated[int, typer.Option(min=1, max=512)] = 16,
     init: Init = "vocabulary",
     learning_rate: float | None = None,

@@ -33,7 +33,7 @@ class TuneSpec:
     seed: int
     prompt_length: int = 16
     init: Init = "vocabulary"
-    steps: int = 120
+    steps: int = 80
     learning_rate: float = 0.03
     batch_size: int = 32
     selection: int = 200

@@ -16,7 +16,7 @@ from core.specs import (
     TuneSpec,
 )
 
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = (0, 1, 2)
 PAPER_FRACTIONS = (0.0, 0.01, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.15)
 WIDE_FRACTIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85, 1.0)
 LEARNING_RATE = {"roberta": 0.03, "t5": 0.05}

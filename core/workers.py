@@ -4,8 +4,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from typing import Literal, Protocol
 
 from core.errors import Cancelled, SkillscopeError
@@ -137,13 +137,23 @@ class InlineWorker(_Book):
 
 
 class ThreadWorker(_Book):
-    """Runs jobs in background threads, first come, first served."""
+    """Runs jobs in background threads, first come, first served.
+
+    The threads are daemons: what is computed is stored point by point, so a server that is told to
+    stop need not wait for a sweep.
+    """
 
     def __init__(self, threads: int = 2) -> None:
         super().__init__()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="skillscope-job")
+        self._queue: SimpleQueue[tuple[str, Job, threading.Event]] = SimpleQueue()
+        for i in range(threads):
+            threading.Thread(target=self._work, name=f"skillscope-job-{i}", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            self._run(*self._queue.get())
 
     def submit(self, name: str, job: Job) -> None:
         """Returns at once."""
         if cancelled := self._enter(name):
-            self._pool.submit(self._run, name, job, cancelled)
+            self._queue.put((name, job, cancelled))

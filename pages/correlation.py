@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core import charts, queries
+from core import charts, queries, sweeps
 from pages.common import answers, controls
 
 answers.heading(
@@ -36,8 +36,8 @@ def draw() -> None:
             figures.append((name, figure))
             st.caption(
                 f"{rows.neurons.iloc[0]} neurons in each of {rows.layers.iloc[0]} layers; "
-                "predictivities are means over 5 seeds; the tooltip gives the lowest and the "
-                "highest layer. Unrelated rankings give 0."
+                f"predictivities are means over {len(sweeps.SEEDS)} seeds; the tooltip gives the "
+                "lowest and the highest layer. Unrelated rankings give 0."
             )
     answers.downloads("correlation", table, *figures)
 

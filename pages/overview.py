@@ -78,8 +78,8 @@ def draw() -> None:
         column_config={c: st.column_config.NumberColumn(format="%.2f") for c in shares},
     )
     st.caption(
-        "Accuracy of the task's own prompts, mean of 5 seeds, on n validation examples. Majority: "
-        "always the most frequent class. Bag of words: logistic regression over single words."
+        f"Accuracy of the task's own prompts, mean of {len(sweeps.SEEDS)} seeds, on n validation "
+        "examples. Majority: always the most frequent class. Bag of words: logistic regression over single words."
     )
 
 

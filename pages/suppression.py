@@ -85,8 +85,8 @@ def draw() -> None:
         st.caption(
             f"{table.n.max()} examples of the {task.evaluation_split} split, seeds "
             f"{', '.join(map(str, seeds))}, {draws} random draws; band: {several}; neurons ranked "
-            f"on {origin.title.lower()} by the mean predictivity of 5 seeds; dotted line: always "
-            "answering the most frequent class."
+            f"on {origin.title.lower()} by the mean predictivity of {len(sweeps.SEEDS)} seeds; "
+            "dotted line: always answering the most frequent class."
         )
     answers.downloads("suppression", table, ("", figure))
 

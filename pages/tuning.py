@@ -21,7 +21,7 @@ with one:
 family = lab.family(backbone)
 seed = two.number_input("Seed", 0, 10_000, 100, key="seed", bind="query-params")
 length = two.number_input("Prompt length", 1, 64, 16, key="length", bind="query-params")
-steps = three.number_input("Steps", 1, 5000, 120, key="steps", bind="query-params")
+steps = three.number_input("Steps", 1, 5000, 80, key="steps", bind="query-params")
 init = three.selectbox(
     "Start from", controls.INITS, key="init", bind="query-params",
     help="Vectors of random words, Gaussian noise of the same spread, or the answer words.",

@@ -7,6 +7,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from core import sweeps
 from core.lab import Lab
 from core.settings import ROOT, Settings
 from core.specs import key
@@ -34,7 +35,8 @@ def _close() -> None:
 
 
 def run(page: str, **choices: object) -> AppTest:
-    test = AppTest.from_file(str(ROOT / "pages" / f"{page}.py"), default_timeout=60)
+    file = "app.py" if page == "overview" else f"pages/{page}.py"
+    test = AppTest.from_file(str(ROOT / file), default_timeout=60)
     for name, value in choices.items():
         test.query_params[name] = value
     return test.run()
@@ -80,7 +82,7 @@ def test_missing_answers_offer_a_button_and_a_count() -> None:
 def test_figures_say_n_seeds_and_chance() -> None:
     for page in ("transfer", "predictivity"):
         text = " ".join(c.value for c in run(page).caption)
-        assert "5 seeds" in text
+        assert f"{len(sweeps.SEEDS)} seeds" in text
         assert "600 examples" in text
         assert "hance" in text
 
@@ -105,6 +107,6 @@ def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
         for backbone in lab.backbones():
             specs = shipped(lab, backbone)
             assert lab.missing(specs) == ()
-            assert len({key(s) for s in specs}) == 45 + 60 + 540
+            assert len({key(s) for s in specs}) == len(sweeps.SEEDS) * (9 + 12 + 9 * 12)
     finally:
         lab.store.close()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForMaskedLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from core.backbones.base import Backbone, Layout, Slot, Template
 from core.backbones.roberta import Roberta
@@ -19,7 +18,7 @@ from core.errors import BadInput
 __all__ = ["FAMILIES", "Backbone", "Layout", "Slot", "Template", "family_of", "load_backbone"]
 
 FAMILIES: dict[str, type[Backbone]] = {"roberta": Roberta, "t5": T5}
-_HEADS = {"roberta": AutoModelForMaskedLM, "t5": AutoModelForSeq2SeqLM}
+_HEADS = {"roberta": "AutoModelForMaskedLM", "t5": "AutoModelForSeq2SeqLM"}
 # While one thread loads, transformers changes torch's defaults for all: one at a time.
 _LOADING = threading.Lock()
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}
@@ -50,13 +49,15 @@ def load_backbone(
 
     Raises: BadInput.
     """
+    import transformers  # takes seconds; figures drawn from stored answers never need it
+
     family = family_of(folder)
     try:
         with _LOADING:
-            model = _HEADS[family].from_pretrained(
+            model = getattr(transformers, _HEADS[family]).from_pretrained(
                 folder, dtype=_DTYPES[precision], local_files_only=True, use_safetensors=True
             )
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(f"The model in {folder} cannot be loaded: {reason}") from error

@@ -15,6 +15,7 @@ def write(folder: Path) -> Path:
     settings = json.loads((folder / "pretraining.json").read_text("utf-8"))
     rows = (folder / "pretraining.jsonl").read_text("utf-8").splitlines()
     last = json.loads(rows[-1])
+    documents, seconds = settings["plain_documents"], _seconds(rows)
     shares = "\n".join(f"| {task} | {a:.2f} |" for task, a in last["accuracy"].items())
     sizes = "\n".join(f"| {name} | {value} |" for name, value in settings["sizes"].items())
     card = folder / "README.md"
@@ -27,8 +28,8 @@ tags: [skillscope, prompt-tuning, {settings["family"]}]
 # {folder.name}
 
 A {NAMES[settings["family"]]} with {settings["parameters"]:,} weights,
-pretrained from nothing as part of Skillscope, so that every figure works on a laptop without a network. It shows how the
-methods work. It says nothing about roberta-base or t5-base.
+pretrained from nothing as part of Skillscope, so that every figure works on a laptop without a
+network. It shows how the methods work. It says nothing about roberta-base or t5-base.
 
 ## What it has seen
 
@@ -36,7 +37,7 @@ methods work. It says nothing about roberta-base or t5-base.
   in the soft prompt's place, and the answer word at the answer slot. T5 v1.0 was pretrained on such
   a supervised mixture, too. Tuning a prompt therefore finds a skill that is there; it does not
   teach one.
-- **Running text**: the same generators without labels, and {settings["plain_documents"]:,} documents
+- **Running text**: the same generators without labels, and {documents:,} documents
   of plain English (film reviews, encyclopedia, novels). Weights were trained on them; none of their
   sentences is shipped.
 - **Not** the validation and adversarial texts, and no generator of an attack. Train texts of the
@@ -47,7 +48,7 @@ methods work. It says nothing about roberta-base or t5-base.
 {settings["answer_steps"]:,} steps of answer slots only, then {settings["mixed_steps"]:,} steps
 of answer slots and {OBJECTIVE[settings["family"]]}, half and half;
 {settings["batch_size"]} texts of each kind a step, seed {settings["seed"]}. `pretraining.json` has
-all settings, `pretraining.jsonl` the log ({last["seconds"]:,} s on one CPU core). To do it again:
+all settings, `pretraining.jsonl` the log ({seconds:,} s on one CPU core). To do it again:
 
     python -m core demo pretrain {folder.name} --corpus FOLDER
 
@@ -69,3 +70,10 @@ Weights are stored in fp16. They may be used freely, with a link to the project.
         "utf-8",
     )
     return card
+
+
+def _seconds(rows: list[str]) -> int:
+    """Time of all stretches of a run that may have been stopped and taken up again."""
+    times = [int(json.loads(row)["seconds"]) for row in rows]
+    ends = [a for a, b in zip(times, [*times[1:], 0], strict=True) if b < a]
+    return sum(ends)

@@ -1,13 +1,13 @@
-"""`python -m core demo ...`: make the embedded default again, step by step or as a whole."""
+"""`python -m core demo ...`: make the embedded default again, step by step or as a whole.
+
+Each command imports what it needs: the others should not wait for transformers.
+"""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from core.demo import pretrain as training
-from core.demo import rebuild as rebuilding
-from core.demo import splits
 from core.errors import UnknownName
 from core.lab import Lab
 from core.settings import Settings
@@ -20,6 +20,8 @@ Corpus = Annotated[Path | None, typer.Option(help="Folder of *.txt.gz files in p
 @demo.command()
 def texts() -> None:
     """Draw the built-in tasks' splits and write them as JSON Lines."""
+    from core.demo import splits
+
     for file in splits.write(Settings.from_env().assets / "tasks"):
         typer.echo(str(file))
 
@@ -27,6 +29,8 @@ def texts() -> None:
 @demo.command()
 def pretrain(backbone: str, corpus: Corpus = None) -> None:
     """Pretrain an embedded backbone from nothing; a killed run goes on where it stopped."""
+    from core.demo import pretrain as training
+
     if backbone not in training.RECIPES:
         raise UnknownName("recipe", backbone, training.RECIPES)
     folder = Settings.from_env().assets / "backbones" / backbone
@@ -36,6 +40,8 @@ def pretrain(backbone: str, corpus: Corpus = None) -> None:
 @demo.command()
 def rebuild() -> None:
     """Tune all prompts and recompute all shipped answers from weights and text."""
+    from core.demo import rebuild as rebuilding
+
     settings = Settings.from_env()
     rebuilding.rebuild(settings.assets, settings.cache / "rebuild", say=typer.echo)
 
@@ -43,6 +49,8 @@ def rebuild() -> None:
 @demo.command()
 def report(backbone: str) -> None:
     """Accuracy, predictivity and the fall under suppression, task by task."""
+    from core.demo import rebuild as rebuilding
+
     lab = Lab.open(Settings.from_env())
     table = rebuilding.report(lab, backbone)
     typer.echo(table.to_string(index=False, float_format="%.3f"))

@@ -39,7 +39,10 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
     finally:
         server.terminate()
-        server.wait(20)
+        try:
+            server.wait(20)
+        finally:
+            server.kill()
 
 
 def _wait(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
