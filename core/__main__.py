@@ -37,8 +37,8 @@ from core.specs import (
     TuneSpec,
     key,
 )
-from core.store import neuron_table, prompt_bytes, write_arrays
-from core.tasks import builtin_names, load_task, pin_task
+from core.store import neuron_table, prompt_bytes, source_task, write_arrays
+from core.tasks import builtin_names, clean_task, load_task, pin_task
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(demo, name="demo")
@@ -158,7 +158,7 @@ def tune(
     steps: Annotated[int, typer.Option(min=1)] = 80,
     prompt_length: Annotated[int, typer.Option(min=1, max=512)] = 16,
     init: Init = "vocabulary",
-    learning_rate: float | None = None,
+    learning_rate: Annotated[float | None, typer.Option(min=1e-6)] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     selection: Annotated[int, typer.Option(min=1)] = 200,
     precision: Exact = "fp32",
@@ -334,7 +334,7 @@ def suppress(
     """Accuracy with a growing share of the neurons switched off; one row per point."""
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), load_task(task)
-        ranker = load_task(ranked_on) if ranked_on else target
+        ranker = load_task(ranked_on) if ranked_on else clean_task(target)
         ranking = tuple(
             PredictivitySpec(
                 prompt=asked, task=pin_task(ranker), split=ranker.evaluation_split, contrast=c
@@ -380,6 +380,8 @@ def transfer(
     """Every prompt on every task: accuracy, and relative to the target's own prompt if given."""
     with open_lab() as lab:
         asked = [inputs.prompt(lab, p, backbone) for p in prompts]
+        if len({(p.backbone, source_task(p), p.seed) for p in asked}) < len(asked):
+            raise BadInput("Two prompts of one task have the same seed; give one of them.")
         targets = [load_task(t) for t in tasks.split(",")]
         specs = [
             EvaluationSpec(prompt=p, task=pin_task(t), split=t.evaluation_split, limit=limit)
@@ -447,7 +449,7 @@ def main() -> None:
     """Run a command; a user's error is one sentence and exit code 1."""
     try:
         app()
-    except SkillscopeError as error:
+    except (SkillscopeError, OSError) as error:
         print(f"skillscope: {error}", file=sys.stderr)
         sys.exit(1)
 

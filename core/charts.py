@@ -267,7 +267,7 @@ def layer_profile(
 
 # --- curves --------------------------------------------------------------------------------------
 def suppression_curves(
-    table: pd.DataFrame, look: Look, *, fractions: Sequence[float]
+    table: pd.DataFrame, look: Look, *, fractions: Sequence[float], scope: str = "layer"
 ) -> alt.LayerChart:
     """Accuracy against the share of suppressed neurons; hue = backbone, line = kind of neuron."""
     table = table.assign(
@@ -277,7 +277,7 @@ def suppression_curves(
     dashes = [DASHES[k] for k in DASHES if KIND_TITLES[k] in kinds]
     x = alt.X(
         "percent:Q",
-        title="suppressed neurons, % of each layer",
+        title=f"suppressed neurons, % of {'each layer' if scope == 'layer' else 'the model'}",
         scale=alt.Scale(domain=[0, max(fractions) * 100], nice=False),
     ).axis(values=[f * 100 for f in fractions], labelOverlap=True, format=".3~g")
     color = alt.Color(
@@ -301,10 +301,10 @@ def suppression_curves(
         alt.Tooltip("draws", title="draws"),
         alt.Tooltip("n", title="examples"),
     ]
-    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(domain=[0.3, 1], clamp=True))
+    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]))
     base = alt.Chart(table).encode(x=x, color=color, strokeDash=dash)
     band = base.mark_area(opacity=0.14, clip=True).encode(
-        y=alt.Y("low:Q", scale=alt.Scale(domain=[0.3, 1])), y2="high:Q", detail="neurons:N"
+        y=alt.Y("low:Q", scale=alt.Scale(domain=[0, 1])), y2="high:Q", detail="neurons:N"
     )
     line = base.mark_line(strokeWidth=2.2).encode(y=y)
     points = base.mark_circle(size=45, opacity=1).encode(y=y, tooltip=tooltip)

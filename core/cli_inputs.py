@@ -22,8 +22,7 @@ def prompt(lab: Lab, text: str, backbone: str | None = None) -> Prompt:
     path = Path(text)
     if path.suffix == ".safetensors":
         found = read_prompt_file(path)
-        lab.adopt(found)
-        return found.spec
+        return lab.adopt(found, hashlib.sha256(path.read_bytes()).hexdigest())
     if path.is_file():
         return _published(lab, path, backbone)
     return lab.store.prompt_spec(text)
@@ -41,13 +40,7 @@ def _published(lab: Lab, path: Path, backbone: str | None) -> Prompt:
         prompt_length=len(vectors),
         layout="published",
     )
-    width = lab.backbone(backbone).hidden_size
-    if vectors.shape[1] != width:
-        raise BadInput(
-            f"{path} holds vectors of width {vectors.shape[1]}, but {backbone} has {width}."
-        )
-    lab.adopt(SoftPrompt(spec=spec, vectors=vectors, words=()))
-    return spec
+    return lab.adopt(SoftPrompt(spec=spec, vectors=vectors, words=()), spec.sha256)
 
 
 def published_vectors(path: Path) -> Tensor:

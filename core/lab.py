@@ -4,6 +4,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
@@ -51,6 +52,8 @@ class Lab:
         self.worker: Worker = worker or InlineWorker()
         self._live: dict[str, list[Step]] = {}
         self._loaded = threading.local()
+        self._guard = threading.Lock()
+        self._locks: dict[str, threading.RLock] = {}
         torch.set_num_threads(settings.threads or torch.get_num_threads())
 
     @classmethod
@@ -73,7 +76,7 @@ class Lab:
         embedded = self.settings.assets / "backbones" / name
         if name in EMBEDDED and embedded.is_dir():
             return embedded
-        if ("/" in name or name.startswith(".")) and Path(name).is_dir():
+        if Path(name).is_dir():
             return Path(name).resolve()
         raise UnknownName("backbone", name, self.backbones())
 
@@ -121,8 +124,14 @@ class Lab:
 
     def ask(self, spec: Measurement, progress: Progress = silent) -> None:
         """See that the answer is stored: nothing to do, or compute it and what it rests on."""
-        if not self.known([spec]):
-            self._compute(spec, progress)
+        with self._alone(key(spec)):
+            if not self.known([spec]):
+                self._compute(spec, progress)
+
+    def _alone(self, name: str) -> threading.RLock:
+        """Two jobs that need the same answer: the second waits for the first."""
+        with self._guard:
+            return self._locks.setdefault(name, threading.RLock())
 
     def _compute(self, spec: Measurement, progress: Progress) -> None:
         progress(0.0, "")
@@ -162,20 +171,50 @@ class Lab:
         if not self.known([result.spec]):
             self.store.add(result, self._run(datetime.now(UTC), 0.0))
 
-    def adopt(self, prompt: SoftPrompt) -> None:
-        """Store a prompt that came from a file. Raises: BadInput if it is for other weights."""
-        self._backbone(prompt.spec)
-        if self.store.prompt(prompt.spec) is None:
-            self.store.add(prompt, self._run(datetime.now(UTC), 0.0))
+    def adopt(self, prompt: SoftPrompt, sha256: str) -> Prompt:
+        """Store a prompt that came from a file, named by the file's hash.
+
+        A header only claims what the vectors are: unless they are the stored ones, the file becomes
+        an imported prompt. Raises: BadInput if it is for other weights.
+        """
+        spec = prompt.spec
+        if len(prompt.vectors) != spec.prompt_length:
+            raise BadInput(
+                f"The file holds {len(prompt.vectors)} vectors; its header says "
+                f"{spec.prompt_length}."
+            )
+        width = self._backbone(spec).hidden_size
+        if prompt.vectors.shape[1] != width:
+            raise BadInput(
+                f"The file holds vectors of width {prompt.vectors.shape[1]}, "
+                f"but {spec.backbone.name} has {width}."
+            )
+        stored = self.store.prompt(spec)
+        if stored is not None and torch.equal(stored.vectors, prompt.vectors):
+            return spec
+        if isinstance(spec, TuneSpec):
+            spec = ImportedPrompt(
+                backbone=spec.backbone,
+                sha256=sha256,
+                task=spec.task.name,
+                seed=spec.seed,
+                prompt_length=spec.prompt_length,
+                layout=spec.layout,
+                max_length=spec.max_length,
+                precision=spec.precision,
+            )
+        if self.store.prompt(spec) is None:
+            named = replace(prompt, spec=spec)
+            self.store.add(named, self._run(datetime.now(UTC), 0.0))
+        return spec
 
     def prompt(self, spec: Prompt, progress: Progress = silent) -> SoftPrompt:
         """A prompt, tuned now if it is not stored. Raises: BadInput for a lost import."""
+        if isinstance(spec, TuneSpec):
+            self.ask(spec, progress)
         stored = self.store.prompt(spec)
         if stored is None and isinstance(spec, ImportedPrompt):
             raise BadInput(f"The imported prompt {key(spec)} is not in the cache; import it again.")
-        if stored is None and isinstance(spec, TuneSpec):
-            self._compute(spec, progress)
-            stored = self.store.prompt(spec)
         assert stored is not None
         return stored
 

@@ -79,9 +79,13 @@ def choose_neurons(
 
 
 def _in_turns(orders: list[list[int]], wanted: int) -> list[int]:
+    """The best of each order in turn, none twice, until there are enough."""
     taken: dict[int, None] = {}
     left = [iter(order) for order in orders]
     while len(taken) < wanted:
         for order in left:
-            taken.update(dict.fromkeys(next(([i] for i in order if i not in taken), [])))
+            for neuron in order:
+                if neuron not in taken:
+                    taken[neuron] = None
+                    break
     return list(taken)[:wanted]

@@ -178,7 +178,7 @@ def correlation(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFrame
 
 def suppression_curve(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataFrame:
     """Points of a suppression curve, per (backbone, choose, fraction): accuracy (mean over seeds
-    and draws), low, high, points, n, majority.
+    and draws), low, high, seeds, draws, n, majority.
 
     The band is the mean -/+ the standard error over seeds; with one seed the 95 % Wilson interval
     for chosen neurons and the range of the draws for random ones. Fraction 0 belongs to each kind.
@@ -226,7 +226,7 @@ def tuning_history(store: Store, name: str) -> pd.DataFrame:
 
 
 def prompts(store: Store) -> pd.DataFrame:
-    """All stored prompts, newest settings first: key, backbone, fingerprint, task, seed,
+    """All stored prompts: key, backbone, fingerprint, task, seed,
     prompt_length, origin, best_step, selection_accuracy, selection_rows.
     """
     return store.frame(

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.specs import EvaluationSpec, PredictivitySpec, Prompt, TuneSpec
+from core.specs import EvaluationSpec, PredictivitySpec, Prompt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,15 +111,3 @@ class Activations:
 
 
 Result = SoftPrompt | Predictivity | Evaluation | Activations
-
-__all__ = [
-    "Activations",
-    "Evaluation",
-    "Floor",
-    "Predictivity",
-    "Result",
-    "Run",
-    "SoftPrompt",
-    "Step",
-    "TuneSpec",
-]

@@ -6,6 +6,7 @@
 import hashlib
 import json
 from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 Precision = Literal["fp32", "bf16", "fp64"]
@@ -144,6 +145,11 @@ VERSIONS = {"TuneSpec": 1, "PredictivitySpec": 1, "EvaluationSpec": 1, "Activati
 
 def key(spec: Spec) -> str:
     """The answer's name: 20 hexadecimal digits that change with any part of the question."""
+    return _key(spec, tuple(VERSIONS.items()))
+
+
+@lru_cache(maxsize=1 << 16)
+def _key(spec: Spec, _versions: tuple[tuple[str, int], ...]) -> str:
     text = json.dumps(_versioned(to_dict(spec)), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 

@@ -288,23 +288,29 @@ class Store:
                 raise
 
     # --- handing over --------------------------------------------------------------------------
-    def export(self, folder: Path) -> None:
-        """Write all answers as Parquet files and prompts, for `merge` elsewhere."""
+    def export(self, folder: Path, keys: Sequence[str] | None = None) -> None:
+        """Write answers as Parquet files and prompts, for `merge` elsewhere; all, or some keys."""
         (folder / "prompts").mkdir(parents=True, exist_ok=True)
+        chosen = "" if keys is None else "WHERE key IN (SELECT key FROM chosen)"
+        self._cursor().register("chosen", pd.DataFrame({"key": list(keys or ())}, dtype=str))
         for table in SHARED:
             target = str(folder / f"{table}.parquet")
             order = "key, layer, neuron" if table == "neuron" else "key"
             self._cursor().execute(
-                f"COPY (SELECT * FROM {table} ORDER BY {order}) TO ?"
+                f"COPY (SELECT * FROM {table} {chosen} ORDER BY {order}) TO ?"
                 " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 19)",
                 [target],
             )
         for file in self.prompts.glob("*.safetensors"):
-            _write_file(folder / "prompts" / file.name, file.read_bytes())
+            if keys is None or file.stem in keys:
+                _write_file(folder / "prompts" / file.name, file.read_bytes())
 
     def merge(self, folder: Path) -> int:
         """Take over the answers of an exported folder that are not known yet; how many came."""
         before = self._total()
+        absent = [t for t in SHARED if not (folder / f"{t}.parquet").is_file()]
+        if absent:
+            raise BadInput(f"{folder} is not a folder that `export` wrote: no {absent[0]}.parquet.")
         for file in (folder / "prompts").glob("*.safetensors"):
             target = self.prompts / file.name
             if not target.exists():
@@ -320,6 +326,10 @@ class Store:
                         [str(folder / f"{table}.parquet")],
                     )
                 cursor.commit()
+            except duckdb.Error as error:
+                cursor.rollback()
+                reason = str(error).splitlines()[0]
+                raise BadInput(f"The answers in {folder} cannot be read: {reason}") from error
             except BaseException:
                 cursor.rollback()
                 raise

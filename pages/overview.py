@@ -46,8 +46,9 @@ specs = tuple(
 
 
 @st.cache_data(show_spinner=False)
-def baselines(_fingerprints: tuple[str, ...]) -> pd.DataFrame:
+def baselines(fingerprints: tuple[str, ...]) -> pd.DataFrame:
     """Counts, majority class and bag of words for each task."""
+    assert len(fingerprints) == len(found)
     return pd.DataFrame(
         {
             "target_task": t.name,
@@ -79,7 +80,8 @@ def draw() -> None:
     )
     st.caption(
         f"Accuracy of the task's own prompts, mean of {len(sweeps.SEEDS)} seeds, on n validation "
-        "examples. Majority: always the most frequent class. Bag of words: logistic regression over single words."
+        "examples. Majority: always the most frequent class. Bag of words: logistic regression "
+        "over single words."
     )
 
 

@@ -74,7 +74,7 @@ def draw() -> None:
         st.caption("The first points appear here within a second.")
         return
     figure = charts.suppression_curves(
-        table, answers.look(lab.backbones()), fractions=choices.fractions
+        table, answers.look(lab.backbones()), fractions=choices.fractions, scope=choices.scope
     )
     with st.container(border=True):
         st.subheader(task.title, anchor=False)

@@ -27,7 +27,7 @@ init = three.selectbox(
     help="Vectors of random words, Gaussian noise of the same spread, or the answer words.",
 )  # fmt: skip
 rate = four.number_input(
-    "Learning rate", 0.0001, 1.0, sweeps.LEARNING_RATE[family], format="%.4f", key="rate",
+    "Learning rate", 0.0001, 1.0, sweeps.LEARNING_RATE[family], format="%.4f", key=f"rate_{family}",
     bind="query-params",
 )  # fmt: skip
 batch = four.number_input("Batch size", 1, 128, 32, key="batch", bind="query-params")
@@ -41,7 +41,7 @@ spec = TuneSpec(
     steps=int(steps),
     learning_rate=float(rate),
     batch_size=int(batch),
-    evaluate_every=max(1, min(20, int(steps) // 6)),
+    evaluate_every=min(20, max(1, int(steps) // 4)),
 )
 
 

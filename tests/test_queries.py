@@ -107,14 +107,21 @@ def test_boxes_agree_with_numpy(lab: Lab) -> None:
 
 
 def test_outliers_lie_beyond_the_whiskers_and_hold_the_best(lab: Lab) -> None:
-    rng = np.random.default_rng(3)
-    specs = [add_predictivity(lab, "a", 0, rng)]
-    box = queries.predictivity_boxes(lab.store, specs).iloc[0]
-    dots = queries.predictivity_outliers(lab.store, specs)
-    inside = dots.predictivity.between(box["whisker_low"], box["whisker_high"])
-    assert not inside.any()
-    if box["highest"] > box["whisker_high"]:
-        assert dots.predictivity.max() == pytest.approx(box["highest"])
+    spec = PredictivitySpec(prompt=prompt("a", 0), task=task("a"))
+    correct = torch.full((2, 3, 40), 55)
+    correct[:, :, :8] = 60
+    correct[1, 2, 30] = 99
+    add = Predictivity(
+        spec=spec, baseline=torch.zeros(2, 3, 40).double(), correct=correct, n=100, n_train=200,
+        majority=0.5, floor=None,
+    )  # fmt: skip
+    lab.store.add(add, RUN)
+    box = queries.predictivity_boxes(lab.store, [spec]).iloc[0]
+    dots = queries.predictivity_outliers(lab.store, [spec])
+    assert len(dots)
+    assert not dots.predictivity.between(box["whisker_low"], box["whisker_high"]).any()
+    assert dots.iloc[0][["layer", "neuron"]].tolist() == [1, 30]
+    assert dots.predictivity.max() == pytest.approx(box["highest"])
 
 
 def test_correlation_agrees_with_scipy(lab: Lab) -> None:

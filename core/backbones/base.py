@@ -120,8 +120,13 @@ class Backbone(ABC):
         max_length: int = 128,
     ) -> list[int]:
         """Token ids of the text part; longer ones are cut to `max_length`, the last id kept."""
-        ids = [i for i, _ in self._pieces(text_a, text_b, template)]
-        return ids if len(ids) <= max_length else [*ids[: max_length - 1], ids[-1]]
+        return [i for i, _ in self._cut(text_a, text_b, template, max_length)]
+
+    def _cut(
+        self, text_a: str, text_b: str | None, template: Template | None, max_length: int
+    ) -> list[tuple[int, str]]:
+        pieces = list(self._pieces(text_a, text_b, template))
+        return pieces if len(pieces) <= max_length else [*pieces[: max_length - 1], pieces[-1]]
 
     def _pieces(
         self, text_a: str, text_b: str | None, template: Template | None
@@ -153,11 +158,12 @@ class Backbone(ABC):
         *,
         template: Template | None = None,
         layout: Layout = "mask_first",
+        max_length: int = 128,
     ) -> list[Slot]:
         """The exact input of one example, position by position."""
         slots = self._prefix_slots(prompt_length, layout)
         first = self._first_text_position_id(len(slots))
-        for offset, (token, kind) in enumerate(self._pieces(text_a, text_b, template)):
+        for offset, (token, kind) in enumerate(self._cut(text_a, text_b, template, max_length)):
             slots.append(
                 Slot(
                     position=len(slots),

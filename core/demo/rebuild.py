@@ -12,7 +12,7 @@ import pandas as pd
 from core import queries, sweeps
 from core.lab import EMBEDDED, Lab
 from core.settings import Settings
-from core.specs import EvaluationSpec, Measurement, PredictivitySpec, TuneSpec
+from core.specs import EvaluationSpec, Measurement, PredictivitySpec, TuneSpec, key
 from core.store import Store
 from core.tasks import Task, builtin_names, clean_task, load_task, pin_task
 
@@ -59,6 +59,7 @@ def rebuild(assets: Path, work: Path, say: Callable[[str], None] = print) -> Non
             say(job.result())
     target = assets / "answers"
     shutil.rmtree(target, ignore_errors=True)
+    shutil.rmtree(work / "both", ignore_errors=True)
     with Store(work / "both") as store:
         for name in EMBEDDED:
             store.merge(work / name / "export")
@@ -77,7 +78,8 @@ def rebuild_one(backbone: str, assets: Path, work: Path) -> str:
             lab.ask(spec)
             if i % 20 == 0:
                 print(f"{backbone}: {i} of {len(todo)}", flush=True)
-        store.export(work / "export")
+        shutil.rmtree(work / "export", ignore_errors=True)
+        store.export(work / "export", [key(s) for s in specs])
     return f"{backbone}: {len(specs)} answers."
 
 

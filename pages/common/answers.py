@@ -50,6 +50,8 @@ def show(
         asked = lab()
         started = f"{name}-started"
         if start_at_once and asked.missing(specs) and st.session_state.get(started) != specs:
+            if earlier := st.session_state.get(started):
+                asked.cancel(earlier)
             st.session_state[started] = specs
             asked.submit(specs)
         status = asked.status(specs)

@@ -28,6 +28,8 @@ def open_page(page: Page, app: str, path: str) -> None:
 
 
 def no_error(page: Page) -> None:
+    idle = page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    expect(idle).to_have_count(1)
     expect(page.locator('[data-testid="stException"]')).to_have_count(0)
     expect(page.locator('[data-testid="stAlertContentError"]')).to_have_count(0)
 
