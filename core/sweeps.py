@@ -19,13 +19,13 @@ from core.specs import (
 SEEDS = (0, 1, 2)
 PAPER_FRACTIONS = (0.0, 0.01, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.15)
 WIDE_FRACTIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85, 1.0)
-LEARNING_RATE = {"roberta": 0.03, "t5": 0.05}
+LEARNING_RATE = {"roberta": 0.003, "t5": 0.05}
 
 
 def standard_prompt(backbone: Pinned, family: str, task: Pinned, seed: int) -> TuneSpec:
     """The prompt that figures show unless one says otherwise."""
     return TuneSpec(
-        backbone=backbone, task=task, seed=seed, learning_rate=LEARNING_RATE.get(family, 0.03)
+        backbone=backbone, task=task, seed=seed, learning_rate=LEARNING_RATE.get(family, 0.003)
     )
 
 
