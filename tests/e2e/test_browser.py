@@ -59,34 +59,6 @@ def test_navigation_reaches_every_page(page: Page, app: str) -> None:
         no_error(page)
 
 
-def test_a_full_suppression_run_is_live_and_stays_cached(page: Page, app: str) -> None:
-    view = "suppression?task=Opinions&limit=64&draws=2"
-    open_page(page, app, view)
-    expect(page.locator(CHART)).to_be_visible()
-    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=90_000)
-    expect(page.get_by_text("are not computed yet")).to_have_count(0)
-    points = download(page, "Data (CSV)")
-    assert {(r["backbone"], r["choose"]) for r in points} == {
-        (b, c) for b in ("roberta-mini", "t5-mini") for c in ("skill", "random")
-    }
-    assert len({r["fraction"] for r in points}) == 9
-    assert all(0 <= float(r["accuracy"]) <= 1 for r in points)
-    open_page(page, app, view)
-    expect(page.locator(CHART)).to_be_visible()
-    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
-    assert download(page, "Data (CSV)") == points
-
-
-def test_a_running_curve_can_be_cancelled_and_resumed(page: Page, app: str) -> None:
-    open_page(page, app, "suppression?task=Long+reviews&limit=600&draws=10&grid=wide")
-    page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_text("Cancelled. What was computed is kept.")).to_be_visible()
-    page.get_by_role("button", name="Go on").click()
-    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
-    page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_role("button", name="Go on")).to_be_visible()
-
-
 def test_a_tuning_run_of_a_few_steps(page: Page, app: str) -> None:
     open_page(page, app, "tuning?steps=12&seed=7&length=4")
     page.get_by_role("button", name="Compute").click()
@@ -132,7 +104,7 @@ def test_a_wrong_link_is_harmless(page: Page, app: str) -> None:
 
 
 def fetch(page: Page, label: str) -> Path:
-    page.get_by_role("button", name="Download").click()
+    page.get_by_test_id("stPopoverButton").click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name=label).click()
     page.keyboard.press("Escape")
