@@ -1,7 +1,5 @@
 """A person's way through the dashboard, in a real Chromium, on the embedded default."""
 
-import csv
-import io
 import re
 from pathlib import Path
 
@@ -59,22 +57,6 @@ def test_navigation_reaches_every_page(page: Page, app: str) -> None:
         no_error(page)
 
 
-def test_a_tuning_run_of_a_few_steps(page: Page, app: str) -> None:
-    open_page(page, app, "tuning?steps=12&seed=7&length=4")
-    page.get_by_role("button", name="Compute").click()
-    expect(page.get_by_text(re.compile("selection rows"))).to_be_visible(timeout=60_000)
-    steps = download(page, "Data (CSV)")
-    assert [int(float(r["step"])) for r in steps] == list(range(1, 13))
-    no_error(page)
-
-
-def test_a_tuning_run_can_be_cancelled(page: Page, app: str) -> None:
-    open_page(page, app, "tuning?steps=4000&seed=8")
-    page.get_by_role("button", name="Compute").click()
-    page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_text("Cancelled. What was computed is kept.")).to_be_visible()
-
-
 def test_a_link_reproduces_the_view(page: Page, app: str) -> None:
     open_page(page, app, "transfer?backbone=t5-mini&scale=relative")
     expect(page.locator(f"{CHART}:visible")).to_have_count(1)
@@ -104,12 +86,8 @@ def test_a_wrong_link_is_harmless(page: Page, app: str) -> None:
 
 
 def fetch(page: Page, label: str) -> Path:
-    page.get_by_test_id("stPopoverButton").click()
+    page.get_by_role("button", name="Download").click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name=label).click()
     page.keyboard.press("Escape")
     return Path(waiting.value.path())
-
-
-def download(page: Page, label: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(fetch(page, label).read_text())))
