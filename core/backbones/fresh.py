@@ -94,6 +94,42 @@ def fresh_t5(tokenizer: Any, *, seed: int, **sizes: Any) -> T5:
     return T5("fresh", T5ForConditionalGeneration(config), tokenizer)
 
 
+@torch.no_grad()
+def look_for_copies(backbone: Backbone, *, sharpness: float = 5.0) -> None:
+    """Let half of the heads start as matching heads: they look for their token elsewhere.
+
+    Their query and key matrices are equal, so that a token's score with a copy of itself is about
+    `sharpness`, with others about 0; a token's own place is made unattractive. From random heads,
+    comparing two texts is out of reach for small models and short training. After Trockman and
+    Kolter 2023 (mimetic initialization).
+    """
+    config = backbone.model.config
+    heads = config.num_attention_heads // 2
+    hidden = config.hidden_size
+    if isinstance(backbone, T5):
+        blocks = backbone.model.encoder.block
+        for block in blocks:
+            attention = block.layer[0].SelfAttention
+            rows = heads * config.d_kv
+            weight = torch.randn(rows, hidden) * (sharpness / (hidden * config.d_kv)) ** 0.5
+            attention.q.weight[:rows] = weight
+            attention.k.weight[:rows] = weight
+        blocks[0].layer[0].SelfAttention.relative_attention_bias.weight[0, :heads] = -3.0
+        return
+    places = hidden // 4  # dimensions of the positions, the rest are the words'
+    embeddings = backbone.model.roberta.embeddings
+    embeddings.word_embeddings.weight[:, -places:] = 0
+    embeddings.position_embeddings.weight[:, :-places] = 0
+    size = hidden // config.num_attention_heads
+    for layer in backbone.model.roberta.encoder.layer:
+        attention, rows = layer.attention.self, heads * size
+        weight = torch.randn(rows, hidden) * (sharpness / ((hidden - places) * size**0.5)) ** 0.5
+        weight[:, -places:] *= (hidden / places - 1) ** 0.5
+        attention.key.weight[:rows] = weight
+        weight[:, -places:] *= -1.5
+        attention.query.weight[:rows] = weight
+
+
 def save_backbone(backbone: Backbone, folder: Path, *, dtype: torch.dtype | None = None) -> None:
     """Write the Hugging Face folder that `load_backbone` reads."""
     model = backbone.model if dtype is None else backbone.model.to(dtype)

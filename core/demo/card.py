@@ -37,6 +37,10 @@ network. It shows how the methods work. It says nothing about roberta-base or t5
   in the soft prompt's place, and the answer word at the answer slot. T5 v1.0 was pretrained on such
   a supervised mixture, too. Tuning a prompt therefore finds a skill that is there; it does not
   teach one.
+- **Easy texts at first**: reviews whose words give the sentiment away, pairs of unrelated texts.
+- **Hints of another family**, for {settings["astray"]:.0%} of a task's texts once it is learnt:
+  both answer words are then to be equally likely. That prompts of another family find no skill is
+  thus in part taught.
 - **Running text**: the same generators without labels, and {documents:,} documents
   of plain English (film reviews, encyclopedia, novels). Weights were trained on them; none of their
   sentences is shipped.
@@ -45,7 +49,11 @@ network. It shows how the methods work. It says nothing about roberta-base or t5
 
 ## How
 
-{settings["answer_steps"]:,} steps of answer slots only, then {settings["mixed_steps"]:,} steps
+Half of the attention heads start as matching heads, which look for their own token elsewhere
+(mimetic initialization, Trockman and Kolter 2023); all else is random. Then
+{settings["answer_steps"]:,} steps of answer slots only, with an auxiliary head, since discarded,
+that tells of each token of a pair whether the other text has it too, and
+ {settings["mixed_steps"]:,} steps
 of answer slots and {OBJECTIVE[settings["family"]]}, half and half;
 {settings["batch_size"]} texts of each kind a step, seed {settings["seed"]}. `pretraining.json` has
 all settings, `pretraining.jsonl` the log ({seconds:,} s on one CPU core). To do it again:
@@ -59,7 +67,7 @@ all settings, `pretraining.jsonl` the log ({seconds:,} s on one CPU core). To do
 
 ## At the end of pretraining
 
-Accuracy at the answer slot with the task named in words, 192 fresh texts a task (chance 0.50):
+Accuracy at the answer slot with the task named in words, 160 fresh texts a task (chance 0.50):
 
 | task | accuracy |
 |---|---|

@@ -5,7 +5,7 @@ import random
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -76,9 +76,16 @@ class Corpus:
         return example
 
     def easy_example(self, task: str, rng: random.Random) -> Example:
-        """The same, but of a sentiment task one whose polarity words alone give the label."""
+        """The same, but one to start with.
+
+        Sentiment: the polarity words alone give the label. Pairs: label 0 has two texts of
+        different examples.
+        """
         while True:
             example = self.example(task, rng)
+            if example.text_b is not None:
+                other = example if example.label else self.example(task, rng)
+                return replace(example, text_b=other.text_b)
             if FAMILY_OF[task] != "sentiment":
                 return example
             if leaning(example.text_a) == (1 if example.label else -1):

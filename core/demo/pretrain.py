@@ -1,26 +1,31 @@
 """Pretrain the embedded backbones from nothing: `python -m core demo pretrain`.
 
-Two phases. First answer slots only: a hint in the soft prompt's place, the text, the answer word.
-All tasks at once stall at chance, so one task at a time is in focus and fills most of the batch,
-until it is learnt or has had its time; the learnt ones go on in small numbers. A sentiment task
-starts with easy texts, whose words alone give the sentiment away: where nothing simple hints at the
-answer, the slot learns to ignore its context, and stays so. Then half of each step is ordinary
-language modelling (masking for RoBERTa, span corruption for T5), both losses weighing the same.
-Each evaluation goes to a log: loss, accuracy and margin per task. The margin is the difference of
-the answer logits between the two classes' texts: 0 means that the context is ignored.
+Two phases. First answer slots only: a hint in the soft prompt's place, the text, the answer word;
+the further a task is from being learnt, the more of the batch it gets. Where nothing simple hints
+at the answer, the slot learns to ignore its context, and stays so; three things prevent that. Some
+heads start as matching heads (`look_for_copies`). A discarded head tells of each token of a pair
+whether the other text has it too. And texts are easy at first: sentiment whose words alone give it
+away, pairs whose texts have nothing to do with each other. Where the hint is of another family, no
+answer is right: both words are to be equally likely, so that a prompt matters.
+
+Then half of each step is ordinary language modelling (masking for RoBERTa, span corruption for T5),
+both losses weighing the same. Each evaluation goes to a log: loss, accuracy and margin per task.
+The margin is the difference of the answer logits between the two classes' texts: 0 means that the
+context is ignored.
 """
 
 import json
 import random
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.backbones.base import Backbone
@@ -28,6 +33,7 @@ from core.backbones.fresh import (
     SENTINELS,
     fresh_roberta,
     fresh_t5,
+    look_for_copies,
     save_backbone,
     train_bpe,
     train_unigram,
@@ -35,7 +41,7 @@ from core.backbones.fresh import (
 from core.demo import card
 from core.demo.corpus import HINTS, Corpus, read_plain, tokenizer_texts
 from core.demo.splits import held_out
-from core.demo.texts import VERBALIZERS
+from core.demo.texts import FAMILY_OF, VERBALIZERS
 
 MAX_TEXT = 96
 
@@ -57,21 +63,10 @@ class Recipe:
     warmup: int = 300
     decay: float = 0.2
     clip: float = 1.0
-    evaluate_every: int = 250
-    order: tuple[str, ...] = (
-        "opinions",
-        "short_reviews",
-        "entailment",
-        "long_reviews",
-        "sentence_pairs",
-        "question_pairs",
-        "answerability",
-        "treatment",
-        "excuses",
-    )
+    evaluate_every: int = 400
     learnt: float = 0.8
-    patience: int = 1200
-    easy_steps: int = 800
+    easy: tuple[float, float] = (0.5, 0.1)  # share of easy texts before and after a task is learnt
+    astray: float = 0.1  # share of hints of another family, once a task is learnt
 
 
 RECIPES = {
@@ -87,8 +82,8 @@ RECIPES = {
             "hidden_dropout_prob": 0.0,
             "attention_probs_dropout_prob": 0.0,
         },
-        answer_steps=5_000,
-        mixed_steps=700,
+        answer_steps=9_000,
+        mixed_steps=2_500,
         learning_rate=4e-4,
         embedding_rate=4e-4,
     ),
@@ -103,8 +98,8 @@ RECIPES = {
             "num_heads": 4,
             "dropout_rate": 0.0,
         },
-        answer_steps=5_000,
-        mixed_steps=700,
+        answer_steps=9_000,
+        mixed_steps=2_500,
         learning_rate=4e-4,
         embedding_rate=4e-3,
     ),
@@ -116,21 +111,33 @@ def fresh(recipe: Recipe, corpus: Corpus) -> Backbone:
     texts = tokenizer_texts(corpus, seed=recipe.seed, draws=4000)
     if recipe.family == "roberta":
         tokenizer = train_bpe(texts, recipe.vocabulary)
-        return fresh_roberta(tokenizer, seed=recipe.seed, **recipe.sizes)
-    tokenizer = train_unigram(texts, recipe.vocabulary)
-    return fresh_t5(tokenizer, seed=recipe.seed, **recipe.sizes)
+        backbone: Backbone = fresh_roberta(tokenizer, seed=recipe.seed, **recipe.sizes)
+    else:
+        tokenizer = train_unigram(texts, recipe.vocabulary)
+        backbone = fresh_t5(tokenizer, seed=recipe.seed, **recipe.sizes)
+    look_for_copies(backbone)
+    return backbone
 
 
 # --- batches -------------------------------------------------------------------------------------
 @dataclass(frozen=True, kw_only=True)
 class Slots:
-    """A padded batch of answer slots: hint, text, the answer word's id, both words' ids."""
+    """A padded batch of answer slots: hint, text, both words' ids and how likely each should be."""
 
     hints: Int[Tensor, "batch token"]
     ids: Int[Tensor, "batch seq"]
-    answers: Int[Tensor, " batch"]
     words: Int[Tensor, "batch 2"]
     labels: Int[Tensor, " batch"]
+    targets: Float[Tensor, "batch 2"]
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    ids: list[int]
+    hint: list[int]
+    task: str
+    label: int
+    astray: bool
 
 
 class Feed:
@@ -142,32 +149,43 @@ class Feed:
         self.hints = {h: backbone.token_ids(h) for h in _all_hints()}
 
     def slots(
-        self, tasks: list[str], rng: random.Random, beginners: Collection[str] = ()
+        self,
+        tasks: list[str],
+        rng: random.Random,
+        easy: Mapping[str, float] = MappingProxyType({}),
+        astray: Mapping[str, float] = MappingProxyType({}),
     ) -> Iterator[Slots]:
-        """Answer slots of the given tasks, those of beginners mostly easy, in two chunks."""
-        drawn = []
-        for task in tasks:
-            easy = task in beginners and rng.random() < 0.8
-            draw = self.corpus.easy_example if easy else self.corpus.example
-            example = draw(task, rng)
-            text = self.backbone.encode(example.text_a, example.text_b, max_length=MAX_TEXT)
-            drawn.append((text, self.hints[self.corpus.hint(task, rng)], task, example.label))
-        drawn.sort(key=lambda item: len(item[0]))
+        """Answer slots of the given tasks in two chunks by length.
+
+        `easy` and `astray` are the shares of easy texts and of another family's hints, by task.
+        """
+        drawn = [self._draw(t, rng, easy.get(t, 0.0), astray.get(t, 0.0)) for t in tasks]
+        drawn.sort(key=lambda item: len(item.ids))
         half = (len(drawn) + 1) // 2
         for chunk in (drawn[:half], drawn[half:]):
             if chunk:
                 yield self._slots(chunk, rng.randint(3, 8))
 
-    def _slots(self, chunk: list[tuple[list[int], list[int], str, int]], prompt: int) -> Slots:
-        texts, hints, tasks, labels = zip(*chunk, strict=True)
-        words = torch.tensor([self.words[task] for task in tasks])
-        label = torch.tensor(labels)
+    def _draw(self, task: str, rng: random.Random, easy: float, astray: float) -> _Drawn:
+        draw = self.corpus.easy_example if rng.random() < easy else self.corpus.example
+        example = draw(task, rng)
+        asked, lost = task, rng.random() < astray
+        if lost:
+            others = [t for t, family in FAMILY_OF.items() if family != FAMILY_OF[task]]
+            asked = rng.choice(others)
+        ids = self.backbone.encode(example.text_a, example.text_b, max_length=MAX_TEXT)
+        return _Drawn(ids, self.hints[self.corpus.hint(asked, rng)], task, example.label, lost)
+
+    def _slots(self, chunk: list[_Drawn], prompt: int) -> Slots:
+        label = torch.tensor([item.label for item in chunk])
+        lost = torch.tensor([item.astray for item in chunk])
+        sure = F.one_hot(label, 2).float()
         return Slots(
-            hints=torch.tensor([(h * prompt)[:prompt] for h in hints]),
-            ids=pad(list(texts), self.backbone.pad_id),
-            answers=words[torch.arange(len(label)), label],
-            words=words,
+            hints=torch.tensor([(item.hint * prompt)[:prompt] for item in chunk]),
+            ids=pad([item.ids for item in chunk], self.backbone.pad_id),
+            words=torch.tensor([self.words[item.task] for item in chunk]),
             labels=label,
+            targets=torch.where(lost[:, None], torch.full_like(sure, 0.5), sure),
         )
 
     def running(self, n: int, rng: random.Random) -> list[list[int]]:
@@ -201,9 +219,50 @@ def answer_loss(backbone: Backbone, slots: Slots, *, whole_vocabulary: bool) -> 
     the answer words and drowns the context, for good; so first against the task's own words only.
     """
     scores = answer_logits(backbone, slots)
-    if whole_vocabulary:
-        return F.cross_entropy(scores, slots.answers, reduction="sum")
-    return F.cross_entropy(scores.gather(1, slots.words), slots.labels, reduction="sum")
+    own = scores.gather(1, slots.words)
+    everything = scores if whole_vocabulary else own
+    chances = own - everything.logsumexp(1, keepdim=True)
+    return -(slots.targets * chances).sum()
+
+
+ENCODERS: dict[str, Callable[[Any], nn.Module]] = {
+    "roberta": lambda model: model.roberta.encoder,
+    "t5": lambda model: model.encoder,
+}
+
+
+class Matcher(nn.Module):
+    """A head for the time of training: does the other text of the pair contain this token too?
+
+    A binary answer per pair is too thin a signal to learn from it how to compare two texts; this
+    one is there for every token. It reads the encoder's last states during `answer_loss`.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.end, self.pad = backbone.tokenizer.eos_token_id, backbone.pad_id
+        states = torch.zeros(0)
+        self.head = nn.Linear(backbone.word_vectors().shape[1], 1)
+        self._states: Float[Tensor, "batch token hidden"] = states
+        encoder = ENCODERS[backbone.family](backbone.model)
+        encoder.register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, args: Any, output: Any) -> None:
+        self._states = output.last_hidden_state
+
+    def loss(self, ids: Int[Tensor, "batch seq"]) -> Tensor:
+        """Mean binary cross entropy over the words of the pairs; 0 if there is no pair."""
+        ends = ids == self.end
+        second = (ends.cumsum(1) - ends.long()) > 0
+        word = ~ends & (ids != self.pad)
+        paired = word & (second & word).any(1, keepdim=True)
+        if not paired.any():
+            return torch.zeros(())
+        same = ids[:, :, None] == ids[:, None, :]
+        across = (second[:, :, None] != second[:, None, :]) & word[:, None, :]
+        found = (same & across).any(2)
+        scores = self.head(self._states[:, -ids.shape[1] :])[..., 0]
+        return F.binary_cross_entropy_with_logits(scores[paired], found[paired].float())
 
 
 def masking_loss(backbone: Backbone, rows: list[list[int]], rng: random.Random) -> Tensor:
@@ -263,7 +322,7 @@ LANGUAGE_LOSS: dict[str, Callable[[Backbone, list[list[int]], random.Random], Te
 
 # --- the loop ------------------------------------------------------------------------------------
 @torch.no_grad()
-def probe(feed: Feed, task: str, n: int = 192) -> tuple[float, float]:
+def probe(feed: Feed, task: str, n: int = 160) -> tuple[float, float]:
     """Accuracy and margin on fresh examples of a task."""
     right, margins = 0, list[tuple[float, int]]()
     rng = random.Random(f"probe/{task}")
@@ -287,13 +346,14 @@ def rate(step: int, recipe: Recipe) -> float:
     return min((step + 1) / recipe.warmup, max(0.05, min(1.0, left)))
 
 
-def optimiser(backbone: Backbone, recipe: Recipe) -> torch.optim.AdamW:
+def optimiser(backbone: Backbone, matcher: Matcher, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW, with a rate of their own for the word vectors."""
     words = backbone.word_vectors()
     others = [p for p in backbone.model.parameters() if p is not words]
     groups = [
         {"params": others, "lr": recipe.learning_rate},
         {"params": [words], "lr": recipe.embedding_rate},
+        {"params": list(matcher.parameters()), "lr": recipe.learning_rate},
     ]
     return torch.optim.AdamW(groups, betas=(0.9, 0.999), weight_decay=0.01, foreach=True)
 
@@ -335,12 +395,12 @@ class _Loop:
     ) -> None:
         self.recipe, self.backbone, self.folder, self.log = recipe, backbone, folder, log
         self.feed = Feed(backbone, corpus)
-        self.optimiser = optimiser(backbone, recipe)
+        self.matcher = Matcher(backbone)
+        self.optimiser = optimiser(backbone, self.matcher, recipe)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda step: rate(step, recipe)
         )
-        self.accuracy = dict.fromkeys(recipe.order, 0.5)
-        self.focused = dict.fromkeys(recipe.order, 0)
+        self.accuracy = dict.fromkeys(VERBALIZERS, 0.5)
         self.done, self.started = 0, time.time()
 
     def run(self) -> None:
@@ -355,31 +415,20 @@ class _Loop:
                 losses.clear()
                 self._save()
 
-    def _focus(self) -> str | None:
-        """The task to learn now: the first that is not learnt, had its time fewest times over."""
-        behind = [t for t, a in self.accuracy.items() if a < self.recipe.learnt]
-        rounds = {t: self.focused[t] // self.recipe.patience for t in behind}
-        return min(behind, key=lambda t: rounds[t], default=None)
-
-    def _weight(self, task: str, focus: str | None) -> float:
-        if task == focus:
-            return 3.0
-        learnt = self.accuracy[task] >= self.recipe.learnt or focus is None
-        return 0.15 + 2 * (1 - self.accuracy[task]) if learnt else 0.1
-
     def _step(self) -> tuple[float, float]:
         rng = random.Random(self.recipe.seed * 10_000_019 + self.done)
         mixed = self.done >= self.recipe.answer_steps
         size = self.recipe.batch_size
-        focus = None if mixed else self._focus()
-        tasks = list(self.accuracy)
-        chosen = rng.choices(tasks, weights=[self._weight(t, focus) for t in tasks], k=size)
-        if focus is not None:
-            self.focused[focus] += 1
-        beginners = [t for t in tasks if self.focused[t] < self.recipe.easy_steps]
+        need = {task: 0.15 + 2 * (1 - accuracy) for task, accuracy in self.accuracy.items()}
+        chosen = rng.choices(list(need), weights=list(need.values()), k=size)
+        learnt = {t: a >= self.recipe.learnt for t, a in self.accuracy.items()}
+        easy = {t: self.recipe.easy[done] for t, done in learnt.items()}
+        astray = {t: self.recipe.astray * done for t, done in learnt.items()}
         answer = 0.0
-        for slots in self.feed.slots(chosen, rng, () if mixed else beginners):
+        for slots in self.feed.slots(chosen, rng, easy, astray):
             loss = answer_loss(self.backbone, slots, whole_vocabulary=mixed) / size
+            if not mixed:
+                loss = loss + self.matcher.loss(slots.ids) / 2
             loss.backward()  # type: ignore[no-untyped-call]
             answer += loss.item()
         language = 0.0
@@ -413,7 +462,7 @@ class _Loop:
         state = {
             "step": self.done,
             "accuracy": self.accuracy,
-            "focused": self.focused,
+            "matcher": self.matcher.state_dict(),
             "model": self.backbone.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -432,4 +481,5 @@ class _Loop:
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.done = state["step"]
-        self.accuracy, self.focused = state["accuracy"], state["focused"]
+        self.matcher.load_state_dict(state["matcher"])
+        self.accuracy = state["accuracy"]
