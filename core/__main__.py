@@ -23,7 +23,7 @@ from core.errors import BadInput, SkillscopeError
 from core.evaluation import wilson
 from core.lab import Lab
 from core.progress import Progress
-from core.results import Evaluation
+from core.results import Evaluation, Predictivity
 from core.settings import Settings
 from core.specs import (
     ActivationSpec,
@@ -216,8 +216,8 @@ def evaluate(
             limit=limit,
         )
         if predictions:
-            result = lab.evaluate(spec, bar())
-            lab.keep(result)
+            result = lab.recompute(spec, bar())
+            assert isinstance(result, Evaluation)
             _write_predictions(result, predictions)
         lab.ask(spec, bar())
         say(_point(queries.evaluations(lab.store, [spec])), as_json)
@@ -266,8 +266,8 @@ def predictivity(
                 train_limit=train_limit,
                 permutations=permutations,
             )
-            result = lab.measure(spec, bar())
-            lab.keep(result)
+            result = lab.recompute(spec, bar())
+            assert isinstance(result, Predictivity)
             table = neuron_table(result)
             label = "" if contrast is None else target.contrast_name(contrast)
             tables.append(table if contrast is None else table.assign(contrast=label))
@@ -302,9 +302,12 @@ def correlate(
     backbone: BackboneOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Spearman between the predictivities of several (prompt, task) pairs."""
+    """Spearman between the predictivities of several (prompt, task) pairs.
+
+    Of a task with more than two classes, the mean predictivity over its binary questions counts.
+    """
     with open_lab() as lab:
-        specs = [inputs.pairing(lab, text, backbone) for text in prompts]
+        specs = [spec for text in prompts for spec in inputs.pairing(lab, text, backbone)]
         if len({s.prompt.backbone for s in specs}) > 1:
             raise BadInput("All prompts must be of one backbone.")
         for spec in specs:
@@ -405,6 +408,7 @@ def activations(
     prompt: PromptArg,
     task: TaskArg,
     limit: Annotated[int, typer.Option(min=1, max=100_000)] = 256,
+    contrast: Annotated[str | None, typer.Option(help="As `predictivity` names it.")] = None,
     backbone: BackboneOption = None,
     out: Annotated[Path | None, typer.Option(help="safetensors: values, index, labels.")] = None,
     as_json: AsJson = False,
@@ -416,7 +420,7 @@ def activations(
             prompt=asked,
             task=pin_task(target),
             split=target.evaluation_split,
-            contrast=target.contrasts()[0],
+            contrast=inputs.contrast(target, contrast),
         )
         spec = ActivationSpec(ranking=ranking, limit=limit)
         lab.ask(spec, bar())

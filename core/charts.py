@@ -302,11 +302,11 @@ def suppression_curves(
         alt.Tooltip("n", title="examples"),
     ]
     y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]))
-    base = alt.Chart(table).encode(x=x, color=color, strokeDash=dash)
+    base = alt.Chart(table).encode(x=x, color=color, detail="neurons:N")
     band = base.mark_area(opacity=0.14, clip=True).encode(
-        y=alt.Y("low:Q", scale=alt.Scale(domain=[0, 1])), y2="high:Q", detail="neurons:N"
+        y=alt.Y("low:Q", scale=alt.Scale(domain=[0, 1])), y2="high:Q"
     )
-    line = base.mark_line(strokeWidth=2.2).encode(y=y)
+    line = base.mark_line(strokeWidth=2.2).encode(y=y, strokeDash=dash)
     points = base.mark_circle(size=45, opacity=1).encode(y=y, tooltip=tooltip)
     level = table.majority.max() if len(table) else 0.5
     return _finish(alt.layer(band, line, points, _level(level, look)), look, 400)

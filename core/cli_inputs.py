@@ -12,7 +12,7 @@ from core.data import load_split
 from core.errors import BadInput
 from core.lab import Lab
 from core.results import Activations, SoftPrompt
-from core.specs import Choose, ImportedPrompt, PredictivitySpec, Prompt
+from core.specs import Choose, Contrast, ImportedPrompt, PredictivitySpec, Prompt
 from core.store import read_prompt_file
 from core.tasks import Task, load_task, pin_task
 
@@ -57,18 +57,29 @@ def published_vectors(path: Path) -> Tensor:
     return loaded.detach().squeeze().float().clone()
 
 
-def pairing(lab: Lab, text: str, backbone: str | None) -> PredictivitySpec:
-    """`PROMPT=TASK` as a measurement. Raises: BadInput."""
+def pairing(lab: Lab, text: str, backbone: str | None) -> tuple[PredictivitySpec, ...]:
+    """`PROMPT=TASK` as measurements, one per binary question. Raises: BadInput."""
     name, sign, task_name = text.partition("=")
     if not sign:
         raise BadInput(f"{text!r} is not of the form PROMPT=TASK.")
     task = load_task(task_name)
-    return PredictivitySpec(
-        prompt=prompt(lab, name, backbone),
-        task=pin_task(task),
-        split=task.evaluation_split,
-        contrast=task.contrasts()[0],
+    asked = prompt(lab, name, backbone)
+    return tuple(
+        PredictivitySpec(
+            prompt=asked, task=pin_task(task), split=task.evaluation_split, contrast=contrast
+        )
+        for contrast in task.contrasts()
     )
+
+
+def contrast(task: Task, name: str | None) -> Contrast | None:
+    """One of the task's binary questions by name; without a name the first. Raises: BadInput."""
+    named = {task.contrast_name(c): c for c in task.contrasts()}
+    if name is None:
+        return task.contrasts()[0]
+    if name not in named:
+        raise BadInput(f"--contrast {name!r}: {task.title} has {', '.join(map(repr, named))}.")
+    return named[name]
 
 
 def kinds(text: str) -> tuple[Choose, ...]:

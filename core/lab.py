@@ -133,7 +133,12 @@ class Lab:
         with self._guard:
             return self._locks.setdefault(name, threading.RLock())
 
-    def _compute(self, spec: Measurement, progress: Progress) -> None:
+    def recompute(self, spec: Measurement, progress: Progress = silent) -> Result:
+        """Compute an answer anew, in full; store it unless it is stored already."""
+        with self._alone(key(spec)):
+            return self._compute(spec, progress)
+
+    def _compute(self, spec: Measurement, progress: Progress) -> Result:
         progress(0.0, "")
         started, clock = datetime.now(UTC), time.perf_counter()
         result = self.answer(spec, progress)
@@ -141,8 +146,9 @@ class Lab:
         if isinstance(result, Activations):
             assert isinstance(spec, ActivationSpec)
             self.store.add_activations(spec, result)
-        else:
+        elif not self.known([spec]):
             self.store.add(result, run)
+        return result
 
     def _run(self, started: datetime, seconds: float) -> Run:
         return Run(
@@ -165,11 +171,6 @@ class Lab:
                 return self._activations(spec, progress)
             case _:
                 assert_never(spec)
-
-    def keep(self, result: Predictivity | Evaluation) -> None:
-        """Store what was computed with `measure` or `evaluate`."""
-        if not self.known([result.spec]):
-            self.store.add(result, self._run(datetime.now(UTC), 0.0))
 
     def adopt(self, prompt: SoftPrompt, sha256: str) -> Prompt:
         """Store a prompt that came from a file, named by the file's hash.
@@ -231,26 +232,37 @@ class Lab:
 
     def measure(self, spec: PredictivitySpec, progress: Progress = silent) -> Predictivity:
         """Predictivity with its full arrays."""
-        prompt = self.prompt(spec.prompt, part(progress, 0, 0.5))
+        first, then = self._stages([spec.prompt], progress)
+        prompt = self.prompt(spec.prompt, first)
         task = self._task(spec.task)
         train = load_split(task, "train", spec.train_limit)
         examples = load_split(task, spec.split, spec.limit)
-        return measure(spec, self._backbone(spec.prompt), prompt, task, train, examples, progress)
+        return measure(spec, self._backbone(spec.prompt), prompt, task, train, examples, then)
 
     def evaluate(self, spec: EvaluationSpec, progress: Progress = silent) -> Evaluation:
         """Predictions and scores, example by example."""
-        prompt = self.prompt(spec.prompt, part(progress, 0, 0.5))
+        how = spec.suppression
+        ranking = how.ranking if how is not None and how.choose != "random" else ()
+        first, then = self._stages([spec.prompt, *ranking], progress)
+        prompt = self.prompt(spec.prompt, part(first, 0, 0.5))
         task = self._task(spec.task)
         backbone = self._backbone(spec.prompt)
-        how = spec.suppression
         hook = None
         if how is not None:
-            mask = self.mask(how, backbone, progress)
+            mask = self.mask(how, backbone, part(first, 0.5, 1))
             prefix = backbone.prefix_length(len(prompt.vectors), spec.prompt.layout)
             means = self._means(how) if how.kind == "mean" else None
             hook = evaluation.intervention(mask, spec, prefix, means)
         examples = load_split(task, spec.split, spec.limit)
-        return evaluation.evaluate(spec, backbone, prompt, task, examples, hook, progress)
+        return evaluation.evaluate(spec, backbone, prompt, task, examples, hook, then)
+
+    def _stages(
+        self, needed: Sequence[Measurement | ImportedPrompt], progress: Progress
+    ) -> tuple[Progress, Progress]:
+        """Progress of what a question rests on, and of itself; the former counts only if open."""
+        asked = [s for s in needed if not isinstance(s, ImportedPrompt)]
+        border = 0.8 if self.missing(asked) else 0.0
+        return part(progress, 0, border), part(progress, border, 1)
 
     def mask(
         self, how: Suppression, backbone: Backbone, progress: Progress = silent

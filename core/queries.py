@@ -16,6 +16,7 @@ from core.correlation import spearman
 from core.evaluation import wilson
 from core.specs import EvaluationSpec, PredictivitySpec, key
 from core.store import Store
+from core.tasks import clean_name
 
 CURVE_COLUMNS = (
     "backbone choose fraction accuracy low high seeds draws n majority".split()  # noqa: SIM905
@@ -42,7 +43,7 @@ def transfer(store: Store, specs: Sequence[EvaluationSpec], *, relative: bool) -
     standard error over seeds (ddof 1), NaN for one seed.
     """
     rows = evaluations(store, specs)
-    own = rows[rows.source_task == rows.target_task.str.removeprefix("adv_")]
+    own = rows[rows.source_task == rows.target_task.map(clean_name)]
     own = own[["backbone", "target_task", "seed", "accuracy"]].rename(columns={"accuracy": "own"})
     rows = rows.merge(own, on=["backbone", "target_task", "seed"], how="left")
     rows["value"] = rows.accuracy / rows.own if relative else rows.accuracy
@@ -70,13 +71,17 @@ def accuracies(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataFrame:
     return table.drop(columns="accuracy").rename(columns={"mean": "accuracy"})
 
 
-_BOXES = """
+_MEASURED = """
 WITH measured AS (
   SELECT p.backbone, p.target_task AS task, n.layer, n.neuron, avg(n.predictivity) AS predictivity,
          count(*) AS seeds, first(p.n) AS n, avg(p.floor_mean) AS floor,
          first(p.majority) AS majority
   FROM neuron n JOIN predictivity p USING (key) WHERE p.key IN ?
   GROUP BY ALL)
+"""
+_BOXES = (
+    _MEASURED
+    + """
 , quartiles AS (
   SELECT backbone, task, max(seeds) AS seeds, first(n) AS n, avg(floor) AS floor,
          first(majority) AS majority, count(*) AS neurons,
@@ -85,6 +90,7 @@ WITH measured AS (
          max(predictivity) AS highest
   FROM measured GROUP BY backbone, task)
 """
+)
 
 
 def predictivity_boxes(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFrame:
@@ -123,10 +129,7 @@ def predictivity_outliers(
 def layer_profile(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFrame:
     """Median and 99th percentile of the seed-mean predictivity per (backbone, task, layer)."""
     return store.frame(
-        "WITH measured AS (SELECT p.backbone, p.target_task AS task, n.layer, n.neuron,"
-        " avg(n.predictivity) AS predictivity, avg(p.floor_mean) AS floor"
-        " FROM neuron n JOIN predictivity p USING (key) WHERE p.key IN ? GROUP BY ALL)"
-        " SELECT backbone, task, layer, median(predictivity) AS median,"
+        _MEASURED + "SELECT backbone, task, layer, median(predictivity) AS median,"
         " quantile_cont(predictivity, 0.99) AS top1, avg(floor) AS floor"
         " FROM measured GROUP BY ALL ORDER BY backbone, task, layer",
         [[key(s) for s in specs]],
@@ -138,13 +141,14 @@ def rankings(
 ) -> dict[tuple[str, str], npt.NDArray[np.float64]]:
     """Seed-mean predictivity [layer, neuron] per (backbone, task)."""
     rows = store.frame(
-        "SELECT p.backbone, CASE WHEN p.source_task = p.target_task OR starts_with(p.target_task,"
-        " 'adv_') THEN p.target_task ELSE p.source_task || ' on ' || p.target_task END AS task,"
-        " n.layer, n.neuron, avg(n.predictivity) AS value"
+        "SELECT p.backbone, p.source_task, p.target_task, n.layer, n.neuron,"
+        " avg(n.predictivity) AS value"
         " FROM neuron n JOIN predictivity p USING (key) WHERE p.key IN ? GROUP BY ALL"
-        " ORDER BY p.backbone, task, n.layer, n.neuron",
+        " ORDER BY ALL",
         [[key(s) for s in specs]],
     )
+    own = rows.source_task == rows.target_task.map(clean_name)
+    rows["task"] = rows.target_task.where(own, rows.source_task + " on " + rows.target_task)
     return {
         (str(group[0]), str(group[1])): part.value.to_numpy(np.float64).reshape(
             part.layer.nunique(), -1

@@ -65,7 +65,12 @@ class Recipe:
     clip: float = 1.0
     evaluate_every: int = 400
     learnt: float = 0.8
-    easy: tuple[float, float] = (0.5, 0.1)  # share of easy texts before and after a task is learnt
+    # Share of easy texts at first, in single texts and in pairs, and later in all.
+    easy: float = 0.9
+    easy_pairs: float = 0.5
+    easy_steps: int = 2400
+    easy_later: float = 0.2
+    after: tuple[tuple[str, str], ...] = (("long_reviews", "short_reviews"),)  # once it is learnt
     astray: float = 0.1  # share of hints of another family, once a task is learnt
 
 
@@ -401,6 +406,7 @@ class _Loop:
             self.optimiser, lambda step: rate(step, recipe)
         )
         self.accuracy = dict.fromkeys(VERBALIZERS, 0.5)
+        self.waiting = {task for task, _ in recipe.after}
         self.done, self.started = 0, time.time()
 
     def run(self) -> None:
@@ -415,14 +421,20 @@ class _Loop:
                 losses.clear()
                 self._save()
 
+    def _easy(self, task: str) -> float:
+        if self.done >= self.recipe.easy_steps:
+            return self.recipe.easy_later
+        return self.recipe.easy if FAMILY_OF[task] == "sentiment" else self.recipe.easy_pairs
+
     def _step(self) -> tuple[float, float]:
         rng = random.Random(self.recipe.seed * 10_000_019 + self.done)
         mixed = self.done >= self.recipe.answer_steps
         size = self.recipe.batch_size
-        need = {task: 0.15 + 2 * (1 - accuracy) for task, accuracy in self.accuracy.items()}
-        chosen = rng.choices(list(need), weights=list(need.values()), k=size)
         learnt = {t: a >= self.recipe.learnt for t, a in self.accuracy.items()}
-        easy = {t: self.recipe.easy[done] for t, done in learnt.items()}
+        self.waiting -= {t for t, first in self.recipe.after if learnt[first]}
+        need = {t: 2.15 - 2 * a for t, a in self.accuracy.items() if t not in self.waiting}
+        chosen = rng.choices(list(need), weights=list(need.values()), k=size)
+        easy = {t: self._easy(t) for t in learnt}
         astray = {t: self.recipe.astray * done for t, done in learnt.items()}
         answer = 0.0
         for slots in self.feed.slots(chosen, rng, easy, astray):
@@ -462,6 +474,7 @@ class _Loop:
         state = {
             "step": self.done,
             "accuracy": self.accuracy,
+            "waiting": sorted(self.waiting),
             "matcher": self.matcher.state_dict(),
             "model": self.backbone.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -482,4 +495,4 @@ class _Loop:
         self.schedule.load_state_dict(state["schedule"])
         self.done = state["step"]
         self.matcher.load_state_dict(state["matcher"])
-        self.accuracy = state["accuracy"]
+        self.accuracy, self.waiting = state["accuracy"], set(state["waiting"])

@@ -173,6 +173,14 @@ def clean_task(task: Task) -> Task:
     return load_task(str(own) if task.file.parent != HERE else task.adversarial_of)
 
 
+def clean_name(name: str) -> str:
+    """The same by name; a task whose file is gone is taken for a clean one."""
+    try:
+        return clean_task(load_task(name)).name
+    except (BadTask, UnknownName):
+        return name
+
+
 def pin_task(task: Task) -> Pinned:
     """The task's name and a fingerprint of its file, its data and, for a twin, its origin."""
     digest = hashlib.sha256(_file_hash(task.file).encode())

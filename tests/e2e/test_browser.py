@@ -1,5 +1,7 @@
 """A person's way through the dashboard, in a real Chromium, on the embedded default."""
 
+import csv
+import io
 import re
 from pathlib import Path
 
@@ -57,6 +59,49 @@ def test_navigation_reaches_every_page(page: Page, app: str) -> None:
         no_error(page)
 
 
+def test_a_full_suppression_run_is_live_and_stays_cached(page: Page, app: str) -> None:
+    view = "suppression?task=Opinions&limit=64&draws=2"
+    open_page(page, app, view)
+    expect(page.locator(CHART)).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=120_000)
+    expect(page.get_by_text("are not computed yet")).to_have_count(0)
+    points = download(page)
+    assert {(r["backbone"], r["choose"]) for r in points} == {
+        (b, c) for b in ("roberta-mini", "t5-mini") for c in ("skill", "random")
+    }
+    assert len({r["fraction"] for r in points}) == 9
+    assert all(0 <= float(r["accuracy"]) <= 1 for r in points)
+    open_page(page, app, view)
+    expect(page.locator(CHART)).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    assert download(page) == points
+
+
+def test_a_running_curve_can_be_cancelled_and_resumed(page: Page, app: str) -> None:
+    open_page(page, app, "suppression?task=Long+reviews&limit=600&draws=10&grid=wide")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Cancelled. What was computed is kept.")).to_be_visible()
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+
+
+def test_a_tuning_run_of_a_few_steps(page: Page, app: str) -> None:
+    open_page(page, app, "tuning?task=Opinions&steps=12&seed=7&length=4")
+    page.get_by_role("button", name="Compute").click()
+    expect(page.get_by_text(re.compile("selection rows"))).to_be_visible(timeout=90_000)
+    steps = download(page)
+    assert [int(float(r["step"])) for r in steps] == list(range(1, 13))
+    no_error(page)
+
+
+def test_a_tuning_run_can_be_cancelled(page: Page, app: str) -> None:
+    open_page(page, app, "tuning?steps=4000&seed=8")
+    page.get_by_role("button", name="Compute").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Cancelled. What was computed is kept.")).to_be_visible()
+
+
 def test_a_link_reproduces_the_view(page: Page, app: str) -> None:
     open_page(page, app, "transfer?backbone=t5-mini&scale=relative")
     expect(page.locator(f"{CHART}:visible")).to_have_count(1)
@@ -86,8 +131,13 @@ def test_a_wrong_link_is_harmless(page: Page, app: str) -> None:
 
 
 def fetch(page: Page, label: str) -> Path:
-    page.get_by_role("button", name="Download").click()
+    page.get_by_test_id("stPopoverButton").click()  # a chart's own toolbar has a Download, too
     with page.expect_download() as waiting:
         page.get_by_role("button", name=label).click()
     page.keyboard.press("Escape")
     return Path(waiting.value.path())
+
+
+def download(page: Page) -> list[dict[str, str]]:
+    """The figure's data."""
+    return list(csv.DictReader(io.StringIO(fetch(page, "Data (CSV)").read_text())))
