@@ -37,7 +37,8 @@ from core.specs import (
     TuneSpec,
     key,
 )
-from core.store import neuron_table, prompt_bytes, source_task, write_arrays
+from core.store.files import prompt_bytes, write_arrays
+from core.store.rows import neuron_table, source_task
 from core.tasks import builtin_names, clean_task, load_task, pin_task
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -131,7 +132,7 @@ def layout(
     backbone: BackboneArg,
     task: TaskArg,
     example: Annotated[int, typer.Option(min=0, help="Row of the evaluated split.")] = 0,
-    prompt_length: Annotated[int, typer.Option(min=1, max=512)] = 16,
+    prompt_length: Annotated[int, typer.Option(min=1, max=512)] = sweeps.PROMPT_LENGTH,
     as_json: AsJson = False,
 ) -> None:
     """The exact input of one example, position by position."""
@@ -156,7 +157,7 @@ def tune(
     task: TaskArg,
     seed: int = 0,
     steps: Annotated[int, typer.Option(min=1)] = 80,
-    prompt_length: Annotated[int, typer.Option(min=1, max=512)] = 16,
+    prompt_length: Annotated[int, typer.Option(min=1, max=512)] = sweeps.PROMPT_LENGTH,
     init: Init = "vocabulary",
     learning_rate: Annotated[float | None, typer.Option(min=1e-6)] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
@@ -312,7 +313,7 @@ def correlate(
             raise BadInput("All prompts must be of one backbone.")
         for spec in specs:
             lab.ask(spec, bar())
-        say(queries.correlation(lab.store, specs), as_json)
+        say(queries.correlation(lab.store, specs, by_seed=True), as_json)
 
 
 @app.command()

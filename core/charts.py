@@ -317,7 +317,9 @@ def tuning_curves(
 ) -> alt.VConcatChart:
     """Loss of each step above, accuracy on the selection rows below."""
     hue = look.hue(backbone)
-    x = alt.X("step:Q", title="step", scale=alt.Scale(domain=[0, steps], nice=False))
+    x = alt.X("step:Q", title="step", scale=alt.Scale(domain=[0, steps], nice=False)).axis(
+        tickMinStep=1, format="d"
+    )
     loss = (
         alt.Chart(table)
         .mark_line(color=hue, strokeWidth=1.2, opacity=0.8)

@@ -13,7 +13,7 @@ from core.errors import BadInput
 from core.lab import Lab
 from core.results import Activations, SoftPrompt
 from core.specs import Choose, Contrast, ImportedPrompt, PredictivitySpec, Prompt
-from core.store import read_prompt_file
+from core.store.files import read_prompt_file
 from core.tasks import Task, load_task, pin_task
 
 

@@ -42,6 +42,7 @@ from core.tasks import Task, load_task, pin_task
 from core.workers import InlineWorker, Status, Worker
 
 EMBEDDED = ("roberta-mini", "t5-mini")
+FINGERPRINTED = {".safetensors", ".json", ".txt", ".model"}  # weights, settings, tokenizers
 
 
 class Lab:
@@ -61,8 +62,12 @@ class Lab:
         """Open the cache and take over the shipped answers. Raises: StoreBusy."""
         store = Store(settings.cache, activation_megabytes=settings.activation_megabytes)
         shipped = settings.assets / "answers"
-        if (shipped / "evaluation.parquet").is_file():
-            store.merge_once(shipped)
+        try:
+            if (shipped / "evaluation.parquet").is_file():
+                store.merge_once(shipped)
+        except BaseException:
+            store.close()
+            raise
         return cls(settings, store, worker)
 
     # --- backbones and tasks -------------------------------------------------------------------
@@ -87,7 +92,7 @@ class Lab:
     def pin_backbone(self, name: str) -> Pinned:
         """The backbone's name and a fingerprint of its weights and tokenizer."""
         folder = self.folder(name)
-        files = sorted(f for f in folder.iterdir() if f.suffix in {".safetensors", ".json"})
+        files = sorted(f for f in folder.iterdir() if f.suffix in FINGERPRINTED)
         stamps = tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
         shown = name if name in EMBEDDED else str(folder)
         return Pinned(name=shown, fingerprint=_fingerprint(stamps))
@@ -106,6 +111,11 @@ class Lab:
                 folder, name=pin.name, device=device, precision=precision
             )
         return cache[name_of]
+
+    def warm_up(self) -> None:
+        """Load an embedded backbone for nothing: the libraries' imports take seconds, once."""
+        for name in self.backbones():
+            load_backbone(self.folder(name))
 
     def _device(self) -> str:
         if self.settings.device == "auto":
@@ -304,7 +314,7 @@ class Lab:
         examples = load_split(task, asked.split, spec.limit)
         prompt = self.prompt(asked.prompt)
         backbone = self._backbone(asked.prompt)
-        return activations(spec, backbone, prompt, task, examples, token, progress)
+        return activations(spec, backbone, prompt, task, examples, token, part(progress, 0.5, 1))
 
     def _backbone(self, prompt: Prompt) -> Backbone:
         asked = prompt.backbone

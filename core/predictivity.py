@@ -9,6 +9,7 @@ from torch import Tensor
 
 from core.backbones.base import Backbone
 from core.data import Batch, Encoded, Examples
+from core.errors import BadTask
 from core.evaluation import BATCH
 from core.hooks import capture
 from core.neurons import predictivity
@@ -33,6 +34,11 @@ def measure(
     rows is thinned to the size of the smaller by a fixed seed, so that chance is 0.5.
     Source: Wang et al. 2022; baseline of the clean task: Ackermann & Ohmer 2024.
     """
+    if spec.contrast is None and len(task.labels) > 2:
+        raise BadTask(
+            f"{task.title} has {len(task.labels)} classes: ask about one of its contrasts, such "
+            f"as {task.contrast_name(task.contrasts()[0])!r}."
+        )
     train, examples = contrasted(train, spec.contrast), contrasted(examples, spec.contrast)
     if spec.contrast is not None:
         examples = balanced(examples)

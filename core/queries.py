@@ -39,7 +39,7 @@ def transfer(store: Store, specs: Sequence[EvaluationSpec], *, relative: bool) -
     """Transfer per (backbone, source_task, target_task): value, sem, seeds, n, majority, accuracy.
 
     `value` is the mean over seeds of the accuracy, or, relative, of accuracy over the accuracy of
-    the target's own prompt with the same seed (the ratio per seed first; METHOD A4). `sem` is the
+    the target's own prompt with the same seed (the ratio per seed first). `sem` is the
     standard error over seeds (ddof 1), NaN for one seed.
     """
     rows = evaluations(store, specs)
@@ -74,7 +74,7 @@ def accuracies(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataFrame:
 _MEASURED = """
 WITH measured AS (
   SELECT p.backbone, p.target_task AS task, n.layer, n.neuron, avg(n.predictivity) AS predictivity,
-         count(*) AS seeds, first(p.n) AS n, avg(p.floor_mean) AS floor,
+         count(DISTINCT p.seed) AS seeds, first(p.n) AS n, avg(p.floor_mean) AS floor,
          first(p.majority) AS majority
   FROM neuron n JOIN predictivity p USING (key) WHERE p.key IN ?
   GROUP BY ALL)
@@ -137,11 +137,12 @@ def layer_profile(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFra
 
 
 def rankings(
-    store: Store, specs: Sequence[PredictivitySpec]
+    store: Store, specs: Sequence[PredictivitySpec], *, by_seed: bool = False
 ) -> dict[tuple[str, str], npt.NDArray[np.float64]]:
-    """Seed-mean predictivity [layer, neuron] per (backbone, task)."""
+    """Seed-mean predictivity [layer, neuron] per (backbone, task), or one per seed."""
+    seed = "p.seed" if by_seed else "0"
     rows = store.frame(
-        "SELECT p.backbone, p.source_task, p.target_task, n.layer, n.neuron,"
+        f"SELECT p.backbone, p.source_task, p.target_task, {seed} AS seed, n.layer, n.neuron,"
         " avg(n.predictivity) AS value"
         " FROM neuron n JOIN predictivity p USING (key) WHERE p.key IN ? GROUP BY ALL"
         " ORDER BY ALL",
@@ -149,6 +150,8 @@ def rankings(
     )
     own = rows.source_task == rows.target_task.map(clean_name)
     rows["task"] = rows.target_task.where(own, rows.source_task + " on " + rows.target_task)
+    if by_seed:
+        rows["task"] += rows.seed.map(" (seed {})".format)
     return {
         (str(group[0]), str(group[1])): part.value.to_numpy(np.float64).reshape(
             part.layer.nunique(), -1
@@ -157,11 +160,15 @@ def rankings(
     }
 
 
-def correlation(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFrame:
+def correlation(
+    store: Store, specs: Sequence[PredictivitySpec], *, by_seed: bool = False
+) -> pd.DataFrame:
     """Spearman between two tasks' seed-mean predictivities, per (backbone, task_a, task_b): the
-    mean over layers (METHOD A4), the lowest and highest layer, neurons per layer, layers.
+    mean over layers, the lowest and highest layer, neurons per layer, layers.
+
+    With `by_seed` each prompt stands for itself, and tasks are named `task (seed 0)`.
     """
-    values, rows = rankings(store, specs), list[dict[str, object]]()
+    values, rows = rankings(store, specs, by_seed=by_seed), list[dict[str, object]]()
     for backbone in dict.fromkeys(b for b, _ in values):
         tasks = [t for b, t in values if b == backbone]
         for a, b in combinations_with_replacement(tasks, 2):
@@ -169,8 +176,8 @@ def correlation(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFrame
             row = {
                 "backbone": backbone,
                 "spearman": float(np.nanmean(rho)) if np.isfinite(rho).any() else math.nan,
-                "lowest_layer": float(rho.min()),
-                "highest_layer": float(rho.max()),
+                "lowest_layer": float(np.fmin.reduce(rho)),
+                "highest_layer": float(np.fmax.reduce(rho)),
                 "layers": len(rho),
                 "neurons": values[backbone, a].shape[1],
             }
@@ -195,7 +202,7 @@ def suppression_curve(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataF
     rows = pd.concat([start, rows[rows.choose.notna()]])
     out = list[dict[str, object]]()
     for (backbone, choose, fraction), part in rows.groupby(["backbone", "choose", "fraction"]):
-        low, high = _band(part)
+        low, high = _band(part, str(choose))
         out.append(
             {
                 "backbone": backbone,
@@ -213,13 +220,13 @@ def suppression_curve(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataF
     return pd.DataFrame(out, columns=CURVE_COLUMNS)
 
 
-def _band(part: pd.DataFrame) -> tuple[float, float]:
+def _band(part: pd.DataFrame, choose: str) -> tuple[float, float]:
     values = part.accuracy.to_numpy(np.float64)
     if part.seed.nunique() > 1:
         per_seed = part.groupby("seed").accuracy.mean().to_numpy(np.float64)
         half = float(per_seed.std(ddof=1) / math.sqrt(len(per_seed)))
         return values.mean() - half, values.mean() + half
-    if len(values) > 1:
+    if choose == "random":
         return values.min(), values.max()
     return wilson(int(part.correct.iloc[0]), int(part.n.iloc[0]))
 

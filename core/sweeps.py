@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from core.specs import (
     Choose,
+    Contrast,
     EvaluationSpec,
     Kind,
     Pinned,
@@ -16,16 +17,22 @@ from core.specs import (
     TuneSpec,
 )
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 PAPER_FRACTIONS = (0.0, 0.01, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.15)
 WIDE_FRACTIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85, 1.0)
-LEARNING_RATE = {"roberta": 0.003, "t5": 0.05}
+# The embedded backbones were pretrained with prefixes of three to eight positions.
+PROMPT_LENGTH = 8
+LEARNING_RATE = {"roberta": 0.01, "t5": 0.05}
 
 
 def standard_prompt(backbone: Pinned, family: str, task: Pinned, seed: int) -> TuneSpec:
     """The prompt that figures show unless one says otherwise."""
     return TuneSpec(
-        backbone=backbone, task=task, seed=seed, learning_rate=LEARNING_RATE.get(family, 0.003)
+        backbone=backbone,
+        task=task,
+        seed=seed,
+        prompt_length=PROMPT_LENGTH,
+        learning_rate=LEARNING_RATE.get(family, 0.01),
     )
 
 
@@ -44,9 +51,14 @@ def transfer_grid(
 
 def predictivities(
     prompts: Iterable[tuple[Prompt, Pinned, str]],
+    contrasts: Sequence[Contrast | None] = (None,),
 ) -> tuple[PredictivitySpec, ...]:
-    """One measurement per (prompt, task, split)."""
-    return tuple(PredictivitySpec(prompt=p, task=task, split=s) for p, task, s in prompts)
+    """One measurement per (prompt, task, split) and binary question of the task."""
+    return tuple(
+        PredictivitySpec(prompt=p, task=task, split=s, contrast=c)
+        for p, task, s in prompts
+        for c in contrasts
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +84,8 @@ def suppression_sweep(
 ) -> tuple[EvaluationSpec, ...]:
     """The points of a curve, low fractions first, so that it grows from the left.
 
-    Every seed's prompt is tested with the ranking that is the mean over seeds (METHOD A2). At
-    fraction 0 nothing is suppressed: the same question as an own evaluation.
+    Every seed's prompt is tested with the ranking that is the mean over seeds (docs/method.md). At
+    fraction 0 nothing is suppressed: a plain evaluation with the same limit.
     """
     specs = list[EvaluationSpec]()
     for fraction in choices.fractions:

@@ -39,8 +39,9 @@ def split_selection(examples: Examples, spec: TuneSpec) -> tuple[Examples, Examp
     """Rows to learn from and rows to choose the best step by; disjoint, drawn by a fixed seed."""
     if len(examples) < spec.selection + 2:
         raise BadInput(
-            f"The train split has {len(examples)} examples, fewer than the {spec.selection} that "
-            "are set aside for choosing the best step; lower `selection`."
+            f"The train split has {len(examples)} examples; {spec.selection} are set aside for "
+            f"choosing the best step, so at least {spec.selection + 2} are needed; lower "
+            "`selection`."
         )
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0)).numpy()
     return examples.take(order[spec.selection :]), examples.take(order[: spec.selection])

@@ -3,17 +3,19 @@
 import streamlit as st
 
 from core import charts, queries, sweeps
+from core.data import load_split
 from pages.common import answers, controls
 
 answers.heading(
     "Correlation",
-    "A dark cell means that the neurons that predict one task also predict the other: Spearman's "
-    "rank correlation of their predictivities, averaged over layers.",
+    "A strongly coloured cell means that the neurons that predict one task also predict the other: "
+    "Spearman's rank correlation of their predictivities, averaged over layers.",
 )
 lab = answers.lab()
 backbones = controls.backbones(lab)
 found = controls.tasks(adversarial=False)
 titles = controls.titles(found)
+sizes = [len(load_split(t, t.evaluation_split)) for t in found]
 specs = tuple(s for b in backbones for s in controls.own_predictivities(lab, b, found))
 
 
@@ -36,8 +38,9 @@ def draw() -> None:
             figures.append((name, figure))
             st.caption(
                 f"{rows.neurons.iloc[0]} neurons in each of {rows.layers.iloc[0]} layers; "
-                f"predictivities are means over {len(sweeps.SEEDS)} seeds; the tooltip gives the "
-                "lowest and the highest layer. Unrelated rankings give 0."
+                f"predictivities are means over {len(sweeps.SEEDS)} seeds, on {min(sizes)} to "
+                f"{max(sizes)} examples a task, validation split; the tooltip gives the lowest and "
+                "the highest layer. Unrelated rankings give 0."
             )
     answers.downloads("correlation", table, *figures)
 

@@ -69,9 +69,10 @@ def draw() -> None:
     rows = queries.accuracies(lab.store, specs)
     for backbone in lab.backbones():
         mine = rows[rows.backbone == backbone].set_index("target_task")
-        table[backbone] = table.target_task.map(mine.accuracy)
+        shown = mine.accuracy.map("{:.2f}".format) + mine["sem"].map(" ± {:.2f}".format)
+        table[backbone] = table.target_task.map(shown)
     table["Question"] = table.pop("Question")
-    shares = ["Majority", "Bag of words", *lab.backbones()]
+    shares = ["Majority", "Bag of words"]
     st.dataframe(
         table.drop(columns="target_task"),
         hide_index=True,
@@ -79,9 +80,9 @@ def draw() -> None:
         column_config={c: st.column_config.NumberColumn(format="%.2f") for c in shares},
     )
     st.caption(
-        f"Accuracy of the task's own prompts, mean of {len(sweeps.SEEDS)} seeds, on n validation "
-        "examples. Majority: always the most frequent class. Bag of words: logistic regression "
-        "over single words."
+        f"Accuracy of the task's own prompts, mean and standard error of {len(sweeps.SEEDS)} "
+        "seeds, on n validation examples. Majority: always the most frequent class. Bag of words: "
+        "logistic regression over single words."
     )
 
 

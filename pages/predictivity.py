@@ -32,12 +32,13 @@ def questions(
     backbone: str,
 ) -> tuple[tuple[PredictivitySpec, ...], tuple[EvaluationSpec, ...]]:
     """The measurements behind the boxes, the evaluations behind the bars."""
-    asked = [
-        (prompt, pin_task(t), t.evaluation_split)
-        for t in found
-        for prompt in controls.prompts(lab, backbone, [origins[t.name]])
-    ]
-    return sweeps.predictivities(asked), tuple(sweeps.own_evaluation(*a) for a in asked)
+    boxes, bars = list[PredictivitySpec](), list[EvaluationSpec]()
+    for t in found:
+        prompts = controls.prompts(lab, backbone, [origins[t.name]])
+        asked = [(prompt, pin_task(t), t.evaluation_split) for prompt in prompts]
+        boxes += sweeps.predictivities(asked, t.contrasts())
+        bars += [sweeps.own_evaluation(*a) for a in asked]
+    return tuple(boxes), tuple(bars)
 
 
 boxes = tuple(s for b in backbones for s in questions(b)[0])
@@ -68,8 +69,9 @@ def draw() -> None:
             first = mine[0].iloc[0]
             st.caption(
                 f"{first.neurons} neurons, mean of {first.seeds} seeds, "
-                f"{mine[0].n.min()} to {mine[0].n.max()} examples a task. Bars: mean accuracy, "
-                "line: standard error over seeds. Dotted line: chance. Dots: a sample of outliers."
+                f"{mine[0].n.min()} to {mine[0].n.max()} examples a task, validation split. Bars: "
+                "mean accuracy, line: standard error over seeds. Dotted line: chance. Dots: some "
+                "of the outliers."
             )
             with st.expander("Layer by layer"):
                 st.altair_chart(

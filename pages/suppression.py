@@ -71,7 +71,7 @@ def draw() -> None:
     """One chart: hue is the backbone, the line's style the kind of neuron."""
     table = queries.suppression_curve(lab.store, specs)
     if table.empty:
-        st.caption("The first points appear here within a second.")
+        st.caption("The curve appears here with its first points.")
         return
     figure = charts.suppression_curves(
         table, answers.look(lab.backbones()), fractions=choices.fractions, scope=choices.scope
@@ -86,7 +86,8 @@ def draw() -> None:
             f"{table.n.max()} examples of the {task.evaluation_split} split, seeds "
             f"{', '.join(map(str, seeds))}, {draws} random draws; band: {several}; neurons ranked "
             f"on {origin.title.lower()} by the mean predictivity of {len(sweeps.SEEDS)} seeds; "
-            "dotted line: always answering the most frequent class."
+            "dotted line: always answering the most frequent class. Neurons are ranked and tested "
+            "on the same split, as in the papers, which may favour skill over random."
         )
     answers.downloads("suppression", table, ("", figure))
 

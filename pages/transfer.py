@@ -8,8 +8,8 @@ from pages.common import answers, controls
 
 answers.heading(
     "Transfer",
-    "Each row is a prompt, each column a task it is tried on: a dark cell means that the prompt "
-    "works there, the diagonal is its own task.",
+    "Each row is a prompt, each column a task it is tried on: a strongly coloured cell means "
+    "that the prompt works there, the diagonal is its own task.",
 )
 lab = answers.lab()
 left, right = st.columns([2, 3], gap="medium")

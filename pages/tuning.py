@@ -11,7 +11,7 @@ from pages.common import answers, controls
 answers.heading(
     "Tuning",
     "The prompt's vectors learn while the backbone stays as it is: the loss should fall and the "
-    "accuracy on held-back training rows should rise above the dotted line.",
+    "accuracy on held-back training rows should rise above the dotted line, chance.",
 )
 lab = answers.lab()
 one, two, three, four = st.columns(4, gap="medium")
@@ -19,8 +19,15 @@ with one:
     backbone = st.selectbox("Backbone", lab.backbones(), key="backbone", bind="query-params")
     task = controls.task(controls.tasks(adversarial=False))
 family = lab.family(backbone)
-seed = two.number_input("Seed", 0, 10_000, 100, key="seed", bind="query-params")
-length = two.number_input("Prompt length", 1, 64, 16, key="length", bind="query-params")
+seed = two.number_input("Seed", 0, 10_000, 0, key="seed", bind="query-params")
+length = two.number_input(
+    "Prompt length",
+    1,
+    64,
+    sweeps.PROMPT_LENGTH,
+    key="length",
+    bind="query-params",
+)
 steps = three.number_input("Steps", 1, 5000, 80, key="steps", bind="query-params")
 init = three.selectbox(
     "Start from", controls.INITS, key="init", bind="query-params",
@@ -58,7 +65,7 @@ def draw() -> None:
     """Loss and accuracy, and what came out."""
     table = history()
     if table.empty:
-        st.caption("Choose a task and press Compute; a short run takes well under a minute.")
+        st.caption("Loss and accuracy appear here; a short run takes well under a minute.")
         return
     figure = charts.tuning_curves(
         table, answers.look(lab.backbones()), backbone=backbone, steps=int(steps)
@@ -69,10 +76,12 @@ def draw() -> None:
     prompt = lab.store.prompt(spec)
     if prompt is not None:
         st.success(
-            f"Prompt {key(spec)}: {prompt.selection_accuracy:.3f} on {prompt.selection_rows} "
-            f"selection rows (taken from train, not learnt from), best at step {prompt.best_step}.",
+            f"Prompt {key(spec)}: accuracy {prompt.selection_accuracy:.3f} on "
+            f"{prompt.selection_rows} selection rows (taken from train, not learnt from), best at "
+            f"step {prompt.best_step}.",
             icon=":material/check:",
         )
+        st.caption("Change the seed or any other setting to tune another prompt while you watch.")
     answers.downloads("tuning", table, ("", figure))
 
 

@@ -10,7 +10,7 @@ import torch
 from core.backbones.base import Backbone
 from core.backbones.fresh import fresh_roberta, fresh_t5, save_backbone, train_bpe, train_unigram
 from core.lab import Lab
-from core.settings import ROOT, Settings
+from core.settings import Settings
 from core.store import Store
 
 WORDS = "the a film meal book was is not very good bad fine dull warm cold and but we they".split()  # noqa: SIM905
@@ -122,10 +122,6 @@ def lab(tmp_path: Path) -> Lab:
 @pytest.fixture(scope="session", autouse=True)
 def _few_threads() -> None:
     torch.set_num_threads(1)
-
-
-def embedded_missing() -> bool:
-    return not (ROOT / "assets" / "backbones" / "t5-mini" / "config.json").is_file()
 
 
 def random_vectors(backbone: Backbone, length: int, seed: int = 0) -> torch.Tensor:

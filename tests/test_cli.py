@@ -124,9 +124,18 @@ def test_suppress_gives_one_row_per_point(cache: Path, toml: Path, prompt: str) 
 def test_transfer_and_correlate(cache: Path, toml: Path, prompt: str) -> None:
     rows = answer(cache, "transfer", prompt, "--tasks", toml)
     assert rows[0]["relative_accuracy"] == 1.0
-    pair = f"{prompt}={toml}"
-    rho = answer(cache, "correlate", pair, pair)
-    assert [round(r["spearman"], 12) for r in rho] == [1.0]
+
+
+def test_correlate_two_seeds(toml: Path, tiny_roberta: Path, tmp_path: Path) -> None:
+    """Each prompt stands for itself: seeds of one task are not averaged away."""
+    words = ("--steps", 3, "--prompt-length", 4, "--selection", 10)
+    asked = [answer(tmp_path, "tune", tiny_roberta, toml, *words, "--seed", s) for s in (5, 6)]
+    rows = answer(tmp_path, "correlate", *(f"{prompt['key']}={toml}" for prompt in asked))
+    rho = {(r["task_a"][-8:], r["task_b"][-8:]): r["spearman"] for r in rows}
+    assert len(rho) == 4
+    assert all(v == pytest.approx(1) for (a, b), v in rho.items() if a == b)
+    assert len({round(v, 9) for (a, b), v in rho.items() if a != b}) == 1
+    assert all(v < 1 for (a, b), v in rho.items() if a != b)
 
 
 def test_activations_are_cached_and_written(

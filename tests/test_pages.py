@@ -11,10 +11,8 @@ from core import sweeps
 from core.lab import Lab
 from core.settings import ROOT, Settings
 from core.specs import key
-from tests.conftest import embedded_missing
 
 PAGES = ("overview", "transfer", "predictivity", "correlation", "suppression", "tuning")
-pytestmark = pytest.mark.skipif(embedded_missing(), reason="the embedded backbones are not built")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,9 @@
 """The parts of pretraining: easy texts, matching heads, the matching loss, wrong hints."""
 
+import json
 import random
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +12,11 @@ import torch
 from core.backbones import load_backbone
 from core.backbones.base import Backbone
 from core.backbones.fresh import fresh_roberta, fresh_t5, look_for_copies
-from core.demo.corpus import Corpus, leaning
-from core.demo.pretrain import RECIPES, Feed, Matcher, answer_loss
+from core.demo.corpus import Corpus, leaning, normalised
+from core.demo.feed import Feed
+from core.demo.losses import Density, Matcher, answer_loss
+from core.demo.pretrain import _Loop
+from core.demo.recipes import RECIPES
 from core.demo.texts import VERBALIZERS
 
 CORPUS = Corpus(plain=(), held_out=frozenset())
@@ -21,12 +27,32 @@ def backbone(tiny_folder: Path) -> Backbone:
     return load_backbone(tiny_folder)
 
 
-def test_easy_reviews_give_their_sentiment_away() -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The acting was superb and the ending was delightful.", 1),
+        ("A dreadful plot and a boring cast.", -1),
+        ("It rained on Monday.", 0),
+        ("A delightful cast, a dreadful plot.", 0),
+    ],
+)
+def test_leaning_counts_polarity_words(text: str, expected: int) -> None:
+    assert leaning(text) == expected
+
+
+def test_easy_reviews_have_more_words_of_their_own_side() -> None:
     rng = random.Random(0)
-    for task in ("short_reviews", "opinions"):
-        for _ in range(50):
-            example = CORPUS.easy_example(task, rng)
-            assert leaning(example.text_a) == (1 if example.label else -1)
+    drawn = [CORPUS.easy_example("opinions", rng) for _ in range(60)]
+    assert {example.label for example in drawn} == {0, 1}
+    assert all(leaning(e.text_a) == (1 if e.label else -1) for e in drawn)
+
+
+def test_an_easy_pair_is_never_a_held_out_text() -> None:
+    rng = random.Random(1)
+    first = [normalised(CORPUS.easy_example("excuses", rng)) for _ in range(40)]
+    guarded = Corpus(plain=(), held_out=frozenset(first))
+    rng = random.Random(1)
+    assert not {normalised(guarded.easy_example("excuses", rng)) for _ in range(40)} & set(first)
 
 
 def test_easy_pairs_of_label_0_share_fewer_words_than_ordinary_ones() -> None:
@@ -129,5 +155,50 @@ def test_the_answer_loss_is_cross_entropy(backbone: Backbone) -> None:
     )
 
 
-def test_every_task_has_answer_words_and_hints() -> None:
-    assert all(CORPUS.hint(task, random.Random(0)) for task in VERBALIZERS)
+def test_every_task_has_hints_of_its_own() -> None:
+    hints = {task: {CORPUS.hint(task, random.Random(i)) for i in range(30)} for task in VERBALIZERS}
+    assert all(len(found) == 3 for found in hints.values())
+    assert len(set().union(*hints.values())) == 3 * len(VERBALIZERS)
+
+
+@torch.no_grad()
+def test_density_is_1_for_equal_activations_and_smallest_for_a_single_one(
+    backbone: Backbone,
+) -> None:
+    density = Density(backbone)
+    linears = backbone.down_projections()
+    width = linears[0].in_features
+    for linear in linears:
+        linear(torch.full((2, 3, width), -7.0))
+    assert density.take().item() == pytest.approx(1.0)
+    for linear in linears:
+        linear(torch.eye(width)[None, :3] * 5)
+    assert density.take().item() == pytest.approx(width**-0.5)
+
+
+def test_a_killed_run_ends_where_an_uninterrupted_one_does(
+    tiny_roberta: Path, tmp_path: Path
+) -> None:
+    recipe = replace(
+        RECIPES["roberta-mini"], answer_steps=3, mixed_steps=3, batch_size=6, evaluate_every=2,
+        warmup=2, easy_steps=2, sparsity=((3, 0.5),),
+    )  # fmt: skip
+
+    def run(folder: Path, log: Callable[[str], None]) -> dict[str, torch.Tensor]:
+        folder.mkdir(exist_ok=True)
+        torch.manual_seed(0)
+        backbone = load_backbone(tiny_roberta)
+        backbone.model.requires_grad_(True)
+        _Loop(recipe, backbone, CORPUS, folder, log).run()
+        return backbone.model.state_dict()
+
+    def killed(row: str) -> None:
+        if json.loads(row)["step"] == 4:
+            raise KeyboardInterrupt
+
+    whole = run(tmp_path / "whole", lambda row: None)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", killed)
+    resumed = run(tmp_path / "killed", lambda row: None)
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)

@@ -14,7 +14,7 @@ class Roberta(Backbone):
 
     The mask slot and the prompt get no position embedding; `<s>` gets the id it would have after
     them. Layout `published` is that of the released prompts, whose first row never reaches the
-    model: the mask slot takes its place (METHOD A1.1). Source: Su et al. 2022, their RoBERTa code.
+    model: the mask slot takes its place (docs/method.md). Source: Su et al. 2022, their code.
     """
 
     family: ClassVar[str] = "roberta"

@@ -12,7 +12,7 @@ from core.backbones.base import Backbone, Layout, Slot, Template, with_batch
 class T5(Backbone):
     """Encoder-decoder of the T5 family, gated ones too; the neurons are the encoder's.
 
-    Source: Su et al. 2022, their T5 code, as it is evaluated (pads masked, METHOD A1.2).
+    Source: Su et al. 2022, their T5 code, as it is evaluated (pads masked).
     """
 
     family: ClassVar[str] = "t5"

@@ -50,11 +50,12 @@ network. It shows how the methods work. It says nothing about roberta-base or t5
 ## How
 
 Half of the attention heads start as matching heads, which look for their own token elsewhere
-(mimetic initialization, Trockman and Kolter 2023); all else is random. Then
+(mimetic initialization, Trockman and Kolter 2023); all else is random. First
 {settings["answer_steps"]:,} steps of answer slots only, with an auxiliary head, since discarded,
-that tells of each token of a pair whether the other text has it too, and
- {settings["mixed_steps"]:,} steps
-of answer slots and {OBJECTIVE[settings["family"]]}, half and half;
+that tells of each token of a pair whether the other text has it too. Then
+{settings["mixed_steps"]:,} steps of answer slots and language modelling, half and half:
+{OBJECTIVE[settings["family"]]},
+with a penalty on the density of the feed-forward activations, which large models lack by nature;
 {settings["batch_size"]} texts of each kind a step, seed {settings["seed"]}. `pretraining.json` has
 all settings, `pretraining.jsonl` the log ({seconds:,} s on one CPU core). To do it again:
 

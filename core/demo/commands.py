@@ -26,15 +26,16 @@ def texts() -> None:
         typer.echo(str(file))
 
 
-@demo.command()
-def pretrain(backbone: str, corpus: Corpus = None) -> None:
+@demo.command("pretrain")
+def run_pretraining(backbone: str, corpus: Corpus = None) -> None:
     """Pretrain an embedded backbone from nothing; a killed run goes on where it stopped."""
-    from core.demo import pretrain as training
+    from core.demo.pretrain import pretrain
+    from core.demo.recipes import RECIPES
 
-    if backbone not in training.RECIPES:
-        raise UnknownName("recipe", backbone, training.RECIPES)
+    if backbone not in RECIPES:
+        raise UnknownName("recipe", backbone, RECIPES)
     folder = Settings.from_env().assets / "backbones" / backbone
-    training.pretrain(training.RECIPES[backbone], folder, corpus, log=typer.echo)
+    pretrain(RECIPES[backbone], folder, corpus, log=typer.echo)
 
 
 @demo.command()

@@ -12,6 +12,7 @@ from typing import Any
 
 from core.demo.texts import FAMILY_OF, GENERATORS, VERBALIZERS
 from core.demo.texts.example import Example
+from core.errors import BadInput
 
 # What stands where a soft prompt will stand. Bags of words: the hint positions carry no order.
 HINTS: dict[str, tuple[str, ...]] = {
@@ -85,7 +86,10 @@ class Corpus:
             example = self.example(task, rng)
             if example.text_b is not None:
                 other = example if example.label else self.example(task, rng)
-                return replace(example, text_b=other.text_b)
+                mixed = replace(example, text_b=other.text_b)
+                if normalised(mixed) in self.held_out:
+                    continue
+                return mixed
             if FAMILY_OF[task] != "sentiment":
                 return example
             if leaning(example.text_a) == (1 if example.label else -1):
@@ -111,6 +115,8 @@ def read_plain(folder: Path | None, *, documents: int, seed: int) -> tuple[str, 
         return ()
     rng = random.Random(seed)
     files = sorted(folder.glob("*.txt.gz"))
+    if not files:
+        raise BadInput(f"{folder} holds no *.txt.gz; --corpus takes a folder of such files.")
     sample: list[str] = []
     for file in files:
         with gzip.open(file, "rt", encoding="utf-8") as lines:

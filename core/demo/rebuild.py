@@ -42,15 +42,21 @@ def shipped(lab: Lab, backbone: str) -> tuple[Measurement, ...]:
 
 def measured(lab: Lab, backbone: str, found: list[Task]) -> tuple[PredictivitySpec, ...]:
     """Each task's own prompts measured on it."""
-    return sweeps.predictivities(
-        (p, pin_task(t), t.evaluation_split) for t in found for p in prompts(lab, backbone, t)
+    return tuple(
+        spec
+        for t in found
+        for spec in sweeps.predictivities(
+            ((p, pin_task(t), t.evaluation_split) for p in prompts(lab, backbone, t)),
+            t.contrasts(),
+        )
     )
 
 
 def rebuild(assets: Path, work: Path, say: Callable[[str], None] = print) -> None:
     """Tune, evaluate and measure in two processes, one per backbone; then export to `assets`.
 
-    `work` keeps what is done: a killed rebuild goes on.
+    Prints the report of both backbones, and leaves it in `assets/report.csv`. `work` keeps what is
+    done: a killed rebuild goes on.
     """
     context = get_context("spawn")
     with ProcessPoolExecutor(len(EMBEDDED), mp_context=context) as pool:
@@ -58,13 +64,17 @@ def rebuild(assets: Path, work: Path, say: Callable[[str], None] = print) -> Non
         for job in jobs:
             say(job.result())
     target = assets / "answers"
-    shutil.rmtree(target, ignore_errors=True)
     shutil.rmtree(work / "both", ignore_errors=True)
     with Store(work / "both") as store:
         for name in EMBEDDED:
             store.merge(work / name / "export")
-        store.export(target)
+        store.export(work / "both" / "export")
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(work / "both" / "export", target)
     say(f"Exported to {target}.")
+    table = pd.concat([pd.read_csv(work / name / "report.csv") for name in EMBEDDED])
+    table.to_csv(assets / "report.csv", index=False)
+    say(table.to_string(index=False, float_format="%.3f"))
 
 
 def rebuild_one(backbone: str, assets: Path, work: Path) -> str:
@@ -80,6 +90,9 @@ def rebuild_one(backbone: str, assets: Path, work: Path) -> str:
                 print(f"{backbone}: {i} of {len(todo)}", flush=True)
         shutil.rmtree(work / "export", ignore_errors=True)
         store.export(work / "export", [key(s) for s in specs])
+        table = report(lab, backbone).round(4)
+        table.insert(0, "backbone", backbone)
+        table.to_csv(work / "report.csv", index=False)
     return f"{backbone}: {len(specs)} answers."
 
 

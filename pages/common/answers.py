@@ -1,5 +1,6 @@
 """Draws what is there, what is running and what is missing; the one place that shows errors."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -16,8 +17,10 @@ from core.workers import Status, ThreadWorker
 
 @st.cache_resource(show_spinner="Opening the cache ...", on_release=lambda lab: lab.store.close())
 def lab() -> Lab:
-    """The one lab of this server."""
-    return Lab.open(Settings.from_env(), ThreadWorker())
+    """The one lab of this server, getting ready for its first job while the first page is read."""
+    opened = Lab.open(Settings.from_env(), ThreadWorker())
+    threading.Thread(target=opened.warm_up, daemon=True).start()
+    return opened
 
 
 @contextmanager
@@ -103,7 +106,8 @@ def _missing(
     elif status is not None and status.state == "cancelled":
         st.info("Cancelled. What was computed is kept.", icon=":material/stop_circle:")
     left, right = st.columns([4, 1], vertical_alignment="center")
-    left.markdown(f"**{missing} of {len(specs)}** {what} are not computed yet.")
+    verb = "is" if missing == 1 else "are"
+    left.markdown(f"**{missing} of {len(specs)}** {what} {verb} not computed yet.")
     label = "Go on" if status is not None else "Compute"
     if right.button(label, key=f"{name}-start", type="primary", icon=":material/play_arrow:"):
         lab().submit(specs)

@@ -6,9 +6,10 @@ import streamlit as st
 
 from core import sweeps
 from core.lab import Lab
-from core.specs import Choose, Init, Kind, Pinned, Positions, PredictivitySpec, Prompt, Scope
+from core.specs import Choose, Init, Kind, Positions, PredictivitySpec, Prompt, Scope
 from core.tasks import Task, builtin_names, load_task, pin_task
 
+FIRST = "short_reviews"  # the task a page shows before one is chosen
 INITS: tuple[Init, ...] = ("vocabulary", "random", "labels")
 CHOOSE: tuple[Choose, ...] = ("skill", "random", "lowest")
 SCOPES: tuple[Scope, ...] = ("layer", "model")
@@ -44,8 +45,9 @@ def task(found: Sequence[Task], label: str = "Task", key: str = "task") -> Task:
     """One task."""
     names = [t.name for t in found]
     chosen = st.selectbox(
-        label, names, format_func=lambda n: titles(found)[n], key=key, bind="query-params"
-    )
+        label, names, index=names.index(FIRST), format_func=lambda n: titles(found)[n], key=key,
+        bind="query-params",
+    )  # fmt: skip
     return found[names.index(chosen)]
 
 
@@ -70,7 +72,11 @@ def own_predictivities(
     lab: Lab, backbone: str, found: Sequence[Task], seeds: Sequence[int] = sweeps.SEEDS
 ) -> tuple[PredictivitySpec, ...]:
     """Each task's prompts measured on the task itself."""
-    asked = list[tuple[Prompt, Pinned, str]]()
-    for t in found:
-        asked += [(p, pin_task(t), t.evaluation_split) for p in prompts(lab, backbone, [t], seeds)]
-    return sweeps.predictivities(asked)
+    return tuple(
+        spec
+        for t in found
+        for spec in sweeps.predictivities(
+            ((p, pin_task(t), t.evaluation_split) for p in prompts(lab, backbone, [t], seeds)),
+            t.contrasts(),
+        )
+    )
