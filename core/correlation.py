@@ -3,7 +3,6 @@
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 Array = npt.NDArray[np.float64]
 
@@ -15,6 +14,8 @@ def spearman(
 
     NaN where a layer is constant. Source: Ackermann & Ohmer 2024, who then average the layers.
     """
+    from scipy.stats import rankdata  # takes two seconds to import, and the first page needs it not
+
     x, y = rankdata(a, axis=1), rankdata(b, axis=1)
     x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core import queries, sweeps
-from core.baselines import bag_of_words
+from core.baselines import bag_of_words, read_shipped
 from core.data import load_split
 from core.tasks import pin_task
 from pages.common import answers, controls
@@ -49,6 +49,7 @@ specs = tuple(
 def baselines(fingerprints: tuple[str, ...]) -> pd.DataFrame:
     """Counts, majority class and bag of words for each task."""
     assert len(fingerprints) == len(found)
+    shipped = read_shipped(lab.settings.assets)
     return pd.DataFrame(
         {
             "target_task": t.name,
@@ -56,7 +57,7 @@ def baselines(fingerprints: tuple[str, ...]) -> pd.DataFrame:
             "Family": t.family,
             "n": len(load_split(t, t.evaluation_split)),
             "Majority": load_split(t, t.evaluation_split).majority,
-            "Bag of words": bag_of_words(t),
+            "Bag of words": bag_of_words(t, shipped),
             "Question": t.about,
         }
         for t in found

@@ -49,11 +49,11 @@ def load_backbone(
 
     Raises: BadInput.
     """
-    import transformers  # takes seconds; figures drawn from stored answers never need it
-
     family = family_of(folder)
     try:
         with _LOADING:
+            import transformers  # takes seconds; figures drawn from stored answers never need it
+
             model = getattr(transformers, _HEADS[family]).from_pretrained(
                 folder, dtype=_DTYPES[precision], local_files_only=True, use_safetensors=True
             )

@@ -4,6 +4,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -45,6 +46,7 @@ class Backbone(ABC):
     def __init__(self, name: str, model: Any, tokenizer: Any, device: str = "cpu") -> None:
         self.name, self.tokenizer, self.device = name, tokenizer, device
         self.model = model.to(device).eval().requires_grad_(False)
+        self._known_ids = lru_cache(maxsize=50_000)(self._read)
 
     # --- sizes ---------------------------------------------------------------------------------
     @property
@@ -142,13 +144,16 @@ class Backbone(ABC):
 
     def token_ids(self, text: str, *, special: bool = False) -> list[int]:
         """Ids of a text; unless `special`, `</s>` and the like are read as plain characters."""
+        return list(self._known_ids(text, special))
+
+    def _read(self, text: str, special: bool) -> tuple[int, ...]:
         if not special:
             for token in self.tokenizer.all_special_tokens:
                 text = text.replace(token, f"{token[0]} {token[1:]}")
         ids: list[int] = self.tokenizer(
             text, add_special_tokens=False, split_special_tokens=not special, verbose=False
         )["input_ids"]
-        return ids
+        return tuple(ids)
 
     def layout(
         self,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from core import queries, sweeps
+from core.baselines import write_shipped
 from core.lab import EMBEDDED, Lab
 from core.settings import Settings
 from core.specs import EvaluationSpec, Measurement, PredictivitySpec, TuneSpec, key
@@ -72,6 +73,7 @@ def rebuild(assets: Path, work: Path, say: Callable[[str], None] = print) -> Non
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(work / "both" / "export", target)
     say(f"Exported to {target}.")
+    write_shipped(assets, tasks()[1])
     table = pd.concat([pd.read_csv(work / name / "report.csv") for name in EMBEDDED])
     table.to_csv(assets / "report.csv", index=False)
     say(table.to_string(index=False, float_format="%.3f"))

@@ -14,12 +14,17 @@ from core.settings import Settings
 from core.specs import Measurement
 from core.workers import Status, ThreadWorker
 
+WARM_UP_AFTER = 3.0  # seconds; the first page comes first
+POLL_EVERY = 2.0  # seconds; drawing costs time that the job could use
+
 
 @st.cache_resource(show_spinner="Opening the cache ...", on_release=lambda lab: lab.store.close())
 def lab() -> Lab:
     """The one lab of this server, getting ready for its first job while the first page is read."""
     opened = Lab.open(Settings.from_env(), ThreadWorker())
-    threading.Thread(target=opened.warm_up, daemon=True).start()
+    warm_up = threading.Timer(WARM_UP_AFTER, opened.warm_up)
+    warm_up.daemon = True
+    warm_up.start()
     return opened
 
 
@@ -58,7 +63,7 @@ def show(
             st.session_state[started] = specs
             asked.submit(specs)
         status = asked.status(specs)
-        every = 0.7 if status is not None and status.active else None
+        every = POLL_EVERY if status is not None and status.active else None
 
         @st.fragment(run_every=every)
         def live() -> None:
