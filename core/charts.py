@@ -158,7 +158,9 @@ def _heatmap(
             legend=alt.Legend(orient="bottom", gradientLength=180, format=".1f"),
         )
     )
-    numbers = base.mark_text(fontSize=11).encode(
+    columns = table[x.shorthand.split(":")[0]].nunique()
+    size = alt.ExprRef(f"min(11, 0.42 * width / {columns})")  # legible on a phone, too
+    numbers = base.mark_text(fontSize=size).encode(
         text=alt.Text(f"{value}:Q", format=".2f"),
         color=alt.condition(f"datum.{value} > {turn}", alt.value("#ffffff"), alt.value(look.ink)),
     )
@@ -312,33 +314,38 @@ def suppression_curves(
     return _finish(alt.layer(band, line, points, _level(level, look)), look, 400)
 
 
-def tuning_curves(
-    table: pd.DataFrame, look: Look, *, backbone: str, steps: int
-) -> alt.VConcatChart:
-    """Loss of each step above, accuracy on the selection rows below."""
-    hue = look.hue(backbone)
-    x = alt.X("step:Q", title="step", scale=alt.Scale(domain=[0, steps], nice=False)).axis(
-        tickMinStep=1, format="d"
-    )
-    loss = (
+def tuning_loss(table: pd.DataFrame, look: Look, *, backbone: str, steps: int) -> alt.LayerChart:
+    """Loss of each step."""
+    line = (
         alt.Chart(table)
-        .mark_line(color=hue, strokeWidth=1.2, opacity=0.8)
-        .encode(x=x, y=alt.Y("loss:Q", title="loss"), tooltip=["step", "loss"])
-    )
-    accuracy = (
-        alt.Chart(table.dropna(subset="accuracy"))
-        .mark_line(color=hue, strokeWidth=2.2, point=True)
+        .mark_line(color=look.hue(backbone), strokeWidth=1.2, opacity=0.8)
         .encode(
-            x=x,
+            x=_steps(steps), y=alt.Y("loss:Q", title="loss"),
+            tooltip=["step", alt.Tooltip("loss", format=".3f")],
+        )
+    )  # fmt: skip
+    return _finish(line, look, 180)
+
+
+def tuning_accuracy(
+    table: pd.DataFrame, look: Look, *, backbone: str, steps: int
+) -> alt.LayerChart:
+    """Accuracy on the selection rows, wherever it was measured."""
+    line = (
+        alt.Chart(table.dropna(subset="accuracy"))
+        .mark_line(color=look.hue(backbone), strokeWidth=2.2, point=True)
+        .encode(
+            x=_steps(steps),
             y=alt.Y("accuracy:Q", scale=alt.Scale(domain=[0, 1]), title="selection accuracy"),
             tooltip=["step", alt.Tooltip("accuracy", format=".3f")],
         )
     )
-    both = alt.vconcat(
-        loss.properties(height=150, width="container"),
-        (accuracy + _level(0.5, look)).properties(height=150, width="container"),
-    )
-    return _finish(both, look)
+    return _finish(line + _level(0.5, look), look, 180)
+
+
+def _steps(steps: int) -> alt.X:
+    scale = alt.Scale(domain=[0, steps], nice=False)
+    return alt.X("step:Q", title="step", scale=scale).axis(tickMinStep=1, format="d")
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -357,9 +364,6 @@ def svg(chart: Figure) -> str:
 def _for_file(chart: Figure) -> dict[str, Any]:
     spec: dict[str, Any] = chart.to_dict()
     spec["config"]["background"] = "white"
-    if "vconcat" in spec:
-        for panel in spec["vconcat"]:
-            panel["width"] = 640
-    elif "facet" not in str(spec.get("encoding", {})):
+    if "facet" not in str(spec.get("encoding", {})):
         spec.setdefault("width", 640)
     return spec

@@ -38,9 +38,9 @@ def draw() -> None:
             figures.append((name, figure))
             st.caption(
                 f"{rows.neurons.iloc[0]} neurons in each of {rows.layers.iloc[0]} layers; "
-                f"predictivities are means over {len(sweeps.SEEDS)} seeds, on {min(sizes)} to "
-                f"{max(sizes)} examples a task, validation split; the tooltip gives the lowest and "
-                "the highest layer. Unrelated rankings give 0."
+                f"predictivities are means over {len(sweeps.SEEDS)} seeds, on "
+                f"{controls.count(sizes)} examples a task, validation split; the tooltip gives the "
+                "lowest and the highest layer. Unrelated rankings give 0."
             )
     answers.downloads("correlation", table, *figures)
 

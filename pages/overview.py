@@ -70,7 +70,7 @@ def draw() -> None:
     rows = queries.accuracies(lab.store, specs)
     for backbone in lab.backbones():
         mine = rows[rows.backbone == backbone].set_index("target_task")
-        shown = mine.accuracy.map("{:.2f}".format) + mine["sem"].map(" ± {:.2f}".format)
+        shown = mine.accuracy.map("{:.3f}".format) + mine["sem"].map(" ± {:.3f}".format)
         table[backbone] = table.target_task.map(shown)
     table["Question"] = table.pop("Question")
     shares = ["Majority", "Bag of words"]

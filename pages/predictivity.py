@@ -69,7 +69,7 @@ def draw() -> None:
             first = mine[0].iloc[0]
             st.caption(
                 f"{first.neurons} neurons, mean of {first.seeds} seeds, "
-                f"{mine[0].n.min()} to {mine[0].n.max()} examples a task, validation split. Bars: "
+                f"{controls.count(mine[0].n)} examples a task, validation split. Bars: "
                 "mean accuracy, line: standard error over seeds. Dotted line: chance. Dots: some "
                 "of the outliers."
             )

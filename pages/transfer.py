@@ -47,7 +47,7 @@ def draw() -> None:
             st.altair_chart(figure, width="stretch", theme=None)
             figures.append((name, figure))
             st.caption(
-                f"Mean of {rows.seeds.max()} seeds; {rows.n.min()} to {rows.n.max()} examples a "
+                f"Mean of {rows.seeds.max()} seeds; {controls.count(rows.n)} examples a "
                 "task, validation split; chance is 0.50. Adversarial twins stand on the right; "
                 "relative values there are over the clean prompt on the twin."
             )

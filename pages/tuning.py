@@ -67,12 +67,13 @@ def draw() -> None:
     if table.empty:
         st.caption("Loss and accuracy appear here; a short run takes well under a minute.")
         return
-    figure = charts.tuning_curves(
-        table, answers.look(lab.backbones()), backbone=backbone, steps=int(steps)
-    )
+    look = answers.look(lab.backbones())
+    loss = charts.tuning_loss(table, look, backbone=backbone, steps=int(steps))
+    accuracy = charts.tuning_accuracy(table, look, backbone=backbone, steps=int(steps))
     with st.container(border=True):
         st.subheader(f"{task.title}, {backbone}", anchor=False)
-        st.altair_chart(figure, width="stretch", theme=None)
+        st.altair_chart(loss, width="stretch", theme=None)
+        st.altair_chart(accuracy, width="stretch", theme=None)
     prompt = lab.store.prompt(spec)
     if prompt is not None:
         st.success(
@@ -82,7 +83,7 @@ def draw() -> None:
             icon=":material/check:",
         )
         st.caption("Change the seed or any other setting to tune another prompt while you watch.")
-    answers.downloads("tuning", table, ("", figure))
+    answers.downloads("tuning", table, ("loss", loss), ("accuracy", accuracy))
 
 
 answers.show((spec,), draw, name="tuning", what="prompt")
