@@ -130,7 +130,16 @@ def test_a_wrong_link_is_harmless(page: Page, app: str) -> None:
     no_error(page)
 
 
+def settled(page: Page) -> None:
+    """No job and no script run; a page draws itself once more when its job is done."""
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    page.wait_for_timeout(1_500)
+    no_error(page)
+    expect(page.get_by_test_id("stPopoverButton")).to_have_count(1)
+
+
 def fetch(page: Page, label: str) -> Path:
+    settled(page)
     page.get_by_test_id("stPopoverButton").click()  # a chart's own toolbar has a Download, too
     with page.expect_download() as waiting:
         page.get_by_role("button", name=label).click()
