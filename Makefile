@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .PHONY: run test lint unit browser bench clean
 
 run: $(VENV)/.run
-	$(BIN)/streamlit run app.py --server.port $(PORT)
+	$(BIN)/python app.py --server.port $(PORT)
 
 test: lint unit browser
 

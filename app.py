@@ -1,8 +1,35 @@
-"""Skillscope: which feed-forward neurons carry a task's skill? `streamlit run app.py`."""
+"""Skillscope: which feed-forward neurons carry a task's skill?
+
+`python app.py` serves it and gets ready while nobody has come yet; `streamlit run app.py` serves
+it, too, but then the first page and the first job wait for the libraries' imports.
+"""
+
+import sys
+import threading
 
 import streamlit as st
+from streamlit import runtime
 
-from pages.common import answers
+
+def serve() -> None:
+    """Import what pages need, then start the server with this file as its script.
+
+    What only jobs need is imported beside it.
+    """
+    from streamlit.web import cli
+
+    from core import charts, lab, queries  # noqa: F401
+    from core.settings import Settings
+
+    threading.Thread(target=lab.warm_up, args=[Settings.from_env()], daemon=True).start()
+    sys.argv = ["streamlit", "run", __file__, *sys.argv[1:]]
+    sys.exit(cli.main())
+
+
+if __name__ == "__main__" and not runtime.exists():
+    serve()
+
+from pages.common import answers  # noqa: E402
 
 st.set_page_config(page_title="Skillscope", page_icon=":material/neurology:", layout="wide")
 

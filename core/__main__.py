@@ -235,6 +235,7 @@ def _write_predictions(result: Evaluation, path: Path) -> None:
     table = pd.DataFrame(
         {"example": result.index, "label": result.labels, "prediction": result.predictions}
     )
+    assert result.scores is not None
     for i in range(result.scores.shape[1]):
         table[f"score_{i}"] = result.scores[:, i]
     table.to_parquet(path, index=False)

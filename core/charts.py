@@ -5,12 +5,14 @@ is readable on the page's background; files are always drawn for a light page.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 import pandas as pd
 import vl_convert as vlc
+from altair.utils import schemapi
 
 Figure = Any
 HUES = ("#2b7bba", "#d9772b", "#5b9a57", "#9a6fb0", "#b8860b", "#4c9a9a")  # Okabe-Ito, calmed
@@ -51,29 +53,43 @@ class Look:
 
 
 def _finish(chart: Any, look: Look, height: int | None = None) -> alt.LayerChart:
-    sized = chart.properties(height=height) if height else chart
-    finished: alt.LayerChart = (
-        sized.configure(background="transparent", font="Source Sans, Helvetica, sans-serif")
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=look.ink,
-            titleColor=look.ink,
-            gridColor=look.faint,
-            gridOpacity=0.25,
-            domainColor=look.faint,
-            tickColor=look.faint,
-            labelFontSize=12,
-            titleFontSize=12,
-            titleFontWeight="normal",
-            labelLimit=150,
-        )
-        .configure_legend(
-            labelColor=look.ink, titleColor=look.ink, labelFontSize=12, orient="bottom",
-            labelLimit=260, symbolStrokeWidth=2,
-        )
-        .configure_title(color=look.ink, fontSize=14, anchor="start")
-    )  # fmt: skip
+    """The chart in the page's ink. One step, because altair copies the chart at every step."""
+    config = {
+        "background": "transparent",
+        "font": "Source Sans, Helvetica, sans-serif",
+        "view": {"stroke": None},
+        "axis": {
+            "labelColor": look.ink,
+            "titleColor": look.ink,
+            "gridColor": look.faint,
+            "gridOpacity": 0.25,
+            "domainColor": look.faint,
+            "tickColor": look.faint,
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+            "titleFontWeight": "normal",
+            "labelLimit": 150,
+        },
+        "legend": {
+            "labelColor": look.ink,
+            "titleColor": look.ink,
+            "labelFontSize": 12,
+            "orient": "bottom",
+            "labelLimit": 260,
+            "symbolStrokeWidth": 2,
+        },
+        "header": {"labelColor": look.ink, "labelFontSize": 12},
+        "title": {"color": look.ink, "fontSize": 14, "anchor": "start"},
+    }
+    size = {"height": height} if height else {}
+    finished: alt.LayerChart = chart.properties(config=config, **size)
     return finished
+
+
+def quickly() -> AbstractContextManager[None]:
+    """Inside the block altair does not check charts against its schema; the tests do that."""
+    unchecked: AbstractContextManager[None] = schemapi.debug_mode(False)
+    return unchecked
 
 
 def titled(table: pd.DataFrame, titles: dict[str, str]) -> pd.DataFrame:
@@ -233,7 +249,7 @@ def _level(value: float, look: Look) -> alt.Chart:
     """A thin line across the figure: chance."""
     table = pd.DataFrame({"y": [value]})
     rule: alt.Chart = (
-        alt.Chart(table).mark_rule(color=look.faint, strokeDash=[1, 3]).encode(y="y:Q")
+        alt.Chart(table).mark_rule(color=look.faint, strokeDash=[1, 3]).encode(y=alt.Y("y:Q"))
     )
     return rule
 
@@ -262,7 +278,6 @@ def layer_profile(
             tooltip=["task", "layer", "what", alt.Tooltip("value:Q", format=".3f")],
         )
         .properties(width=130, height=110)
-        .configure_header(labelColor=look.ink, labelFontSize=12)
     )
     return _finish(chart, look)
 
@@ -286,11 +301,13 @@ def suppression_curves(
         "backbone:N",
         scale=look.scale(),
         title=None,
-        legend=alt.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=4),
+        legend=alt.Legend(columns=1, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=4),
     )
     dash = alt.StrokeDash(
         "neurons:N", title=None, scale=alt.Scale(domain=kinds, range=dashes),
-        legend=alt.Legend(symbolType="stroke", symbolSize=500, symbolStrokeColor=look.ink),
+        legend=alt.Legend(
+            columns=1, symbolType="stroke", symbolSize=500, symbolStrokeColor=look.ink
+        ),
     )  # fmt: skip
     tooltip = [
         alt.Tooltip("backbone", title="backbone"),
@@ -304,9 +321,9 @@ def suppression_curves(
         alt.Tooltip("n", title="examples"),
     ]
     y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]))
-    base = alt.Chart(table).encode(x=x, color=color, detail="neurons:N")
+    base = alt.Chart(table).encode(x=x, color=color, detail=alt.Detail("neurons:N"))
     band = base.mark_area(opacity=0.14, clip=True).encode(
-        y=alt.Y("low:Q", scale=alt.Scale(domain=[0, 1])), y2="high:Q"
+        y=alt.Y("low:Q", scale=alt.Scale(domain=[0, 1])), y2=alt.Y2("high:Q")
     )
     line = base.mark_line(strokeWidth=2.2).encode(y=y, strokeDash=dash)
     points = base.mark_circle(size=45, opacity=1).encode(y=y, tooltip=tooltip)

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import assert_never
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -112,11 +113,6 @@ class Lab:
             )
         return cache[name_of]
 
-    def warm_up(self) -> None:
-        """Load an embedded backbone for nothing: the libraries' imports take seconds, once."""
-        for name in self.backbones():
-            load_backbone(self.folder(name))
-
     def _device(self) -> str:
         if self.settings.device == "auto":
             return "cuda" if torch.cuda.is_available() else "cpu"
@@ -135,8 +131,27 @@ class Lab:
     def ask(self, spec: Measurement, progress: Progress = silent) -> None:
         """See that the answer is stored: nothing to do, or compute it and what it rests on."""
         with self._alone(key(spec)):
-            if not self.known([spec]):
+            if not self.known([spec]) and not self._narrowed(spec):
                 self._compute(spec, progress)
+
+    def _narrowed(self, spec: Measurement) -> bool:
+        """An answer for some rows is part of the answer for all rows, if that is stored."""
+        if not isinstance(spec, EvaluationSpec) or spec.limit is None:
+            return False
+        whole = self.store.evaluation(replace(spec, limit=None))
+        if whole is None:
+            return False
+        task = self._task(spec.task)
+        kept = np.isin(whole.index, load_split(task, spec.split, spec.limit).index)
+        part_of = Evaluation(
+            spec=spec,
+            index=whole.index[kept],
+            labels=whole.labels[kept],
+            predictions=whole.predictions[kept],
+            scores=None,
+        )
+        self.store.add(part_of, self._run(datetime.now(UTC), 0.0))
+        return True
 
     def _alone(self, name: str) -> threading.RLock:
         """Two jobs that need the same answer: the second waits for the first."""
@@ -366,6 +381,14 @@ class Lab:
     def cancel(self, specs: Sequence[Measurement]) -> None:
         """Stop that job; what it has answered stays."""
         self.worker.cancel(job_name(specs))
+
+
+def warm_up(settings: Settings) -> None:
+    """Load the embedded backbones for nothing: the libraries' imports take seconds, once."""
+    for name in EMBEDDED:
+        folder = settings.assets / "backbones" / name
+        if (folder / "config.json").is_file():
+            load_backbone(folder)
 
 
 def job_name(specs: Sequence[Measurement]) -> str:

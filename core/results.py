@@ -76,19 +76,26 @@ class Predictivity:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """What the prompt answered, example by example, in the split's order."""
+    """What the prompt answered, example by example, in the split's order.
+
+    `scores[example class]` are the answer words' logits; the store does not keep them.
+    """
 
     spec: EvaluationSpec
     index: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
     predictions: npt.NDArray[np.int64]
-    scores: npt.NDArray[np.float64] = field(repr=False)
-    majority: float
+    scores: npt.NDArray[np.float64] | None = field(repr=False)
 
     @property
     def n(self) -> int:
         """Examples evaluated."""
         return len(self.labels)
+
+    @property
+    def majority(self) -> float:
+        """Accuracy of always answering the most frequent class."""
+        return float(np.bincount(self.labels).max() / self.n)
 
     @property
     def correct(self) -> int:

@@ -70,7 +70,8 @@ def draw() -> None:
     rows = queries.accuracies(lab.store, specs)
     for backbone in lab.backbones():
         mine = rows[rows.backbone == backbone].set_index("target_task")
-        shown = mine.accuracy.map("{:.3f}".format) + mine["sem"].map(" ± {:.3f}".format)
+        error = mine["sem"].map(" ± {:.3f}".format).where(mine["sem"].notna(), "")
+        shown = mine.accuracy.map("{:.3f}".format) + error
         table[backbone] = table.target_task.map(shown)
     table["Question"] = table.pop("Question")
     shares = ["Majority", "Bag of words"]
@@ -81,8 +82,8 @@ def draw() -> None:
         column_config={c: st.column_config.NumberColumn(format="%.2f") for c in shares},
     )
     st.caption(
-        f"Accuracy of the task's own prompts, mean and standard error of {len(sweeps.SEEDS)} "
-        "seeds, on n validation examples. Majority: always the most frequent class. Bag of words: "
+        f"Accuracy of the task's own prompts (a twin's: those of its clean task), mean and "
+        f"standard error of {len(sweeps.SEEDS)} seeds, on n validation examples. Majority: always the most frequent class. Bag of words: "
         "logistic regression over single words."
     )
 

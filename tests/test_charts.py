@@ -118,3 +118,37 @@ def test_files_are_drawn_on_white(make: object) -> None:
 def test_every_mark_that_carries_a_number_has_a_tooltip() -> None:
     for figure in (heatmap(), boxes(), curves()):
         assert any("tooltip" in layer["encoding"] for layer in figure.to_dict()["layer"])
+
+
+# --- tuning --------------------------------------------------------------------------------------
+def history() -> pd.DataFrame:
+    return pd.DataFrame(
+        {"step": [1, 2, 3, 4], "loss": [0.7, 0.6, 0.4, 0.3], "accuracy": [None, 0.6, None, 0.9]}
+    )
+
+
+def test_a_tuning_run_shows_every_loss_and_the_accuracies_that_were_measured() -> None:
+    loss = charts.tuning_loss(history(), LIGHT, backbone="t5-mini", steps=10).to_dict()
+    assert [row["loss"] for row in data(loss)] == [0.7, 0.6, 0.4, 0.3]
+    accuracy = charts.tuning_accuracy(history(), LIGHT, backbone="t5-mini", steps=10).to_dict()
+    line, chance = accuracy["layer"]
+    named = accuracy["datasets"][line["data"]["name"]]
+    assert [(row["step"], row["accuracy"]) for row in named] == [(2, 0.6), (4, 0.9)]
+    assert accuracy["datasets"][chance["data"]["name"]] == [{"y": 0.5}]
+
+
+def test_a_tuning_runs_axis_reaches_its_last_step_from_the_start() -> None:
+    for make in (charts.tuning_loss, charts.tuning_accuracy):
+        spec = make(history(), LIGHT, backbone="t5-mini", steps=10).to_dict()
+        line = spec["layer"][0] if "layer" in spec else spec
+        assert line["encoding"]["x"]["scale"]["domain"] == [0, 10]
+
+
+def data(spec: dict) -> list[dict]:
+    return next(iter(spec["datasets"].values()))
+
+
+def test_quick_drawing_changes_nothing_but_the_checks() -> None:
+    with charts.quickly():
+        quick = curves().to_dict()
+    assert quick == curves().to_dict()

@@ -182,6 +182,31 @@ def test_the_models_own_tensors_are_not_written_to(backbone: Backbone) -> None:
     assert (values == 1).all()
 
 
+@pytest.mark.parametrize("how", [{}, {"noise": 0.5}, {"positions": slice(0, PROMPT)}])
+def test_inference_mode_which_needs_no_copy_gives_the_same_state(
+    backbone: Backbone, batch: Batch, how: dict
+) -> None:
+    intervention = Intervention(mask=some(backbone), **how)
+    with suppress(backbone.down_projections(), intervention) as current:
+        current[:] = batch.rows
+        plain = state(backbone, batch)
+        with torch.inference_mode():
+            vectors = random_vectors(backbone, PROMPT).to(backbone.dtype)
+            fast = backbone.answer_state(vectors, batch.ids, batch.mask)
+    assert torch.equal(plain, fast)
+
+
+def test_what_was_captured_before_the_suppression_stays(backbone: Backbone, batch: Batch) -> None:
+    vectors = random_vectors(backbone, PROMPT).to(backbone.dtype)
+    with (
+        torch.inference_mode(),
+        capture(backbone.down_projections(), slice(None)) as seen,
+        suppress(backbone.down_projections(), Intervention(mask=some(backbone))),
+    ):
+        backbone.answer_state(vectors, batch.ids, batch.mask)
+    assert seen[0][..., ::3].abs().max() > 0
+
+
 def test_examples_of_a_split_keep_their_file_index() -> None:
     """What evaluation feeds the noise with: `index`, not the row in a limited sample."""
     import numpy as np

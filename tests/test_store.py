@@ -61,7 +61,7 @@ def evaluated(limit: int | None = None, fraction: float | None = None) -> Evalua
     return Evaluation(
         spec=EvaluationSpec(prompt=TUNED, task=TASK, limit=limit, suppression=how),
         index=np.array([0, 1, 3]), labels=np.array([0, 1, 1]), predictions=np.array([0, 1, 0]),
-        scores=np.zeros((3, 2)), majority=2 / 3,
+        scores=np.zeros((3, 2)),
     )  # fmt: skip
 
 
@@ -149,7 +149,11 @@ def test_an_unknown_or_ambiguous_prompt_key_is_refused(store: Store) -> None:
 
 def test_an_evaluation_comes_back_as_its_counts(store: Store) -> None:
     store.add(evaluated(), RUN)
-    assert store.evaluation(evaluated().spec) == (2, 3)
+    found = store.evaluation(evaluated().spec)
+    assert found is not None
+    assert (found.correct, found.n) == (2, 3)
+    assert found.index.tolist() == [0, 1, 3]
+    assert found.majority == 2 / 3
     assert store.evaluation(evaluated(limit=1).spec) is None
 
 
@@ -307,7 +311,7 @@ def test_four_threads_lose_nothing(store: Store) -> None:
             limit = 1 + 100 * thread + i
             store.add(evaluated(limit=limit), RUN)
             store.add(measured(limit=limit), RUN)
-            assert store.evaluation(evaluated(limit=limit).spec) == (2, 3)
+            assert store.evaluation(evaluated(limit=limit).spec) is not None
             store.add_activations(asked(i % 3), activated())
             assert store.activations(asked(i % 3)) is not None
             store.add(prompt(7), RUN)

@@ -153,10 +153,15 @@ class Store:
         spec: Prompt = loads(found[0][0])
         return spec
 
-    def evaluation(self, spec: EvaluationSpec) -> tuple[int, int] | None:
-        """Correct answers and examples of a stored evaluation."""
-        row = self._row("SELECT correct, n FROM evaluation WHERE key = ?", key(spec))
-        return None if row is None else (row[0], row[1])
+    def evaluation(self, spec: EvaluationSpec) -> Evaluation | None:
+        """A stored evaluation, without its scores."""
+        row = self._row("SELECT rows, labels, predictions FROM evaluation WHERE key = ?", key(spec))
+        if row is None:
+            return None
+        index, labels, predictions = (np.array(column, np.int64) for column in row)
+        return Evaluation(
+            spec=spec, index=index, labels=labels, predictions=predictions, scores=None
+        )
 
     def neurons(self, spec: PredictivitySpec) -> dict[str, Tensor] | None:
         """Predictivity, best token, accuracy, baseline (at that token) and mean activation over all

@@ -1,6 +1,6 @@
 """Draws what is there, what is running and what is missing; the one place that shows errors."""
 
-import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,18 +14,14 @@ from core.settings import Settings
 from core.specs import Measurement
 from core.workers import Status, ThreadWorker
 
-WARM_UP_AFTER = 3.0  # seconds; the first page comes first
-POLL_EVERY = 2.0  # seconds; drawing costs time that the job could use
+POLL_EVERY = 1.0  # seconds; drawing costs time that the job could use
+PATIENCE = 0.8  # seconds a drawing waits for a job's first answer
 
 
 @st.cache_resource(show_spinner="Opening the cache ...", on_release=lambda lab: lab.store.close())
 def lab() -> Lab:
-    """The one lab of this server, getting ready for its first job while the first page is read."""
-    opened = Lab.open(Settings.from_env(), ThreadWorker())
-    warm_up = threading.Timer(WARM_UP_AFTER, opened.warm_up)
-    warm_up.daemon = True
-    warm_up.start()
-    return opened
+    """The one lab of this server."""
+    return Lab.open(Settings.from_env().beside_pages(), ThreadWorker())
 
 
 @contextmanager
@@ -67,14 +63,25 @@ def show(
 
         @st.fragment(run_every=every)
         def live() -> None:
-            with shown_errors():
+            with shown_errors(), charts.quickly():
                 now = asked.status(specs)
                 _state(specs, now, name, what)
+                _first_answer(specs)
                 draw()
                 if every is not None and (now is None or not now.active):
                     st.rerun()
 
         live()
+
+
+def _first_answer(specs: Sequence[Measurement]) -> None:
+    """A figure that is about to begin is worth a moment: it need not wait for the next poll."""
+    asked, until = lab(), time.monotonic() + PATIENCE
+    while time.monotonic() < until and not asked.known(specs):
+        status = asked.status(specs)
+        if status is None or not status.active:
+            return
+        time.sleep(0.05)
 
 
 def _state(specs: Sequence[Measurement], status: Status | None, name: str, what: str) -> None:

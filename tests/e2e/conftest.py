@@ -27,7 +27,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     cache = tmp_path_factory.mktemp("cache")
     log = (cache / "server.log").open("w")
     server = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
+        [sys.executable, "app.py", "--server.port", str(port)],
         cwd=ROOT,
         env={**os.environ, "SKILLSCOPE_CACHE": str(cache)},
         stdout=log,
