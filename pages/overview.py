@@ -82,9 +82,9 @@ def draw() -> None:
         column_config={c: st.column_config.NumberColumn(format="%.2f") for c in shares},
     )
     st.caption(
-        f"Accuracy of the task's own prompts (a twin's: those of its clean task), mean and "
-        f"standard error of {len(sweeps.SEEDS)} seeds, on n validation examples. Majority: always the most frequent class. Bag of words: "
-        "logistic regression over single words."
+        "Accuracy of the task's own prompts (a twin's: those of its clean task), mean and "
+        f"standard error of {len(sweeps.SEEDS)} seeds, on n validation examples. Majority: always "
+        "the most frequent class. Bag of words: logistic regression over single words."
     )
 
 
