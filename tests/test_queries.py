@@ -30,7 +30,7 @@ def add_evaluation(lab: Lab, spec: EvaluationSpec, correct: int, n: int = 20) ->
     lab.store.add(
         Evaluation(
             spec=spec, index=np.arange(n), labels=labels, predictions=predictions,
-            scores=np.zeros((n, 2)), majority=0.5,
+            scores=np.zeros((n, 2)),
         ),
         RUN,
     )  # fmt: skip
