@@ -34,7 +34,6 @@ from core.specs import (
     Precision,
     PredictivitySpec,
     Scope,
-    TuneSpec,
     key,
 )
 from core.store.files import prompt_bytes, write_arrays
@@ -132,7 +131,7 @@ def layout(
     backbone: BackboneArg,
     task: TaskArg,
     example: Annotated[int, typer.Option(min=0, help="Row of the evaluated split.")] = 0,
-    prompt_length: Annotated[int, typer.Option(min=1, max=512)] = sweeps.PROMPT_LENGTH,
+    prompt_length: Annotated[int, typer.Option(min=1, max=512)] = 8,
     as_json: AsJson = False,
 ) -> None:
     """The exact input of one example, position by position."""
@@ -156,28 +155,27 @@ def tune(
     backbone: BackboneArg,
     task: TaskArg,
     seed: int = 0,
-    steps: Annotated[int, typer.Option(min=1)] = 80,
-    prompt_length: Annotated[int, typer.Option(min=1, max=512)] = sweeps.PROMPT_LENGTH,
+    steps: Annotated[int | None, typer.Option(min=1)] = None,
+    prompt_length: Annotated[int | None, typer.Option(min=1, max=512)] = None,
     init: Init = "vocabulary",
     learning_rate: Annotated[float | None, typer.Option(min=1e-6)] = None,
-    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     selection: Annotated[int, typer.Option(min=1)] = 200,
     precision: Exact = "fp32",
     out: Path | None = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tune a soft prompt; prints its key."""
+    """Tune a soft prompt; prints its key. What is not given is as the figures' prompts have it."""
     with open_lab() as lab:
-        family = lab.family(backbone)
-        rate = learning_rate or sweeps.LEARNING_RATE[family]
-        spec = TuneSpec(
-            backbone=lab.pin_backbone(backbone),
-            task=pin_task(load_task(task)),
-            seed=seed,
+        spec = sweeps.standard_prompt(
+            lab.pin_backbone(backbone),
+            lab.family(backbone),
+            pin_task(load_task(task)),
+            seed,
             steps=steps,
             prompt_length=prompt_length,
             init=init,
-            learning_rate=rate,
+            learning_rate=learning_rate,
             batch_size=batch_size,
             selection=selection,
             precision=precision,

@@ -25,7 +25,7 @@ from core.neurons import choose_neurons, ranking
 from core.predictivity import measure
 from core.progress import Progress, part, silent
 from core.results import Activations, Evaluation, Predictivity, Result, Run, SoftPrompt, Step
-from core.settings import Settings
+from core.settings import EMBEDDED, Settings
 from core.specs import (
     ActivationSpec,
     EvaluationSpec,
@@ -42,7 +42,6 @@ from core.store import Store
 from core.tasks import Task, load_task, pin_task
 from core.workers import InlineWorker, Status, Worker
 
-EMBEDDED = ("roberta-mini", "t5-mini")
 FINGERPRINTED = {".safetensors", ".json", ".txt", ".model"}  # weights, settings, tokenizers
 
 

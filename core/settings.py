@@ -6,6 +6,7 @@ from pathlib import Path
 
 from core.errors import BadInput
 
+EMBEDDED = ("roberta-mini", "t5-mini")  # the backbones in `assets/backbones`
 ROOT = Path(__file__).resolve().parent.parent
 
 

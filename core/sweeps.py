@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from core.settings import EMBEDDED
 from core.specs import (
     Choose,
     Contrast,
@@ -20,19 +22,55 @@ from core.specs import (
 SEEDS = (0, 1, 2, 3, 4)
 PAPER_FRACTIONS = (0.0, 0.01, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.15)
 WIDE_FRACTIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Habit:
+    """How prompts are tuned unless one says otherwise."""
+
+    prompt_length: int
+    learning_rate: dict[str, float]
+    steps: int
+    batch_size: int
+
+
 # The embedded backbones were pretrained with prefixes of three to eight positions.
-PROMPT_LENGTH = 8
-LEARNING_RATE = {"roberta": 0.01, "t5": 0.05}
+EMBEDDED_HABIT = Habit(
+    prompt_length=8, learning_rate={"roberta": 0.01, "t5": 0.05}, steps=80, batch_size=32
+)
+# Su et al. 2022 for backbones of base size and larger; they tune for many epochs.
+PAPER_HABIT = Habit(
+    prompt_length=100,
+    learning_rate={"roberta": 0.001, "bert": 0.001, "t5": 0.005},
+    steps=1000,
+    batch_size=16,
+)
 
 
-def standard_prompt(backbone: Pinned, family: str, task: Pinned, seed: int) -> TuneSpec:
-    """The prompt that figures show unless one says otherwise."""
+def habit(backbone: str) -> Habit:
+    """The habit for a backbone of this name."""
+    return EMBEDDED_HABIT if backbone in EMBEDDED else PAPER_HABIT
+
+
+def standard_prompt(
+    backbone: Pinned, family: str, task: Pinned, seed: int, **changes: Any
+) -> TuneSpec:
+    """The prompt that figures show unless one says otherwise; `changes` that are None are none."""
+    usual = habit(backbone.name)
+    given = {name: value for name, value in changes.items() if value is not None}
+    steps = given.get("steps", usual.steps)
     return TuneSpec(
         backbone=backbone,
         task=task,
         seed=seed,
-        prompt_length=PROMPT_LENGTH,
-        learning_rate=LEARNING_RATE.get(family, 0.01),
+        **{
+            "prompt_length": usual.prompt_length,
+            "learning_rate": usual.learning_rate[family],
+            "batch_size": usual.batch_size,
+            "steps": steps,
+            "evaluate_every": max(1, min(20, steps // 4)) if steps <= 400 else steps // 20,
+            **given,
+        },
     )
 
 

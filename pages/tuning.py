@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts, queries, sweeps
-from core.specs import TuneSpec, key
+from core.specs import key
 from core.tasks import pin_task
 from pages.common import answers, controls
 
@@ -20,35 +20,34 @@ with one:
     task = controls.task(controls.tasks(adversarial=False))
 family = lab.family(backbone)
 seed = two.number_input("Seed", 0, 10_000, 0, key="seed", bind="query-params")
+usual = sweeps.habit(backbone)
+kind = "" if usual is sweeps.EMBEDDED_HABIT else "_paper"  # each kind keeps its own values
 length = two.number_input(
-    "Prompt length",
-    1,
-    64,
-    sweeps.PROMPT_LENGTH,
-    key="length",
-    bind="query-params",
+    "Prompt length", 1, 512, usual.prompt_length, key=f"length{kind}", bind="query-params"
 )
-steps = three.number_input("Steps", 1, 5000, 80, key="steps", bind="query-params")
+steps = three.number_input("Steps", 1, 50_000, usual.steps, key=f"steps{kind}", bind="query-params")
 init = three.selectbox(
     "Start from", controls.INITS, key="init", bind="query-params",
     help="Vectors of random words, Gaussian noise of the same spread, or the answer words.",
 )  # fmt: skip
 rate = four.number_input(
-    "Learning rate", 0.0001, 1.0, sweeps.LEARNING_RATE[family], format="%.4f", key=f"rate_{family}",
-    bind="query-params",
+    "Learning rate", 0.0001, 1.0, usual.learning_rate[family], format="%.4f",
+    key=f"rate_{family}{kind}", bind="query-params",
 )  # fmt: skip
-batch = four.number_input("Batch size", 1, 128, 32, key="batch", bind="query-params")
+batch = four.number_input(
+    "Batch size", 1, 128, usual.batch_size, key=f"batch{kind}", bind="query-params"
+)
 
-spec = TuneSpec(
-    backbone=lab.pin_backbone(backbone),
-    task=pin_task(task),
-    seed=int(seed),
+spec = sweeps.standard_prompt(
+    lab.pin_backbone(backbone),
+    family,
+    pin_task(task),
+    int(seed),
     prompt_length=int(length),
     init=init,
     steps=int(steps),
     learning_rate=float(rate),
     batch_size=int(batch),
-    evaluate_every=min(20, max(1, int(steps) // 4)),
 )
 
 

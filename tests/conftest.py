@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from core.backbones.base import Backbone
-from core.backbones.fresh import fresh_roberta, fresh_t5, save_backbone, train_bpe, train_unigram
+from core.backbones.fresh import (
+    fresh_bert,
+    fresh_roberta,
+    fresh_t5,
+    save_backbone,
+    train_bpe,
+    train_unigram,
+    train_wordpiece,
+)
 from core.lab import Lab
 from core.settings import Settings
 from core.store import Store
@@ -27,6 +35,16 @@ def corpus() -> list[str]:
 
 
 TINY = {
+    "bert": lambda: fresh_bert(
+        train_wordpiece(corpus(), 120),
+        seed=3,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=200,
+        initializer_range=0.3,
+    ),
     "roberta": lambda: fresh_roberta(
         train_bpe(corpus(), 400),
         seed=1,

@@ -24,7 +24,7 @@ class Oracle:
 
     def linears(self) -> list[torch.nn.Linear]:
         """The down-projections, found by their names."""
-        if self.b.family == "roberta":
+        if self.b.family != "t5":
             return [m for n, m in self.model.named_modules() if n.endswith("output.dense")
                     and ".attention." not in n]  # fmt: skip
         return [m for n, m in self.model.encoder.named_modules() if n.endswith("DenseReluDense.wo")]
@@ -34,9 +34,11 @@ class Oracle:
         tok = self.b.tokenizer
         ids = tok(text, add_special_tokens=False)["input_ids"]
         other = tok(text_b, add_special_tokens=False)["input_ids"] if text_b is not None else None
-        end = tok.eos_token_id
-        if self.b.family == "roberta":
-            ids = [tok.bos_token_id, *ids, end] + ([*other, end] if other is not None else [])
+        start, end = tok.bos_token_id, tok.eos_token_id
+        if self.b.family == "bert":
+            start, end = tok.cls_token_id, tok.sep_token_id
+        if self.b.family != "t5":
+            ids = [start, *ids, end] + ([*other, end] if other is not None else [])
         else:
             ids = [*ids, end] + ([*other, end] if other is not None else [])
         if len(ids) > 128:
@@ -50,16 +52,22 @@ class Oracle:
             m.register_forward_pre_hook(lambda _, x: self.seen.append(x[0].clone()))
             for m in self.linears()
         ]
-        if self.b.family == "roberta":
-            position = self.model.roberta.embeddings.position_embeddings.weight
+        if self.b.family != "t5":
+            first = 2 if self.b.family == "roberta" else 0
+            position = self.model.base_model.embeddings.position_embeddings.weight
             prompt = torch.cat([embed(torch.tensor([tok.mask_token_id])), self.vectors])
             count = len(prompt)
             # Sequential ids would give the prompt positions 2, 3, ...: take those away again.
-            prompt = prompt - position[2 : 2 + count]
+            prompt = prompt - position[first : first + count]
+            segments = [0] * (count + self.padded)
+            if self.b.family == "bert" and other is not None:
+                for i in range(count + sum(keep) - len(other) - 1, count + sum(keep)):
+                    segments[i] = 1
             out = self.model(
                 inputs_embeds=torch.cat([prompt[None], text_vectors], dim=1),
                 attention_mask=torch.tensor([[1] * count + keep]),
-                position_ids=torch.arange(2, 2 + count + self.padded)[None],
+                position_ids=torch.arange(first, first + count + self.padded)[None],
+                token_type_ids=torch.tensor([segments]),
             )
         else:
             out = self.model(
@@ -79,7 +87,7 @@ def run_oracle(
     """Class scores, activations [example, layer, token, neuron] and labels of a split."""
     examples = load_split(load_task(str(toml)), split, limit)
     scores, activations = [], []
-    prefix = len(oracle.vectors) + (oracle.b.family == "roberta")
+    prefix = len(oracle.vectors) + (oracle.b.family != "t5")
     for i, text in enumerate(examples.text_a):
         out = oracle.logits(text, examples.text_b[i] if examples.text_b else None)
         scores.append(out[words])

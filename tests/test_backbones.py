@@ -16,7 +16,7 @@ from core.errors import BadInput
 from tests.conftest import random_vectors
 
 TEXTS = ["the film was bad.", "we", "a warm and very cold meal was not dull but fine and good."]
-SPELT = ["</s>", "<s>", "<pad>", "<unk>", "<mask>", "<extra_id_0>", "<extra_id_15>"]
+SPELT = ["</s>", "<s>", "<pad>", "<unk>", "<mask>", "<extra_id_0>", "[SEP]", "[MASK]"]
 LONG = "the film was very good and we ate a warm meal but " * 40
 WORDS = torch.tensor([5, 40, 7])
 
@@ -29,6 +29,11 @@ def backbone(tiny_folder: Path) -> Backbone:
 @pytest.fixture(scope="module")
 def roberta(tiny_roberta: Path) -> Backbone:
     return load_backbone(tiny_roberta, precision="fp64")
+
+
+def end(b: Backbone) -> int:
+    """The token that ends a text."""
+    return int(b.tokenizer.sep_token_id if b.family == "bert" else b.tokenizer.eos_token_id)
 
 
 @torch.no_grad()
@@ -52,16 +57,23 @@ def stock(b: Backbone, vectors: Tensor, row: list[int]) -> Tensor:
     slot = b.word_vectors()[b.tokenizer.mask_token_id][None, None]
     prefix = torch.cat([slot, prompt], dim=1)
     count = prefix.shape[1]
-    own = b.model.roberta.embeddings.position_embeddings.weight[2 : 2 + count]
+    first = {"roberta": 2, "bert": 0}[b.family]
+    embeddings = b.model.base_model.embeddings
+    own = embeddings.position_embeddings.weight[first : first + count]
     joined = torch.cat([prefix - own, text], dim=1)
-    positions = torch.arange(2, 2 + joined.shape[1])[None]
-    return b.model(inputs_embeds=joined, position_ids=positions).logits[0, 0]
+    positions = torch.arange(first, first + joined.shape[1])[None]
+    seps, segments = 0, [0] * count
+    for token in row:
+        segments.append(int(b.family == "bert" and seps == 1))
+        seps += token == b.tokenizer.sep_token_id
+    return b.model(
+        inputs_embeds=joined, position_ids=positions, token_type_ids=torch.tensor([segments])
+    ).logits[0, 0]
 
 
 def test_logits_of_words_are_the_stock_models(backbone: Backbone) -> None:
     vectors = random_vectors(backbone, 4)
-    for text in TEXTS:
-        row = backbone.encode(text)
+    for row in [backbone.encode(t) for t in TEXTS] + [backbone.encode(*TEXTS[:2])]:
         ours = answer(backbone, vectors, [row])[0]
         assert torch.allclose(ours, stock(backbone, vectors, row)[WORDS], atol=1e-12)
 
@@ -115,9 +127,10 @@ def test_special_tokens_in_a_text_are_plain_characters(backbone: Backbone, spelt
 
 
 def test_special_tokens_in_a_template_are_special(backbone: Backbone) -> None:
-    template = Template(single="</s>{a}</s>", pair="{a}</s>{b}")
+    mark = backbone.tokenizer.convert_ids_to_tokens(end(backbone))
+    template = Template(single=f"{mark}{{a}}{mark}", pair=f"{{a}}{mark}{{b}}")
     ids = backbone.encode("film", template=template)
-    assert ids.count(backbone.tokenizer.eos_token_id) == 2
+    assert ids.count(end(backbone)) == 2
 
 
 def test_braces_in_a_text_are_no_fields(backbone: Backbone) -> None:
@@ -168,7 +181,7 @@ def test_published_layout_ignores_the_dead_row(backbone: Backbone) -> None:
     other[0] += 1
     mask = torch.ones_like(ids).bool()
     a, b = (backbone.answer_state(v, ids, mask, "published") for v in (vectors, other))
-    assert torch.equal(a, b) == (backbone.family == "roberta")
+    assert torch.equal(a, b) == (backbone.family != "t5")
 
 
 def test_published_layout_is_the_own_layout_without_row_0(roberta: Backbone) -> None:
@@ -183,7 +196,7 @@ def test_long_texts_are_cut_and_keep_their_last_id(backbone: Backbone) -> None:
     cut = backbone.encode(LONG, max_length=32)
     assert len(whole) > len(cut) == 32
     assert cut == [*whole[:31], whole[-1]]
-    assert cut[-1] == backbone.tokenizer.eos_token_id
+    assert cut[-1] == end(backbone)
 
 
 def test_a_text_that_just_fits_is_left_whole(backbone: Backbone) -> None:
@@ -225,7 +238,7 @@ def test_another_family_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
     said = refused(tmp_path)
     assert "gpt2" in said
-    assert "roberta, t5" in said
+    assert "bert, roberta, t5" in said
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "", "\x00"])
@@ -251,4 +264,4 @@ def test_a_broken_part_is_refused(tiny_folder: Path, tmp_path: Path, broken: str
 
 
 def test_family_is_read_from_the_config(tiny_folder: Path) -> None:
-    assert family_of(tiny_folder) == ("roberta" if "roberta" in tiny_folder.name else "t5")
+    assert family_of(tiny_folder) == tiny_folder.name.split("-")[1]

@@ -9,8 +9,8 @@ import torch
 from core import queries
 from core.baselines import bag_of_words, read_shipped
 from core.demo.rebuild import prompts, shipped, tasks
-from core.lab import EMBEDDED, Lab
-from core.settings import ROOT, Settings
+from core.lab import Lab
+from core.settings import EMBEDDED, ROOT, Settings
 from core.specs import EvaluationSpec, PredictivitySpec, TuneSpec
 from core.store import Store
 from core.tasks import load_task, pin_task

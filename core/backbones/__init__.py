@@ -11,14 +11,19 @@ import torch
 from safetensors import SafetensorError
 
 from core.backbones.base import Backbone, Layout, Slot, Template
+from core.backbones.bert import Bert
 from core.backbones.roberta import Roberta
 from core.backbones.t5 import T5
 from core.errors import BadInput
 
 __all__ = ["FAMILIES", "Backbone", "Layout", "Slot", "Template", "family_of", "load_backbone"]
 
-FAMILIES: dict[str, type[Backbone]] = {"roberta": Roberta, "t5": T5}
-_HEADS = {"roberta": "AutoModelForMaskedLM", "t5": "AutoModelForSeq2SeqLM"}
+FAMILIES: dict[str, type[Backbone]] = {"bert": Bert, "roberta": Roberta, "t5": T5}
+_HEADS = {
+    "bert": "AutoModelForMaskedLM",
+    "roberta": "AutoModelForMaskedLM",
+    "t5": "AutoModelForSeq2SeqLM",
+}
 # While one thread loads, transformers changes torch's defaults for all: one at a time.
 _LOADING = threading.Lock()
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import (
+    BertConfig,
+    BertForMaskedLM,
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaForMaskedLM,
@@ -15,10 +17,12 @@ from transformers import (
 )
 
 from core.backbones.base import Backbone
+from core.backbones.bert import Bert
 from core.backbones.roberta import Roberta
 from core.backbones.t5 import T5
 
 ROBERTA_SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+BERT_SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 SENTINELS = 16
 
 
@@ -65,6 +69,33 @@ def train_unigram(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerF
         unk_token="<unk>",
         extra_special_tokens=sentinels,
     )
+
+
+def train_wordpiece(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A lower-casing WordPiece tokenizer with BERT's special tokens."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary, special_tokens=BERT_SPECIALS, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    )
+
+
+def fresh_bert(tokenizer: Any, *, seed: int, **sizes: Any) -> Bert:
+    """A BertForMaskedLM with random weights; `sizes` are BertConfig's own names."""
+    torch.manual_seed(seed)
+    config = BertConfig(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **sizes)
+    return Bert("fresh", BertForMaskedLM(config), tokenizer)
 
 
 def fresh_roberta(tokenizer: Any, *, seed: int, **sizes: Any) -> Roberta:

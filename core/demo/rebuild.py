@@ -11,8 +11,8 @@ import pandas as pd
 
 from core import queries, sweeps
 from core.baselines import write_shipped
-from core.lab import EMBEDDED, Lab
-from core.settings import Settings
+from core.lab import Lab
+from core.settings import EMBEDDED, Settings
 from core.specs import EvaluationSpec, Measurement, PredictivitySpec, TuneSpec, key
 from core.store import Store
 from core.tasks import Task, builtin_names, clean_task, load_task, pin_task

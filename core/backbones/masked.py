@@ -1,0 +1,98 @@
+"""Masked language models: `[mask] prompt <text>`, the answer read at position 0."""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from core.backbones.base import Backbone, Layout, Slot, with_batch
+
+
+class MaskedLM(Backbone):
+    """What RoBERTa and BERT share.
+
+    The mask slot and the prompt get no position embedding; the text's first token gets the position
+    it would have after them. Layout `published` is that of the released prompts, whose first row
+    never reaches the model: the mask slot takes its place (docs/method.md). Source: Su et al. 2022,
+    their code.
+    """
+
+    @property
+    @abstractmethod
+    def _encoder(self) -> Any:
+        """The model without its head."""
+
+    @property
+    @abstractmethod
+    def _first_position(self) -> int:
+        """Position id of an input's first token."""
+
+    @property
+    def _silent_position(self) -> int:
+        """A position whose embedding the prefix takes away again."""
+        return max(0, self._first_position - 1)
+
+    def _segments(self, ids: Int[Tensor, "batch seq"]) -> Int[Tensor, "batch seq"] | None:
+        """Segment ids of the text; None if the family has none."""
+        return None
+
+    def down_projections(self) -> list[nn.Linear]:
+        return [layer.output.dense for layer in self._encoder.encoder.layer]
+
+    def word_vectors(self) -> Float[Tensor, "vocab hidden"]:
+        weight: Tensor = self._encoder.embeddings.word_embeddings.weight
+        return weight
+
+    def prefix_length(self, prompt_length: int, layout: Layout = "mask_first") -> int:
+        return prompt_length + (1 if layout == "mask_first" else 0)
+
+    def room(self) -> int | None:
+        return int(self.model.config.max_position_embeddings) - self._first_position
+
+    def answer_state(
+        self,
+        vectors: Float[Tensor, "*batch token hidden"],
+        ids: Int[Tensor, "batch seq"],
+        mask: Bool[Tensor, "batch seq"],
+        layout: Layout = "mask_first",
+    ) -> Float[Tensor, "batch hidden"]:
+        batch, length = ids.shape
+        prompt = with_batch(vectors, batch)
+        if layout == "published":
+            prompt = prompt[:, 1:]
+        slot = self.word_vectors()[self.tokenizer.mask_token_id].expand(batch, 1, -1)
+        prefix = torch.cat([slot, prompt], dim=1)
+        silent = self._encoder.embeddings.position_embeddings.weight[self._silent_position]
+        count = prefix.shape[1]
+        first = self._first_text_position_id(count)
+        positions = torch.cat(
+            [
+                torch.full((count,), self._silent_position, device=ids.device),
+                torch.arange(first, first + length, device=ids.device),
+            ]
+        )
+        segments = self._segments(ids)
+        if segments is not None:
+            segments = torch.cat([segments.new_zeros(batch, count), segments], dim=1)
+        output = self._encoder(
+            inputs_embeds=torch.cat([prefix - silent, self.word_vectors()[ids]], dim=1),
+            attention_mask=torch.cat([mask.new_ones(batch, count), mask], dim=1).long(),
+            position_ids=positions[None],
+            token_type_ids=segments,
+        )
+        state: Tensor = output.last_hidden_state[:, 0]
+        return state
+
+    def _prefix_slots(self, prompt_length: int, layout: Layout) -> list[Slot]:
+        first = 1 if layout == "published" else 0
+        mask = self.tokenizer.mask_token
+        names = [("mask", mask)] + [("prompt", f"p{i}") for i in range(first, prompt_length)]
+        return [
+            Slot(position=i, token=token, kind=kind, position_id=None)  # type: ignore[arg-type]
+            for i, (kind, token) in enumerate(names)
+        ]
+
+    def _first_text_position_id(self, prefix: int) -> int:
+        return prefix + self._first_position
