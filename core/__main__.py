@@ -46,7 +46,9 @@ app.add_typer(demo, name="demo")
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 PromptArg = Annotated[str, typer.Argument(help="Key, .safetensors, or published torch file.")]
 TaskArg = Annotated[str, typer.Argument(help="Built-in name or the path of a task TOML.")]
-BackboneArg = Annotated[str, typer.Argument(help="Embedded name or a local Hugging Face folder.")]
+BackboneArg = Annotated[
+    str, typer.Argument(help="Embedded name, Hugging Face folder, or hub id with @revision.")
+]
 BackboneOption = Annotated[str | None, typer.Option(help="For published torch files.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many examples.")]
 Split = Annotated[str | None, typer.Option(help="Split to measure on.")]
@@ -121,6 +123,19 @@ def status(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def fetch(
+    backbone: Annotated[str, typer.Argument(help="Hub id, e.g. FacebookAI/roberta-base@main.")],
+    as_json: AsJson = False,
+) -> None:
+    """Download a backbone from the Hugging Face hub; an interrupted download goes on."""
+    with open_lab() as lab:
+        name = lab.obtain(backbone, bar())
+        pin = lab.pin_backbone(name)
+        folder = str(lab.folder(name))
+        say({"name": name, "fingerprint": pin.fingerprint, "folder": folder}, as_json)
+
+
+@app.command()
 def tasks(as_json: AsJson = False) -> None:
     """The built-in tasks, with counts and simple baselines."""
     say([inputs.describe(load_task(name)) for name in builtin_names()], as_json)
@@ -140,7 +155,7 @@ def layout(
         rows = load_split(target, target.evaluation_split)
         if example >= len(rows):
             raise BadInput(f"{target.title} has {len(rows)} examples; the last is {len(rows) - 1}.")
-        model = lab.backbone(backbone)
+        model = lab.backbone(lab.obtain(backbone, bar()))
         slots = model.layout(
             prompt_length,
             rows.text_a[example],
@@ -167,6 +182,7 @@ def tune(
 ) -> None:
     """Tune a soft prompt; prints its key. What is not given is as the figures' prompts have it."""
     with open_lab() as lab:
+        backbone = lab.obtain(backbone, bar())
         spec = sweeps.standard_prompt(
             lab.pin_backbone(backbone),
             lab.family(backbone),

@@ -33,7 +33,7 @@ def _published(lab: Lab, path: Path, backbone: str | None) -> Prompt:
         raise BadInput(f"{path} is a torch file: say which backbone it is for with --backbone.")
     vectors = published_vectors(path)
     spec = ImportedPrompt(
-        backbone=lab.pin_backbone(backbone),
+        backbone=lab.pin_backbone(lab.obtain(backbone)),
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         task=path.parent.name or path.stem,
         seed=0,

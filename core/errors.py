@@ -2,6 +2,7 @@
 
 SkillscopeError
 ├── BadInput            something the user gave cannot be used: says what, where, what to do
+│   ├── NotDownloaded   a model or dataset of the hub is not on this machine
 │   ├── UnknownName     no backbone, task or prompt of that name; offers near matches
 │   └── BadTask         a task file or its data are wrong
 ├── Cancelled           the user cancelled a job; nothing half-done was stored
@@ -28,6 +29,10 @@ class UnknownName(BadInput):
         near = difflib.get_close_matches(name, options, n=3, cutoff=0.5) or options[:12]
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         super().__init__(f"There is no {what} called {name!r}.{hint}")
+
+
+class NotDownloaded(BadInput):
+    """Something on the hub is not on this machine, or cannot be fetched."""
 
 
 class BadTask(BadInput):

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from core import evaluation, tuning
 from core.activations import activations
-from core.backbones import Backbone, family_of, load_backbone
+from core.backbones import FAMILIES, Backbone, family_of, hub, load_backbone
 from core.data import load_split
-from core.errors import BadInput, UnknownName
+from core.errors import BadInput, NotDownloaded, UnknownName
 from core.neurons import choose_neurons, ranking
 from core.predictivity import measure
 from core.progress import Progress, part, silent
@@ -42,7 +42,7 @@ from core.store import Store
 from core.tasks import Task, load_task, pin_task
 from core.workers import InlineWorker, Status, Worker
 
-FINGERPRINTED = {".safetensors", ".json", ".txt", ".model"}  # weights, settings, tokenizers
+FINGERPRINTED = {".safetensors", ".bin", ".json", ".txt", ".model"}  # weights, settings, tokenizers
 
 
 class Lab:
@@ -71,27 +71,73 @@ class Lab:
         return cls(settings, store, worker)
 
     # --- backbones and tasks -------------------------------------------------------------------
-    def backbones(self) -> tuple[str, ...]:
+    def embedded(self) -> tuple[str, ...]:
         """Names of the embedded backbones."""
         folder = self.settings.assets / "backbones"
         return tuple(n for n in EMBEDDED if (folder / n / "config.json").is_file())
 
+    def backbones(self) -> tuple[str, ...]:
+        """The embedded backbones, and those that were obtained and are still there."""
+        return (*self.embedded(), *(n for n in self.store.backbones() if self._is_here(n)))
+
+    def _is_here(self, name: str) -> bool:
+        try:
+            return (self.folder(name) / "config.json").is_file()
+        except BadInput:
+            return False
+
     def folder(self, name: str) -> Path:
-        """The Hugging Face folder of an embedded name or a local path. Raises: UnknownName."""
+        """The Hugging Face folder of an embedded name, a local path or a downloaded hub id.
+
+        Raises: UnknownName, NotDownloaded.
+        """
         embedded = self.settings.assets / "backbones" / name
         if name in EMBEDDED and embedded.is_dir():
             return embedded
         if Path(name).is_dir():
             return Path(name).resolve()
-        raise UnknownName("backbone", name, self.backbones())
+        ref = hub.reference(name)
+        if ref is None:
+            raise UnknownName("backbone", name, self.backbones())
+        found = hub.cached(ref)
+        if found is None:
+            raise NotDownloaded(
+                f"There is no folder {name}, and {ref.name} of the hub is not on this machine yet; "
+                f"`python -m core fetch {ref.name}` or the Library page downloads it."
+            )
+        return found
+
+    def obtain(self, name: str, progress: Progress = silent) -> str:
+        """See that a backbone is on this machine, downloading it if it is one of the hub's, and
+        remember it; the name under which it goes on.
+
+        Raises: UnknownName, NotDownloaded, BadInput for another family.
+        """
+        try:
+            folder = self.folder(name)
+        except NotDownloaded:
+            ref = hub.reference(name)
+            assert ref is not None
+            folder = hub.download(ref, tuple(FAMILIES), progress)
+        family_of(folder)
+        shown = self.pin_backbone(name).name
+        if shown not in EMBEDDED:
+            self.store.add_backbone(shown)
+        progress(1.0, "")
+        return shown
 
     def family(self, name: str) -> str:
-        """`roberta` or `t5`."""
+        """`bert`, `roberta` or `t5`."""
         return family_of(self.folder(name))
 
     def pin_backbone(self, name: str) -> Pinned:
-        """The backbone's name and a fingerprint of its weights and tokenizer."""
+        """The backbone's name and a fingerprint of its weights and tokenizer: of their content, or
+        the commit for one of the hub's.
+        """
         folder = self.folder(name)
+        ref = hub.reference(name)
+        if ref is not None and not Path(name).is_dir():
+            return Pinned(name=ref.name, fingerprint=hub.commit(folder)[:12])
         files = sorted(f for f in folder.iterdir() if f.suffix in FINGERPRINTED)
         stamps = tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
         shown = name if name in EMBEDDED else str(folder)
@@ -113,9 +159,15 @@ class Lab:
         return cache[name_of]
 
     def _device(self) -> str:
-        if self.settings.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        return self.settings.device
+        asked, there = self.settings.device, torch.cuda.is_available()
+        if asked == "auto":
+            return "cuda" if there else "cpu"
+        if asked != "cpu" and not there:
+            raise BadInput(
+                f"The device {asked!r} was asked for, but torch finds no GPU on this machine; "
+                "set SKILLSCOPE_DEVICE to cpu or auto."
+            )
+        return asked
 
     # --- asking --------------------------------------------------------------------------------
     def known(self, specs: Iterable[Measurement]) -> set[str]:
@@ -376,6 +428,15 @@ class Lab:
     def status(self, specs: Sequence[Measurement]) -> Status | None:
         """Where the job that answers exactly these questions stands."""
         return self.worker.status(job_name(specs))
+
+    def submit_backbone(self, name: str) -> str:
+        """Obtain a backbone in the background; the job's name, which is the backbone's."""
+
+        def job(progress: Progress) -> None:
+            self.obtain(name, progress)
+
+        self.worker.submit(f"obtain {name}", job)
+        return f"obtain {name}"
 
     def cancel(self, specs: Sequence[Measurement]) -> None:
         """Stop that job; what it has answered stays."""

@@ -1,6 +1,7 @@
 """Where things lie on this machine. The only reader of os.environ."""
 
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ class Settings:
 
     assets: Path = ROOT / "assets"
     cache: Path = ROOT / "cache"
-    device: str = "cpu"
+    device: str = "auto"
     threads: int | None = None
     activation_megabytes: int = 512
 
@@ -27,10 +28,13 @@ class Settings:
             k[11:].lower(): v for k, v in os.environ.items() if k.startswith("SKILLSCOPE_") and v
         }
         default = cls()
+        device = env.get("device", default.device)
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+            raise BadInput(f"SKILLSCOPE_DEVICE is {device!r}; it must be auto, cpu or cuda.")
         return cls(
             assets=Path(env.get("assets", default.assets)),
             cache=Path(env.get("cache", default.cache)),
-            device=env.get("device", default.device),
+            device=device,
             threads=_number(env, "threads", default.threads),
             activation_megabytes=_number(env, "activation_megabytes", 0)
             or default.activation_megabytes,

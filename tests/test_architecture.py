@@ -21,6 +21,8 @@ DOORS = {
     "safetensors": {"core.store", "core.backbones"},
     "transformers": {"core.backbones"},
     "tokenizers": {"core.backbones"},
+    "huggingface_hub": {"core.backbones"},
+    "datasets": {"core.data"},
 }
 CLOSED = {"torch": {"pages", "core.queries", "core.charts"}}
 FORBIDDEN = {"pickle", "trust_remote_code", "eval"}

@@ -7,8 +7,8 @@ import json
 import threading
 from pathlib import Path
 
+import psutil
 import torch
-from safetensors import SafetensorError
 
 from core.backbones.base import Backbone, Layout, Slot, Template
 from core.backbones.bert import Bert
@@ -50,20 +50,53 @@ def family_of(folder: Path) -> str:
 def load_backbone(
     folder: Path, *, name: str | None = None, device: str = "cpu", precision: str = "fp32"
 ) -> Backbone:
-    """A frozen backbone from a local Hugging Face folder; safetensors only, never remote code.
+    """A frozen backbone from a local Hugging Face folder; never remote code, never pickles.
 
-    Raises: BadInput.
+    safetensors where there are any, else `.bin` files that hold only tensors. Raises: BadInput.
     """
     family = family_of(folder)
+    shown = name or str(folder)
+    _check_memory(folder, shown, device, precision)
+    safe = any(folder.glob("model*.safetensors")) or not any(folder.glob("pytorch_model*.bin"))
     try:
         with _LOADING:
             import transformers  # takes seconds; figures drawn from stored answers never need it
 
+            transformers.logging.disable_progress_bar()
             model = getattr(transformers, _HEADS[family]).from_pretrained(
-                folder, dtype=_DTYPES[precision], local_files_only=True, use_safetensors=True
+                folder,
+                dtype=_DTYPES[precision],
+                local_files_only=True,
+                use_safetensors=safe,
+                weights_only=True,
             )
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # a strange file can break in as many ways as it has readers
+        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        if "Weights only load failed" in reason:
+            reason = "its .bin file holds more than tensors, and such files are never opened."
         raise BadInput(f"The model in {folder} cannot be loaded: {reason}") from error
     return FAMILIES[family](name or folder.name, model, tokenizer, device)
+
+
+def _check_memory(folder: Path, shown: str, device: str, precision: str) -> None:
+    """Refuse what cannot fit before it is read. Raises: BadInput."""
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    stored = str(config.get("dtype") or config.get("torch_dtype") or "float32")
+    files = list(folder.glob("model*.safetensors")) or list(folder.glob("pytorch_model*.bin"))
+    size = sum(f.stat().st_size for f in files)
+    needed = size * _DTYPES[precision].itemsize / (2 if "16" in stored else 4)
+    free = _free_bytes(device)
+    if needed > free:
+        smaller = "" if precision == "bf16" else "bf16 precision, "
+        raise BadInput(
+            f"{shown} needs about {needed / 1e9:.1f} GB in {precision}, but only "
+            f"{free / 1e9:.1f} GB are free on {device}; choose {smaller}another device or a "
+            "smaller model."
+        )
+
+
+def _free_bytes(device: str) -> int:
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info()[0])
+    return int(psutil.virtual_memory().available)

@@ -58,6 +58,7 @@ CREATE TABLE IF NOT EXISTS activation (
   key VARCHAR, example INTEGER, label UTINYINT, layer USMALLINT, "values" FLOAT[]);
 CREATE TABLE IF NOT EXISTS activation_index (
   key VARCHAR PRIMARY KEY, bytes BIGINT, used BIGINT, spec VARCHAR);
+CREATE TABLE IF NOT EXISTS backbone (name VARCHAR PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS merged (stamp VARCHAR PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS run (
   key VARCHAR PRIMARY KEY, kind VARCHAR, started VARCHAR, seconds DOUBLE, device VARCHAR,
@@ -207,6 +208,11 @@ class Store:
             values=torch.from_numpy(values),
         )
 
+    def backbones(self) -> tuple[str, ...]:
+        """Names of the backbones that were added, in alphabetical order."""
+        rows = self._cursor().execute("SELECT name FROM backbone ORDER BY name")
+        return tuple(name for (name,) in rows.fetchall())
+
     # --- writing -------------------------------------------------------------------------------
     def add(self, result: SoftPrompt | Predictivity | Evaluation, run: Run) -> None:
         """Store an answer; storing it again changes nothing."""
@@ -222,6 +228,11 @@ class Store:
         name = key(result.spec)
         tables["run"] = pd.DataFrame([{"key": name, "kind": type(result).__name__, **asdict(run)}])
         self._insert(tables)
+
+    def add_backbone(self, name: str) -> None:
+        """Remember a backbone beside the embedded ones."""
+        with self._writing:
+            self._cursor().execute("INSERT OR IGNORE INTO backbone VALUES (?)", [name])
 
     def add_activations(self, spec: ActivationSpec, values: Activations) -> None:
         """Cache activations and forget the least recently used ones beyond the size limit."""

@@ -1,0 +1,213 @@
+"""Backbones from the Hugging Face hub, by its own client: HF_HOME, HF_HUB_OFFLINE, HF_TOKEN and
+HF_ENDPOINT mean what they mean everywhere.
+
+Only settings, tokenizers and weights are fetched: safetensors, and `pytorch_model.bin` only where a
+repository has no safetensors. Never code.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import BadInput, NotDownloaded
+from core.progress import Progress, silent
+
+ALIASES = {
+    "roberta-base": "FacebookAI/roberta-base",
+    "roberta-large": "FacebookAI/roberta-large",
+    "t5-small": "google-t5/t5-small",
+    "t5-base": "google-t5/t5-base",
+    "t5-large": "google-t5/t5-large",
+    "bert-base-uncased": "google-bert/bert-base-uncased",
+}
+_SMALL = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "spiece.model",
+]
+_SAFE = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
+_OLD = ["pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"]
+_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w][\w./-]*)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """`owner/name`, optionally `@revision`: a branch, a tag or a commit."""
+
+    repo: str
+    revision: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As a person writes it."""
+        return self.repo if self.revision is None else f"{self.repo}@{self.revision}"
+
+
+def reference(name: str) -> Reference | None:
+    """What a name means on the hub; None if it cannot be a hub id."""
+    base, _, revision = name.partition("@")
+    full = ALIASES.get(base, base) + (f"@{revision}" if revision else "")
+    if not _ID.fullmatch(full) or ".." in full or "--" in full:
+        return None
+    repo, _, revision = full.partition("@")
+    return Reference(repo=repo, revision=revision or None)
+
+
+def cached(ref: Reference) -> Path | None:
+    """The whole snapshot on this machine, without asking the hub; None if it is not there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(
+            snapshot_download(
+                ref.repo, revision=ref.revision, local_files_only=True, allow_patterns=_SMALL
+            )
+        )
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError):
+        return None
+    return folder if _has_weights(folder) and (folder / "config.json").is_file() else None
+
+
+def commit(folder: Path) -> str:
+    """The commit that a snapshot folder is of."""
+    return folder.name
+
+
+def download(ref: Reference, families: tuple[str, ...], progress: Progress = silent) -> Path:
+    """Fetch what is missing of a snapshot, going on where an earlier attempt was cut off.
+
+    The settings come first: a model of another family is refused before its weights are fetched.
+    Raises: BadInput, NotDownloaded, Cancelled.
+    """
+    from huggingface_hub import hf_hub_download, snapshot_download
+
+    with _plain_errors(ref):
+        progress(0.0, f"Asking for {ref.name}")
+        config = hf_hub_download(ref.repo, "config.json", revision=ref.revision)
+        kind = _model_type(Path(config))
+        if kind not in families:
+            raise BadInput(
+                f"{ref.name} is a model of type {kind!r}; supported families: "
+                f"{', '.join(families)}."
+            )
+        bar = _bar(progress, ref.name)
+        folder = Path(config).parent
+        for weights in (_SAFE, _OLD):
+            folder = Path(
+                snapshot_download(
+                    ref.repo,
+                    revision=ref.revision,
+                    allow_patterns=[*_SMALL, *weights],
+                    tqdm_class=bar,
+                )
+            )
+            if _has_weights(folder):
+                return folder
+    raise BadInput(f"{ref.name} has neither model.safetensors nor pytorch_model.bin.")
+
+
+def _has_weights(folder: Path) -> bool:
+    """One weights file, or all the parts that the index names."""
+    for single in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / single).is_file():
+            return True
+        index = folder / f"{single}.index.json"
+        if index.is_file():
+            parts = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+            return all((folder / part).is_file() for part in parts)
+    return False
+
+
+def _model_type(config: Path) -> str:
+    try:
+        return str(json.loads(config.read_text("utf-8")).get("model_type"))
+    except (ValueError, AttributeError):
+        return "unknown"
+
+
+def _bar(progress: Progress, name: str) -> type[Any]:
+    """A progress bar class that reports to `progress`, by bytes; it never goes back, although the
+    total grows with each file that begins.
+    """
+    from tqdm import tqdm
+
+    reached = 0.0
+
+    class Bar(tqdm):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self.bytes = str(kwargs.get("desc")).startswith("Reconstructing")  # what lies on disk
+            super().__init__(*args, **{**kwargs, "disable": False, "file": _Nowhere()})
+
+        def update(self, n: float | None = 1) -> Any:
+            shown = super().update(n)
+            if self.bytes and self.total:
+                nonlocal reached
+                reached = max(reached, min(0.99, self.n / self.total))
+                megabytes = f"{self.n / 1e6:,.0f} of {self.total / 1e6:,.0f} MB"
+                progress(reached, f"Downloading {name}: {megabytes}")
+            return shown
+
+    return Bar
+
+
+class _Nowhere:
+    """Where the bar's own text goes."""
+
+    def write(self, _: str) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+@contextmanager
+def _plain_errors(ref: Reference) -> Iterator[None]:
+    """One sentence for each way in which the hub says no."""
+    from httpx2 import HTTPError
+    from huggingface_hub import constants, errors
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise NotDownloaded(
+            f"{ref.name} is gated: accept its conditions at {constants.ENDPOINT}/{ref.repo} and "
+            "set HF_TOKEN to a token of that account."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise NotDownloaded(f"{ref.repo} has no revision {ref.revision!r}.") from error
+    except errors.RepositoryNotFoundError as error:
+        raise NotDownloaded(
+            f"The hub knows no model {ref.repo}; check its spelling (owner/name), or set HF_TOKEN "
+            "if it is private."
+        ) from error
+    except errors.LocalEntryNotFoundError as error:
+        why = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else (
+            f"{constants.ENDPOINT} cannot be reached"
+        )  # fmt: skip
+        raise NotDownloaded(
+            f"{ref.name} is not on this machine, and {why}; try again with a network, or give a "
+            "local folder."
+        ) from error
+    except errors.EntryNotFoundError as error:
+        raise BadInput(f"{ref.name} has no config.json; it is not a transformers model.") from error
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else "no answer"
+        raise NotDownloaded(
+            f"The hub refused {ref.name} (HTTP {status}); try again later, or check HF_TOKEN."
+        ) from error
+    except (HTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise NotDownloaded(
+            f"The download of {ref.name} broke off ({reason.rstrip('.')}); what has come is kept, "
+            "so try again."
+        ) from error
