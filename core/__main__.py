@@ -38,7 +38,7 @@ from core.specs import (
 )
 from core.store.files import prompt_bytes, write_arrays
 from core.store.rows import neuron_table, source_task
-from core.tasks import builtin_names, clean_task, load_task, pin_task
+from core.tasks import builtin_names, clean_task, load_task, own_names, paper_names, pin_task
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(demo, name="demo")
@@ -136,9 +136,22 @@ def fetch(
 
 
 @app.command()
+def fetch_task(
+    task: Annotated[str, typer.Argument(help="Name of one of the papers' tasks.")],
+    as_json: AsJson = False,
+) -> None:
+    """Download a task's data from the Hugging Face hub."""
+    with open_lab() as lab:
+        found = lab.obtain_task(task, bar())
+        say({s: len(load_split(found, s)) for s in found.splits}, as_json)
+
+
+@app.command()
 def tasks(as_json: AsJson = False) -> None:
-    """The built-in tasks, with counts and simple baselines."""
-    say([inputs.describe(load_task(name)) for name in builtin_names()], as_json)
+    """The tasks whose data are here, with counts and simple baselines."""
+    names = (*builtin_names(), *paper_names(), *own_names())
+    ready = [task for task in map(load_task, names) if task.ready]
+    say([inputs.describe(task) for task in ready], as_json)
 
 
 @app.command()
@@ -151,7 +164,7 @@ def layout(
 ) -> None:
     """The exact input of one example, position by position."""
     with open_lab() as lab:
-        target = load_task(task)
+        target = lab.obtain_task(task, bar())
         rows = load_split(target, target.evaluation_split)
         if example >= len(rows):
             raise BadInput(f"{target.title} has {len(rows)} examples; the last is {len(rows) - 1}.")
@@ -186,7 +199,7 @@ def tune(
         spec = sweeps.standard_prompt(
             lab.pin_backbone(backbone),
             lab.family(backbone),
-            pin_task(load_task(task)),
+            pin_task(lab.obtain_task(task, bar())),
             seed,
             steps=steps,
             prompt_length=prompt_length,
@@ -223,7 +236,7 @@ def evaluate(
 ) -> None:
     """Accuracy of a prompt on a task."""
     with open_lab() as lab:
-        asked, target = inputs.prompt(lab, prompt, backbone), load_task(task)
+        asked, target = inputs.prompt(lab, prompt, backbone), lab.obtain_task(task, bar())
         spec = EvaluationSpec(
             prompt=asked,
             task=pin_task(target),
@@ -270,7 +283,7 @@ def predictivity(
 ) -> None:
     """How well each neuron alone tells the classes apart; a summary, and all of it in files."""
     with open_lab() as lab:
-        asked, target = inputs.prompt(lab, prompt, backbone), load_task(task)
+        asked, target = inputs.prompt(lab, prompt, backbone), lab.obtain_task(task, bar())
         tables, tensors, rows = [], {}, []
         for contrast in target.contrasts():
             spec = PredictivitySpec(
@@ -352,8 +365,8 @@ def suppress(
 ) -> None:
     """Accuracy with a growing share of the neurons switched off; one row per point."""
     with open_lab() as lab:
-        asked, target = inputs.prompt(lab, prompt, backbone), load_task(task)
-        ranker = load_task(ranked_on) if ranked_on else clean_task(target)
+        asked, target = inputs.prompt(lab, prompt, backbone), lab.obtain_task(task, bar())
+        ranker = lab.obtain_task(ranked_on, bar()) if ranked_on else clean_task(target)
         ranking = tuple(
             PredictivitySpec(
                 prompt=asked, task=pin_task(ranker), split=ranker.evaluation_split, contrast=c
@@ -401,7 +414,7 @@ def transfer(
         asked = [inputs.prompt(lab, p, backbone) for p in prompts]
         if len({(p.backbone, source_task(p), p.seed) for p in asked}) < len(asked):
             raise BadInput("Two prompts of one task have the same seed; give one of them.")
-        targets = [load_task(t) for t in tasks.split(",")]
+        targets = [lab.obtain_task(t, bar()) for t in tasks.split(",")]
         specs = [
             EvaluationSpec(prompt=p, task=pin_task(t), split=t.evaluation_split, limit=limit)
             for p in asked
@@ -431,7 +444,7 @@ def activations(
 ) -> None:
     """Each neuron's activation at its best prompt token, example by example; cached in DuckDB."""
     with open_lab() as lab:
-        asked, target = inputs.prompt(lab, prompt, backbone), load_task(task)
+        asked, target = inputs.prompt(lab, prompt, backbone), lab.obtain_task(task, bar())
         ranking = PredictivitySpec(
             prompt=asked,
             task=pin_task(target),

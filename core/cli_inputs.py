@@ -14,7 +14,7 @@ from core.lab import Lab
 from core.results import Activations, SoftPrompt
 from core.specs import Choose, Contrast, ImportedPrompt, PredictivitySpec, Prompt
 from core.store.files import read_prompt_file
-from core.tasks import Task, load_task, pin_task
+from core.tasks import Task, pin_task
 
 
 def prompt(lab: Lab, text: str, backbone: str | None = None) -> Prompt:
@@ -62,7 +62,7 @@ def pairing(lab: Lab, text: str, backbone: str | None) -> tuple[PredictivitySpec
     name, sign, task_name = text.partition("=")
     if not sign:
         raise BadInput(f"{text!r} is not of the form PROMPT=TASK.")
-    task = load_task(task_name)
+    task = lab.obtain_task(task_name)
     asked = prompt(lab, name, backbone)
     return tuple(
         PredictivitySpec(

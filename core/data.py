@@ -1,9 +1,12 @@
-"""Task -> examples -> batches."""
+"""Task -> examples -> batches. Datasets of the hub become one Parquet file per split."""
 
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +16,9 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from core.backbones.base import Backbone, Template
-from core.errors import BadTask
-from core.tasks import Task, clean_task
+from core.errors import BadTask, NotDownloaded
+from core.progress import Progress, silent
+from core.tasks import PAPERS, Remote, Task, clean_task
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,7 +76,17 @@ def load_split(task: Task, split: str, limit: int | None = None) -> Examples:
         )
     path = task.splits[split]
     if not path.is_file():
-        raise BadTask(f"The data of task {task.title!r}, split {split!r}, are missing: {path}.")
+        if task.remote is not None:
+            raise NotDownloaded(
+                f"The data of task {task.title!r} are not on this machine yet; "
+                f"`python -m core fetch-task {task.name}` or the Library page downloads them."
+            )
+        hint = "" if task.file.parent != PAPERS else (
+            " Set SKILLSCOPE_DATA to a folder with copies of the papers' datasets."
+        )  # fmt: skip
+        raise BadTask(
+            f"The data of task {task.title!r}, split {split!r}, are missing: {path}.{hint}"
+        )
     examples = _read(task, path, path.stat().st_mtime_ns)
     if limit is None or limit >= len(examples):
         return examples
@@ -134,6 +148,80 @@ def _examples(
 
 def _plain(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def download(task: Task, progress: Progress = silent) -> None:
+    """Fetch the splits of a hub task that are not here yet, by `datasets`; never a script.
+
+    Raises: NotDownloaded, BadTask, Cancelled.
+    """
+    remote = task.remote
+    if remote is None:
+        return
+    missing = [s for s, path in task.splits.items() if not path.is_file()]
+    for i, split in enumerate(missing):
+        progress(i / len(missing), f"Downloading {task.title}, {split}")
+        path = task.splits[split]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        with _plain_errors(task, remote):
+            _load(remote, split).to_parquet(part)
+        part.replace(path)
+    progress(1.0, "")
+
+
+def _load(remote: Remote, split: str) -> Any:
+    import datasets
+
+    datasets.disable_progress_bars()
+    if remote.files:
+        return datasets.load_dataset(
+            remote.id,
+            data_files={split: remote.files[split]},
+            split=split,
+            revision=remote.revision,
+        )
+    return datasets.load_dataset(
+        remote.id, remote.config, split=remote.splits[split], revision=remote.revision
+    )
+
+
+@contextmanager
+def _plain_errors(task: Task, remote: Remote) -> Iterator[None]:
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
+    from httpx2 import HTTPError
+
+    try:
+        yield
+    except DatasetNotFoundError as error:
+        raise NotDownloaded(
+            f"The hub knows no dataset {remote.id}, or it needs a token (HF_TOKEN); "
+            f"{task.title} cannot be downloaded."
+        ) from error
+    except (HTTPError, ConnectionError) as error:
+        raise NotDownloaded(
+            f"{remote.id} cannot be reached; try again with a network, or set SKILLSCOPE_DATA to "
+            f"a folder with a copy of {task.title}."
+        ) from error
+    except (DatasetsError, ValueError, RuntimeError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadTask(f"{remote.id} cannot be loaded as {task.title}: {reason}") from error
+
+
+_NOT_WORDS = re.compile(r"[\W_]+")
+
+
+def _normal(examples: Examples) -> list[str]:
+    """Texts without case, punctuation and spacing; a pair's two texts joined."""
+    others = examples.text_b or ("",) * len(examples)
+    joined = (f"{a} | {b}" for a, b in zip(examples.text_a, others, strict=True))
+    return [_NOT_WORDS.sub(" ", text.casefold()).strip() for text in joined]
+
+
+def overlap(train: Examples, evaluated: Examples) -> int:
+    """How many of the evaluated rows also occur among the train rows, by normalised text."""
+    known = set(_normal(train))
+    return sum(text in known for text in _normal(evaluated))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from torch import Tensor
 from core import evaluation, tuning
 from core.activations import activations
 from core.backbones import FAMILIES, Backbone, family_of, hub, load_backbone
-from core.data import load_split
+from core.data import download, load_split
 from core.errors import BadInput, NotDownloaded, UnknownName
 from core.neurons import choose_neurons, ranking
 from core.predictivity import measure
@@ -39,7 +39,7 @@ from core.specs import (
     key,
 )
 from core.store import Store
-from core.tasks import Task, load_task, pin_task
+from core.tasks import Task, clean_task, load_task, pin_task
 from core.workers import InlineWorker, Status, Worker
 
 FINGERPRINTED = {".safetensors", ".bin", ".json", ".txt", ".model"}  # weights, settings, tokenizers
@@ -157,6 +157,16 @@ class Lab:
                 folder, name=pin.name, device=device, precision=precision
             )
         return cache[name_of]
+
+    def obtain_task(self, name: str, progress: Progress = silent) -> Task:
+        """A task whose data are on this machine, downloaded if they are the hub's.
+
+        Raises: UnknownName, BadTask, NotDownloaded.
+        """
+        task = load_task(name)
+        for needed in (clean_task(task), task):
+            download(needed, progress)
+        return task
 
     def _device(self) -> str:
         asked, there = self.settings.device, torch.cuda.is_available()
@@ -437,6 +447,15 @@ class Lab:
 
         self.worker.submit(f"obtain {name}", job)
         return f"obtain {name}"
+
+    def submit_task(self, name: str) -> str:
+        """Obtain a task's data in the background; the job's name."""
+
+        def job(progress: Progress) -> None:
+            self.obtain_task(name, progress)
+
+        self.worker.submit(f"obtain task {name}", job)
+        return f"obtain task {name}"
 
     def cancel(self, specs: Sequence[Measurement]) -> None:
         """Stop that job; what it has answered stays."""

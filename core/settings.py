@@ -12,11 +12,22 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, kw_only=True)
+class Places:
+    """Folders of tasks and data: a user's own tasks, what came from the hub, local copies."""
+
+    tasks: Path
+    downloads: Path
+    data: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Folders, limits and the device; every field can be set by `SKILLSCOPE_<FIELD>`."""
 
     assets: Path = ROOT / "assets"
     cache: Path = ROOT / "cache"
+    tasks: Path | None = None  # where a user's own tasks lie; None: below the cache
+    data: Path | None = None  # local copies of the papers' datasets, in place of the hub's
     device: str = "auto"
     threads: int | None = None
     activation_megabytes: int = 512
@@ -34,10 +45,21 @@ class Settings:
         return cls(
             assets=Path(env.get("assets", default.assets)),
             cache=Path(env.get("cache", default.cache)),
+            tasks=Path(env["tasks"]) if "tasks" in env else None,
+            data=Path(env["data"]) if "data" in env else None,
             device=device,
             threads=_number(env, "threads", default.threads),
             activation_megabytes=_number(env, "activation_megabytes", 0)
             or default.activation_megabytes,
+        )
+
+    @property
+    def places(self) -> "Places":
+        """Where tasks and their data are looked for."""
+        return Places(
+            tasks=(self.tasks or self.cache / "tasks").resolve(),
+            downloads=(self.cache / "data").resolve(),
+            data=None if self.data is None else self.data.resolve(),
         )
 
     def beside_pages(self) -> "Settings":

@@ -25,6 +25,7 @@ class Repo:
     folder: Path
     kind: str = "model"
     gated: str | None = None
+    revisions: tuple[str, ...] = ("main",)
     cut: dict[str, int] = field(default_factory=dict)
     lies: dict[str, int] = field(default_factory=dict)
 
@@ -100,14 +101,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _route(self, *, body: bool) -> None:
         self.with_body = body
         url = urlsplit(self.path)
-        path = unquote(url.path).strip("/")
+        path = url.path.strip("/")
         self.server.hub.asked.append((self.command, path, self.headers.get("Range")))
         api = re.fullmatch(r"api/(models|datasets)/([^/]+/[^/]+)(?:/(.*))?", path)
         file = re.fullmatch(r"(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
         if api:
             self._api(api[1][:-1], api[2], api[3] or "", parse_qs(url.query))
         elif file:
-            self._file("dataset" if file[1] else "model", file[2], file[3], file[4])
+            self._file(
+                "dataset" if file[1] else "model", file[2], unquote(file[3]), unquote(file[4])
+            )
         else:
             self._refuse(404, "Not a path of a hub.")
 
@@ -117,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         if repo is None or repo.kind != kind:
             # The real hub does not tell a stranger whether a repository is private or absent.
             self._refuse(401 if not token else 404, "Not found.", "RepoNotFound")
-        elif revision not in ("main", repo.commit()):
+        elif revision not in (*repo.revisions, repo.commit()):
             self._refuse(404, "Invalid revision.", "RevisionNotFound")
         elif repo.gated is not None and token != repo.gated:
             self._refuse(401 if not token else 403, "Access is restricted.", "GatedRepo")
@@ -128,14 +131,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _api(self, kind: str, name: str, rest: str, query: dict[str, list[str]]) -> None:
         verb, _, tail = rest.partition("/")
         revision, _, inside = tail.partition("/")
-        repo = self._repo(kind, name, revision or "main")
+        repo = self._repo(kind, name, unquote(revision) or "main")
         if repo is None:
             return
         if verb in ("", "revision"):
             self._json(self._info(repo, kind, name))
         elif verb == "tree":
             deep = "recursive" in query and query["recursive"][0].lower() in ("true", "1")
-            self._json(self._tree(repo, inside, deep))
+            self._json(self._tree(repo, unquote(inside), deep))
         elif verb == "paths-info":
             asked = _paths(self.posted, self.headers.get("Content-Type") or "")
             self._json([e for e in self._tree(repo, "", True) if e["path"] in asked])

@@ -1,4 +1,8 @@
-"""Tasks: one TOML each, data only. Built-in ones lie beside this file, a user's anywhere."""
+"""Tasks: one TOML each, data only.
+
+Built-in ones lie beside this file, those of the papers in `papers/`, a user's own in the folder
+that the settings name, or anywhere if given by path.
+"""
 
 import hashlib
 import tomllib
@@ -10,13 +14,16 @@ from typing import Any
 
 from core.backbones.base import Template
 from core.errors import BadTask, UnknownName
+from core.settings import Places, Settings
 from core.specs import Contrast, Pinned
 
 HERE = Path(__file__).parent
+PAPERS = HERE / "papers"
 _KNOWN_KEYS = {
     "title", "family", "about", "labels", "adversarial_of", "data", "splits", "fields", "values",
-    "verbalizer", "template", "source",
+    "verbalizer", "template", "source", "hub", "folder",
 }  # fmt: skip
+_ORDER = {"sentiment": 0, "inference": 1, "paraphrase": 2, "ethics": 3}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +37,24 @@ class Fields:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Remote:
+    """A dataset of the hub. `splits`: our name -> the hub's; `files`: our name -> a pattern of
+    files, where a repository does not say itself what its splits are.
+    """
+
+    id: str
+    config: str | None = None
+    revision: str | None = None
+    splits: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
-    """A classification task. `values[i]` is what the label column holds for class i."""
+    """A classification task. `values[i]` is what the label column holds for class i.
+
+    `remote` says where absent files can be fetched, `note` what is special about a local copy.
+    """
 
     name: str
     title: str
@@ -45,7 +68,14 @@ class Task:
     verbalizer: Mapping[str, tuple[str, ...]]
     templates: Mapping[str, Template] = field(default_factory=dict)
     adversarial_of: str | None = None
+    remote: Remote | None = None
+    note: str = ""
     file: Path
+
+    @property
+    def ready(self) -> bool:
+        """Whether the data of every split are on this machine."""
+        return all(path.is_file() for path in self.splits.values())
 
     @property
     def pair(self) -> bool:
@@ -88,36 +118,57 @@ class Task:
 
 
 def builtin_names() -> tuple[str, ...]:
-    """Built-in tasks, in the order in which figures show them."""
-    order = {"sentiment": 0, "inference": 1, "paraphrase": 2, "ethics": 3}
-    tasks = [load_task(file.stem) for file in HERE.glob("*.toml")]
-    tasks.sort(key=lambda t: (t.adversarial_of is not None, order.get(t.family, 9), t.name))
+    """The embedded tasks, in the order in which figures show them."""
+    return _names(HERE)
+
+
+def paper_names() -> tuple[str, ...]:
+    """The papers' tasks."""
+    return _names(PAPERS)
+
+
+def own_names() -> tuple[str, ...]:
+    """The user's own tasks; a file that is no task is passed over."""
+    return _names(Settings.from_env().places.tasks, strict=False)
+
+
+def _names(folder: Path, *, strict: bool = True) -> tuple[str, ...]:
+    tasks = list[Task]()
+    for file in folder.glob("*.toml"):
+        try:
+            tasks.append(load_task(file.stem))
+        except (BadTask, UnknownName):
+            if strict:
+                raise
+    tasks.sort(key=lambda t: (t.adversarial_of is not None, _ORDER.get(t.family, 9), t.name))
     return tuple(t.name for t in tasks)
 
 
 def load_task(name: str) -> Task:
-    """A built-in task by name, or any by its TOML's path. Raises: BadTask, UnknownName."""
+    """A task by name, or any by its TOML's path. Raises: BadTask, UnknownName."""
+    places = Settings.from_env().places
     if name.endswith(".toml"):
-        path = Path(name)
+        path = Path(name).resolve()
         if not path.is_file():
-            raise BadTask(f"There is no task file {path}.")
-        return _read(path.resolve())
-    path = HERE / f"{name}.toml"
-    if not name.isidentifier() or not path.is_file():
-        raise UnknownName("task", name, (f.stem for f in HERE.glob("*.toml")))
-    return _read(path)
+            raise BadTask(f"There is no task file {name}.")
+        return _read(path, places)
+    folders = (HERE, PAPERS, places.tasks)
+    if name.isidentifier():
+        for folder in folders:
+            if (folder / f"{name}.toml").is_file():
+                return _read(folder / f"{name}.toml", places)
+    raise UnknownName("task", name, (f.stem for folder in folders for f in folder.glob("*.toml")))
 
 
-def _read(path: Path) -> Task:
-    stamp = path.stat().st_mtime_ns
-    return _parse(path, stamp)
+def _read(path: Path, places: Places) -> Task:
+    return _parse(path, path.stat().st_mtime_ns, places)
 
 
 @lru_cache(maxsize=256)
-def _parse(path: Path, _stamp: int) -> Task:
+def _parse(path: Path, _stamp: int, places: Places) -> Task:
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
-        return _task(path, raw)
+        return _task(path, raw, places)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadTask(f"{path} is not valid TOML: {error}.") from error
     except KeyError as error:
@@ -126,28 +177,56 @@ def _parse(path: Path, _stamp: int) -> Task:
         raise BadTask(f"{path} has an entry of the wrong kind: {error}.") from error
 
 
-def _task(path: Path, raw: dict[str, Any]) -> Task:
+def _task(path: Path, raw: dict[str, Any], places: Places) -> Task:
     if unknown := set(raw) - _KNOWN_KEYS:
         raise BadTask(f"{path} has an unknown entry {sorted(unknown)[0]!r}; see docs/tasks.md.")
     labels = tuple(str(x) for x in raw["labels"])
-    folder = (path.parent / raw.get("data", ".")).resolve()
+    source, splits, remote = _source(path, raw, places)
+    named = path.parent in (HERE, PAPERS, places.tasks)
     task = Task(
-        name=path.stem if path.parent == HERE else str(path),
+        name=path.stem if named else str(path),
         title=raw.get("title", path.stem),
         family=raw.get("family", "own"),
         about=raw.get("about", ""),
         source=raw.get("source", ""),
         labels=labels,
-        values=tuple(str(x) for x in raw.get("values", range(len(labels)))),
-        fields=Fields(**raw.get("fields", {})),
-        splits={str(k): (folder / v).resolve() for k, v in raw["splits"].items()},
+        values=tuple(str(x) for x in source.get("values", range(len(labels)))),
+        fields=Fields(**source.get("fields", {})),
+        splits=splits,
         verbalizer={k: tuple(str(w) for w in v) for k, v in raw["verbalizer"].items()},
         templates={k: Template(**v) for k, v in raw.get("template", {}).items()},
         adversarial_of=raw.get("adversarial_of"),
+        remote=remote,
+        note=source.get("note", ""),
         file=path,
     )
     _check(task)
     return task
+
+
+def _source(
+    path: Path, raw: dict[str, Any], places: Places
+) -> tuple[dict[str, Any], dict[str, Path], Remote | None]:
+    """Where the data are: the entries that say so, a file per split, and the hub's dataset.
+
+    A local copy below SKILLSCOPE_DATA comes before the hub.
+    """
+    local, remote = raw.get("folder"), raw.get("hub")
+    if local is not None and (remote is None or _has(places.data, local)):
+        base = (places.data or Path("SKILLSCOPE_DATA")) / local["data"]
+        return local, {str(k): base / v for k, v in local["splits"].items()}, None
+    if remote is not None:
+        known = {k: v for k, v in remote.items() if k not in ("fields", "values", "note")}
+        there = Remote(**known)
+        base = places.downloads / path.stem
+        names = there.files or there.splits
+        return remote, {str(k): base / f"{k}.parquet" for k in names}, there
+    base = (path.parent / raw.get("data", ".")).resolve()
+    return raw, {str(k): (base / v).resolve() for k, v in raw["splits"].items()}, None
+
+
+def _has(data: Path | None, local: dict[str, Any]) -> bool:
+    return data is not None and (data / local["data"]).is_dir()
 
 
 def _check(task: Task) -> None:
@@ -170,7 +249,7 @@ def clean_task(task: Task) -> Task:
     if task.adversarial_of is None:
         return task
     own = task.file.parent / f"{task.adversarial_of}.toml"
-    return load_task(str(own) if task.file.parent != HERE else task.adversarial_of)
+    return load_task(task.adversarial_of if task.name == task.file.stem else str(own))
 
 
 def clean_name(name: str) -> str:
