@@ -19,9 +19,14 @@ def serve() -> None:
     from streamlit.web import cli
 
     from core import charts, lab, queries  # noqa: F401
+    from core.errors import SkillscopeError
     from core.settings import Settings
 
-    threading.Thread(target=lab.warm_up, args=[Settings.from_env()], daemon=True).start()
+    try:
+        settings = Settings.from_env()
+    except SkillscopeError as error:
+        sys.exit(f"skillscope: {error}")
+    threading.Thread(target=lab.warm_up, args=[settings], daemon=True).start()
     sys.argv = ["streamlit", "run", __file__, *sys.argv[1:]]
     sys.exit(cli.main())
 

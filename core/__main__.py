@@ -339,6 +339,9 @@ def correlate(
         specs = [spec for text in prompts for spec in inputs.pairing(lab, text, backbone)]
         if len({s.prompt.backbone for s in specs}) > 1:
             raise BadInput("All prompts must be of one backbone.")
+        named = {(source_task(s.prompt), s.task.name, s.prompt.seed, s.contrast) for s in specs}
+        if len(named) < len({key(s) for s in specs}):
+            raise BadInput("Two prompts of one task have the same seed; give one of them.")
         for spec in specs:
             lab.ask(spec, bar())
         say(queries.correlation(lab.store, specs, by_seed=True), as_json)

@@ -4,6 +4,7 @@ One hue per backbone and one line style per kind of neuron, everywhere. `dark` c
 is readable on the page's background; files are always drawn for a light page.
 """
 
+import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -345,7 +346,7 @@ def tuning_loss(table: pd.DataFrame, look: Look, *, backbone: str, steps: int) -
 
 
 def tuning_accuracy(
-    table: pd.DataFrame, look: Look, *, backbone: str, steps: int
+    table: pd.DataFrame, look: Look, *, backbone: str, steps: int, chance: float
 ) -> alt.LayerChart:
     """Accuracy on the selection rows, wherever it was measured."""
     line = (
@@ -357,7 +358,7 @@ def tuning_accuracy(
             tooltip=["step", alt.Tooltip("accuracy", format=".3f")],
         )
     )
-    return _finish(line + _level(0.5, look), look, 180)
+    return _finish(line + _level(chance, look), look, 180)
 
 
 def _steps(steps: int) -> alt.X:
@@ -379,7 +380,10 @@ def svg(chart: Figure) -> str:
 
 
 def _for_file(chart: Figure) -> dict[str, Any]:
-    spec: dict[str, Any] = chart.to_dict()
+    text, dark, light = json.dumps(chart.to_dict()), Look(dark=True), Look()
+    for name in ("ink", "faint", "ground"):
+        text = text.replace(getattr(dark, name), getattr(light, name))
+    spec: dict[str, Any] = json.loads(text)
     spec["config"]["background"] = "white"
     if "facet" not in str(spec.get("encoding", {})):
         spec.setdefault("width", 640)

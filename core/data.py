@@ -124,8 +124,14 @@ def _examples(
     codes = {value: i for i, value in enumerate(values)}
     labels = frame[label].map(lambda v: codes.get(_plain(v), -1)).to_numpy(np.int64)
     kept = np.flatnonzero(labels >= 0)
-    if len(kept) == 0:
-        raise BadTask(f"No row of {path} has a label among {', '.join(values)}.")
+    absent = [value for i, value in enumerate(values) if not (labels == i).any()]
+    others = frame[label][labels < 0].map(_plain).value_counts()
+    if len(kept) == 0 or (absent and len(others)):
+        found = ", ".join(f"{value!r} ({n})" for value, n in others.head(5).items())
+        raise BadTask(
+            f"No row of {path} is labelled {' or '.join(map(repr, absent))}; other labels found: "
+            f"{found or 'none'}."
+        )
 
     def texts(column: str | None) -> tuple[str, ...] | None:
         if column is None:
@@ -147,7 +153,10 @@ def _examples(
 
 
 def _plain(value: object) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    """A label as the task file writes it: 1.0 and "1.0" are 1."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return _WHOLE.sub("", str(value))
 
 
 def download(task: Task, progress: Progress = silent) -> None:
@@ -208,6 +217,7 @@ def _plain_errors(task: Task, remote: Remote) -> Iterator[None]:
         raise BadTask(f"{remote.id} cannot be loaded as {task.title}: {reason}") from error
 
 
+_WHOLE = re.compile(r"(?<=\d)\.0+$")
 _NOT_WORDS = re.compile(r"[\W_]+")
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from core.backbones.base import Backbone
 from core.data import Encoded, Examples
-from core.errors import BadTask
+from core.errors import BadInput, BadTask
 from core.hooks import Intervention, suppress
 from core.progress import Progress, silent
 from core.results import Evaluation, SoftPrompt
@@ -55,6 +55,11 @@ def evaluate(
             scores[batch.rows] = score(backbone, vectors, batch.ids, batch.mask, words, spec).cpu()
             done += len(batch.rows)
             progress(done / len(examples))
+    if not scores.isfinite().all():
+        raise BadInput(
+            f"With this prompt {backbone.name} gives answers that are no numbers; tune it with a "
+            "lower learning rate, or use fp32."
+        )
     return Evaluation(
         spec=spec,
         index=examples.index,

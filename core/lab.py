@@ -3,7 +3,8 @@
 import hashlib
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -55,6 +56,7 @@ class Lab:
         self._loaded = threading.local()
         self._guard = threading.Lock()
         self._locks: dict[str, threading.RLock] = {}
+        self._followers: dict[str, set[str]] = {}
         torch.set_num_threads(settings.threads or torch.get_num_threads())
 
     @classmethod
@@ -191,7 +193,7 @@ class Lab:
 
     def ask(self, spec: Measurement, progress: Progress = silent) -> None:
         """See that the answer is stored: nothing to do, or compute it and what it rests on."""
-        with self._alone(key(spec)):
+        with self._alone(key(spec), progress):
             if not self.known([spec]) and not self._narrowed(spec):
                 self._compute(spec, progress)
 
@@ -211,17 +213,26 @@ class Lab:
             predictions=whole.predictions[kept],
             scores=None,
         )
-        self.store.add(part_of, self._run(datetime.now(UTC), 0.0))
+        self.store.add(part_of, self.store.run(key(whole.spec)))
         return True
 
-    def _alone(self, name: str) -> threading.RLock:
-        """Two jobs that need the same answer: the second waits for the first."""
+    @contextmanager
+    def _alone(self, name: str, progress: Progress) -> Iterator[None]:
+        """Two jobs that need the same answer: the second waits for the first, and can be cancelled
+        while it waits.
+        """
         with self._guard:
-            return self._locks.setdefault(name, threading.RLock())
+            lock = self._locks.setdefault(name, threading.RLock())
+        while not lock.acquire(timeout=0.2):
+            progress(0.0, "waiting for another job that computes the same")
+        try:
+            yield
+        finally:
+            lock.release()
 
     def recompute(self, spec: Measurement, progress: Progress = silent) -> Result:
         """Compute an answer anew, in full; store it unless it is stored already."""
-        with self._alone(key(spec)):
+        with self._alone(key(spec), progress):
             return self._compute(spec, progress)
 
     def _compute(self, spec: Measurement, progress: Progress) -> Result:
@@ -270,6 +281,8 @@ class Lab:
                 f"The file holds {len(prompt.vectors)} vectors; its header says "
                 f"{spec.prompt_length}."
             )
+        if not prompt.vectors.isfinite().all():
+            raise BadInput("The file holds vectors that are not numbers.")
         width = self._backbone(spec).hidden_size
         if prompt.vectors.shape[1] != width:
             raise BadInput(
@@ -421,10 +434,15 @@ class Lab:
         return task
 
     # --- long jobs -----------------------------------------------------------------------------
-    def submit(self, specs: Sequence[Measurement]) -> str:
-        """Answer the open ones of these questions in the background; the job's name."""
+    def submit(self, specs: Sequence[Measurement], follower: str = "") -> str:
+        """Answer the open ones of these questions in the background; the job's name.
+
+        `follower` is who wants it; a job may have several.
+        """
         name = job_name(specs)
         wanted = tuple(specs)
+        with self._guard:
+            self._followers.setdefault(name, set()).add(follower)
 
         def job(progress: Progress) -> None:
             todo = self.missing(wanted)
@@ -456,6 +474,15 @@ class Lab:
 
         self.worker.submit(f"obtain task {name}", job)
         return f"obtain task {name}"
+
+    def leave(self, specs: Sequence[Measurement], follower: str) -> None:
+        """One follower no longer wants the job; without followers it stops."""
+        name = job_name(specs)
+        with self._guard:
+            left = self._followers.get(name, set())
+            left.discard(follower)
+        if not left:
+            self.worker.cancel(name)
 
     def cancel(self, specs: Sequence[Measurement]) -> None:
         """Stop that job; what it has answered stays."""

@@ -87,7 +87,8 @@ _BOXES = (
          first(majority) AS majority, count(*) AS neurons,
          quantile_cont(predictivity, 0.25) AS q1, median(predictivity) AS median,
          quantile_cont(predictivity, 0.75) AS q3, quantile_cont(predictivity, 0.99) AS top1,
-         max(predictivity) AS highest
+         max(predictivity) AS highest,
+         count(*) FILTER (predictivity = 0.5) / count(*) AS silent
   FROM measured GROUP BY backbone, task)
 """
 )
@@ -96,7 +97,8 @@ _BOXES = (
 def predictivity_boxes(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFrame:
     """Distribution over neurons of the seed-mean predictivity, per (backbone, task): q1, median,
     q3, whisker_low, whisker_high (last values within 1.5 IQR), top1 (99th percentile), highest,
-    floor (mean over shuffled labels), neurons, seeds, n, majority.
+    floor (mean over shuffled labels), neurons, seeds, n, majority, silent (share of neurons at
+    exactly 0.5 with every seed: they tell nothing).
     """
     return store.frame(
         _BOXES + "SELECT q.*, min(m.predictivity) FILTER (m.predictivity >= q1 - 1.5 * (q3 - q1))"

@@ -49,7 +49,7 @@ class Settings:
             data=Path(env["data"]) if "data" in env else None,
             device=device,
             threads=_number(env, "threads", default.threads),
-            activation_megabytes=_number(env, "activation_megabytes", 0)
+            activation_megabytes=_number(env, "activation_megabytes", None)
             or default.activation_megabytes,
         )
 
@@ -72,9 +72,8 @@ class Settings:
 
 
 def _number(env: dict[str, str], name: str, default: int | None) -> int | None:
-    try:
-        return int(env[name]) if name in env else default
-    except ValueError:
-        raise BadInput(
-            f"SKILLSCOPE_{name.upper()} is {env[name]!r}; it must be a whole number."
-        ) from None
+    if name not in env:
+        return default
+    if not env[name].isdecimal() or int(env[name]) < 1:
+        raise BadInput(f"SKILLSCOPE_{name.upper()} is {env[name]!r}; it must be 1 or more.")
+    return int(env[name])

@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 Precision = Literal["fp32", "bf16", "fp64"]
 Init = Literal["vocabulary", "random", "labels"]
@@ -173,8 +173,27 @@ def from_dict(value: Any) -> Any:
     """The inverse of `to_dict`. Raises: KeyError, TypeError on what is no spec."""
     if isinstance(value, dict):
         parts = {k: from_dict(v) for k, v in value.items() if k != "spec"}
-        return _CLASSES[value["spec"]](**parts)
+        kind = _CLASSES[value["spec"]]
+        hints = get_type_hints(kind)
+        for name, part in parts.items():
+            if name in hints and not _fits(part, hints[name]):
+                raise TypeError(f"{kind.__name__}.{name} cannot be {part!r}")
+        return kind(**parts)
     return tuple(from_dict(v) for v in value) if isinstance(value, list) else value
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a field's type."""
+    inner = get_args(hint)
+    if get_origin(hint) is Literal:
+        return value in inner
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_fits(v, inner[0]) for v in value)
+    if inner:
+        return any(_fits(value, h) for h in inner)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, hint) and not (hint is int and isinstance(value, bool))
 
 
 def dumps(spec: Spec) -> str:

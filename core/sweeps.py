@@ -68,7 +68,7 @@ def standard_prompt(
             "learning_rate": usual.learning_rate[family],
             "batch_size": usual.batch_size,
             "steps": steps,
-            "evaluate_every": max(1, min(20, steps // 4)) if steps <= 400 else steps // 20,
+            "evaluate_every": min(20, -(-steps // 4)) if steps <= 400 else steps // 20,
             **given,
         },
     )
@@ -134,14 +134,16 @@ def suppression_sweep(
                 continue
             for choose in choices.kinds_of_neuron:
                 for draw in range(choices.draws if choose == "random" else 1):
+                    # What does not matter is left out, so that the same point is the same question.
+                    ranked = choose != "random" or choices.kind == "mean"
                     how = Suppression(
-                        ranking=ranking,
+                        ranking=ranking if ranked else (),
                         choose=choose,
                         fraction=fraction,
                         scope=choices.scope,
                         positions=choices.positions,
                         kind=choices.kind,
-                        noise=choices.noise,
+                        noise=choices.noise if choices.kind == "noise" else 0.1,
                         seed=draw,
                     )
                     specs.append(replace(plain, suppression=how))

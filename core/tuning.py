@@ -75,6 +75,11 @@ def tune(
         )
         scores = backbone.logits(state, words).float()
         loss = F.cross_entropy(scores, batch.labels.to(scores.device))
+        if not loss.isfinite():
+            raise BadInput(
+                f"Tuning diverged at step {step}: the loss is no longer a number; choose a "
+                f"learning rate below {spec.learning_rate:g}."
+            )
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

@@ -24,6 +24,7 @@ def draw() -> None:
     table = queries.correlation(lab.store, specs)
     look, figures = answers.look(lab.backbones()), []
     table = charts.titled(table, titles)
+    boxes = queries.predictivity_boxes(lab.store, specs)
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
         rows = table[table.backbone == name] if len(table) else table
         with column, st.container(border=True):
@@ -40,7 +41,9 @@ def draw() -> None:
                 f"{rows.neurons.iloc[0]} neurons in each of {rows.layers.iloc[0]} layers; "
                 f"predictivities are means over {len(sweeps.SEEDS)} seeds, on "
                 f"{controls.count(sizes)} examples a task, validation split; the tooltip gives the "
-                "lowest and the highest layer. Unrelated rankings give 0."
+                "lowest and the highest layer. Unrelated rankings give 0; neurons that tell "
+                "nothing of either task share the last rank and raise it "
+                f"({controls.count(boxes[boxes.backbone == name].silent, '.0%')} of a task's)."
             )
     answers.downloads("correlation", table, *figures)
 

@@ -71,7 +71,8 @@ def draw() -> None:
                 f"{first.neurons} neurons, mean of {first.seeds} seeds, "
                 f"{controls.count(mine[0].n)} examples a task, validation split. Bars: "
                 "mean accuracy, line: standard error over seeds. Dotted line: chance. Dots: some "
-                "of the outliers."
+                f"of the outliers. {controls.count(mine[0].silent, '.0%')} of the neurons tell "
+                "nothing (exactly 0.5 with every seed)."
             )
             with st.expander("Layer by layer"):
                 st.altair_chart(

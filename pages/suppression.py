@@ -67,6 +67,26 @@ specs = tuple(
 )
 
 
+def caption(n: int) -> str:
+    """What the figure rests on, in words."""
+    random = "random" in choices.kinds_of_neuron
+    if len(seeds) > 1:
+        band = "standard error over seeds"
+    elif random:
+        band = "95 % Wilson interval (chosen neurons), range of the draws (random ones)"
+    else:
+        band = "95 % Wilson interval"
+    return (
+        f"{n} examples of the {task.evaluation_split} split, seed{'s' * (len(seeds) > 1)} "
+        f"{', '.join(map(str, seeds))}; "
+        + (f"{draws} random draw{'s' * (draws > 1)}; " if random else "")
+        + f"band: {band}; neurons ranked on {origin.title.lower()} by the mean predictivity of "
+        f"{len(sweeps.SEEDS)} seeds; dotted line: always answering the most frequent class. "
+        "Neurons are ranked and tested on the same split, as in the papers, which may favour "
+        "skill over random."
+    )
+
+
 def draw() -> None:
     """One chart: hue is the backbone, the line's style the kind of neuron."""
     table = queries.suppression_curve(lab.store, specs)
@@ -79,16 +99,7 @@ def draw() -> None:
     with st.container(border=True):
         st.subheader(task.title, anchor=False)
         st.altair_chart(figure, width="stretch", theme=None)
-        several = "standard error over seeds" if len(seeds) > 1 else (
-            "95 % Wilson interval (chosen neurons), range of the draws (random ones)"
-        )  # fmt: skip
-        st.caption(
-            f"{table.n.max()} examples of the {task.evaluation_split} split, seeds "
-            f"{', '.join(map(str, seeds))}, {draws} random draws; band: {several}; neurons ranked "
-            f"on {origin.title.lower()} by the mean predictivity of {len(sweeps.SEEDS)} seeds; "
-            "dotted line: always answering the most frequent class. Neurons are ranked and tested "
-            "on the same split, as in the papers, which may favour skill over random."
-        )
+        st.caption(caption(int(table.n.max())))
     answers.downloads("suppression", table, ("", figure))
 
 

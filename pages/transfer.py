@@ -48,7 +48,8 @@ def draw() -> None:
             figures.append((name, figure))
             st.caption(
                 f"Mean of {rows.seeds.max()} seeds; {controls.count(rows.n)} examples a "
-                "task, validation split; chance is 0.50. Adversarial twins stand on the right; "
+                "task; chance (the most frequent class) is "
+                f"{controls.count(rows.majority, '.2f')}. Adversarial twins stand on the right; "
                 "relative values there are over the clean prompt on the twin."
             )
     answers.downloads("transfer", table, *figures)

@@ -68,7 +68,9 @@ def draw() -> None:
         return
     look = answers.look(lab.backbones())
     loss = charts.tuning_loss(table, look, backbone=backbone, steps=int(steps))
-    accuracy = charts.tuning_accuracy(table, look, backbone=backbone, steps=int(steps))
+    accuracy = charts.tuning_accuracy(
+        table, look, backbone=backbone, steps=int(steps), chance=1 / len(task.labels)
+    )
     with st.container(border=True):
         st.subheader(f"{task.title}, {backbone}", anchor=False)
         st.altair_chart(loss, width="stretch", theme=None)

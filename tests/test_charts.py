@@ -1,6 +1,7 @@
 """Charts through what they hand to the browser: fields, domains, hues and line styles."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -108,10 +109,13 @@ def test_dark_pages_get_light_ink(make: object) -> None:
     assert LIGHT.ink not in json.dumps(make(DARK).to_dict())  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("look", [LIGHT, DARK], ids=["light", "dark"])
 @pytest.mark.parametrize("make", [heatmap, curves, boxes])
-def test_files_are_drawn_on_white(make: object) -> None:
-    figure = make()  # type: ignore[operator]
+def test_files_are_drawn_for_a_light_page(make: object, look: charts.Look) -> None:
+    figure = make(look)  # type: ignore[operator]
     assert charts.png(figure).startswith(b"\x89PNG\r\n")
+    same = [re.sub(r"(gradient_|clip)\d+", "", charts.svg(f)) for f in (figure, make(LIGHT))]  # type: ignore[operator]
+    assert same[0] == same[1]
     assert "white" in charts.svg(figure)
 
 
@@ -130,16 +134,22 @@ def history() -> pd.DataFrame:
 def test_a_tuning_run_shows_every_loss_and_the_accuracies_that_were_measured() -> None:
     loss = charts.tuning_loss(history(), LIGHT, backbone="t5-mini", steps=10).to_dict()
     assert [row["loss"] for row in data(loss)] == [0.7, 0.6, 0.4, 0.3]
-    accuracy = charts.tuning_accuracy(history(), LIGHT, backbone="t5-mini", steps=10).to_dict()
+    accuracy = charts.tuning_accuracy(
+        history(), LIGHT, backbone="t5-mini", steps=10, chance=1 / 3
+    ).to_dict()
     line, chance = accuracy["layer"]
     named = accuracy["datasets"][line["data"]["name"]]
     assert [(row["step"], row["accuracy"]) for row in named] == [(2, 0.6), (4, 0.9)]
-    assert accuracy["datasets"][chance["data"]["name"]] == [{"y": 0.5}]
+    assert accuracy["datasets"][chance["data"]["name"]] == [{"y": 1 / 3}]
 
 
 def test_a_tuning_runs_axis_reaches_its_last_step_from_the_start() -> None:
-    for make in (charts.tuning_loss, charts.tuning_accuracy):
-        spec = make(history(), LIGHT, backbone="t5-mini", steps=10).to_dict()
+    settings = {"backbone": "t5-mini", "steps": 10}
+    for figure in (
+        charts.tuning_loss(history(), LIGHT, **settings),
+        charts.tuning_accuracy(history(), LIGHT, **settings, chance=0.5),
+    ):
+        spec = figure.to_dict()
         line = spec["layer"][0] if "layer" in spec else spec
         assert line["encoding"]["x"]["scale"]["domain"] == [0, 10]
 

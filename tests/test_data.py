@@ -1,6 +1,7 @@
 """Task files and their data: what is read, what is refused, and what the built-in ones promise."""
 
 import json
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -136,7 +137,9 @@ def test_an_empty_text_is_refused_with_its_row(toml: Path, empty: str | None) ->
 
 
 def test_labels_that_are_none_of_the_tasks_are_refused(toml: Path) -> None:
-    refused(replace_validation(toml, [{"text": "fine", "label": "good"}]), "0, 1", "validation")
+    refused(
+        replace_validation(toml, [{"text": "fine", "label": "good"}]), "'0' or '1'", "'good' (1)"
+    )
 
 
 def test_a_missing_task_file_is_refused(tmp_path: Path) -> None:
@@ -320,5 +323,27 @@ def test_a_twins_pin_changes_with_its_clean_task(toml: Path) -> None:
 
     before: Pinned = pin_task(twin_of(toml))
     twin = toml.parent / "twin.toml"
-    edit(toml, 'title = "Toy"', 'title = "Other"')
+    edit(toml, '[verbalizer]\ndefault = ["negative"', '[verbalizer]\ndefault = ["bad"')
     assert pin_task(load_task(str(twin))) != before
+
+
+def test_a_class_that_a_typo_leaves_empty_is_refused(toml: Path) -> None:
+    rows = [{"text": "fine", "label": label} for label in ("0", "0", "One")]
+    refused(replace_validation(toml, rows), "labelled '1'", "'One' (1)")
+
+
+def test_whole_numbers_may_be_written_with_a_point(toml: Path) -> None:
+    (toml.parent / "validation.csv").write_text("text,label\nfine,0.0\nbad,1.0\n")
+    toml.write_text(toml.read_text().replace("validation.jsonl", "validation.csv"))
+    assert load_split(load_task(str(toml)), "validation").labels.tolist() == [0, 1]
+
+
+def test_titles_and_remarks_do_not_change_the_pin_but_answer_words_do(toml: Path) -> None:
+    text, before = toml.read_text(), pin_task(load_task(str(toml)))
+    toml.write_text(text.replace('"Toy"', '"A better name"') + "# a remark\n")
+    os.utime(toml, (1, 1))
+    assert pin_task(load_task(str(toml))) == before
+    head, words = text.split("[verbalizer]")
+    toml.write_text(head + "[verbalizer]" + words.replace("negative", "bad"))
+    os.utime(toml, (2, 2))
+    assert pin_task(load_task(str(toml))) != before

@@ -1,14 +1,18 @@
 """The lab: what it takes from the store instead of computing it."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from core.lab import Lab
+from core.errors import BadInput, Cancelled
+from core.lab import Lab, job_name
+from core.progress import silent
 from core.settings import Settings
-from core.specs import EvaluationSpec, PredictivitySpec, Suppression, TuneSpec
+from core.specs import EvaluationSpec, PredictivitySpec, Suppression, TuneSpec, key
 from core.tasks import load_task, pin_task
+from core.workers import InlineWorker
 
 
 @pytest.fixture
@@ -54,3 +58,64 @@ def test_a_suppressed_evaluation_is_not_taken_from_the_plain_one(
 def test_a_server_leaves_the_browser_a_core_unless_told_otherwise() -> None:
     assert Settings(threads=7).beside_pages().threads == 7
     assert (Settings().beside_pages().threads or 0) >= 1
+
+
+# --- jobs of several visitors --------------------------------------------------------------------
+class Waits(InlineWorker):
+    """A worker that only remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cancelled: list[str] = []
+
+    def submit(self, name: str, job: object) -> None: ...
+
+    def cancel(self, name: str) -> None:
+        self.cancelled.append(name)
+
+
+def test_a_job_stops_when_its_last_follower_has_left(lab: Lab, whole: EvaluationSpec) -> None:
+    worker = Waits()
+    lab.worker = worker
+    for follower in ("a", "b"):
+        lab.submit([whole], follower)
+    lab.leave([whole], "a")
+    assert worker.cancelled == []
+    lab.leave([whole], "b")
+    assert worker.cancelled == [job_name([whole])]
+
+
+def test_a_job_that_waits_for_another_can_be_cancelled(lab: Lab, whole: EvaluationSpec) -> None:
+    def cancelled(done: float, message: str = "") -> None:
+        raise Cancelled(message)
+
+    begun, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lab._alone(key(whole), silent):
+            begun.set()
+            over.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    begun.wait(10)
+    with pytest.raises(Cancelled, match="waiting for another job"):
+        lab.ask(whole, cancelled)
+    over.set()
+    holder.join()
+
+
+def test_a_part_keeps_the_run_of_the_whole(lab: Lab, whole: EvaluationSpec) -> None:
+    lab.ask(whole)
+    some = replace(whole, limit=5)
+    lab.ask(some)
+    assert lab.store.run(key(some)) == lab.store.run(key(whole))
+
+
+# --- what is no number ---------------------------------------------------------------------------
+def test_tuning_that_diverges_is_refused(lab: Lab, whole: EvaluationSpec) -> None:
+    assert isinstance(whole.prompt, TuneSpec)
+    wild = replace(whole.prompt, learning_rate=1e30, steps=5)
+    with pytest.raises(BadInput, match="diverged at step"):
+        lab.ask(wild)
+    assert not lab.known([wild])

@@ -164,6 +164,12 @@ class Store:
             spec=spec, index=index, labels=labels, predictions=predictions, scores=None
         )
 
+    def run(self, name: str) -> Run:
+        """How a stored answer came about."""
+        row = self._row("SELECT started, seconds, device, versions FROM run WHERE key = ?", name)
+        assert row is not None
+        return Run(started=row[0], seconds=row[1], device=row[2], versions=row[3])
+
     def neurons(self, spec: PredictivitySpec) -> dict[str, Tensor] | None:
         """Predictivity, best token, accuracy, baseline (at that token) and mean activation over all
         prompt tokens, each as a [layer, neuron] tensor.

@@ -5,9 +5,10 @@ that the settings name, or anywhere if given by path.
 """
 
 import hashlib
+import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -261,11 +262,17 @@ def clean_name(name: str) -> str:
 
 
 def pin_task(task: Task) -> Pinned:
-    """The task's name and a fingerprint of its file, its data and, for a twin, its origin."""
-    digest = hashlib.sha256(_file_hash(task.file).encode())
-    for name, path in sorted(task.splits.items()):
-        if path.is_file():
-            digest.update(f"{name}:{_file_hash(path)}".encode())
+    """The task's name and a fingerprint of what its answers depend on: the data, how they are read,
+    templates and answer words, and for a twin its origin. Titles and remarks do not count.
+    """
+    read = {
+        "values": task.values,
+        "fields": asdict(task.fields),
+        "words": dict(task.verbalizer),
+        "templates": {family: asdict(t) for family, t in task.templates.items()},
+        "data": {s: _file_hash(path) for s, path in task.splits.items() if path.is_file()},
+    }
+    digest = hashlib.sha256(json.dumps(read, sort_keys=True).encode())
     if task.adversarial_of is not None:
         digest.update(pin_task(clean_task(task)).fingerprint.encode())
     return Pinned(name=task.name, fingerprint=digest.hexdigest()[:12])

@@ -1,6 +1,7 @@
 """Draws what is there, what is running and what is missing; the one place that shows errors."""
 
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -15,7 +16,7 @@ from core.specs import Measurement
 from core.workers import Status, ThreadWorker
 
 POLL_EVERY = 1.0  # seconds; drawing costs time that the job could use
-PATIENCE = 0.8  # seconds a drawing waits for a job's first answer
+PATIENCE = 0.8  # seconds a page waits for the first answer of a job it starts
 
 
 @st.cache_resource(show_spinner="Opening the cache ...", on_release=lambda lab: lab.store.close())
@@ -52,12 +53,8 @@ def show(
     """
     with shown_errors():
         asked = lab()
-        started = f"{name}-started"
-        if start_at_once and asked.missing(specs) and st.session_state.get(started) != specs:
-            if earlier := st.session_state.get(started):
-                asked.cancel(earlier)
-            st.session_state[started] = specs
-            asked.submit(specs)
+        if start_at_once:
+            _start(specs, f"{name}-started")
         status = asked.status(specs)
         every = POLL_EVERY if status is not None and status.active else None
 
@@ -66,12 +63,30 @@ def show(
             with shown_errors(), charts.quickly():
                 now = asked.status(specs)
                 _state(specs, now, name, what)
-                _first_answer(specs)
                 draw()
                 if every is not None and (now is None or not now.active):
                     st.rerun()
 
         live()
+
+
+def _me() -> str:
+    """The session's name among a job's followers."""
+    me: str = st.session_state.setdefault("follower", uuid.uuid4().hex)
+    return me
+
+
+def _start(specs: Sequence[Measurement], slot: str) -> None:
+    """Start what the view asks for, once, and leave what the view before asked for."""
+    asked, earlier = lab(), st.session_state.get(slot)
+    if earlier == specs:
+        return
+    if earlier is not None:
+        asked.leave(earlier, _me())
+    st.session_state[slot] = specs
+    if asked.missing(specs):
+        asked.submit(specs, _me())
+        _first_answer(specs)
 
 
 def _first_answer(specs: Sequence[Measurement]) -> None:
@@ -122,7 +137,7 @@ def _missing(
     left.markdown(f"**{missing} of {len(specs)}** {what} {verb} not computed yet.")
     label = "Go on" if status is not None else "Compute"
     if right.button(label, key=f"{name}-start", type="primary", icon=":material/play_arrow:"):
-        lab().submit(specs)
+        lab().submit(specs, _me())
         st.rerun()
 
 

@@ -41,10 +41,10 @@ def titles(found: Sequence[Task]) -> dict[str, str]:
     return {t.name: t.title for t in found}
 
 
-def count(sizes: Sequence[int]) -> str:
+def count(sizes: Sequence[float], how: str = "d") -> str:
     """E.g. `600`, or `204 to 600`."""
-    low, high = min(sizes), max(sizes)
-    return f"{low}" if low == high else f"{low} to {high}"
+    low, high = format(min(sizes), how), format(max(sizes), how)
+    return low if low == high else f"{low} to {high}"
 
 
 def task(found: Sequence[Task], label: str = "Task", key: str = "task") -> Task:
