@@ -35,6 +35,11 @@ def evaluations(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataFrame:
     )
 
 
+def _clean(tasks: "pd.Series[str]") -> "pd.Series[str]":
+    """The clean task of each; names repeat, so each is looked up once."""
+    return tasks.map({name: clean_name(name) for name in tasks.unique()})
+
+
 def transfer(store: Store, specs: Sequence[EvaluationSpec], *, relative: bool) -> pd.DataFrame:
     """Transfer per (backbone, source_task, target_task): value, sem, seeds, n, majority, accuracy.
 
@@ -43,7 +48,7 @@ def transfer(store: Store, specs: Sequence[EvaluationSpec], *, relative: bool) -
     standard error over seeds (ddof 1), NaN for one seed.
     """
     rows = evaluations(store, specs)
-    own = rows[rows.source_task == rows.target_task.map(clean_name)]
+    own = rows[rows.source_task == _clean(rows.target_task)]
     own = own[["backbone", "target_task", "seed", "accuracy"]].rename(columns={"accuracy": "own"})
     rows = rows.merge(own, on=["backbone", "target_task", "seed"], how="left")
     rows["value"] = rows.accuracy / rows.own if relative else rows.accuracy
@@ -150,7 +155,7 @@ def rankings(
         " ORDER BY ALL",
         [[key(s) for s in specs]],
     )
-    own = rows.source_task == rows.target_task.map(clean_name)
+    own = rows.source_task == _clean(rows.target_task)
     rows["task"] = rows.target_task.where(own, rows.source_task + " on " + rows.target_task)
     if by_seed:
         rows["task"] += rows.seed.map(" (seed {})".format)
