@@ -16,7 +16,7 @@ import pandas as pd
 import typer
 
 from core import cli_inputs as inputs
-from core import queries, sweeps
+from core import published, queries, sharing, sweeps
 from core.data import load_split
 from core.demo.commands import demo
 from core.errors import BadInput, SkillscopeError
@@ -462,6 +462,32 @@ def activations(
             write_arrays(out, inputs.tensors(values))
         examples, layers, neurons = values.values.shape
         say({"examples": examples, "layers": layers, "neurons": neurons}, as_json)
+
+
+@app.command()
+def import_prompts(
+    folder: Path,
+    use: Annotated[
+        list[str] | None, typer.Option(help="MODEL=BACKBONE, e.g. Roberta=./my-roberta.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take over the released prompts of a folder; says of each file what it is, or why not."""
+    with open_lab() as lab:
+        outcomes = published.import_folder(lab, folder, inputs.uses(use or ()), bar())
+        say([asdict(outcome) for outcome in outcomes], as_json)
+
+
+@app.command()
+def share(prompt: PromptArg, folder: Path, as_json: AsJson = False) -> None:
+    """Write a prompt for others: safetensors, a card, and for T5 a PEFT adapter."""
+    with open_lab() as lab:
+        spec = inputs.prompt(lab, prompt)
+        files = sharing.share(lab.prompt(spec), lab.backbone(spec.backbone.name))
+        for name, data in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+        say([{"file": str(folder / name)} for name in files], as_json)
 
 
 @app.command()

@@ -1,18 +1,20 @@
 """What a person types, turned into specs: prompts, pairings, kinds of neuron."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor
 
+from core import published
 from core.baselines import bag_of_words
 from core.data import load_split
 from core.errors import BadInput
 from core.lab import Lab
-from core.results import Activations, SoftPrompt
-from core.specs import Choose, Contrast, ImportedPrompt, PredictivitySpec, Prompt
+from core.results import Activations
+from core.specs import Choose, Contrast, PredictivitySpec, Prompt
 from core.store.files import read_prompt_file
 from core.tasks import Task, pin_task
 
@@ -31,30 +33,21 @@ def prompt(lab: Lab, text: str, backbone: str | None = None) -> Prompt:
 def _published(lab: Lab, path: Path, backbone: str | None) -> Prompt:
     if backbone is None:
         raise BadInput(f"{path} is a torch file: say which backbone it is for with --backbone.")
-    vectors = published_vectors(path)
-    spec = ImportedPrompt(
-        backbone=lab.pin_backbone(lab.obtain(backbone)),
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        task=path.parent.name or path.stem,
-        seed=0,
-        prompt_length=len(vectors),
-        layout="published",
-    )
-    return lab.adopt(SoftPrompt(spec=spec, vectors=vectors, words=()), spec.sha256)
-
-
-def published_vectors(path: Path) -> Tensor:
-    """The [token, hidden] tensor of a released prompt, on the CPU. Raises: BadInput."""
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise BadInput(f"{path} is not a torch file that holds only tensors: {reason}") from error
-    if isinstance(loaded, dict):
-        loaded = loaded.get("model", loaded.get("best_prompt"))
-    if not isinstance(loaded, Tensor) or loaded.squeeze().dim() != 2:
-        raise BadInput(f"{path} holds no [token, hidden] tensor.")
-    return loaded.detach().squeeze().float().clone()
+        claim = published.recognise(path.resolve())
+    except BadInput:
+        claim = published.Claim(task=path.parent.name or path.stem, model="", seed=0)
+    return published.import_file(lab, path, claim, lab.obtain(backbone))
+
+
+def uses(texts: Sequence[str]) -> dict[str, str]:
+    """`Roberta=FOLDER` as released model -> backbone. Raises: BadInput."""
+    pairs = [text.partition("=") for text in texts]
+    for model, sign, backbone in pairs:
+        if not sign or model not in published.MODELS or not backbone:
+            known = ", ".join(published.MODELS)
+            raise BadInput(f"--use {model + sign + backbone!r} is not MODEL=BACKBONE ({known}).")
+    return {model: backbone for model, _, backbone in pairs}
 
 
 def pairing(lab: Lab, text: str, backbone: str | None) -> tuple[PredictivitySpec, ...]:

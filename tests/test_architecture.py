@@ -18,7 +18,7 @@ DOORS = {
     "streamlit": {"app", "pages"},
     "altair": {"core.charts"},
     "duckdb": {"core.store"},
-    "safetensors": {"core.store", "core.backbones"},
+    "safetensors": {"core.store", "core.sharing", "core.backbones"},
     "transformers": {"core.backbones"},
     "tokenizers": {"core.backbones"},
     "huggingface_hub": {"core.backbones"},

@@ -25,6 +25,7 @@ from core.results import Activations, Evaluation, Predictivity, Run, SoftPrompt,
 from core.specs import (
     ActivationSpec,
     EvaluationSpec,
+    ImportedPrompt,
     PredictivitySpec,
     Prompt,
     dumps,
@@ -137,6 +138,15 @@ class Store:
             selection_rows=row[2],
             history=tuple(Step(step=s, loss=x, accuracy=a) for s, x, a in steps.fetchall()),
         )
+
+    def imported(self, like: ImportedPrompt) -> list[ImportedPrompt]:
+        """Stored imports for the same backbone, task and seed."""
+        rows = self._cursor().execute(
+            "SELECT spec FROM prompt WHERE origin = 'imported' AND backbone = ? AND fingerprint = ?"
+            " AND task = ? AND seed = ? ORDER BY key",
+            [like.backbone.name, like.backbone.fingerprint, like.task, like.seed],
+        )
+        return [loads(spec) for (spec,) in rows.fetchall()]
 
     def prompt_file(self, name: str) -> Path:
         """The safetensors file of a stored prompt."""
