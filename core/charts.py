@@ -111,8 +111,9 @@ def transfer_heatmap(
 ) -> alt.LayerChart:
     """Source tasks down, target tasks across; the colour is the (relative) accuracy."""
     title = "relative accuracy" if relative else "accuracy"
-    domain = [0.4, 1.05] if relative else [0.4, 1.0]
-    tooltip = [
+    low = 0.4 if table.value.min() > 0.3 else 0.0
+    domain = [low, 1.05] if relative else [low, 1.0]
+    tooltips = [
         alt.Tooltip("source_task", title="prompt tuned on"),
         alt.Tooltip("target_task", title="evaluated on"),
         alt.Tooltip("value", title=title, format=".3f"),
@@ -122,6 +123,7 @@ def transfer_heatmap(
         alt.Tooltip("seeds", title="seeds"),
         alt.Tooltip("n", title="examples"),
     ]
+    tooltip = [tip for tip in tooltips if tip.shorthand in table]
     return _heatmap(
         table, look, look.hue(backbone), tooltip, value="value", domain=domain, title=title,
         y=alt.Y("source_task:N", sort=list(rows), title="prompt tuned on"),

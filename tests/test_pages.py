@@ -41,7 +41,7 @@ def run(page: str, **choices: object) -> AppTest:
 
 
 def charts(test: AppTest) -> list[dict]:
-    return [json.loads(c.proto.spec) for c in test.get("arrow_vega_lite_chart")]
+    return [json.loads(c.proto.spec) for c in test.get("vega_lite_chart")]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -108,3 +108,12 @@ def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
             assert len({key(s) for s in specs}) == len(sweeps.SEEDS) * (9 + 12 + 9 * 12)
     finally:
         lab.store.close()
+
+
+def test_published_figures_stand_alone() -> None:
+    test = run("transfer", numbers="published (Su et al. 2022)")
+    assert not test.exception
+    assert [h.value for h in test.subheader] == ["RoBERTa base", "T5 base"]
+    assert len(charts(test)) == 2
+    assert any("Su et al. 2022" in c.value for c in test.caption)
+    assert not [b for b in test.button if b.label == "Compute"]
