@@ -178,13 +178,14 @@ def _heatmap(
         )
     )
     columns = table[x.shorthand.split(":")[0]].nunique()
-    size = alt.ExprRef(f"min(11, 0.42 * width / {columns})")  # legible on a phone, too
+    # Legible on a phone, too; where that is impossible, the tooltip has them.
+    size = alt.ExprRef(f"width / {columns} < 15 ? 0 : min(11, 0.42 * width / {columns})")
     numbers = base.mark_text(fontSize=size).encode(
         text=alt.Text(f"{value}:Q", format=".2f"),
         color=alt.condition(f"datum.{value} > {turn}", alt.value("#ffffff"), alt.value(look.ink)),
     )
-    height = 34 * table[y.shorthand.split(":")[0]].nunique() + 120
-    return _finish(cells + numbers, look, height)
+    rows = table[y.shorthand.split(":")[0]].nunique()
+    return _finish(cells + numbers, look, (34 if rows <= 12 else 24) * rows + 120)
 
 
 # --- distributions -------------------------------------------------------------------------------

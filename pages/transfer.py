@@ -18,7 +18,7 @@ answers.heading(
     "that the prompt works there, the diagonal is its own task.",
 )
 lab = answers.lab()
-left, middle, right = st.columns([2, 2, 3], gap="medium")
+left, middle, right = st.columns([4, 2, 4], gap="medium")
 source = right.segmented_control(
     "Numbers", [COMPUTED, PUBLISHED], default=COMPUTED, key="numbers", bind="query-params",
     help="Published: what Su et al. released for RoBERTa and T5; one run each.",
