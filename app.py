@@ -45,6 +45,7 @@ PAGES = [
     st.Page("pages/correlation.py", title="Correlation", icon=":material/hub:"),
     st.Page("pages/suppression.py", title="Suppression", icon=":material/trending_down:"),
     st.Page("pages/tuning.py", title="Tuning", icon=":material/tune:"),
+    st.Page("pages/library.py", title="Library", icon=":material/folder_open:"),
 ]
 
 page = st.navigation(PAGES, position="top")

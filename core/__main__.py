@@ -17,7 +17,7 @@ import typer
 
 from core import cli_inputs as inputs
 from core import published, queries, sharing, sweeps
-from core.data import load_split
+from core.data import load_split, shared_rows
 from core.demo.commands import demo
 from core.errors import BadInput, SkillscopeError
 from core.evaluation import wilson
@@ -427,6 +427,12 @@ def transfer(
         absolute = queries.transfer(lab.store, specs, relative=False).drop(columns="value")
         relative = queries.transfer(lab.store, specs, relative=True)
         names = ["backbone", "source_task", "target_task"]
+        for one in shared_rows([t for t in targets if t.adversarial_of is None], targets):
+            print(
+                f"skillscope: {one.rows} of {one.n} rows of {one.target_task} also stand in the "
+                f"train split of {one.source_task}.",
+                file=sys.stderr,
+            )
         both = absolute.merge(
             relative[[*names, "value"]].rename(columns={"value": "relative_accuracy"}),
             on=names,

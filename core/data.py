@@ -1,7 +1,7 @@
 """Task -> examples -> batches. Datasets of the hub become one Parquet file per split."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -232,6 +232,30 @@ def overlap(train: Examples, evaluated: Examples) -> int:
     """How many of the evaluated rows also occur among the train rows, by normalised text."""
     known = set(_normal(train))
     return sum(text in known for text in _normal(evaluated))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """`rows` of the target's `n` evaluated rows stand in the source's train split as well."""
+
+    source_task: str
+    target_task: str
+    rows: int
+    n: int
+
+
+def shared_rows(sources: Sequence[Task], targets: Sequence[Task]) -> tuple[Shared, ...]:
+    """Every pair of tasks whose numbers are contaminated, a task with itself included."""
+    found = list[Shared]()
+    held = {t.name: _normal(load_split(t, t.evaluation_split)) for t in targets}
+    for source in (s for s in sources if "train" in s.splits):
+        known = set(_normal(load_split(source, "train")))
+        for name, texts in held.items():
+            if rows := sum(text in known for text in texts):
+                found.append(
+                    Shared(source_task=source.name, target_task=name, rows=rows, n=len(texts))
+                )
+    return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,15 @@ from torch import Tensor
 
 from core import evaluation, tuning
 from core.activations import activations
-from core.backbones import FAMILIES, Backbone, family_of, hub, load_backbone
+from core.backbones import (
+    FAMILIES,
+    Backbone,
+    describe,
+    family_of,
+    hub,
+    load_backbone,
+    pieces,
+)
 from core.data import download, load_split
 from core.errors import BadInput, NotDownloaded, UnknownName
 from core.neurons import choose_neurons, ranking
@@ -131,6 +139,14 @@ class Lab:
     def family(self, name: str) -> str:
         """`bert`, `roberta` or `t5`."""
         return family_of(self.folder(name))
+
+    def describe(self, name: str) -> dict[str, str | int]:
+        """A backbone's family and sizes."""
+        return describe(self.folder(name))
+
+    def answer_words(self, name: str, task: Task) -> list[tuple[str, list[int], list[str]]]:
+        """A task's answer words for a backbone: word, token ids, pieces, in class order."""
+        return pieces(self.folder(name), task.words(self.family(name)))
 
     def pin_backbone(self, name: str) -> Pinned:
         """The backbone's name and a fingerprint of its weights and tokenizer: of their content, or

@@ -13,7 +13,7 @@ answers.heading(
 )
 lab = answers.lab()
 backbones = controls.backbones(lab)
-found = controls.tasks(adversarial=False)
+found = controls.clean(controls.task_set())
 titles = controls.titles(found)
 sizes = [len(load_split(t, t.evaluation_split)) for t in found]
 specs = tuple(s for b in backbones for s in controls.own_predictivities(lab, b, found))

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core import charts, queries, sweeps
 from core.specs import EvaluationSpec, PredictivitySpec
-from core.tasks import pin_task
+from core.tasks import clean_task, pin_task
 from pages.common import answers, controls
 
 answers.heading(
@@ -22,10 +22,11 @@ with right:
         bind="query-params", help="Adversarial twins keep the baseline of their clean task.",
     ) or "clean"  # fmt: skip
 
-every = controls.tasks(adversarial=True)
+with right:
+    every = controls.task_set()
 titles = controls.titles(every)
 found = [t for t in every if shown == "all" or (t.adversarial_of is None) == (shown == "clean")]
-origins = {t.name: next(o for o in every if o.name == (t.adversarial_of or t.name)) for t in found}
+origins = {t.name: clean_task(t) for t in found}
 
 
 def questions(

@@ -17,7 +17,7 @@ with left:
     backbones = controls.backbones(lab)
     seeds = controls.seeds()
 with middle:
-    task = controls.task(controls.tasks(adversarial=True))
+    task = controls.task(controls.task_set())
     grid = st.segmented_control(
         "Fractions", ["paper", "wide"], default="paper", key="grid", bind="query-params",
         help="Paper: 0 to 15 % of each layer. Wide: up to all neurons.",

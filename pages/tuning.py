@@ -17,7 +17,7 @@ lab = answers.lab()
 one, two, three, four = st.columns(4, gap="medium")
 with one:
     backbone = st.selectbox("Backbone", lab.backbones(), key="backbone", bind="query-params")
-    task = controls.task(controls.tasks(adversarial=False))
+    task = controls.task(controls.clean(controls.task_set()))
 family = lab.family(backbone)
 seed = two.number_input("Seed", 0, 10_000, 0, key="seed", bind="query-params")
 usual = sweeps.habit(backbone)

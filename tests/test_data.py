@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data import Examples, load_split
+from core.data import Examples, load_split, shared_rows
 from core.demo.splits import splits
 from core.errors import BadTask, UnknownName
 from core.specs import Pinned
@@ -347,3 +347,21 @@ def test_titles_and_remarks_do_not_change_the_pin_but_answer_words_do(toml: Path
     toml.write_text(head + "[verbalizer]" + words.replace("negative", "bad"))
     os.utime(toml, (2, 2))
     assert pin_task(load_task(str(toml))) != before
+
+
+def test_rows_are_the_same_without_case_and_punctuation(toml: Path) -> None:
+    rows = [{"text": "Fine, we said!", "label": 0}, {"text": "a new one", "label": 1}]
+    (toml.parent / "train.jsonl").write_text(
+        "\n".join(
+            json.dumps({"text": t, "label": i}) for i, t in enumerate(["fine we  said", "bad"])
+        )
+    )
+    task = load_task(str(replace_validation(toml, rows)))
+    (only,) = shared_rows([task], [task])
+    assert (only.rows, only.n, only.source_task) == (1, 2, task.name)
+
+
+def test_the_built_in_tasks_share_no_rows() -> None:
+    tasks = [load_task(name) for name in builtin_names()]
+    clean = [t for t in tasks if t.adversarial_of is None]
+    assert shared_rows(clean, tasks) == ()

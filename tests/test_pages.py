@@ -1,10 +1,12 @@
 """Every page through Streamlit's AppTest, on the embedded default and in its other states."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 import streamlit as st
+import torch
 from streamlit.testing.v1 import AppTest
 
 from core import sweeps
@@ -12,7 +14,7 @@ from core.lab import Lab
 from core.settings import ROOT, Settings
 from core.specs import key
 
-PAGES = ("overview", "transfer", "predictivity", "correlation", "suppression", "tuning")
+PAGES = ("overview", "transfer", "predictivity", "correlation", "suppression", "tuning", "library")
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +119,63 @@ def test_published_figures_stand_alone() -> None:
     assert len(charts(test)) == 2
     assert any("Su et al. 2022" in c.value for c in test.caption)
     assert not [b for b in test.button if b.label == "Compute"]
+
+
+# --- library -------------------------------------------------------------------------------------
+def test_the_library_lists_backbones_and_adds_a_folder(tiny_folder: Path) -> None:
+    test = run("library")
+    names = list(test.dataframe[0].value["Backbone"])
+    assert names[:2] == ["roberta-mini", "t5-mini"]
+    test.text_input[0].set_value(str(tiny_folder))
+    next(b for b in test.button if b.label == "Add").click().run()
+    for _ in range(40):
+        if test.success:
+            break
+        time.sleep(0.25)
+        test.run()
+    assert test.success
+    test.run()
+    assert str(tiny_folder) in list(test.dataframe[0].value["Backbone"])
+
+
+def test_a_backbone_that_is_not_there_is_told_in_one_sentence() -> None:
+    test = run("library")
+    test.text_input[0].set_value("no such thing")
+    next(b for b in test.button if b.label == "Add").click().run()
+    for _ in range(40):
+        if test.error:
+            break
+        time.sleep(0.25)
+        test.run()
+    assert "no backbone called 'no such thing'" in test.error[0].value
+    assert not test.exception
+
+
+def test_the_library_shows_answer_words_as_token_ids() -> None:
+    test = run("library", section="tasks")
+    assert not test.exception
+    words = test.dataframe[1].value
+    mine = words[words.Backbone == "roberta-mini"]
+    assert list(mine["Answer word"]) == ["negative", "positive"]
+    assert all("," not in ids for ids in mine["Token ids"])
+
+
+def test_tasks_of_the_papers_are_listed_even_if_their_data_are_not_here() -> None:
+    test = run("library", section="tasks", **{"from": "papers"})
+    table = test.dataframe[0].value
+    assert "SST-2" in list(table.Task)
+    assert not table.Here.any()
+    assert [b.label for b in test.button if b.label.startswith("Download")]
+
+
+def test_released_prompts_are_imported_from_the_page(tmp_path: Path) -> None:
+    folder = tmp_path / "SST2PromptRoberta"
+    folder.mkdir()
+    torch.save(torch.zeros(3, 128), folder / "task_prompt")
+    test = run("library", section="prompts")
+    assert len(test.dataframe[0].value) >= 90
+    test.text_input[0].set_value(str(tmp_path))
+    next(b for b in test.button if b.label == "Import").click().run()
+    outcome = test.dataframe[1].value.iloc[0]
+    assert "not on this machine" in outcome.why
+    assert any("0 of 1" in m.value for m in test.markdown)

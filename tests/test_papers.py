@@ -9,7 +9,7 @@ from huggingface_hub import constants
 
 from core.backbones import load_backbone
 from core.backbones.fresh import fresh_roberta, fresh_t5
-from core.data import download, load_split, overlap
+from core.data import download, load_split, overlap, shared_rows
 from core.errors import BadTask, NotDownloaded
 from core.lab import Lab
 from core.settings import ROOT
@@ -128,6 +128,10 @@ def test_shared_rows_are_found() -> None:
     assert overlap(train, dev) >= 643
     assert overlap(dev, dev) == len(dev)
     assert overlap(load_split(load_task("imdb"), "train"), dev) < 10
+    tasks = [load_task(name) for name in ("sst2", "rotten_tomatoes")]
+    found = {(s.source_task, s.target_task): s for s in shared_rows(tasks, tasks)}
+    assert found["rotten_tomatoes", "sst2"].rows == overlap(train, dev)
+    assert found["rotten_tomatoes", "sst2"].n == 872
 
 
 @needs_data

@@ -5,6 +5,7 @@ A family is one adapter file and one line in FAMILIES.
 
 import json
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -77,6 +78,32 @@ def load_backbone(
             reason = "its .bin file holds more than tensors, and such files are never opened."
         raise BadInput(f"The model in {folder} cannot be loaded: {reason}") from error
     return FAMILIES[family](name or folder.name, model, tokenizer, device)
+
+
+def describe(folder: Path) -> dict[str, str | int]:
+    """Family, layers, neurons per layer and width, from the settings alone. Raises: BadInput."""
+    family = family_of(folder)
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    layers, neurons, width = (
+        ("num_layers", "d_ff", "d_model")
+        if family == "t5"
+        else ("num_hidden_layers", "intermediate_size", "hidden_size")
+    )
+    return {
+        "Family": family,
+        "Layers": config.get(layers, 0),
+        "Neurons a layer": config.get(neurons, 0),
+        "Width": config.get(width, 0),
+    }
+
+
+def pieces(folder: Path, words: Sequence[str]) -> list[tuple[str, list[int], list[str]]]:
+    """Each word, its token ids and its pieces, by the folder's tokenizer alone."""
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    ids = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
+    return [(w, i, tokenizer.convert_ids_to_tokens(i)) for w, i in zip(words, ids, strict=True)]
 
 
 def _check_memory(folder: Path, shown: str, device: str, precision: str) -> None:

@@ -183,3 +183,35 @@ def heading(title: str, aid: str) -> None:
 def beside(backbones: Sequence[str]) -> list[st.delta_generator.DeltaGenerator]:
     """One column per backbone; they stand under each other on a phone."""
     return list(st.columns(len(backbones), gap="medium"))
+
+
+def job(name: str, done: str) -> None:
+    """A job that is not a set of questions: how far it is, a cancel button, how it ended."""
+    asked = lab()
+    status = asked.worker.status(name)
+    if status is None:
+        return
+    every = POLL_EVERY if status.active else None
+
+    @st.fragment(run_every=every)
+    def live() -> None:
+        now = asked.worker.status(name)
+        assert now is not None
+        if now.active:
+            left, right = st.columns([5, 1], vertical_alignment="center")
+            left.progress(now.done, text=f"{now.message or 'Starting'}{_time_left(now)}")
+            if right.button("Cancel", key=f"{name}-cancel", icon=":material/close:"):
+                asked.worker.cancel(name)
+            return
+        if every is not None:
+            st.rerun()
+        if now.state == "done":
+            st.success(done, icon=":material/check:")
+        elif now.state == "cancelled":
+            st.info("Cancelled. What has come is kept.", icon=":material/stop_circle:")
+        else:
+            st.error(now.error, icon=":material/error:")
+            if now.detail:
+                st.expander("Details").code(now.detail)
+
+    live()

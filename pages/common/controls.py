@@ -6,8 +6,9 @@ import streamlit as st
 
 from core import sweeps
 from core.lab import Lab
+from core.settings import EMBEDDED
 from core.specs import Choose, Init, Kind, Positions, PredictivitySpec, Prompt, Scope
-from core.tasks import Task, builtin_names, load_task, pin_task
+from core.tasks import Task, builtin_names, load_task, own_names, paper_names, pin_task
 
 FIRST = "short_reviews"  # the task a page shows before one is chosen
 INITS: tuple[Init, ...] = ("vocabulary", "random", "labels")
@@ -21,7 +22,8 @@ def backbones(lab: Lab) -> list[str]:
     """The backbones to compare; both embedded ones by default."""
     known = lab.backbones()
     chosen = st.pills(
-        "Backbones", known, default=list(known), selection_mode="multi", key="backbone",
+        "Backbones", known, default=[n for n in known if n in EMBEDDED] or list(known[:1]),
+        selection_mode="multi", key="backbone",
         bind="query-params", help="RoBERTa and T5 stand side by side on one scale.",
     )  # fmt: skip
     if not chosen:
@@ -30,10 +32,33 @@ def backbones(lab: Lab) -> list[str]:
     return [name for name in known if name in chosen]
 
 
+def task_sets() -> dict[str, list[Task]]:
+    """All tasks, ready or not, by where they come from; clean ones first."""
+    sets = {"built-in": builtin_names(), "papers": paper_names(), "own": own_names()}
+    return {name: [load_task(n) for n in names] for name, names in sets.items()}
+
+
+def task_set() -> list[Task]:
+    """The ready tasks of the chosen set; asks only if there is more than one."""
+    ready = {name: [t for t in found if t.ready] for name, found in task_sets().items()}
+    there = [name for name, found in ready.items() if found]
+    if len(there) == 1:
+        return ready[there[0]]
+    chosen = st.segmented_control(
+        "Tasks from", there, default=there[0], key="from", bind="query-params"
+    )
+    return ready[chosen or there[0]]
+
+
 def tasks(*, adversarial: bool) -> list[Task]:
     """The built-in tasks, clean ones first."""
     found = [load_task(name) for name in builtin_names()]
     return [t for t in found if adversarial or t.adversarial_of is None]
+
+
+def clean(found: Sequence[Task]) -> list[Task]:
+    """Without the adversarial twins."""
+    return [t for t in found if t.adversarial_of is None]
 
 
 def titles(found: Sequence[Task]) -> dict[str, str]:
@@ -51,8 +76,8 @@ def task(found: Sequence[Task], label: str = "Task", key: str = "task") -> Task:
     """One task."""
     names = [t.name for t in found]
     chosen = st.selectbox(
-        label, names, index=names.index(FIRST), format_func=lambda n: titles(found)[n], key=key,
-        bind="query-params",
+        label, names, index=names.index(FIRST) if FIRST in names else 0,
+        format_func=lambda n: titles(found)[n], key=key, bind="query-params",
     )  # fmt: skip
     return found[names.index(chosen)]
 

@@ -19,6 +19,7 @@ PAGES = {
     "correlation": "Correlation",
     "suppression": "Suppression",
     "tuning": "Tuning",
+    "library": "Library",
 }
 
 
@@ -53,7 +54,7 @@ def test_every_page_opens_without_an_error(
 
 def test_navigation_reaches_every_page(page: Page, app: str) -> None:
     open_page(page, app, "")
-    for name in ("Transfer", "Predictivity", "Correlation", "Suppression", "Tuning"):
+    for name in ("Transfer", "Predictivity", "Correlation", "Suppression", "Tuning", "Library"):
         page.get_by_role("link", name=name).first.click()
         expect(page.get_by_role("heading", level=1)).to_have_text(name)
         no_error(page)
