@@ -8,12 +8,14 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
+
+import pandas as pd
 
 LARGE = 1_000_000  # bytes from which a file counts as LFS
 
@@ -227,3 +229,21 @@ def _paths(posted: bytes, kind: str) -> set[str]:
     if "json" in kind:
         return set(json.loads(posted).get("paths", []))
     return set(parse_qs(posted.decode()).get("paths", []))
+
+
+def glue(folder: Path, texts: Sequence[str], held: int) -> Path:
+    """GLUE's repository with SST-2 alone: `texts` as train rows, the first `held` held out."""
+    (folder / "sst2").mkdir(parents=True)
+    for split, rows in (("train", texts), ("validation", texts[:held])):
+        labels = [i % 2 for i in range(len(rows))]
+        table = pd.DataFrame({"sentence": list(rows), "label": labels})
+        table.to_parquet(folder / "sst2" / f"{split}-00000-of-00001.parquet")
+    hidden = pd.DataFrame({"sentence": ["hidden"], "label": [-1]})
+    hidden.to_parquet(folder / "sst2" / "test-00000-of-00001.parquet")
+    files = "".join(
+        f"  - split: {s}\n    path: sst2/{s}-*\n" for s in ("train", "validation", "test")
+    )
+    (folder / "README.md").write_text(
+        f"---\nconfigs:\n- config_name: sst2\n  data_files:\n{files}---\n# GLUE\n"
+    )
+    return folder

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 from transformers import (
@@ -25,7 +24,7 @@ from transformers import (
 from core.backbones.fresh import train_bpe, train_unigram
 from core.settings import ROOT
 from tests.conftest import corpus
-from tests.hub import Hub, Repo
+from tests.hub import Hub, Repo, glue
 from tests.hub import hub as running
 
 TOKENIZERS = ROOT.parent / "shared" / "tokenizers"
@@ -60,20 +59,6 @@ def t5_base(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def glue(folder: Path) -> Path:
-    """SST-2 as GLUE has it on the hub, with few rows."""
-    (folder / "sst2").mkdir(parents=True)
-    texts = corpus()
-    for split, rows in (("train", 232), ("validation", 32)):
-        table = pd.DataFrame({"sentence": texts[:rows], "label": [0, 1] * (rows // 2)})
-        table.to_parquet(folder / "sst2" / f"{split}-0.parquet")
-    files = "".join(f"  - split: {s}\n    path: sst2/{s}-*\n" for s in ("train", "validation"))
-    (folder / "README.md").write_text(
-        f"---\nconfigs:\n- config_name: sst2\n  data_files:\n{files}---\n"
-    )
-    return folder
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     folder = tmp_path_factory.mktemp("repos")
@@ -81,7 +66,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     roberta_base(folder / "roberta")
     t5_base(folder / "t5")
     with running() as one:
-        one.repos["nyu-mll/glue"] = Repo(glue(folder / "glue"), kind="dataset")
+        one.repos["nyu-mll/glue"] = Repo(glue(folder / "glue", corpus()[:232], 32), kind="dataset")
         for family, repo in REPOS.items():
             one.repos[repo] = Repo(folder / family)
         yield one

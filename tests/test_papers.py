@@ -15,7 +15,7 @@ from core.lab import Lab
 from core.settings import ROOT
 from core.specs import EvaluationSpec, PredictivitySpec, TuneSpec
 from core.tasks import Task, clean_task, load_task, paper_names, pin_task
-from tests.hub import Hub, Repo
+from tests.hub import Hub, Repo, glue
 from tests.hub import hub as running
 
 DATA = ROOT.parent / "shared" / "data"
@@ -173,29 +173,13 @@ def here(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     monkeypatch.delenv("SKILLSCOPE_DATA", raising=False)
     server.repos.clear()
     server.asked.clear()
-    server.repos["nyu-mll/glue"] = Repo(glue(tmp_path / "glue"), kind="dataset")
+    server.repos["nyu-mll/glue"] = Repo(
+        glue(tmp_path / "glue", [f"a film {i}" for i in range(30)], 12), kind="dataset"
+    )
     server.repos["hendrycks/ethics"] = Repo(
         ethics(tmp_path / "ethics"), kind="dataset", revisions=("refs/convert/parquet",)
     )
     return server
-
-
-def glue(folder: Path) -> Path:
-    (folder / "sst2").mkdir(parents=True)
-    for split, rows in (("train", 30), ("validation", 12)):
-        table = pd.DataFrame(
-            {"sentence": map("a film {}".format, range(rows)), "label": [0, 1] * (rows // 2)}
-        )
-        table.to_parquet(folder / "sst2" / f"{split}-00000-of-00001.parquet")
-    blank = pd.DataFrame({"sentence": ["hidden"], "label": [-1]})
-    blank.to_parquet(folder / "sst2" / "test-00000-of-00001.parquet")
-    files = "".join(
-        f"  - split: {s}\n    path: sst2/{s}-*\n" for s in ("train", "validation", "test")
-    )
-    (folder / "README.md").write_text(
-        f"---\nconfigs:\n- config_name: sst2\n  data_files:\n{files}---\n# GLUE\n"
-    )
-    return folder
 
 
 def ethics(folder: Path) -> Path:

@@ -13,13 +13,30 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from core.backbones.fresh import save_backbone
 from core.settings import ROOT
+from tests.conftest import TINY, corpus
+from tests.hub import Hub, Repo, glue
+from tests.hub import hub as running
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub with small models and a small SST-2 under their real ids."""
+    folder = tmp_path_factory.mktemp("hub")
+    save_backbone(TINY["roberta"](), folder / "roberta")
+    save_backbone(TINY["t5"](), folder / "t5")
+    with running() as one:
+        one.repos["FacebookAI/roberta-base"] = Repo(folder / "roberta")
+        one.repos["google-t5/t5-base"] = Repo(folder / "t5")
+        one.repos["nyu-mll/glue"] = Repo(glue(folder / "glue", corpus(), 40), kind="dataset")
+        yield one
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory, hub: Hub) -> Iterator[str]:
     """The address of a running dashboard."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -29,7 +46,12 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = subprocess.Popen(
         [sys.executable, "app.py", "--server.port", str(port)],
         cwd=ROOT,
-        env={**os.environ, "SKILLSCOPE_CACHE": str(cache)},
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith("SKILLSCOPE_")},
+            "SKILLSCOPE_CACHE": str(cache),
+            "HF_ENDPOINT": hub.address,
+            "HF_HOME": str(cache / "home"),
+        },
         stdout=log,
         stderr=subprocess.STDOUT,
     )

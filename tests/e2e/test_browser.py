@@ -151,3 +151,34 @@ def fetch(page: Page, label: str) -> Path:
 def download(page: Page) -> list[dict[str, str]]:
     """The figure's data."""
     return list(csv.DictReader(io.StringIO(fetch(page, "Data (CSV)").read_text())))
+
+
+# --- the hub -------------------------------------------------------------------------------------
+def test_a_backbone_and_a_task_come_from_the_hub_and_a_prompt_is_tuned(
+    page: Page, app: str
+) -> None:
+    open_page(page, app, "library")
+    page.get_by_role("textbox", name="Add a backbone").fill("roberta-base")
+    page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
+    expect(page.get_by_text("It is here, and the other pages offer it.")).to_be_visible()
+    open_page(page, app, "library?section=tasks&from=papers")
+    page.get_by_role("combobox", name="Task").click()
+    page.get_by_role("option", name="SST-2", exact=True).click()
+    page.get_by_role("button", name="Download SST-2").click()
+    expect(page.get_by_role("button", name="Download SST-2")).to_have_count(0)
+    open_page(
+        page, app,
+        "tuning?backbone=FacebookAI/roberta-base&from=papers&task=SST-2&steps_paper=3"
+        "&length_paper=4&batch_paper=8",
+    )  # fmt: skip
+    expect(page.get_by_role("button", name="Compute")).to_be_visible()
+    page.get_by_role("button", name="Compute").click()
+    expect(page.get_by_text(re.compile("on 200 selection rows"))).to_be_visible(timeout=90_000)
+    no_error(page)
+
+
+def test_a_model_that_the_hub_does_not_know_is_one_sentence(page: Page, app: str) -> None:
+    open_page(page, app, "library")
+    page.get_by_role("textbox", name="Add a backbone").fill("no-body/nothing")
+    page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
+    expect(page.get_by_text("The hub knows no model no-body/nothing")).to_be_visible()
