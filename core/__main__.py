@@ -16,7 +16,7 @@ import pandas as pd
 import typer
 
 from core import cli_inputs as inputs
-from core import published, queries, sharing, sweeps
+from core import paper, published, queries, sharing, sweeps
 from core.data import load_split, shared_rows
 from core.demo.commands import demo
 from core.errors import BadInput, SkillscopeError
@@ -30,6 +30,7 @@ from core.specs import (
     EvaluationSpec,
     Init,
     Kind,
+    Measurement,
     Positions,
     Precision,
     PredictivitySpec,
@@ -397,7 +398,7 @@ def suppress(
         say(rows[["choose", "fraction", "draw", "accuracy", "correct", "n"]], as_json)
 
 
-def _ask_all(lab: Lab, specs: Sequence[EvaluationSpec]) -> None:
+def _ask_all(lab: Lab, specs: Sequence[Measurement]) -> None:
     show = bar()
     for i, spec in enumerate(specs):
         lab.ask(spec)
@@ -468,6 +469,53 @@ def activations(
             write_arrays(out, inputs.tensors(values))
         examples, layers, neurons = values.values.shape
         say({"examples": examples, "layers": layers, "neurons": neurons}, as_json)
+
+
+@app.command("paper")
+def whole_paper(
+    backbone: Annotated[list[str], typer.Option(help="May be given several times.")],
+    subset: Annotated[str, typer.Option(help="Tasks, comma-separated.")] = ",".join(paper.TASKS),
+    seeds: Annotated[int, typer.Option(min=1)] = len(sweeps.SEEDS),
+    steps: Annotated[int | None, typer.Option(min=1)] = None,
+    prompt_length: Annotated[int | None, typer.Option(min=1, max=512)] = None,
+    limit: Limit = None,
+    dry_run: Annotated[bool, typer.Option(help="Say what it would take, and stop.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """All of Ackermann & Ohmer 2024: tuning, transfer, predictivity, suppression. Resumable."""
+    with open_lab() as lab:
+        tasks = [lab.obtain_task(name, bar()) for name in subset.split(",")]
+        plans = {}
+        for name in (lab.obtain(b, bar()) for b in backbone):
+            plans[name] = paper.plan(
+                lab.pin_backbone(name), lab.family(name), tasks, seeds=range(seeds),
+                limit=limit, steps=steps, prompt_length=prompt_length,
+            )  # fmt: skip
+        say([_expected(lab, name, plan) for name, plan in plans.items()], as_json)
+        if dry_run:
+            return
+        for name, plan in plans.items():
+            _ask_all(lab, plan.everything)
+            done = len(lab.known(plan.everything))
+            print(f"skillscope: {name}: {done} answers are in the cache.", file=sys.stderr)
+
+
+def _expected(lab: Lab, name: str, plan: paper.Plan) -> dict[str, Any]:
+    """Numbers of a plan: runs by kind, what is left, hours and disk by a short calibration."""
+    left = lab.missing(plan.everything)
+    pace = paper.seconds_per_example(lab, plan.prompts[0]) if left else 0.0
+    model = lab.backbone(name)
+    neurons = 40 * model.layers * model.intermediate_size  # bytes of a measurement's rows
+    return {
+        "backbone": name,
+        "prompts": len(plan.prompts),
+        "transfer": len(plan.transfer),
+        "predictivity": len(plan.predictivity),
+        "suppression": len(plan.suppression),
+        "left": len(left),
+        "hours": paper.passes(left) * pace / 3600,
+        "disk_mb": neurons * len(plan.predictivity) / 1e6,
+    }
 
 
 @app.command()

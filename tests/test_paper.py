@@ -1,0 +1,93 @@
+"""The paper's plan: what it asks, that it is resumable, and that its numbers add up."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from core import paper
+from core.lab import Lab
+from core.specs import EvaluationSpec, Pinned, PredictivitySpec
+from core.tasks import Task, load_task
+from tests.conftest import write_task
+from tests.test_cli import call
+
+BACKBONE = Pinned(name="FacebookAI/roberta-base", fingerprint="f")
+
+
+@pytest.fixture(scope="module")
+def tomls(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two clean tasks and a twin of the first."""
+    folder = tmp_path_factory.mktemp("plan")
+    first, second = write_task(folder / "one", n=240), write_task(folder / "two", n=240)
+    twin = first.parent / "twin.toml"
+    text = first.read_text().replace('train = "train.jsonl"\n', "")
+    twin.write_text('adversarial_of = "task"\n' + text)
+    return [first, second, twin]
+
+
+@pytest.fixture
+def tasks(tomls: list[Path]) -> list[Task]:
+    return [load_task(str(toml)) for toml in tomls]
+
+
+def test_the_paper_has_nine_tasks_and_three_twins() -> None:
+    found = [load_task(name) for name in paper.TASKS]
+    assert sum(t.adversarial_of is None for t in found) == 9
+    assert sum(t.adversarial_of is not None for t in found) == 3
+
+
+def test_a_plan_counts_what_the_paper_does(tasks: list[Task]) -> None:
+    plan = paper.plan(BACKBONE, "roberta", tasks, limit=10)
+    assert len(plan.prompts) == 2 * 5
+    assert len(plan.transfer) == 10 * 3
+    assert len(plan.predictivity) == 3 * 5
+    assert len(plan.suppression) == 3 * 5 * (1 + 8 * 2)
+    assert all(p.prompt_length == 100 for p in plan.prompts)
+
+
+def test_a_twin_is_suppressed_by_the_clean_ranking(tasks: list[Task]) -> None:
+    plan = paper.plan(BACKBONE, "roberta", tasks)
+    twin = tasks[2].name
+    skill = [s for s in plan.suppression if s.task.name == twin and s.suppression is not None
+             and s.suppression.choose == "skill"]  # fmt: skip
+    assert skill
+    for spec in skill:
+        assert spec.suppression is not None
+        assert {r.task.name for r in spec.suppression.ranking} == {tasks[0].name}
+        assert {r.prompt.seed for r in spec.suppression.ranking} == set(range(5))
+
+
+def test_passes_add_up(tasks: list[Task]) -> None:
+    plan = paper.plan(BACKBONE, "roberta", tasks, limit=10, steps=40)
+    prompt = plan.prompts[0]
+    assert paper.passes([prompt]) == 3 * 40 * 16 + (40 // 10 + 1) * 200
+    plain = EvaluationSpec(prompt=prompt, task=prompt.task, limit=10)
+    assert paper.passes([plain, plain]) == 20
+    assert paper.passes([PredictivitySpec(prompt=prompt, task=prompt.task)]) == 240 + 121
+
+
+def test_the_command_says_what_it_takes_does_it_and_resumes(
+    tomls: list[Path], tiny_roberta: Path, tmp_path: Path
+) -> None:
+    words = [
+        "paper", "--backbone", tiny_roberta, "--subset", ",".join(map(str, tomls)), "--seeds", 2,
+        "--steps", 2, "--prompt-length", 2, "--limit", 8,
+    ]  # fmt: skip
+    dry = call(tmp_path, *words, "--dry-run", "--json")
+    assert dry.returncode == 0, dry.stderr
+    (expected,) = json.loads(dry.stdout)
+    assert expected["left"] > 0
+    assert expected["hours"] > 0
+    assert len(json.loads(call(tmp_path, "status", "--json").stdout)["prompts"]) == 0
+    done = call(tmp_path, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    (again,) = json.loads(call(tmp_path, *words, "--dry-run", "--json").stdout)
+    assert again["left"] == 0
+    assert again["hours"] == 0
+
+
+def test_calibration_is_a_positive_time(lab: Lab, tiny_roberta: Path, tasks: list[Task]) -> None:
+    pin = lab.pin_backbone(str(tiny_roberta))
+    plan = paper.plan(pin, "roberta", tasks, prompt_length=2, steps=1)
+    assert 0 < paper.seconds_per_example(lab, plan.prompts[0]) < 10
