@@ -146,7 +146,13 @@ class Lab:
 
     def answer_words(self, name: str, task: Task) -> list[tuple[str, list[int], list[str]]]:
         """A task's answer words for a backbone: word, token ids, pieces, in class order."""
-        return pieces(self.folder(name), task.words(self.family(name)))
+        return self.word_pieces(name, task.words(self.family(name)))
+
+    def word_pieces(
+        self, name: str, words: Sequence[str]
+    ) -> list[tuple[str, list[int], list[str]]]:
+        """Words as a backbone reads them: word, token ids, pieces."""
+        return pieces(self.folder(name), words)
 
     def pin_backbone(self, name: str) -> Pinned:
         """The backbone's name and a fingerprint of its weights and tokenizer: of their content, or

@@ -31,8 +31,9 @@ class Plan:
 
     @property
     def everything(self) -> tuple[Measurement, ...]:
-        """All stages."""
-        return (*self.prompts, *self.transfer, *self.predictivity, *self.suppression)
+        """All stages; a curve's start is a cell of the transfer matrix, and is asked once."""
+        stages = (*self.prompts, *self.transfer, *self.predictivity, *self.suppression)
+        return tuple(dict.fromkeys(stages))
 
 
 def plan(

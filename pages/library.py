@@ -11,7 +11,7 @@ import streamlit as st
 from core import published, queries, sharing
 from core.data import load_split
 from core.tasks import Task
-from pages.common import answers, controls
+from pages.common import answers, controls, upload
 
 answers.heading(
     "Library",
@@ -49,6 +49,8 @@ def tasks() -> None:
         "From", list(sets), default=next(iter(sets)), key="from", bind="query-params"
     ) or next(iter(sets))  # fmt: skip
     found = sets[shown]
+    if shown == "own":
+        upload.form(lab, found)
     if not found:
         st.info("There are none yet. A task is one TOML file and its data: docs/tasks.md.")
         return

@@ -6,7 +6,9 @@ A family is one adapter file and one line in FAMILIES.
 import json
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -97,11 +99,16 @@ def describe(folder: Path) -> dict[str, str | int]:
     }
 
 
-def pieces(folder: Path, words: Sequence[str]) -> list[tuple[str, list[int], list[str]]]:
-    """Each word, its token ids and its pieces, by the folder's tokenizer alone."""
+@lru_cache(maxsize=8)
+def _tokenizer(folder: Path) -> Any:
     import transformers
 
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def pieces(folder: Path, words: Sequence[str]) -> list[tuple[str, list[int], list[str]]]:
+    """Each word, its token ids and its pieces, by the folder's tokenizer alone."""
+    tokenizer = _tokenizer(folder)
     ids = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
     return [(w, i, tokenizer.convert_ids_to_tokens(i)) for w, i in zip(words, ids, strict=True)]
 

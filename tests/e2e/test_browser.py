@@ -182,3 +182,33 @@ def test_a_model_that_the_hub_does_not_know_is_one_sentence(page: Page, app: str
     page.get_by_role("textbox", name="Add a backbone").fill("no-body/nothing")
     page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
     expect(page.get_by_text("The hub knows no model no-body/nothing")).to_be_visible()
+
+
+# --- own data ------------------------------------------------------------------------------------
+def uploaded(page: Page, name: str, text: str) -> None:
+    page.locator('input[type="file"]').set_input_files(
+        {"name": name, "mimeType": "text/csv", "buffer": text.encode()}
+    )
+
+
+def test_a_file_becomes_a_task_that_other_pages_offer(page: Page, app: str) -> None:
+    rows = "".join(f"the film was {w},{w}\n" for w in ["good", "bad"] * 200)
+    open_page(page, app, "library?section=tasks&from=own")
+    uploaded(page, "mine.csv", "words,verdict\n" + rows)
+    page.get_by_role("textbox", name="Title").fill("Mine")
+    page.get_by_role("textbox", name="Title").press("Enter")
+    expect(page.get_by_text("roberta-mini reads")).to_be_visible()
+    page.get_by_role("button", name="Save task").click()
+    expect(page.get_by_text("Mine is saved; the other pages offer it.")).to_be_visible()
+    open_page(page, app, "tuning?from=own&steps=4&length=3")
+    expect(page.get_by_role("combobox", name="Task")).to_have_value("Mine")
+    page.wait_for_timeout(1_500)
+    page.get_by_role("button", name="Compute").click()
+    expect(page.get_by_text(re.compile("on 200 selection rows"))).to_be_visible(timeout=90_000)
+    no_error(page)
+
+
+def test_a_bad_file_is_one_sentence(page: Page, app: str) -> None:
+    open_page(page, app, "library?section=tasks&from=own")
+    uploaded(page, "bad.csv", "words,verdict\nonly one field\n")
+    expect(page.get_by_text("Row 2 of bad.csv has 1 fields")).to_be_visible()

@@ -1,0 +1,80 @@
+"""The form that turns an uploaded file into a task of one's own."""
+
+import pandas as pd
+import streamlit as st
+
+from core.lab import Lab
+from core.tasks import Task
+from core.uploads import Columns, Wish, label_values, read_table, save
+from pages.common import answers
+
+NONE = "(none)"
+
+
+def form(lab: Lab, own: list[Task]) -> None:
+    """File, preview, columns, answer words with their pieces, split, save."""
+    made: list[str] = st.session_state.setdefault("made", [])
+    file = st.file_uploader(
+        "Add a task from a file", type=["csv", "tsv", "jsonl", "parquet"],
+        help="One row per example, UTF-8, at most 200 MB. It stays on this machine.",
+        key=f"up_file_{len(made)}",  # a new, empty field after each saved task
+    )  # fmt: skip
+    if file is None:
+        if made:
+            st.success(f"{made[-1]} is saved; the other pages offer it.", icon=":material/check:")
+        return
+    with answers.shown_errors():
+        table = read_table(file.name, file.getvalue())
+        st.dataframe(table.head(5), hide_index=True, width="stretch")
+        wish = _wish(lab, own, table)
+        if wish is not None and st.button("Save task", type="primary", icon=":material/save:"):
+            task = save(lab.settings.places.tasks, table, wish)
+            made.append(task.title)
+            st.rerun()
+
+
+def _wish(lab: Lab, own: list[Task], table: pd.DataFrame) -> Wish | None:
+    names = list(table.columns)
+    one, two, three = st.columns(3)
+    text_a = one.selectbox("Text", names, key="up_a")
+    text_b = two.selectbox("Second text", [NONE, *names], key="up_b")
+    label = three.selectbox("Label", names, index=len(names) - 1, key="up_label")
+    values = label_values(table, label)
+    title = st.text_input("Title", key="up_title", placeholder="what figures call the task")
+    cells = st.columns(min(4, len(values)))
+    words = tuple(
+        cells[i % len(cells)].text_input(f"Answer word for {value!r}", value, key=f"up_w{i}")
+        for i, value in enumerate(values)
+    )
+    _pieces(lab, words)
+    left, right = st.columns(2)
+    held = left.slider("Held out for measuring, %", 5, 50, 20, key="up_held")
+    clean = [t for t in own if t.adversarial_of is None]
+    titles = {NONE: NONE, **{t.name: t.title for t in clean}}
+    twin = right.selectbox(
+        "Adversarial twin of", list(titles), format_func=lambda n: titles[n], key="up_twin",
+        help="All rows are then measured on; prompts and baselines are the clean task's.",
+    )  # fmt: skip
+    if not title.strip():
+        st.caption("Give it a title to save it.")
+        return None
+    columns = Columns(
+        text_a=text_a, text_b=None if text_b == NONE else text_b, label=label, values=values
+    )
+    return Wish(
+        title=title, columns=columns, words=words, held=held / 100,
+        adversarial_of=None if twin == NONE else twin,
+    )  # fmt: skip
+
+
+def _pieces(lab: Lab, words: tuple[str, ...]) -> None:
+    """How each backbone reads the answer words, while they are typed."""
+    for name in lab.backbones():
+        read = lab.word_pieces(name, words)
+        shown = "; ".join(f"{w}: {' '.join(tokens)}" for w, _, tokens in read)
+        split = any(len(ids) != 1 for _, ids, _ in read)
+        same = len({ids[0] for _, ids, _ in read if ids}) < len(read)
+        note = " Two begin with the same piece: choose others." if same else (
+            " Of words in several pieces only the first counts." if split else ""
+        )  # fmt: skip
+        st.caption(f"{name} reads {shown}.{note}")
