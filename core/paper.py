@@ -32,7 +32,9 @@ class Plan:
     @property
     def everything(self) -> tuple[Measurement, ...]:
         """All stages; a curve's start is a cell of the transfer matrix, and is asked once."""
-        stages = (*self.prompts, *self.transfer, *self.predictivity, *self.suppression)
+        stages: tuple[Measurement, ...] = (
+            *self.prompts, *self.transfer, *self.predictivity, *self.suppression
+        )  # fmt: skip
         return tuple(dict.fromkeys(stages))
 
 

@@ -120,8 +120,8 @@ def import_file(lab: Lab, path: Path, claim: Claim, backbone: str) -> ImportedPr
         prompt_length=len(vectors),
         layout="published",
     )
-    for known in lab.store.imported(spec):
-        stored = lab.store.prompt(known)
+    for known in lab.store.imported(spec.backbone, spec.task):
+        stored = lab.store.prompt(known) if known.seed == spec.seed else None
         if stored is not None and torch.equal(stored.vectors, vectors):
             return known
     adopted = lab.adopt(SoftPrompt(spec=spec, vectors=vectors, words=()), spec.sha256)

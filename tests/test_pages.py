@@ -11,8 +11,10 @@ from streamlit.testing.v1 import AppTest
 
 from core import sweeps
 from core.lab import Lab
+from core.published import import_folder
 from core.settings import ROOT, Settings
 from core.specs import key
+from core.store import Store
 
 PAGES = ("overview", "transfer", "predictivity", "correlation", "suppression", "tuning", "library")
 
@@ -179,3 +181,22 @@ def test_released_prompts_are_imported_from_the_page(tmp_path: Path) -> None:
     outcome = test.dataframe[1].value.iloc[0]
     assert "not on this machine" in outcome.why
     assert any("0 of 1" in m.value for m in test.markdown)
+
+
+def test_imported_prompts_can_be_shown_instead_of_tuned_ones(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SKILLSCOPE_CACHE", str(tmp_path))
+    st.cache_resource.clear()
+    folder = tmp_path / "seed_33" / "SST2PromptT5"
+    folder.mkdir(parents=True)
+    torch.save(torch.zeros(3, 128), folder / "task_prompt")
+    with Store(tmp_path) as store:
+        lab = Lab(Settings(cache=tmp_path), store)
+        (outcome,) = import_folder(lab, tmp_path / "seed_33", {"T5": "t5-mini"})
+    assert outcome.key
+    test = run("transfer", backbone="t5-mini", prompts="imported")
+    assert not test.exception
+    assert [h.value for h in test.subheader] == ["t5-mini"]
+    assert any("Nothing computed yet" in c.value for c in test.caption)
+    st.cache_resource.clear()

@@ -26,6 +26,7 @@ from core.specs import (
     ActivationSpec,
     EvaluationSpec,
     ImportedPrompt,
+    Pinned,
     PredictivitySpec,
     Prompt,
     dumps,
@@ -139,14 +140,24 @@ class Store:
             history=tuple(Step(step=s, loss=x, accuracy=a) for s, x, a in steps.fetchall()),
         )
 
-    def imported(self, like: ImportedPrompt) -> list[ImportedPrompt]:
-        """Stored imports for the same backbone, task and seed."""
+    def imported(self, backbone: Pinned, task: str) -> tuple[ImportedPrompt, ...]:
+        """Stored imports for a backbone and a task, by seed."""
         rows = self._cursor().execute(
             "SELECT spec FROM prompt WHERE origin = 'imported' AND backbone = ? AND fingerprint = ?"
-            " AND task = ? AND seed = ? ORDER BY key",
-            [like.backbone.name, like.backbone.fingerprint, like.task, like.seed],
+            " AND task = ? ORDER BY seed, key",
+            [backbone.name, backbone.fingerprint, task],
         )
-        return [loads(spec) for (spec,) in rows.fetchall()]
+        return tuple(loads(spec) for (spec,) in rows.fetchall())
+
+    def has_imports(self, backbones: Sequence[str]) -> bool:
+        """Whether any of these backbones has an imported prompt."""
+        return (
+            self._row(
+                "SELECT 1 FROM prompt WHERE origin = 'imported' AND backbone IN ? LIMIT 1",
+                list(backbones),
+            )
+            is not None
+        )
 
     def prompt_file(self, name: str) -> Path:
         """The safetensors file of a stored prompt."""

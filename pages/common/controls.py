@@ -11,6 +11,7 @@ from core.specs import Choose, Init, Kind, Positions, PredictivitySpec, Prompt, 
 from core.tasks import Task, builtin_names, load_task, own_names, paper_names, pin_task
 
 FIRST = "short_reviews"  # the task a page shows before one is chosen
+TUNED, IMPORTED, PROMPTS = "tuned here", "imported", "prompts"
 INITS: tuple[Init, ...] = ("vocabulary", "random", "labels")
 CHOOSE: tuple[Choose, ...] = ("skill", "random", "lowest")
 SCOPES: tuple[Scope, ...] = ("layer", "model")
@@ -29,6 +30,11 @@ def backbones(lab: Lab) -> list[str]:
     if not chosen:
         st.info("Choose a backbone.")
         st.stop()
+    if lab.store.has_imports(chosen):
+        st.segmented_control(
+            "Prompts", [TUNED, IMPORTED], default=TUNED, key=PROMPTS, bind="query-params",
+            help="Imported: the released prompts that were taken over on the Library page.",
+        )  # fmt: skip
     return [name for name in known if name in chosen]
 
 
@@ -94,8 +100,10 @@ def seeds() -> tuple[int, ...]:
 def prompts(
     lab: Lab, backbone: str, found: Sequence[Task], seeds: Sequence[int] = sweeps.SEEDS
 ) -> list[Prompt]:
-    """The standard prompts of a backbone, task by task."""
+    """The standard prompts of a backbone, task by task; the imported ones, if these are chosen."""
     pin, family = lab.pin_backbone(backbone), lab.family(backbone)
+    if st.session_state.get(PROMPTS) == IMPORTED:
+        return [p for t in found for p in lab.store.imported(pin, t.name)]
     return [sweeps.standard_prompt(pin, family, pin_task(t), seed) for t in found for seed in seeds]
 
 
