@@ -15,7 +15,7 @@ from core.backbones.fresh import (
     save_backbone,
     train_bpe,
     train_unigram,
-    train_wordpiece,
+    wordpiece,
 )
 from core.lab import Lab
 from core.settings import Settings
@@ -36,7 +36,7 @@ def corpus() -> list[str]:
 
 TINY = {
     "bert": lambda: fresh_bert(
-        train_wordpiece(corpus(), 120),
+        wordpiece([*WORDS, *ANSWERS]),
         seed=3,
         hidden_size=16,
         num_hidden_layers=2,

@@ -124,6 +124,16 @@ def test_published_figures_stand_alone() -> None:
 
 
 # --- library -------------------------------------------------------------------------------------
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of its own, so that what is added does not reach other tests."""
+    monkeypatch.setenv("SKILLSCOPE_CACHE", str(tmp_path / "fresh"))
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+@pytest.mark.usefixtures("fresh")
 def test_the_library_lists_backbones_and_adds_a_folder(tiny_folder: Path) -> None:
     test = run("library")
     names = list(test.dataframe[0].value["Backbone"])

@@ -71,16 +71,18 @@ def train_unigram(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerF
     )
 
 
-def train_wordpiece(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A lower-casing WordPiece tokenizer with BERT's special tokens."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+def wordpiece(words: Iterable[str]) -> PreTrainedTokenizerFast:
+    """A lower-casing WordPiece tokenizer with BERT's special tokens: these words, and characters.
+
+    It is not trained, because WordPiece training gives another vocabulary in every process.
+    """
+    letters = [chr(c) for c in range(33, 127) if not chr(c).isupper()]
+    entries = [*BERT_SPECIALS, *letters, *(f"##{c}" for c in letters), *sorted(set(words))]
+    vocabulary = {entry: i for i, entry in enumerate(dict.fromkeys(entries))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary, special_tokens=BERT_SPECIALS, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="[PAD]",
