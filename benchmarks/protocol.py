@@ -84,8 +84,8 @@ def keep_everything(backbone: Backbone, prompt: SoftPrompt, task: Task) -> Tenso
 def compare(lab: Lab, name: str) -> None:
     """One backbone's table."""
     task = load_task("short_reviews")
-    spec = standard_prompt(lab.pin_backbone(name), lab.family(name), pin_task(task), 0)
-    prompt, backbone = lab.prompt(spec), lab.backbone(name)
+    spec = standard_prompt(lab.models.pin(name), lab.models.family(name), pin_task(task), 0)
+    prompt, backbone = lab.prompt(spec), lab.models.load(name)
     evaluation = EvaluationSpec(prompt=spec, task=pin_task(task))
     bare = PredictivitySpec(prompt=spec, task=pin_task(task), permutations=0)
     floor = PredictivitySpec(prompt=spec, task=pin_task(task), permutations=100)
@@ -107,7 +107,7 @@ def compare(lab: Lab, name: str) -> None:
 def main() -> None:
     """All embedded backbones, or those named."""
     lab = Lab.open(Settings.from_env())
-    for name in sys.argv[1:] or lab.backbones():
+    for name in sys.argv[1:] or lab.models.names():
         compare(lab, name)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from core.backbones.base import Backbone, Template
 from core.errors import BadTask, NotDownloaded
 from core.progress import Progress, silent
-from core.tasks import PAPERS, Remote, Task, clean_task
+from core.tasks import PAPERS, Remote, Task, clean_task, load_task
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,6 +177,17 @@ def download(task: Task, progress: Progress = silent) -> None:
             _load(remote, split).to_parquet(part)
         part.replace(path)
     progress(1.0, "")
+
+
+def obtain_task(name: str, progress: Progress = silent) -> Task:
+    """A task whose data are on this machine, downloaded if they are the hub's.
+
+    Raises: UnknownName, BadTask, NotDownloaded.
+    """
+    task = load_task(name)
+    for needed in (clean_task(task), task):
+        download(needed, progress)
+    return task
 
 
 def _load(remote: Remote, split: str) -> Any:

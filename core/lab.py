@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import assert_never
 
 import numpy as np
@@ -19,17 +18,10 @@ from torch import Tensor
 
 from core import evaluation, tuning
 from core.activations import activations
-from core.backbones import (
-    FAMILIES,
-    Backbone,
-    describe,
-    family_of,
-    hub,
-    load_backbone,
-    pieces,
-)
-from core.data import download, load_split
-from core.errors import BadInput, NotDownloaded, UnknownName
+from core.backbones import Backbone, load_backbone
+from core.data import load_split, obtain_task
+from core.errors import BadInput
+from core.models import Models
 from core.neurons import choose_neurons, ranking
 from core.predictivity import measure
 from core.progress import Progress, part, silent
@@ -48,10 +40,8 @@ from core.specs import (
     key,
 )
 from core.store import Store
-from core.tasks import Task, clean_task, load_task, pin_task
+from core.tasks import Task, load_task, pin_task
 from core.workers import InlineWorker, Status, Worker
-
-FINGERPRINTED = {".safetensors", ".bin", ".json", ".txt", ".model"}  # weights, settings, tokenizers
 
 
 class Lab:
@@ -59,9 +49,9 @@ class Lab:
 
     def __init__(self, settings: Settings, store: Store, worker: Worker | None = None) -> None:
         self.settings, self.store = settings, store
+        self.models = Models(settings, store)
         self.worker: Worker = worker or InlineWorker()
         self._live: dict[str, list[Step]] = {}
-        self._loaded = threading.local()
         self._guard = threading.Lock()
         self._locks: dict[str, threading.RLock] = {}
         self._followers: dict[str, set[str]] = {}
@@ -79,129 +69,6 @@ class Lab:
             store.close()
             raise
         return cls(settings, store, worker)
-
-    # --- backbones and tasks -------------------------------------------------------------------
-    def embedded(self) -> tuple[str, ...]:
-        """Names of the embedded backbones."""
-        folder = self.settings.assets / "backbones"
-        return tuple(n for n in EMBEDDED if (folder / n / "config.json").is_file())
-
-    def backbones(self) -> tuple[str, ...]:
-        """The embedded backbones, and those that were obtained and are still there."""
-        return (*self.embedded(), *(n for n in self.store.backbones() if self._is_here(n)))
-
-    def _is_here(self, name: str) -> bool:
-        try:
-            return (self.folder(name) / "config.json").is_file()
-        except BadInput:
-            return False
-
-    def folder(self, name: str) -> Path:
-        """The Hugging Face folder of an embedded name, a local path or a downloaded hub id.
-
-        Raises: UnknownName, NotDownloaded.
-        """
-        embedded = self.settings.assets / "backbones" / name
-        if name in EMBEDDED and embedded.is_dir():
-            return embedded
-        if Path(name).is_dir():
-            return Path(name).resolve()
-        ref = hub.reference(name)
-        if ref is None:
-            raise UnknownName("backbone", name, self.backbones())
-        found = hub.cached(ref)
-        if found is None:
-            raise NotDownloaded(
-                f"There is no folder {name}, and {ref.name} of the hub is not on this machine yet; "
-                f"`python -m core fetch {ref.name}` or the Library page downloads it."
-            )
-        return found
-
-    def obtain(self, name: str, progress: Progress = silent) -> str:
-        """See that a backbone is on this machine, downloading it if it is one of the hub's, and
-        remember it; the name under which it goes on.
-
-        Raises: UnknownName, NotDownloaded, BadInput for another family.
-        """
-        try:
-            folder = self.folder(name)
-        except NotDownloaded:
-            ref = hub.reference(name)
-            assert ref is not None
-            folder = hub.download(ref, tuple(FAMILIES), progress)
-        family_of(folder)
-        shown = self.pin_backbone(name).name
-        if shown not in EMBEDDED:
-            self.store.add_backbone(shown)
-        progress(1.0, "")
-        return shown
-
-    def family(self, name: str) -> str:
-        """`bert`, `roberta` or `t5`."""
-        return family_of(self.folder(name))
-
-    def describe(self, name: str) -> dict[str, str | int]:
-        """A backbone's family and sizes."""
-        return describe(self.folder(name))
-
-    def answer_words(self, name: str, task: Task) -> list[tuple[str, list[int], list[str]]]:
-        """A task's answer words for a backbone: word, token ids, pieces, in class order."""
-        return self.word_pieces(name, task.words(self.family(name)))
-
-    def word_pieces(
-        self, name: str, words: Sequence[str]
-    ) -> list[tuple[str, list[int], list[str]]]:
-        """Words as a backbone reads them: word, token ids, pieces."""
-        return pieces(self.folder(name), words)
-
-    def pin_backbone(self, name: str) -> Pinned:
-        """The backbone's name and a fingerprint of its weights and tokenizer: of their content, or
-        the commit for one of the hub's.
-        """
-        folder = self.folder(name)
-        ref = hub.reference(name)
-        if ref is not None and not Path(name).is_dir():
-            return Pinned(name=ref.name, fingerprint=hub.commit(folder)[:12])
-        files = sorted(f for f in folder.iterdir() if f.suffix in FINGERPRINTED)
-        stamps = tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
-        shown = name if name in EMBEDDED else str(folder)
-        return Pinned(name=shown, fingerprint=_fingerprint(stamps))
-
-    def backbone(self, name: str, precision: str = "fp32") -> Backbone:
-        """The loaded backbone; each thread has its own, because hooks are set on it."""
-        cache: dict[tuple[str, str], Backbone] = self._loaded.__dict__.setdefault("cache", {})
-        pin = self.pin_backbone(name)
-        name_of = (f"{pin.name}@{pin.fingerprint}", precision)
-        if name_of not in cache:
-            while len(cache) >= 2:
-                cache.pop(next(iter(cache)))
-            device = self._device()
-            folder = self.folder(name)
-            cache[name_of] = load_backbone(
-                folder, name=pin.name, device=device, precision=precision
-            )
-        return cache[name_of]
-
-    def obtain_task(self, name: str, progress: Progress = silent) -> Task:
-        """A task whose data are on this machine, downloaded if they are the hub's.
-
-        Raises: UnknownName, BadTask, NotDownloaded.
-        """
-        task = load_task(name)
-        for needed in (clean_task(task), task):
-            download(needed, progress)
-        return task
-
-    def _device(self) -> str:
-        asked, there = self.settings.device, torch.cuda.is_available()
-        if asked == "auto":
-            return "cuda" if there else "cpu"
-        if asked != "cpu" and not there:
-            raise BadInput(
-                f"The device {asked!r} was asked for, but torch finds no GPU on this machine; "
-                "set SKILLSCOPE_DEVICE to cpu or auto."
-            )
-        return asked
 
     # --- asking --------------------------------------------------------------------------------
     def known(self, specs: Iterable[Measurement]) -> set[str]:
@@ -273,7 +140,7 @@ class Lab:
         return Run(
             started=started.isoformat(timespec="seconds"),
             seconds=round(seconds, 3),
-            device=self._device(),
+            device=self.models.device(),
             versions=_versions(),
         )
 
@@ -429,13 +296,13 @@ class Lab:
 
     def _backbone(self, prompt: Prompt) -> Backbone:
         asked = prompt.backbone
-        now = self.pin_backbone(asked.name)
+        now = self.models.pin(asked.name)
         if now != asked:
             raise BadInput(
                 f"The weights of {asked.name} changed since this question was asked; "
                 "choose the backbone again."
             )
-        backbone = self.backbone(asked.name, prompt.precision)
+        backbone = self.models.load(asked.name, prompt.precision)
         needed = backbone.prefix_length(prompt.prompt_length, prompt.layout) + prompt.max_length
         room = backbone.room()
         if room is not None and needed > room:
@@ -483,7 +350,7 @@ class Lab:
         """Obtain a backbone in the background; the job's name, which is the backbone's."""
 
         def job(progress: Progress) -> None:
-            self.obtain(name, progress)
+            self.models.obtain(name, progress)
 
         self.worker.submit(f"obtain {name}", job)
         return f"obtain {name}"
@@ -492,7 +359,7 @@ class Lab:
         """Obtain a task's data in the background; the job's name."""
 
         def job(progress: Progress) -> None:
-            self.obtain_task(name, progress)
+            obtain_task(name, progress)
 
         self.worker.submit(f"obtain task {name}", job)
         return f"obtain task {name}"
@@ -529,16 +396,6 @@ def _counted(progress: Progress, i: int, n: int) -> Progress:
         progress(done, f"{i + 1} of {n}" + (f": {message}" if message else ""))
 
     return inner
-
-
-@lru_cache(maxsize=64)
-def _fingerprint(stamps: tuple[tuple[str, int, int], ...]) -> str:
-    digest = hashlib.sha256()
-    for path, _, _ in stamps:
-        with Path(path).open("rb") as file:
-            digest.update(Path(path).name.encode())
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:12]
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,16 @@ import torch
 from core import sweeps
 from core.data import Encoded, load_split
 from core.lab import Lab
-from core.specs import EvaluationSpec, Measurement, Pinned, PredictivitySpec, Prompt, TuneSpec
+from core.specs import (
+    ActivationSpec,
+    EvaluationSpec,
+    Measurement,
+    Pinned,
+    Precision,
+    PredictivitySpec,
+    Prompt,
+    TuneSpec,
+)
 from core.tasks import Task, clean_task, load_task, pin_task
 
 TASKS = (
@@ -47,6 +56,7 @@ def plan(
     limit: int | None = None,
     steps: int | None = None,
     prompt_length: int | None = None,
+    precision: Precision = "fp32",
 ) -> Plan:
     """Tuning on every clean task; every prompt on every task; predictivity and suppression on the
     prompt's own task and its adversarial twins. `limit` is the most examples of an evaluation.
@@ -57,7 +67,13 @@ def plan(
     prompts: dict[str, tuple[TuneSpec, ...]] = {
         t.name: tuple(
             sweeps.standard_prompt(
-                backbone, family, pin_task(t), seed, steps=steps, prompt_length=prompt_length
+                backbone,
+                family,
+                pin_task(t),
+                seed,
+                steps=steps,
+                prompt_length=prompt_length,
+                precision=precision,
             )
             for seed in seeds
         )
@@ -117,16 +133,43 @@ def _rows(task: Pinned, split: str, limit: int | None) -> int:
     return rows if limit is None else min(rows, limit)
 
 
+def rows(questions: Sequence[Measurement]) -> int:
+    """Examples that are tokenised: each split of each task once, whoever asks for it."""
+    read = set[tuple[str, str]]()
+    for spec in questions:
+        assert not isinstance(spec, ActivationSpec)
+        read.add((spec.task.name, "train" if isinstance(spec, TuneSpec) else spec.split))
+        if isinstance(spec, PredictivitySpec):
+            read.add((spec.task.name, "train"))
+    return sum(len(load_split(load_task(task), split)) for task, split in read)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Seconds per example on this machine: of a forward pass, and of tokenising."""
+
+    forward: float
+    reading: float
+
+    def hours(self, questions: Sequence[Measurement]) -> float:
+        """What these questions are expected to take."""
+        return (passes(questions) * self.forward + rows(questions) * self.reading) / 3600
+
+
 @torch.inference_mode()
-def seconds_per_example(lab: Lab, prompt: TuneSpec) -> float:
-    """A short calibration: the second of two passes of a few examples, behind such a prompt."""
+def calibrate(lab: Lab, prompt: TuneSpec) -> Pace:
+    """Time a few examples behind such a prompt: read once, passed through twice."""
     task = load_task(prompt.task.name)
-    backbone = lab.backbone(prompt.backbone.name)
+    backbone = lab.models.load(prompt.backbone.name, prompt.precision)
     examples = load_split(task, task.evaluation_split, SAMPLE)
+    backbone.token_ids("a first text makes the tokenizer ready")
+    start = time.perf_counter()
     encoded = Encoded.of(backbone, examples, task.templates.get(backbone.family))
+    reading = time.perf_counter() - start
     batch = encoded.batch(list(range(len(examples))), backbone)
     vectors = backbone.word_vectors()[: prompt.prompt_length]
     for _ in range(2):
         start = time.perf_counter()
         backbone.answer_state(vectors, batch.ids, batch.mask)
-    return (time.perf_counter() - start) / len(examples)
+    forward = time.perf_counter() - start
+    return Pace(forward=forward / len(examples), reading=reading / len(examples))

@@ -113,7 +113,7 @@ def import_file(lab: Lab, path: Path, claim: Claim, backbone: str) -> ImportedPr
     """
     vectors = read_vectors(path)
     spec = ImportedPrompt(
-        backbone=lab.pin_backbone(backbone),
+        backbone=lab.models.pin(backbone),
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         task=claim.task,
         seed=claim.seed,

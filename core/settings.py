@@ -4,8 +4,10 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast, get_args
 
 from core.errors import BadInput
+from core.specs import Precision
 
 EMBEDDED = ("roberta-mini", "t5-mini")  # the backbones in `assets/backbones`
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +31,7 @@ class Settings:
     tasks: Path | None = None  # where a user's own tasks lie; None: below the cache
     data: Path | None = None  # local copies of the papers' datasets, in place of the hub's
     device: str = "auto"
+    precision: Precision = "fp32"  # of prompts for backbones that are not embedded
     threads: int | None = None
     activation_megabytes: int = 512
 
@@ -48,6 +51,7 @@ class Settings:
             tasks=Path(env["tasks"]) if "tasks" in env else None,
             data=Path(env["data"]) if "data" in env else None,
             device=device,
+            precision=_precision(env.get("precision", default.precision)),
             threads=_number(env, "threads", default.threads),
             activation_megabytes=_number(env, "activation_megabytes", None)
             or default.activation_megabytes,
@@ -69,6 +73,15 @@ class Settings:
         still. On two cores one thread finishes a curve sooner than two.
         """
         return replace(self, threads=self.threads or max(1, (os.cpu_count() or 2) // 2))
+
+
+def _precision(text: str) -> Precision:
+    for known in get_args(Precision):
+        if text == known:
+            return cast(Precision, known)
+    raise BadInput(
+        f"SKILLSCOPE_PRECISION is {text!r}; it must be one of {', '.join(get_args(Precision))}."
+    )
 
 
 def _number(env: dict[str, str], name: str, default: int | None) -> int | None:

@@ -22,7 +22,7 @@ specs = tuple(s for b in backbones for s in controls.own_predictivities(lab, b, 
 def draw() -> None:
     """One matrix per backbone."""
     table = queries.correlation(lab.store, specs)
-    look, figures = answers.look(lab.backbones()), []
+    look, figures = answers.look(lab.models.names()), []
     table = charts.titled(table, titles)
     boxes = queries.predictivity_boxes(lab.store, specs)
     for name, column in zip(backbones, answers.beside(backbones), strict=True):

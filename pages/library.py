@@ -26,7 +26,7 @@ section = st.segmented_control(
 
 def backbones() -> None:
     """The known ones, and a field for another."""
-    rows = [{"Backbone": name, **lab.describe(name)} for name in lab.backbones()]
+    rows = [{"Backbone": name, **lab.models.describe(name)} for name in lab.models.names()]
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
     with st.form("add", border=True):
         left, right = st.columns([4, 1], vertical_alignment="bottom")
@@ -96,8 +96,8 @@ def _absent(task: Task) -> None:
 def answer_words(task: Task) -> None:
     """Token ids of the answer words, and what is wrong with them."""
     rows, warnings = [], []
-    for name in lab.backbones():
-        pieces = lab.answer_words(name, task)
+    for name in lab.models.names():
+        pieces = lab.models.answer_words(name, task)
         firsts = [ids[0] for _, ids, _ in pieces]
         for label, (word, ids, tokens) in zip(task.labels, pieces, strict=True):
             rows.append(
@@ -116,7 +116,7 @@ def answer_words(task: Task) -> None:
 def zipped(key: str) -> bytes:
     """A prompt's files for others in one archive."""
     spec = lab.store.prompt_spec(key)
-    files = sharing.share(lab.prompt(spec), lab.backbone(spec.backbone.name))
+    files = sharing.share(lab.prompt(spec), lab.models.load(spec.backbone.name))
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         for name, content in files.items():

@@ -39,7 +39,7 @@ clean = controls.tasks(adversarial=False)
 names = {t.name: t for t in found}
 specs = tuple(
     sweeps.own_evaluation(prompt, pin_task(t), t.evaluation_split)
-    for backbone in lab.embedded()
+    for backbone in lab.models.embedded()
     for t in found
     for prompt in controls.prompts(lab, backbone, [names[t.adversarial_of or t.name]])
 )
@@ -68,7 +68,7 @@ def draw() -> None:
     """The tasks, and how well each backbone does them."""
     table = baselines(tuple(pin_task(t).fingerprint for t in found))
     rows = queries.accuracies(lab.store, specs)
-    for backbone in lab.embedded():
+    for backbone in lab.models.embedded():
         mine = rows[rows.backbone == backbone].set_index("target_task")
         error = mine["sem"].map(" ± {:.3f}".format).where(mine["sem"].notna(), "")
         shown = mine.accuracy.map("{:.3f}".format) + error

@@ -48,7 +48,7 @@ bars = tuple(s for b in backbones for s in questions(b)[1])
 
 def draw() -> None:
     """Boxes over bars, one chart per backbone, and the layers below."""
-    look = answers.look(lab.backbones())
+    look = answers.look(lab.models.names())
     box = charts.titled(queries.predictivity_boxes(lab.store, boxes), titles)
     dots = charts.titled(queries.predictivity_outliers(lab.store, boxes), titles)
     bar = queries.accuracies(lab.store, bars).rename(columns={"target_task": "task"})

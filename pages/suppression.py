@@ -94,7 +94,7 @@ def draw() -> None:
         st.caption("The curve appears here with its first points.")
         return
     figure = charts.suppression_curves(
-        table, answers.look(lab.backbones()), fractions=choices.fractions, scope=choices.scope
+        table, answers.look(lab.models.names()), fractions=choices.fractions, scope=choices.scope
     )
     with st.container(border=True):
         st.subheader(task.title, anchor=False)

@@ -117,7 +117,7 @@ else:
     def draw() -> None:
         """What is computed, one heatmap per backbone."""
         table = charts.titled(queries.transfer(lab.store, specs, relative=relative), titles)
-        look = answers.look(lab.backbones())
+        look = answers.look(lab.models.names())
         heatmaps(table, look, backbones, [t.title for t in sources], [t.title for t in targets])
 
     answers.show(specs, draw, name="transfer", what="evaluations")

@@ -16,9 +16,9 @@ answers.heading(
 lab = answers.lab()
 one, two, three, four = st.columns(4, gap="medium")
 with one:
-    backbone = st.selectbox("Backbone", lab.backbones(), key="backbone", bind="query-params")
+    backbone = st.selectbox("Backbone", lab.models.names(), key="backbone", bind="query-params")
     task = controls.task(controls.clean(controls.task_set()))
-family = lab.family(backbone)
+family = lab.models.family(backbone)
 seed = two.number_input("Seed", 0, 10_000, 0, key="seed", bind="query-params")
 usual = sweeps.habit(backbone)
 kind = "" if usual is sweeps.EMBEDDED_HABIT else "_paper"  # each kind keeps its own values
@@ -26,6 +26,12 @@ length = two.number_input(
     "Prompt length", 1, 512, usual.prompt_length, key=f"length{kind}", bind="query-params"
 )
 steps = three.number_input("Steps", 1, 50_000, usual.steps, key=f"steps{kind}", bind="query-params")
+exact = lab.models.precision(backbone)
+precision = one.segmented_control(
+    "Precision", controls.PRECISIONS, default=exact, key=f"precision{kind}",
+    bind="query-params", help="Of the backbone. bf16 halves the memory and is quick on a GPU; "
+    "fp64 repeats exactly. The prompt is measured in the precision it was tuned in.",
+) or exact  # fmt: skip
 init = three.selectbox(
     "Start from", controls.INITS, key="init", bind="query-params",
     help="Vectors of random words, Gaussian noise of the same spread, or the answer words.",
@@ -39,7 +45,7 @@ batch = four.number_input(
 )
 
 spec = sweeps.standard_prompt(
-    lab.pin_backbone(backbone),
+    lab.models.pin(backbone),
     family,
     pin_task(task),
     int(seed),
@@ -48,6 +54,7 @@ spec = sweeps.standard_prompt(
     steps=int(steps),
     learning_rate=float(rate),
     batch_size=int(batch),
+    precision=precision,
 )
 
 
@@ -66,7 +73,7 @@ def draw() -> None:
     if table.empty:
         st.caption("Loss and accuracy appear here; a short run takes well under a minute.")
         return
-    look = answers.look(lab.backbones())
+    look = answers.look(lab.models.names())
     loss = charts.tuning_loss(table, look, backbone=backbone, steps=int(steps))
     accuracy = charts.tuning_accuracy(
         table, look, backbone=backbone, steps=int(steps), chance=1 / len(task.labels)

@@ -248,17 +248,17 @@ def test_the_lab_pins_a_model_by_its_commit_and_remembers_it(
     here: Hub, model: Repo, lab: Lab
 ) -> None:
     with pytest.raises(NotDownloaded, match="fetch someone/tiny"):
-        lab.pin_backbone("someone/tiny")
-    assert lab.obtain("someone/tiny") == "someone/tiny"
-    pin = lab.pin_backbone("someone/tiny")
+        lab.models.pin("someone/tiny")
+    assert lab.models.obtain("someone/tiny") == "someone/tiny"
+    pin = lab.models.pin("someone/tiny")
     assert (pin.name, pin.fingerprint) == ("someone/tiny", model.commit()[:12])
-    assert "someone/tiny" in lab.backbones()
-    assert lab.backbone("someone/tiny").family == lab.family("someone/tiny")
+    assert "someone/tiny" in lab.models.names()
+    assert lab.models.load("someone/tiny").family == lab.models.family("someone/tiny")
 
 
 def test_a_model_whose_files_are_gone_is_no_longer_offered(
     here: Hub, model: Repo, lab: Lab, tmp_path: Path
 ) -> None:
-    lab.obtain("someone/tiny")
+    lab.models.obtain("someone/tiny")
     shutil.rmtree(tmp_path / "hub")
-    assert "someone/tiny" not in lab.backbones()
+    assert "someone/tiny" not in lab.models.names()

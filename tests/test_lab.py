@@ -11,6 +11,7 @@ from core.lab import Lab, job_name
 from core.progress import silent
 from core.settings import Settings
 from core.specs import EvaluationSpec, PredictivitySpec, Suppression, TuneSpec, key
+from core.store import Store
 from core.tasks import load_task, pin_task
 from core.workers import InlineWorker
 
@@ -19,7 +20,7 @@ from core.workers import InlineWorker
 def whole(lab: Lab, tiny_roberta: Path, toy_task: Path) -> EvaluationSpec:
     task = pin_task(load_task(str(toy_task)))
     prompt = TuneSpec(
-        backbone=lab.pin_backbone(str(tiny_roberta)), task=task, seed=0, prompt_length=2, steps=1,
+        backbone=lab.models.pin(str(tiny_roberta)), task=task, seed=0, prompt_length=2, steps=1,
         selection=10,
     )  # fmt: skip
     return EvaluationSpec(prompt=prompt, task=task)
@@ -119,3 +120,17 @@ def test_tuning_that_diverges_is_refused(lab: Lab, whole: EvaluationSpec) -> Non
     with pytest.raises(BadInput, match="diverged at step"):
         lab.ask(wild)
     assert not lab.known([wild])
+
+
+def test_the_set_precision_is_for_backbones_that_are_not_embedded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKILLSCOPE_PRECISION", "bf16")
+    settings = replace(Settings.from_env(), cache=tmp_path)
+    with Store(settings.cache) as store:
+        models = Lab(settings, store).models
+        assert models.precision("google-t5/t5-base") == "bf16"
+        assert models.precision("t5-mini") == "fp32"
+    monkeypatch.setenv("SKILLSCOPE_PRECISION", "fp8")
+    with pytest.raises(BadInput, match="SKILLSCOPE_PRECISION is 'fp8'"):
+        Settings.from_env()

@@ -20,7 +20,7 @@ from tests.oracle import Oracle, first_pieces, run_oracle, skill_mask, zero_colu
 
 def setup(lab: Lab, folder: Path, toml: Path, precision: str) -> tuple[TuneSpec, Oracle]:
     spec = TuneSpec(
-        backbone=lab.pin_backbone(str(folder)), task=pin_task(load_task(str(toml))), seed=1,
+        backbone=lab.models.pin(str(folder)), task=pin_task(load_task(str(toml))), seed=1,
         prompt_length=5, steps=3, selection=10, learning_rate=0.05, precision=precision,
     )  # fmt: skip
     prompt = lab.prompt(spec)

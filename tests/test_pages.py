@@ -106,7 +106,7 @@ def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
 
     lab = Lab.open(Settings(cache=tmp_path))
     try:
-        for backbone in lab.backbones():
+        for backbone in lab.models.names():
             specs = shipped(lab, backbone)
             assert lab.missing(specs) == ()
             assert len({key(s) for s in specs}) == len(sweeps.SEEDS) * (9 + 12 + 9 * 12)

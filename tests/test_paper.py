@@ -88,6 +88,16 @@ def test_the_command_says_what_it_takes_does_it_and_resumes(
 
 
 def test_calibration_is_a_positive_time(lab: Lab, tiny_roberta: Path, tasks: list[Task]) -> None:
-    pin = lab.pin_backbone(str(tiny_roberta))
+    pin = lab.models.pin(str(tiny_roberta))
     plan = paper.plan(pin, "roberta", tasks, prompt_length=2, steps=1)
-    assert 0 < paper.seconds_per_example(lab, plan.prompts[0]) < 10
+    pace = paper.calibrate(lab, plan.prompts[0])
+    assert 0 < pace.forward < 10
+    assert 0 < pace.reading < 10
+
+
+def test_the_estimate_counts_passes_and_each_split_once(tasks: list[Task]) -> None:
+    plan = paper.plan(BACKBONE, "roberta", tasks[:1], steps=40)
+    assert paper.rows(plan.everything) == 240 + 121
+    pace = paper.Pace(forward=2.0, reading=3.0)
+    expected = (2 * paper.passes(plan.everything) + 3 * (240 + 121)) / 3600
+    assert pace.hours(plan.everything) == pytest.approx(expected)

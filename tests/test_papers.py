@@ -95,7 +95,7 @@ def test_a_local_copy_loads_and_is_measured(
     assert task.ready
     origin = clean_task(task)
     prompt = TuneSpec(
-        backbone=lab.pin_backbone(str(tiny_roberta)), task=pin_task(origin), seed=0,
+        backbone=lab.models.pin(str(tiny_roberta)), task=pin_task(origin), seed=0,
         prompt_length=2, steps=1, batch_size=2, selection=10, max_length=40,
     )  # fmt: skip
     small = load_split(origin, "train", 40)

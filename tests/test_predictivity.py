@@ -34,7 +34,7 @@ def toml(tmp_path: Path) -> Path:
 
 def question(lab: Lab, folder: Path, task: Task, permutations: int = 20) -> PredictivitySpec:
     prompt = TuneSpec(
-        backbone=lab.pin_backbone(str(folder)), task=pin_task(task), seed=1, prompt_length=3,
+        backbone=lab.models.pin(str(folder)), task=pin_task(task), seed=1, prompt_length=3,
         steps=1, selection=10, precision="fp64",
     )  # fmt: skip
     return PredictivitySpec(prompt=prompt, task=prompt.task, permutations=permutations)

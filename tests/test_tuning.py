@@ -43,7 +43,7 @@ def task(toml: Path) -> Task:
 @pytest.fixture
 def spec(lab: Lab, task: Task, tiny_folder: Path) -> TuneSpec:
     return TuneSpec(
-        backbone=lab.pin_backbone(str(tiny_folder)), task=pin_task(task), seed=1, prompt_length=4,
+        backbone=lab.models.pin(str(tiny_folder)), task=pin_task(task), seed=1, prompt_length=4,
         steps=6, selection=20, evaluate_every=2, learning_rate=0.05, batch_size=16,
     )  # fmt: skip
 

@@ -213,7 +213,7 @@ def test_part_runs_from_start_to_end() -> None:
 def sweep(lab: Lab, tiny_roberta: Path, toy_task: Path) -> tuple[EvaluationSpec, ...]:
     task = pin_task(load_task(str(toy_task)))
     prompt = TuneSpec(
-        backbone=lab.pin_backbone(str(tiny_roberta)), task=task, seed=0, prompt_length=2, steps=1,
+        backbone=lab.models.pin(str(tiny_roberta)), task=task, seed=0, prompt_length=2, steps=1,
         selection=10,
     )  # fmt: skip
     return tuple(EvaluationSpec(prompt=prompt, task=task, limit=n) for n in (5, 6, 7, 8))

@@ -28,7 +28,7 @@ def tasks() -> tuple[list[Task], list[Task]]:
 
 def prompts(lab: Lab, backbone: str, task: Task) -> list[TuneSpec]:
     """The standard prompts of a (clean) task."""
-    pin, family = lab.pin_backbone(backbone), lab.family(backbone)
+    pin, family = lab.models.pin(backbone), lab.models.family(backbone)
     origin = pin_task(clean_task(task))
     return [sweeps.standard_prompt(pin, family, origin, seed) for seed in sweeps.SEEDS]
 

@@ -7,11 +7,12 @@ import streamlit as st
 from core import sweeps
 from core.lab import Lab
 from core.settings import EMBEDDED
-from core.specs import Choose, Init, Kind, Positions, PredictivitySpec, Prompt, Scope
+from core.specs import Choose, Init, Kind, Positions, Precision, PredictivitySpec, Prompt, Scope
 from core.tasks import Task, builtin_names, load_task, own_names, paper_names, pin_task
 
 FIRST = "short_reviews"  # the task a page shows before one is chosen
 TUNED, IMPORTED, PROMPTS = "tuned here", "imported", "prompts"
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp64")
 INITS: tuple[Init, ...] = ("vocabulary", "random", "labels")
 CHOOSE: tuple[Choose, ...] = ("skill", "random", "lowest")
 SCOPES: tuple[Scope, ...] = ("layer", "model")
@@ -21,7 +22,7 @@ KINDS: tuple[Kind, ...] = ("zero", "mean", "noise")
 
 def backbones(lab: Lab) -> list[str]:
     """The backbones to compare; both embedded ones by default."""
-    known = lab.backbones()
+    known = lab.models.names()
     chosen = st.pills(
         "Backbones", known, default=[n for n in known if n in EMBEDDED] or list(known[:1]),
         selection_mode="multi", key="backbone",
@@ -101,10 +102,15 @@ def prompts(
     lab: Lab, backbone: str, found: Sequence[Task], seeds: Sequence[int] = sweeps.SEEDS
 ) -> list[Prompt]:
     """The standard prompts of a backbone, task by task; the imported ones, if these are chosen."""
-    pin, family = lab.pin_backbone(backbone), lab.family(backbone)
+    pin, family = lab.models.pin(backbone), lab.models.family(backbone)
     if st.session_state.get(PROMPTS) == IMPORTED:
         return [p for t in found for p in lab.store.imported(pin, t.name)]
-    return [sweeps.standard_prompt(pin, family, pin_task(t), seed) for t in found for seed in seeds]
+    precision = lab.models.precision(backbone)
+    return [
+        sweeps.standard_prompt(pin, family, pin_task(t), seed, precision=precision)
+        for t in found
+        for seed in seeds
+    ]
 
 
 def own_predictivities(

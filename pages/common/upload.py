@@ -69,8 +69,8 @@ def _wish(lab: Lab, own: list[Task], table: pd.DataFrame) -> Wish | None:
 
 def _pieces(lab: Lab, words: tuple[str, ...]) -> None:
     """How each backbone reads the answer words, while they are typed."""
-    for name in lab.backbones():
-        read = lab.word_pieces(name, words)
+    for name in lab.models.names():
+        read = lab.models.pieces(name, words)
         shown = "; ".join(f"{w}: {' '.join(tokens)}" for w, _, tokens in read)
         split = any(len(ids) != 1 for _, ids, _ in read)
         same = len({ids[0] for _, ids, _ in read if ids}) < len(read)

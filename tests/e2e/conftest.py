@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,10 +39,16 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory, hub: Hub) -> Iterator[str]:
     """The address of a running dashboard."""
+    with serving(tmp_path_factory.mktemp("cache"), hub) as address:
+        yield address
+
+
+@contextmanager
+def serving(cache: Path, hub: Hub) -> Iterator[str]:
+    """The real program on an empty cache and a hub on loopback."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    cache = tmp_path_factory.mktemp("cache")
     log = (cache / "server.log").open("w")
     server = subprocess.Popen(
         [sys.executable, "app.py", "--server.port", str(port)],

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core import published
 from core.baselines import bag_of_words
-from core.data import load_split
+from core.data import load_split, obtain_task
 from core.errors import BadInput
 from core.lab import Lab
 from core.results import Activations
@@ -37,7 +37,7 @@ def _published(lab: Lab, path: Path, backbone: str | None) -> Prompt:
         claim = published.recognise(path.resolve())
     except BadInput:
         claim = published.Claim(task=path.parent.name or path.stem, model="", seed=0)
-    return published.import_file(lab, path, claim, lab.obtain(backbone))
+    return published.import_file(lab, path, claim, lab.models.obtain(backbone))
 
 
 def uses(texts: Sequence[str]) -> dict[str, str]:
@@ -55,7 +55,7 @@ def pairing(lab: Lab, text: str, backbone: str | None) -> tuple[PredictivitySpec
     name, sign, task_name = text.partition("=")
     if not sign:
         raise BadInput(f"{text!r} is not of the form PROMPT=TASK.")
-    task = lab.obtain_task(task_name)
+    task = obtain_task(task_name)
     asked = prompt(lab, name, backbone)
     return tuple(
         PredictivitySpec(

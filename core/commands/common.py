@@ -1,0 +1,81 @@
+"""What all commands share: options, the lab, printing, a progress line."""
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from core.lab import Lab
+from core.progress import Progress
+from core.settings import Settings
+from core.specs import (
+    Measurement,
+    Precision,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+PromptArg = Annotated[str, typer.Argument(help="Key, .safetensors, or published torch file.")]
+TaskArg = Annotated[str, typer.Argument(help="Built-in name or the path of a task TOML.")]
+BackboneArg = Annotated[
+    str, typer.Argument(help="Embedded name, Hugging Face folder, or hub id with @revision.")
+]
+BackboneOption = Annotated[str | None, typer.Option(help="For published torch files.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most so many examples.")]
+Split = Annotated[str | None, typer.Option(help="Split to measure on.")]
+Exact = Annotated[Precision | None, typer.Option(help="fp32, bf16, or fp64 for exact repeats.")]
+
+
+@contextmanager
+def open_lab() -> Iterator[Lab]:
+    """The lab on this machine's cache. Raises: StoreBusy."""
+    lab = Lab.open(Settings.from_env())
+    try:
+        yield lab
+    finally:
+        lab.store.close()
+
+
+def say(rows: pd.DataFrame | list[dict[str, Any]] | dict[str, Any], as_json: bool) -> None:
+    """Print a table, or JSON."""
+    if isinstance(rows, pd.DataFrame):
+        rows = rows.to_dict("records")
+    if as_json:
+        typer.echo(json.dumps(_clean(rows), indent=1, default=str))
+    elif isinstance(rows, dict):
+        for name, value in rows.items():
+            typer.echo(f"{name:24} {value}")
+    else:
+        typer.echo(pd.DataFrame(rows).to_string(index=False, float_format="%.4f"))
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _clean(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_clean(v) for v in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def bar() -> Progress:
+    """A progress line on standard error, if someone is looking."""
+
+    def show(done: float, message: str = "") -> None:
+        if sys.stderr.isatty():
+            print(f"\r{done:6.1%} {message:40.40}", end="", file=sys.stderr, flush=True)
+            if done >= 1:
+                print("\r" + " " * 48, end="\r", file=sys.stderr)
+
+    return show
+
+
+def ask_all(lab: Lab, specs: Sequence[Measurement]) -> None:
+    """Answer these questions, one after the other."""
+    show = bar()
+    for i, spec in enumerate(specs):
+        lab.ask(spec)
+        show((i + 1) / len(specs), f"{i + 1} of {len(specs)}")

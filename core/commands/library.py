@@ -1,0 +1,103 @@
+"""What is here: backbones, tasks, prompts and answers; fetching, importing, handing over."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core import published, queries, sharing
+from core.commands import inputs
+from core.commands.common import AsJson, PromptArg, bar, open_lab, say
+from core.data import load_split, obtain_task
+from core.errors import BadInput
+from core.tasks import builtin_names, load_task, own_names, paper_names
+
+app = typer.Typer()
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """What is in the cache."""
+    with open_lab() as lab:
+        prompts = queries.prompts(lab.store)
+        if as_json:
+            rows = prompts.to_dict("records")
+            say({"answers": queries.counts(lab.store), "prompts": rows}, True)
+            return
+        say(queries.counts(lab.store), False)
+        say({"backbones": ", ".join(lab.models.names()), "cache": lab.settings.cache}, False)
+
+
+@app.command()
+def fetch(
+    backbone: Annotated[str, typer.Argument(help="Hub id, e.g. FacebookAI/roberta-base@main.")],
+    as_json: AsJson = False,
+) -> None:
+    """Download a backbone from the Hugging Face hub; an interrupted download goes on."""
+    with open_lab() as lab:
+        name = lab.models.obtain(backbone, bar())
+        pin = lab.models.pin(name)
+        folder = str(lab.models.folder(name))
+        say({"name": name, "fingerprint": pin.fingerprint, "folder": folder}, as_json)
+
+
+@app.command()
+def fetch_task(
+    task: Annotated[str, typer.Argument(help="Name of one of the papers' tasks.")],
+    as_json: AsJson = False,
+) -> None:
+    """Download a task's data from the Hugging Face hub."""
+    found = obtain_task(task, bar())
+    say({s: len(load_split(found, s)) for s in found.splits}, as_json)
+
+
+@app.command()
+def tasks(as_json: AsJson = False) -> None:
+    """The tasks whose data are here, with counts and simple baselines."""
+    names = (*builtin_names(), *paper_names(), *own_names())
+    ready = [task for task in map(load_task, names) if task.ready]
+    say([inputs.describe(task) for task in ready], as_json)
+
+
+@app.command()
+def import_prompts(
+    folder: Path,
+    use: Annotated[
+        list[str] | None, typer.Option(help="MODEL=BACKBONE, e.g. Roberta=./my-roberta.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take over the released prompts of a folder; says of each file what it is, or why not."""
+    with open_lab() as lab:
+        outcomes = published.import_folder(lab, folder, inputs.uses(use or ()), bar())
+        say([asdict(outcome) for outcome in outcomes], as_json)
+
+
+@app.command()
+def share(prompt: PromptArg, folder: Path, as_json: AsJson = False) -> None:
+    """Write a prompt for others: safetensors, a card, and for T5 a PEFT adapter."""
+    with open_lab() as lab:
+        spec = inputs.prompt(lab, prompt)
+        files = sharing.share(lab.prompt(spec), lab.models.load(spec.backbone.name))
+        for name, data in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+        say([{"file": str(folder / name)} for name in files], as_json)
+
+
+@app.command()
+def export(folder: Path, as_json: AsJson = False) -> None:
+    """Write all answers as Parquet and safetensors, for `merge` on another machine."""
+    with open_lab() as lab:
+        lab.store.export(folder)
+        say({"folder": str(folder), **queries.counts(lab.store)}, as_json)
+
+
+@app.command()
+def merge(folder: Path, as_json: AsJson = False) -> None:
+    """Take over the answers that another machine exported."""
+    if not (folder / "evaluation.parquet").is_file():
+        raise BadInput(f"{folder} is not a folder that `export` wrote.")
+    with open_lab() as lab:
+        say({"new": lab.store.merge(folder)}, as_json)

@@ -1,0 +1,60 @@
+"""`python -m core paper`."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from core import paper, sweeps
+from core.commands.common import AsJson, Limit, ask_all, bar, open_lab, say
+from core.data import obtain_task
+from core.lab import Lab
+
+app = typer.Typer()
+
+
+@app.command("paper")
+def whole_paper(
+    backbone: Annotated[list[str], typer.Option(help="May be given several times.")],
+    subset: Annotated[str, typer.Option(help="Tasks, comma-separated.")] = ",".join(paper.TASKS),
+    seeds: Annotated[int, typer.Option(min=1)] = len(sweeps.SEEDS),
+    steps: Annotated[int | None, typer.Option(min=1)] = None,
+    prompt_length: Annotated[int | None, typer.Option(min=1, max=512)] = None,
+    limit: Limit = None,
+    dry_run: Annotated[bool, typer.Option(help="Say what it would take, and stop.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """All of Ackermann & Ohmer 2024: tuning, transfer, predictivity, suppression. Resumable."""
+    with open_lab() as lab:
+        tasks = [obtain_task(name, bar()) for name in subset.split(",")]
+        plans = {}
+        for name in (lab.models.obtain(b, bar()) for b in backbone):
+            plans[name] = paper.plan(
+                lab.models.pin(name), lab.models.family(name), tasks, seeds=range(seeds),
+                limit=limit, steps=steps, prompt_length=prompt_length,
+                precision=lab.models.precision(name),
+            )  # fmt: skip
+        say([_expected(lab, name, plan) for name, plan in plans.items()], as_json)
+        if dry_run:
+            return
+        for name, plan in plans.items():
+            ask_all(lab, plan.everything)
+            done = len(lab.known(plan.everything))
+            print(f"skillscope: {name}: {done} answers are in the cache.", file=sys.stderr)
+
+
+def _expected(lab: Lab, name: str, plan: paper.Plan) -> dict[str, Any]:
+    """Numbers of a plan: runs by kind, what is left, hours and disk by a short calibration."""
+    left = lab.missing(plan.everything)
+    model = lab.models.load(name, lab.models.precision(name))
+    neurons = 40 * model.layers * model.intermediate_size  # bytes of a measurement's rows
+    return {
+        "backbone": name,
+        "prompts": len(plan.prompts),
+        "transfer": len(plan.transfer),
+        "predictivity": len(plan.predictivity),
+        "suppression": len(plan.suppression),
+        "left": len(left),
+        "hours": paper.calibrate(lab, plan.prompts[0]).hours(left) if left else 0.0,
+        "disk_mb": neurons * len(plan.predictivity) / 1e6,
+    }

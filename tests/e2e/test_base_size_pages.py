@@ -1,0 +1,50 @@
+"""A page session with RoBERTa-base and T5-base: random weights of the true configuration, from a
+hub on loopback. Takes some minutes of two cores.
+"""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.base_size import REPOS, fill
+from tests.e2e.conftest import serving
+from tests.e2e.test_browser import CHART, no_error, open_page
+from tests.hub import hub as running
+
+pytestmark = pytest.mark.browser
+MINUTES = 60_000
+
+
+@pytest.fixture(scope="module")
+def base_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A dashboard whose hub has the two backbones at their real size."""
+    with running() as hub:
+        fill(hub, tmp_path_factory.mktemp("repos"))
+        with serving(tmp_path_factory.mktemp("cache"), hub) as address:
+            yield address
+
+
+@pytest.mark.parametrize("family", REPOS)
+def test_a_page_session_at_base_size(page: Page, base_app: str, family: str) -> None:
+    repo = REPOS[family]
+    open_page(page, base_app, "library")
+    page.get_by_role("textbox", name="Add a backbone").fill(repo)
+    page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
+    there = page.get_by_text("It is here, and the other pages offer it.")
+    expect(there).to_be_visible(timeout=2 * MINUTES)
+    open_page(page, base_app, "library?section=tasks&from=papers")
+    page.get_by_role("combobox", name="Task").click()
+    page.get_by_role("option", name="SST-2", exact=True).click()
+    fetch = page.get_by_role("button", name="Download SST-2")
+    if family == "roberta":
+        fetch.click()
+    expect(fetch).to_have_count(0)
+    view = f"tuning?backbone={repo}&from=papers&task=SST-2&steps_paper=3&length_paper=8"
+    open_page(page, base_app, view + "&batch_paper=4")
+    page.get_by_role("button", name="Compute").click()
+    tuned = page.get_by_text(re.compile("on 200 selection rows"))
+    expect(tuned).to_be_visible(timeout=6 * MINUTES)
+    expect(page.locator(CHART)).to_have_count(2)
+    no_error(page)
