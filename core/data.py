@@ -16,7 +16,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from core.backbones.base import Backbone, Template
-from core.errors import BadTask, NotDownloaded
+from core.errors import BadTask, NotDownloaded, reason
 from core.progress import Progress, silent
 from core.tasks import PAPERS, Remote, Task, clean_task, load_task
 
@@ -104,7 +104,7 @@ def _read_cached(
     try:
         frame = reader(path)
     except (ValueError, UnicodeDecodeError, OSError) as error:
-        raise BadTask(f"{path} cannot be read: {str(error).splitlines()[0]}.") from error
+        raise BadTask(f"{path} cannot be read: {reason(error)}.") from error
     return _examples(path, frame, fields, values)
 
 
@@ -224,19 +224,23 @@ def _plain_errors(task: Task, remote: Remote) -> Iterator[None]:
             f"a folder with a copy of {task.title}."
         ) from error
     except (DatasetsError, ValueError, RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BadTask(f"{remote.id} cannot be loaded as {task.title}: {reason}") from error
+        raise BadTask(f"{remote.id} cannot be loaded as {task.title}: {reason(error)}") from error
 
 
 _WHOLE = re.compile(r"(?<=\d)\.0+$")
 _NOT_WORDS = re.compile(r"[\W_]+")
 
 
+def normal(text: str) -> str:
+    """A text without case, punctuation and spacing."""
+    return _NOT_WORDS.sub(" ", text.casefold()).strip()
+
+
 def _normal(examples: Examples) -> list[str]:
     """Texts without case, punctuation and spacing; a pair's two texts joined."""
     others = examples.text_b or ("",) * len(examples)
     joined = (f"{a} | {b}" for a, b in zip(examples.text_a, others, strict=True))
-    return [_NOT_WORDS.sub(" ", text.casefold()).strip() for text in joined]
+    return [normal(text) for text in joined]
 
 
 def overlap(train: Examples, evaluated: Examples) -> int:

@@ -45,3 +45,9 @@ class Cancelled(SkillscopeError):
 
 class StoreBusy(SkillscopeError):
     """Another process owns the cache file."""
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error's text, or its kind if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,6 +1,5 @@
 """How many examples does a prompt get right? Transfer, robustness and suppression alike."""
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -99,11 +98,3 @@ def intervention(
         noise=how.noise if how.kind == "noise" else None,
         seed=how.seed,
     )
-
-
-def wilson(correct: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927); within [0, 1] for every n."""
-    share, square = correct / n, z * z / n
-    middle = (share + square / 2) / (1 + square)
-    half = z * np.sqrt(share * (1 - share) / n + square / (4 * n)) / (1 + square)
-    return float(max(0.0, middle - half)), float(min(1.0, middle + half))

@@ -18,20 +18,34 @@ from torch import Tensor
 
 from core import evaluation, tuning
 from core.activations import activations
+from core.agreement import agree, redraw
 from core.backbones import Backbone, load_backbone
 from core.data import load_split, obtain_task
+from core.effect import effect
 from core.errors import BadInput
 from core.models import Models
 from core.neurons import choose_neurons, ranking
 from core.predictivity import measure
 from core.progress import Progress, part, silent
-from core.results import Activations, Evaluation, Predictivity, Result, Run, SoftPrompt, Step
+from core.results import (
+    Activations,
+    Agreement,
+    Evaluation,
+    NeuronEffect,
+    Predictivity,
+    Result,
+    Run,
+    SoftPrompt,
+    Step,
+)
 from core.settings import EMBEDDED, Settings
 from core.specs import (
     ActivationSpec,
+    AgreementSpec,
     EvaluationSpec,
     ImportedPrompt,
     Measurement,
+    NeuronSpec,
     Pinned,
     PredictivitySpec,
     Prompt,
@@ -155,6 +169,10 @@ class Lab:
                 return self.evaluate(spec, progress)
             case ActivationSpec():
                 return self._activations(spec, progress)
+            case NeuronSpec():
+                return self._effect(spec, progress)
+            case AgreementSpec():
+                return self._agreement(spec, progress)
             case _:
                 assert_never(spec)
 
@@ -293,6 +311,36 @@ class Lab:
         prompt = self.prompt(asked.prompt)
         backbone = self._backbone(asked.prompt)
         return activations(spec, backbone, prompt, task, examples, token, part(progress, 0.5, 1))
+
+    def _effect(self, spec: NeuronSpec, progress: Progress) -> NeuronEffect:
+        asked = spec.ranking
+        tokens = self.neurons(asked, part(progress, 0, 0.5))["best_token"]
+        if not (spec.layer < tokens.shape[0] and spec.neuron < tokens.shape[1]):
+            raise BadInput(
+                f"{asked.prompt.backbone.name} has layers 0 to {tokens.shape[0] - 1} with neurons "
+                f"0 to {tokens.shape[1] - 1}; there is no neuron {spec.layer}/{spec.neuron}."
+            )
+        task = self._task(asked.task)
+        examples = load_split(task, asked.split, spec.limit)
+        prompt, backbone = self.prompt(asked.prompt), self._backbone(asked.prompt)
+        token = int(tokens[spec.layer, spec.neuron])
+        return effect(spec, backbone, prompt, task, examples, token, part(progress, 0.5, 1))
+
+    def _agreement(self, spec: AgreementSpec, progress: Progress) -> Agreement:
+        redrawn = []
+        for i, (clean, adversarial) in enumerate(zip(spec.clean, spec.adversarial, strict=True)):
+            inner = part(progress, i / len(spec.clean), (i + 1) / len(spec.clean))
+            first, then = self._stages([clean.prompt], inner)
+            prompt = self.prompt(clean.prompt, first)
+            tasks = self._task(clean.task), self._task(adversarial.task)
+            data = (
+                load_split(tasks[0], "train", clean.train_limit),
+                load_split(tasks[0], clean.split, clean.limit),
+                load_split(tasks[1], adversarial.split, adversarial.limit),
+            )
+            backbone = self._backbone(clean.prompt)
+            redrawn.append(redraw(spec, i, backbone, prompt, tasks, data, then))
+        return agree(spec, redrawn)
 
     def _backbone(self, prompt: Prompt) -> Backbone:
         asked = prompt.backbone

@@ -1,16 +1,17 @@
 """The whole of Ackermann & Ohmer 2024 as one list of questions, and how long it will take here."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from core import sweeps
 from core.data import Encoded, load_split
+from core.errors import BadInput
 from core.lab import Lab
 from core.specs import (
-    ActivationSpec,
+    AgreementSpec,
     EvaluationSpec,
     Measurement,
     Pinned,
@@ -33,84 +34,109 @@ SAMPLE = 16  # examples of the calibration
 class Plan:
     """Questions in the order in which they are asked; each stage rests on those before it."""
 
-    prompts: tuple[TuneSpec, ...]
+    prompts: tuple[Prompt, ...]
     transfer: tuple[EvaluationSpec, ...]
     predictivity: tuple[PredictivitySpec, ...]
+    agreement: tuple[AgreementSpec, ...]
     suppression: tuple[EvaluationSpec, ...]
 
     @property
     def everything(self) -> tuple[Measurement, ...]:
         """All stages; a curve's start is a cell of the transfer matrix, and is asked once."""
+        tuned = (p for p in self.prompts if isinstance(p, TuneSpec))
         stages: tuple[Measurement, ...] = (
-            *self.prompts, *self.transfer, *self.predictivity, *self.suppression
+            *tuned, *self.transfer, *self.predictivity, *self.agreement, *self.suppression
         )  # fmt: skip
         return tuple(dict.fromkeys(stages))
 
 
-def plan(
+def standard_prompts(
     backbone: Pinned,
     family: str,
     tasks: Sequence[Task],
     *,
     seeds: Sequence[int] = sweeps.SEEDS,
-    limit: int | None = None,
     steps: int | None = None,
     prompt_length: int | None = None,
     precision: Precision = "fp32",
-) -> Plan:
-    """Tuning on every clean task; every prompt on every task; predictivity and suppression on the
-    prompt's own task and its adversarial twins. `limit` is the most examples of an evaluation.
-
-    Source: Ackermann & Ohmer 2024 (one random draw per fraction and seed, per layer, zeroed).
-    """
-    clean = [t for t in tasks if t.adversarial_of is None]
-    prompts: dict[str, tuple[TuneSpec, ...]] = {
+) -> dict[str, tuple[Prompt, ...]]:
+    """The prompts to be tuned, by clean task."""
+    return {
         t.name: tuple(
             sweeps.standard_prompt(
-                backbone,
-                family,
-                pin_task(t),
-                seed,
-                steps=steps,
-                prompt_length=prompt_length,
-                precision=precision,
+                backbone, family, pin_task(t), seed,
+                steps=steps, prompt_length=prompt_length, precision=precision,
             )
             for seed in seeds
         )
-        for t in clean
+        for t in tasks
+        if t.adversarial_of is None
+    }  # fmt: skip
+
+
+def released_prompts(
+    lab: Lab, backbone: Pinned, tasks: Sequence[Task]
+) -> dict[str, tuple[Prompt, ...]]:
+    """The imported prompts of the clean tasks. Raises: BadInput if a task has none."""
+    found: dict[str, tuple[Prompt, ...]] = {
+        t.name: lab.store.imported(backbone, t.name) for t in tasks if t.adversarial_of is None
     }
-    own = [(t, prompts[clean_task(t).name]) for t in tasks if clean_task(t).name in prompts]
-    choices = sweeps.SuppressionChoices(draws=1, limit=limit)
-    rankings = {
-        t.name: sweeps.predictivities(
-            ((p, pin_task(t), t.evaluation_split) for p in prompts[t.name]), t.contrasts()
+    if absent := [name for name, prompts in found.items() if not prompts]:
+        raise BadInput(
+            f"No released prompt of {', '.join(absent)} was imported for {backbone.name}; run "
+            "`import-prompts`, or leave the task out of --subset."
         )
-        for t in clean
+    return found
+
+
+def plan(
+    tasks: Sequence[Task], prompts: Mapping[str, Sequence[Prompt]], *, limit: int | None = None
+) -> Plan:
+    """Every prompt on every task; predictivity and suppression on the prompt's own task and its
+    adversarial twins, as the pages ask for them. `limit` is the most examples of an evaluation.
+
+    Source: Ackermann & Ohmer 2024 (per layer, zeroed; they draw random neurons once, we thrice).
+    Raises: BadInput for a twin without its clean task.
+    """
+    for t in tasks:
+        if clean_task(t).name not in prompts:
+            raise BadInput(f"{t.name} needs the prompts of {clean_task(t).name}: add that task.")
+    own = [(t, prompts[clean_task(t).name]) for t in tasks]
+    choices = (
+        sweeps.SuppressionChoices() if limit is None else sweeps.SuppressionChoices(limit=limit)
+    )
+    places = {t.name: (pin_task(t), t.evaluation_split) for t in tasks}
+    compared = [
+        sweeps.robustness(
+            group, places[clean_task(t).name], places[t.name], clean_task(t).contrasts(), choices
+        )
+        for t, group in own
+        if t.adversarial_of is not None
+    ]
+    rankings = {
+        t.name: sweeps.predictivities(((p, *places[t.name]) for p in group), t.contrasts())
+        for t, group in own
     }
+    curves = [
+        *(
+            sweeps.suppression_sweep(group, rankings[t.name], *places[t.name], choices)
+            for t, group in own
+            if t.adversarial_of is None
+        ),
+        *(curve for sweep in compared for curve in sweep.suppression.values()),
+    ]
     return Plan(
         prompts=tuple(p for group in prompts.values() for p in group),
         transfer=tuple(
-            EvaluationSpec(prompt=p, task=pin_task(t), split=t.evaluation_split, limit=limit)
+            EvaluationSpec(prompt=p, task=task, split=split, limit=limit)
             for group in prompts.values()
             for p in group
-            for t in tasks
+            for task, split in places.values()
         ),
-        predictivity=tuple(
-            spec
-            for t, group in own
-            for spec in sweeps.predictivities(
-                ((p, pin_task(t), t.evaluation_split) for p in group), t.contrasts()
-            )
-        ),
-        suppression=tuple(
-            spec
-            for t, group in own
-            for spec in sweeps.suppression_sweep(
-                tuple[Prompt, ...](group), rankings[clean_task(t).name], pin_task(t),
-                t.evaluation_split, choices,
-            )
-        ),
-    )  # fmt: skip
+        predictivity=tuple(spec for group in rankings.values() for spec in group),
+        agreement=tuple(sweep.agreement for sweep in compared),
+        suppression=tuple(dict.fromkeys(spec for curve in curves for spec in curve)),
+    )
 
 
 def passes(questions: Sequence[Measurement]) -> int:
@@ -124,6 +150,9 @@ def _passes(spec: Measurement) -> int:
         return BACKWARD * spec.steps * spec.batch_size + checks * spec.selection
     if isinstance(spec, PredictivitySpec):
         return _rows(spec.task, "train", None) + _rows(spec.task, spec.split, spec.limit)
+    if isinstance(spec, AgreementSpec):
+        both = zip(spec.clean, spec.adversarial, strict=True)
+        return sum(_passes(c) + _rows(a.task, a.split, a.limit) for c, a in both)
     assert isinstance(spec, EvaluationSpec)
     return _rows(spec.task, spec.split, spec.limit)
 
@@ -137,7 +166,9 @@ def rows(questions: Sequence[Measurement]) -> int:
     """Examples that are tokenised: each split of each task once, whoever asks for it."""
     read = set[tuple[str, str]]()
     for spec in questions:
-        assert not isinstance(spec, ActivationSpec)
+        if isinstance(spec, AgreementSpec):
+            continue  # reads what its measurements read
+        assert isinstance(spec, TuneSpec | PredictivitySpec | EvaluationSpec)
         read.add((spec.task.name, "train" if isinstance(spec, TuneSpec) else spec.split))
         if isinstance(spec, PredictivitySpec):
             read.add((spec.task.name, "train"))
@@ -157,9 +188,8 @@ class Pace:
 
 
 @torch.inference_mode()
-def calibrate(lab: Lab, prompt: TuneSpec) -> Pace:
+def calibrate(lab: Lab, prompt: Prompt, task: Task) -> Pace:
     """Time a few examples behind such a prompt: read once, passed through twice."""
-    task = load_task(prompt.task.name)
     backbone = lab.models.load(prompt.backbone.name, prompt.precision)
     examples = load_split(task, task.evaluation_split, SAMPLE)
     backbone.token_ids("a first text makes the tokenizer ready")

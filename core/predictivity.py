@@ -12,7 +12,6 @@ from core.data import Batch, Encoded, Examples
 from core.errors import BadTask
 from core.evaluation import BATCH
 from core.hooks import capture
-from core.neurons import predictivity
 from core.progress import Progress, part, silent
 from core.results import Floor, Predictivity, SoftPrompt
 from core.specs import Contrast, PredictivitySpec
@@ -42,18 +41,20 @@ def measure(
     train, examples = contrasted(train, spec.contrast), contrasted(examples, spec.contrast)
     if spec.contrast is not None:
         examples = balanced(examples)
-    reader = _Reader(backbone, prompt, task, spec)
+    reader = Reader(backbone, prompt, task, spec)
     baseline = reader.mean(train, part(progress, 0, len(train) / (len(train) + len(examples))))
     rest = part(progress, len(train) / (len(train) + len(examples)), 1)
-    correct, floor = _counts(reader, baseline, examples, spec.permutations, rest)
+    signs = shuffled(examples.labels, spec.permutations)
+    counts = tally(reader, baseline, examples, signs, rest)
+    n = torch.full((len(signs),), len(examples))
     return Predictivity(
         spec=spec,
         baseline=baseline,
-        correct=correct,
+        correct=counts[0].long(),
         n=len(examples),
         n_train=len(train),
         majority=examples.majority,
-        floor=floor,
+        floor=floor(best_counts(counts, n), len(examples)),
     )
 
 
@@ -76,7 +77,7 @@ def balanced(examples: Examples) -> Examples:
     return examples.take(np.sort(np.concatenate([rng.permutation(g)[:n] for g in groups])))
 
 
-class _Reader:
+class Reader:
     """Yields the prompt positions' activations, batch by batch, and keeps none of them."""
 
     def __init__(
@@ -117,19 +118,19 @@ class _Reader:
         return torch.zeros(size, dtype=dtype)
 
 
-def _counts(
-    reader: _Reader,
+def tally(
+    reader: Reader,
     baseline: Float[Tensor, "layer token neuron"],
     examples: Examples,
-    permutations: int,
-    progress: Progress,
-) -> tuple[Tensor, Floor | None]:
-    """How often each neuron guesses right, for the true labels and for shuffled ones.
+    signs: Float[Tensor, "row example"],
+    progress: Progress = silent,
+) -> Float[Tensor, "row layer token neuron"]:
+    """How often each neuron guesses right, for several weightings of the examples in one pass.
 
-    With s = 1 for class 1 and -1 for class 0, the right guesses are n0 + sum(s * fired): one matrix
-    product counts the true labels and all permutations at once, exactly.
+    `signs` are weights, positive for class 1 and negative for class 0. The right guesses are the
+    weight of class 0 plus sum(signs * fired): one matrix product counts all rows at once, exactly,
+    as long as the weights are whole numbers.
     """
-    signs = _signs(examples.labels, permutations)
     totals = reader.empty(torch.float32, len(signs))
     done = 0
     for batch, seen in reader.read(examples):
@@ -140,25 +141,63 @@ def _counts(
             totals[:, layer] += added.view(len(signs), *values.shape[1:]).cpu()
         done += len(batch.rows)
         progress(done / len(examples), "accuracy")
-    totals = totals.round().long() + int((examples.labels == 0).sum())
-    return totals[0], _floor(totals[1:], len(examples))
+    totals += (-signs).clamp(min=0).sum(dim=1)[:, None, None, None]
+    return totals.round_()
 
 
-def _signs(labels: np.ndarray, permutations: int) -> Float[Tensor, "permutation example"]:
+def best_counts(
+    correct: Float[Tensor, "row layer token neuron"], n: Float[Tensor, " row"]
+) -> Float[Tensor, "row layer neuron"]:
+    """Right guesses of the best token, whichever class the neuron fires for: predictivity times n.
+
+    Whole numbers, so that equal ones compare as equal.
+    """
+    rows = [torch.maximum(c, total - c).amax(dim=1) for c, total in zip(correct, n, strict=True)]
+    return torch.stack(rows)
+
+
+def shuffled(labels: np.ndarray, permutations: int) -> Float[Tensor, "row example"]:
     """Row 0 the true labels, the others shuffled, as +1 and -1."""
     rng = np.random.default_rng(0)
     rows = [labels, *(rng.permutation(labels) for _ in range(permutations))]
     return torch.from_numpy(np.stack(rows)).float() * 2 - 1
 
 
-def _floor(correct: Tensor, n: int) -> Floor | None:
-    if not len(correct):
+def floor(best: Float[Tensor, "row layer neuron"], n: int) -> Floor | None:
+    """What chance reaches, from `best_counts` of the true labels (row 0) and of shuffled ones.
+
+    None without shuffled rows. A p-value is (1 + shuffled values at least as high) / (1 + all
+    shuffled values); for `q` the values of all neurons are taken together.
+    """
+    measured, null = best[0], best[1:]
+    if not len(null):
         return None
-    values = torch.stack([predictivity(c.double() / n) for c in correct])
-    highest = values.flatten(1).amax(dim=1)
+    own = (null >= measured).sum(dim=0)
+    highest = null.flatten(1).amax(dim=1)
+    above = (highest[:, None, None] >= measured).sum(dim=0)
+    q = false_discovery_rates(reached(null, measured))
+    found = measured[q <= 0.05]
     return Floor(
-        mean=values.mean().item(),
-        p99=float(np.quantile(values.numpy(), 0.99)),
-        family=float(np.quantile(highest.numpy(), 0.95)),
-        permutations=len(correct),
+        mean=null.mean(dtype=torch.float64).item() / n,
+        p99=float(np.quantile(null.numpy(), 0.99)) / n,
+        family=float(np.quantile(highest.numpy(), 0.95)) / n,
+        fdr=found.min().item() / n if len(found) else float("nan"),
+        permutations=len(null),
+        p=(1 + own).double() / (1 + len(null)),
+        p_family=(1 + above).double() / (1 + len(null)),
+        q=q,
     )
+
+
+def reached(null: Tensor, measured: Tensor) -> Float[Tensor, "layer neuron"]:
+    """Share of all shuffled values, of all neurons, that are at least as high."""
+    order = null.flatten().sort().values
+    below = torch.searchsorted(order, measured.flatten().contiguous(), side="left")
+    return ((1 + len(order) - below).double() / (1 + len(order))).view(measured.shape)
+
+
+def false_discovery_rates(p: Float[Tensor, "layer neuron"]) -> Float[Tensor, "layer neuron"]:
+    """Benjamini & Hochberg's adjusted p-values."""
+    from scipy.stats import false_discovery_control
+
+    return torch.from_numpy(false_discovery_control(p.flatten().numpy())).view(p.shape)

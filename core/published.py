@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from core.errors import BadInput
+from core.errors import BadInput, reason
 from core.lab import Lab
 from core.progress import Progress, silent
 from core.results import SoftPrompt
-from core.specs import ImportedPrompt, key
+from core.specs import ImportedPrompt, Prompt, key
 
 LARGEST = 200_000_000  # bytes; the largest released prompt has 1.6 million
 MODELS = {
@@ -48,6 +48,17 @@ class Claim:
     seed: int
 
 
+def remark(prompt: Prompt) -> str:
+    """What a reader must know of an imported prompt; empty if nothing."""
+    roberta = isinstance(prompt, ImportedPrompt) and "roberta" in prompt.backbone.name.lower()
+    if roberta and prompt.task == "sst2" and prompt.seed:
+        return (
+            "The released RoBERTa prompts for SST-2 look as if they were tuned on the dev split "
+            "(864 to 879 examples an epoch): what is measured there is flattered."
+        )
+    return ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What became of one file: the stored prompt's key, or why there is none."""
@@ -71,14 +82,17 @@ def recognise(path: Path) -> Claim:
         raise BadInput(f"the ending {found['suffix']!r} says that it is not a plain tuned prompt")
     if found["model"] not in MODELS:
         raise BadInput(f"the model {found['model']!r} is none of {', '.join(MODELS)}")
-    name = found["task"].lower()
-    return Claim(task=TASKS.get(name, name), model=found["model"], seed=_seed(path))
+    name, seed = found["task"].lower(), _seed(path)
+    name = TASKS.get(name, name)
+    if name == "mnli" and seed:
+        name = "mnli_binary"  # the numbered seeds were tuned without the neutral class
+    return Claim(task=name, model=found["model"], seed=seed)
 
 
 def _seed(path: Path) -> int:
     """`seed_33` is 33; `seed_su`, the authors' own run without a number, is 0."""
-    for part in path.parts:
-        if found := re.fullmatch(r"seed_(\d+)", part):
+    for part in reversed(path.parts):
+        if found := re.fullmatch(r"seed_(\d{1,9})", part):
             return int(found[1])
     return 0
 
@@ -90,15 +104,24 @@ def read_vectors(path: Path) -> Tensor:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0][:200] or type(error).__name__
-        if "Weights only load failed" in reason:
-            reason = "it asks to run code"
-        raise BadInput(f"{path} is not a torch file that holds only tensors: {reason}") from error
+        why = reason(error)[:200]
+        if "Weights only load failed" in why:
+            why = "it asks to run code"
+        raise BadInput(f"{path} is not a torch file that holds only tensors: {why}") from error
     if isinstance(loaded, dict):
         loaded = loaded.get("model", loaded.get("best_prompt"))
-    if not isinstance(loaded, Tensor) or loaded.squeeze().dim() != 2:
-        raise BadInput(f"{path} holds no [token, hidden] tensor.")
-    return loaded.detach().squeeze().float().clone()
+    if not _is_plain(loaded):
+        raise BadInput(f"{path} holds no [token, hidden] tensor of numbers with a point.")
+    vectors: Tensor = loaded[0] if loaded.dim() == 3 else loaded
+    return vectors.detach().float().clone()
+
+
+def _is_plain(value: object) -> bool:
+    """`[token, hidden]`, or that with a leading 1; dense, floating, not empty."""
+    if not isinstance(value, Tensor) or value.is_nested or value.is_quantized or value.is_meta:
+        return False
+    dense = value.layout is torch.strided and value.is_floating_point() and value.numel() > 0
+    return dense and (value.dim() == 2 or (value.dim() == 3 and value.shape[0] == 1))
 
 
 def files(folder: Path) -> Iterator[Path]:
@@ -140,6 +163,8 @@ def import_folder(
     if not folder.is_dir():
         raise BadInput(f"There is no folder {folder}.")
     found, outcomes = list(files(folder)), list[Outcome]()
+    for backbone in use.values():
+        lab.models.obtain(backbone, progress)  # remembered, so that pages can show the prompts
     if not found:
         raise BadInput(
             f"{folder} holds no file named task_prompt, <epoch>_task_prompt.pkl or latest.pt."
@@ -148,7 +173,7 @@ def import_folder(
         shown = file.relative_to(folder).as_posix()
         progress(i / len(found), shown)
         try:
-            claim = recognise(folder.name / file.relative_to(folder))
+            claim = recognise(file.resolve())
             backbone = use.get(claim.model, MODELS[claim.model])
             spec = import_file(lab, file, claim, backbone)
         except BadInput as error:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from core.correlation import spearman
-from core.evaluation import wilson
 from core.specs import EvaluationSpec, PredictivitySpec, key
+from core.statistics import wilson
 from core.store import Store
 from core.tasks import clean_name
 
@@ -69,10 +69,9 @@ def accuracies(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataFrame:
     majority, low and high (mean -/+ sem; with one seed the 95 % Wilson interval).
     """
     table = transfer(store, specs, relative=False).rename(columns={"value": "mean"})
-    half = table["sem"].where(table["seeds"] > 1)
-    wide = [wilson(round(a * n), int(n)) for a, n in zip(table["mean"], table["n"], strict=True)]
-    table["low"] = (table["mean"] - half).fillna(pd.Series([w[0] for w in wide], dtype=float))
-    table["high"] = (table["mean"] + half).fillna(pd.Series([w[1] for w in wide], dtype=float))
+    table["low"], table["high"] = table["mean"] - table["sem"], table["mean"] + table["sem"]
+    for i, row in table[table["seeds"] == 1].iterrows():
+        table.loc[i, ["low", "high"]] = wilson(round(row["mean"] * row["n"]), int(row["n"]))
     return table.drop(columns="accuracy").rename(columns={"mean": "accuracy"})
 
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.specs import EvaluationSpec, PredictivitySpec, Prompt
+from core.specs import AgreementSpec, EvaluationSpec, NeuronSpec, PredictivitySpec, Prompt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +46,21 @@ class SoftPrompt:
 class Floor:
     """Predictivity that labels shuffled within the split reach, by the same maximum over tokens.
 
-    `mean` and `p99` over neurons and permutations; `family`: 95 % of the permutations have no
-    neuron above it.
+    `mean` and `p99` over neurons and permutations. `family`: 95 % of the permutations have no
+    neuron above it. `fdr`: the lowest predictivity of a neuron whose `q` is at most 0.05, NaN if
+    there is none. Per neuron: `p` against its own shuffled values, `p_family` against the best
+    neuron's (Westfall & Young 1993), `q` the false discovery rate (Benjamini & Hochberg 1995) of
+    all that reach as much.
     """
 
     mean: float
     p99: float
     family: float
+    fdr: float
     permutations: int
+    p: Float[Tensor, "layer neuron"]
+    p_family: Float[Tensor, "layer neuron"]
+    q: Float[Tensor, "layer neuron"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,4 +124,40 @@ class Activations:
     values: Float[Tensor, "example layer neuron"]
 
 
-Result = SoftPrompt | Predictivity | Evaluation | Activations
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NeuronEffect:
+    """The margin of the right answer, example by example: its logit less the best other one's.
+
+    `margin` as the model is, `without` with the neuron at 0 everywhere, `without_slot` with the
+    neuron at 0 at its best prompt token only.
+    """
+
+    spec: NeuronSpec
+    index: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    margin: npt.NDArray[np.float64]
+    without_slot: npt.NDArray[np.float64]
+    without: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Agreement:
+    """Clean and adversarial predictivities compared, as they are and over redrawn data.
+
+    Each row of `spearman[draw layer]` and `shared[draw fraction]` (neurons that are skill neurons
+    of both, all layers together) is one comparison; `kind` says which: `measured`, the data as they
+    are; `bootstrap`, examples and seeds redrawn; `ceiling`, two disjoint parts of the clean split,
+    one as large as the adversarial split.
+    """
+
+    spec: AgreementSpec
+    kind: tuple[str, ...]
+    spearman: npt.NDArray[np.float64]
+    shared: npt.NDArray[np.int64]
+    layers: int
+    neurons: int
+    n_clean: int
+    n_adversarial: int
+
+
+Result = SoftPrompt | Predictivity | Evaluation | Activations | NeuronEffect | Agreement

@@ -49,10 +49,12 @@ def adapter(prompt: SoftPrompt, backbone: Backbone) -> dict[str, bytes]:
         raise BadInput(
             f"PEFT has no prompt tuning for {backbone.family} models; share the safetensors file."
         )
+    repo, _, revision = backbone.name.partition("@")
     config = {
         "peft_type": "PROMPT_TUNING",
         "task_type": "SEQ_2_SEQ_LM",
-        "base_model_name_or_path": backbone.name,
+        "base_model_name_or_path": repo,
+        "revision": revision or None,
         "inference_mode": True,
         "num_virtual_tokens": len(prompt.vectors),
         "token_dim": prompt.vectors.shape[1],

@@ -87,7 +87,7 @@ class PredictivitySpec:
     contrast: Contrast | None = None
     limit: int | None = None
     train_limit: int | None = None
-    permutations: int = 20
+    permutations: int = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +123,35 @@ class ActivationSpec:
     limit: int = 256
 
 
-Spec = TuneSpec | ImportedPrompt | PredictivitySpec | EvaluationSpec | ActivationSpec
-Measurement = TuneSpec | PredictivitySpec | EvaluationSpec | ActivationSpec
+@dataclass(frozen=True, kw_only=True)
+class NeuronSpec:
+    """What does one neuron do to the answers, example by example, when it is switched off?"""
+
+    ranking: PredictivitySpec
+    layer: int
+    neuron: int
+    limit: int = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgreementSpec:
+    """How far do predictivities on clean and on adversarial data agree, and how sure is that?
+
+    `clean[i]` and `adversarial[i]` are the same prompt's; the means over seeds are compared.
+    `fractions` are those at which shared skill neurons are counted.
+    """
+
+    clean: tuple[PredictivitySpec, ...]
+    adversarial: tuple[PredictivitySpec, ...]
+    fractions: tuple[float, ...]
+    replicates: int = 100
+    splits: int = 20
+
+
+Measurement = (
+    TuneSpec | PredictivitySpec | EvaluationSpec | ActivationSpec | NeuronSpec | AgreementSpec
+)
+Spec = Measurement | ImportedPrompt
 
 _CLASSES: dict[str, type] = {
     c.__name__: c
@@ -137,10 +164,12 @@ _CLASSES: dict[str, type] = {
         Suppression,
         EvaluationSpec,
         ActivationSpec,
+        NeuronSpec,
+        AgreementSpec,
     )
 }
 # Raised when the mathematics behind a spec changes: old answers are then no longer found.
-VERSIONS = {"TuneSpec": 1, "PredictivitySpec": 1, "EvaluationSpec": 1, "ActivationSpec": 1}
+VERSIONS = {"TuneSpec": 1, "PredictivitySpec": 2, "EvaluationSpec": 1, "ActivationSpec": 1}
 
 
 def key(spec: Spec) -> str:

@@ -6,10 +6,12 @@ from typing import Any
 
 from core.settings import EMBEDDED
 from core.specs import (
+    AgreementSpec,
     Choose,
     Contrast,
     EvaluationSpec,
     Kind,
+    Measurement,
     Pinned,
     Positions,
     PredictivitySpec,
@@ -148,3 +150,60 @@ def suppression_sweep(
                     )
                     specs.append(replace(plain, suppression=how))
     return tuple(specs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessSweep:
+    """Everything that compares a task with its adversarial twin, for one backbone's prompts.
+
+    `suppression` is by where the neurons were found and where the prompt is tested, each `clean` or
+    `adversarial`.
+    """
+
+    evaluations: tuple[EvaluationSpec, ...]
+    clean: tuple[PredictivitySpec, ...]
+    adversarial: tuple[PredictivitySpec, ...]
+    agreement: AgreementSpec
+    suppression: dict[tuple[str, str], tuple[EvaluationSpec, ...]]
+
+    @property
+    def everything(self) -> tuple[Measurement, ...]:
+        """All questions, the quick ones first, each once."""
+        curves = (spec for sweep in self.suppression.values() for spec in sweep)
+        return tuple(
+            dict.fromkeys(
+                (*self.evaluations, *self.clean, *self.adversarial, self.agreement, *curves)
+            )
+        )
+
+
+def robustness(
+    prompts: Sequence[Prompt],
+    clean: tuple[Pinned, str],
+    adversarial: tuple[Pinned, str],
+    contrasts: Sequence[Contrast | None] = (None,),
+    choices: SuppressionChoices | None = None,
+) -> RobustnessSweep:
+    """Both (task, split) measured with the same prompts. Source: Ackermann & Ohmer 2024."""
+    places = {"clean": clean, "adversarial": adversarial}
+    rankings = {
+        name: predictivities(((p, *place) for p in prompts), contrasts)
+        for name, place in places.items()
+    }
+    return RobustnessSweep(
+        evaluations=transfer_grid(prompts, places.values()),
+        clean=rankings["clean"],
+        adversarial=rankings["adversarial"],
+        agreement=AgreementSpec(
+            clean=rankings["clean"],
+            adversarial=rankings["adversarial"],
+            fractions=PAPER_FRACTIONS[1:],
+        ),
+        suppression={
+            (found, tested): suppression_sweep(
+                prompts, rankings[found], *places[tested], choices or SuppressionChoices()
+            )
+            for found in places
+            for tested in places
+        },
+    )

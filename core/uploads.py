@@ -11,17 +11,18 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from core.errors import BadInput, BadTask
+from core.data import normal
+from core.errors import BadInput, BadTask, reason
 from core.tasks import Task, load_task
 
 LARGEST = 200 * 2**20  # bytes
 MOST_CLASSES = 20
-FEWEST_ROWS = 10  # per class
+FEWEST_ROWS = 10  # different texts per class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +56,8 @@ def read_table(name: str, data: bytes) -> pd.DataFrame:
     reader = _READERS.get(Path(name).suffix.lower())
     if reader is None:
         raise BadInput(f"{name} is none of {', '.join(_READERS)}.")
-    table = reader(name, data)
-    if len(table) == 0:
+    table = _plain_cells(name, reader(name, data))
+    if len(table) == 0 or not len(table.columns):
         raise BadInput(f"{name} has no rows.")
     if len(set(table.columns)) < len(table.columns):
         raise BadInput(f"{name} has two columns of the same name.")
@@ -64,6 +65,27 @@ def read_table(name: str, data: bytes) -> pd.DataFrame:
         first = table["id"][table["id"].duplicated()].iloc[0]
         raise BadInput(f"{name} has the id {str(first)!r} twice; ids must differ.")
     return table
+
+
+def _plain_cells(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Numbers, truth values, dates and text as they are, absent cells None. Raises: BadInput."""
+    table = table.reset_index(drop=True).astype(object)
+    table = table.where(table.notna(), None)
+    table.columns = [str(c) for c in table.columns]
+    for column in table.columns:
+        cells = table[column] if isinstance(table[column], pd.Series) else table[column].iloc[:, 0]
+        for i, cell in enumerate(cells, start=1):
+            if isinstance(cell, list | tuple | dict | set | bytes | np.ndarray):
+                raise BadInput(
+                    f"Row {i} of {name} holds a {type(cell).__name__} as {column!r}; cells must be "
+                    "texts or numbers."
+                )
+    return table
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written: JSON's escapes can name halves of a surrogate pair."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _text(name: str, data: bytes) -> str:
@@ -79,7 +101,10 @@ def _text(name: str, data: bytes) -> str:
 
 def _separated(delimiter: str) -> Callable[[str, bytes], pd.DataFrame]:
     def read(name: str, data: bytes) -> pd.DataFrame:
-        rows = csv.reader(io.StringIO(_text(name, data)), delimiter=delimiter, strict=True)
+        how: dict[str, Any] = {"quoting": csv.QUOTE_NONE} if delimiter == "\t" else {}
+        text = io.StringIO(_text(name, data), newline="")
+        csv.field_size_limit(LARGEST)
+        rows = csv.reader(text, delimiter=delimiter, strict=True, **how)
         try:
             table = [row for row in rows if row]
         except csv.Error as error:
@@ -87,11 +112,11 @@ def _separated(delimiter: str) -> Callable[[str, bytes], pd.DataFrame]:
         if not table:
             raise BadInput(f"{name} is empty.")
         head, body = table[0], table[1:]
-        for i, row in enumerate(body, start=2):
+        for i, row in enumerate(body, start=1):
             if len(row) != len(head):
                 raise BadInput(
-                    f"Row {i} of {name} has {len(row)} fields, the first row {len(head)}; quote "
-                    "texts that hold the separator."
+                    f"Row {i} of {name} has {len(row)} fields, the heading {len(head)}; texts that "
+                    "hold the separator must be quoted (CSV) or freed of it (TSV)."
                 )
         return pd.DataFrame(body, columns=head, dtype=str)
 
@@ -100,13 +125,15 @@ def _separated(delimiter: str) -> Callable[[str, bytes], pd.DataFrame]:
 
 def _lines(name: str, data: bytes) -> pd.DataFrame:
     rows = list[dict[str, object]]()
-    for i, line in enumerate(_text(name, data).splitlines(), start=1):
+    for i, line in enumerate(_text(name, data).split("\n"), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise BadInput(f"Line {i} of {name} is not JSON.") from None
+        if not _is_unicode(json.dumps(row, ensure_ascii=False)):
+            raise BadInput(f"Line {i} of {name} holds half a character (an odd \\u escape).")
         if not isinstance(row, dict):
             raise BadInput(f"Line {i} of {name} is not a JSON object.")
         if rows and set(row) != set(rows[0]):
@@ -119,8 +146,7 @@ def _parquet(name: str, data: bytes) -> pd.DataFrame:
     try:
         return pd.read_parquet(io.BytesIO(data))
     except Exception as error:  # pyarrow raises many kinds
-        reason = str(error).strip().splitlines()[0]
-        raise BadInput(f"{name} is not a Parquet file: {reason}") from error
+        raise BadInput(f"{name} is not a Parquet file: {reason(error)}") from error
 
 
 _READERS = {
@@ -135,11 +161,18 @@ _READERS = {
 def label_values(table: pd.DataFrame, column: str) -> tuple[str, ...]:
     """The classes of a label column, in order. Raises: BadInput if it cannot be one."""
     values = table[column]
-    if values.isna().any():
-        raise BadInput(f"Row {int(np.argmax(values.isna())) + 1} has no {column!r}.")
+    absent = values.map(lambda v: v is None or v != v or not str(v).strip())
+    if absent.any():
+        raise BadInput(f"Row {int(np.argmax(absent)) + 1} has no {column!r}.")
+    kinds = {"text" if isinstance(v, str) else type(v).__name__ for v in values}
+    if len(kinds) > 1:
+        raise BadInput(f"{column!r} mixes {' and '.join(sorted(kinds))}; labels must be of a kind.")
+    for value in values:
+        if isinstance(value, float) and not value.is_integer():
+            raise BadInput(f"{column!r} holds fractions such as {value}; labels must be classes.")
     found = sorted({_plain(v) for v in values}, key=lambda v: (len(v), v))
-    if any(re.fullmatch(r"-?\d*\.\d+", v) for v in found):
-        raise BadInput(f"{column!r} holds fractions such as {found[0]}; labels must be classes.")
+    if fraction := next((v for v in found if re.fullmatch(r"-?\d*\.\d+(e[+-]?\d+)?", v)), None):
+        raise BadInput(f"{column!r} holds fractions such as {fraction}; labels must be classes.")
     if not 2 <= len(found) <= MOST_CLASSES:
         raise BadInput(
             f"{column!r} has {len(found)} different values; a task has 2 to {MOST_CLASSES} classes."
@@ -148,7 +181,7 @@ def label_values(table: pd.DataFrame, column: str) -> tuple[str, ...]:
 
 
 def _plain(value: object) -> str:
-    return re.sub(r"(?<=\d)\.0+$", "", str(value))
+    return re.sub(r"(?<=\d)\.0+$", "", str(value).strip())
 
 
 def check(table: pd.DataFrame, wish: Wish) -> None:
@@ -157,14 +190,17 @@ def check(table: pd.DataFrame, wish: Wish) -> None:
     used = [columns.text_a, columns.label, *([columns.text_b] if columns.text_b else [])]
     if len(set(used)) < len(used):
         raise BadInput("Each column can be used once: texts and label must differ.")
-    texts = table[columns.text_a].fillna("").astype(str)
+    texts = _texts(table[columns.text_a])
     if (empty := texts.str.strip() == "").any():
         raise BadInput(f"Row {int(np.argmax(empty)) + 1} has an empty {columns.text_a!r}.")
-    counts = table[columns.label].map(_plain).value_counts()
+    both = table[[columns.text_a, *([columns.text_b] if columns.text_b else [])]]
+    same = both.agg(lambda row: normal(" ".join(map(str, row))), axis=1)
+    counts = same.groupby(table[columns.label].map(_plain)).nunique()
     for value in label_values(table, columns.label):
         if counts[value] < FEWEST_ROWS and wish.adversarial_of is None:
             raise BadInput(
-                f"The class {value!r} has {counts[value]} rows; at least {FEWEST_ROWS} are needed."
+                f"The class {value!r} has {counts[value]} different texts; at least {FEWEST_ROWS} "
+                "are needed."
             )
     if len(wish.words) != len(columns.values) or not all(w.strip() for w in wish.words):
         raise BadInput("Each class needs an answer word.")
@@ -199,37 +235,53 @@ def save(folder: Path, table: pd.DataFrame, wish: Wish) -> Task:
     else:
         raise BadInput(f"There is already a task called {name!r}; choose another title.")
     folder.mkdir(parents=True, exist_ok=True)
-    work = Path(mkdtemp(dir=folder, prefix=".new-"))
+    try:
+        (folder / name).mkdir()  # the name is ours from here on: nobody else's can be made so
+    except FileExistsError:
+        raise BadInput(
+            f"A folder {name!r} lies among your tasks already; choose another title."
+        ) from None
     try:
         for split, rows in _splits(table, wish).items():
-            rows.to_parquet(work / f"{split}.parquet", index=False)
-        (work / "task.toml").write_text(_toml(name, wish), "utf-8")
-        (work / "task.toml").rename(work / f"{name}.toml")
-        work.rename(folder / name)
-        (folder / name / f"{name}.toml").rename(folder / f"{name}.toml")
+            rows.to_parquet(folder / name / f"{split}.parquet", index=False)
+        text = _toml(name, wish)
+        with (folder / f"{name}.toml").open("x", encoding="utf-8") as file:
+            file.write(text)
+    except BaseException:
+        shutil.rmtree(folder / name, ignore_errors=True)
+        raise
+    try:
         return load_task(name)
     except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        shutil.rmtree(folder / name, ignore_errors=True)
         (folder / f"{name}.toml").unlink(missing_ok=True)
+        shutil.rmtree(folder / name, ignore_errors=True)
         raise
 
 
 def _splits(table: pd.DataFrame, wish: Wish) -> dict[str, pd.DataFrame]:
-    """Each class divided alike, by a fixed seed; a twin is only measured on."""
+    """Each class divided alike, by a fixed seed; a twin is only measured on. Rows of the same text
+    stay together, so that nothing is learnt and measured on.
+    """
     columns = wish.columns
-    kept = pd.DataFrame({"text": table[columns.text_a].astype(str)})
+    kept = pd.DataFrame({"text": _texts(table[columns.text_a])})
     if columns.text_b is not None:
-        kept["text_b"] = table[columns.text_b].fillna("").astype(str)
+        kept["text_b"] = _texts(table[columns.text_b])
     kept["label"] = table[columns.label].map(_plain)
     if wish.adversarial_of is not None:
         return {"validation": kept}
-    rng, held = np.random.default_rng(0), list[int]()
-    for _, rows in kept.groupby("label", sort=True):
-        order = rng.permutation(rows.index.to_numpy())
+    rng, held = np.random.default_rng(0), list[str]()
+    same = kept.drop(columns="label").agg(lambda row: normal(" ".join(row)), axis=1)
+    first = ~same.duplicated()
+    for _, rows in same[first].groupby(kept.label[first], sort=True):
+        order = rng.permutation(rows.to_numpy())
         held += order[: max(1, round(len(order) * wish.held))].tolist()
-    chosen = kept.index.isin(held)
+    chosen = same.isin(held)
     return {"train": kept[~chosen], "validation": kept[chosen]}
+
+
+def _texts(column: "pd.Series[Any]") -> "pd.Series[str]":
+    """Cells as text; absent ones are empty."""
+    return column.map(lambda cell: "" if cell is None else str(cell))
 
 
 def _toml(name: str, wish: Wish) -> str:
@@ -253,8 +305,8 @@ def _toml(name: str, wish: Wish) -> str:
 
 
 def _string(text: str) -> str:
-    """A TOML string; JSON's escapes are among TOML's."""
-    return json.dumps(text, ensure_ascii=True)
+    """A TOML string: JSON's escapes of control characters are TOML's, all else stands as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _list(texts: Sequence[str]) -> str:

@@ -10,8 +10,9 @@ import streamlit as st
 
 from core import published, queries, sharing
 from core.data import load_split
-from core.tasks import Task
-from pages.common import answers, controls, upload
+from core.errors import BadTask
+from core.tasks import Task, clean_task
+from pages.common import answers, controls, upload, warnings
 
 answers.heading(
     "Library",
@@ -62,14 +63,18 @@ def tasks() -> None:
     st.markdown(f"{chosen.about} *{chosen.source}*")
     if not chosen.ready:
         _absent(chosen)
-    else:
-        answer_words(chosen)
+        return
+    answer_words(chosen)
+    warnings.shared([clean_task(chosen)], [chosen])
 
 
 def _counts(task: Task) -> dict[str, object]:
     if not task.ready:
         return {"Task": task.title, "Family": task.family, "Here": False}
-    train, held = load_split(task, "train"), load_split(task, task.evaluation_split)
+    try:
+        train, held = load_split(task, "train"), load_split(task, task.evaluation_split)
+    except BadTask as error:
+        return {"Task": task.title, "Family": task.family, "Here": False, "Remark": str(error)}
     return {
         "Task": task.title,
         "Family": task.family,
@@ -98,7 +103,7 @@ def answer_words(task: Task) -> None:
     rows, warnings = [], []
     for name in lab.models.names():
         pieces = lab.models.answer_words(name, task)
-        firsts = [ids[0] for _, ids, _ in pieces]
+        firsts = [ids[:1] for _, ids, _ in pieces]
         for label, (word, ids, tokens) in zip(task.labels, pieces, strict=True):
             rows.append(
                 {"Backbone": name, "Class": label, "Answer word": word,
@@ -106,8 +111,10 @@ def answer_words(task: Task) -> None:
             )  # fmt: skip
             if len(ids) > 1:
                 warnings.append(f"{name} splits {word!r} into {len(ids)}; only the first counts.")
-        if len(set(firsts)) < len(firsts):
-            warnings.append(f"{name}: two answer words begin with the same piece; it is refused.")
+        if any(not ids or firsts.count(ids) > 1 for ids in firsts):
+            warnings.append(
+                f"{name}: an answer word is empty or begins like another one; it is refused."
+            )
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
     for warning in warnings:
         st.warning(warning, icon=":material/warning:")

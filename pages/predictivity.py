@@ -5,7 +5,7 @@ import streamlit as st
 from core import charts, queries, sweeps
 from core.specs import EvaluationSpec, PredictivitySpec
 from core.tasks import clean_task, pin_task
-from pages.common import answers, controls
+from pages.common import answers, controls, warnings
 
 answers.heading(
     "Predictivity",
@@ -83,3 +83,6 @@ def draw() -> None:
 
 
 answers.show((*boxes, *bars), draw, name="predictivity", what="measurements")
+for t in found:
+    warnings.shared([origins[t.name]], [t])
+warnings.origins(s.prompt for s in bars)

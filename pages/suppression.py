@@ -4,7 +4,7 @@ import streamlit as st
 
 from core import charts, queries, sweeps
 from core.tasks import clean_task, pin_task
-from pages.common import answers, controls
+from pages.common import answers, controls, warnings
 
 answers.heading(
     "Suppression",
@@ -104,3 +104,5 @@ def draw() -> None:
 
 
 answers.show(specs, draw, name="suppression", what="points", start_at_once=True)
+warnings.shared([origin], [task])
+warnings.origins(s.prompt for s in specs)

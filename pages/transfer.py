@@ -6,10 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from core import charts, literature, queries, sweeps
-from core.data import Shared, shared_rows
 from core.specs import EvaluationSpec
-from core.tasks import load_task, pin_task
-from pages.common import answers, controls
+from core.tasks import pin_task
+from pages.common import answers, controls, warnings
 
 COMPUTED, PUBLISHED = "computed here", "published (Su et al. 2022)"
 
@@ -70,25 +69,6 @@ def caption(mine: pd.DataFrame) -> str:
     )
 
 
-@st.cache_data(show_spinner="Looking for shared rows ...")
-def shared(names: tuple[str, ...], pins: tuple[str, ...]) -> tuple[Shared, ...]:
-    """Rows that a prompt has learnt from and is then measured on."""
-    assert len(pins) == len(names)
-    found = [load_task(name) for name in names]
-    return shared_rows(controls.clean(found), found)
-
-
-def contaminated(names: tuple[str, ...], pins: tuple[str, ...]) -> None:
-    """Say which cells are flattered."""
-    for one in shared(names, pins):
-        source, target = load_task(one.source_task).title, load_task(one.target_task).title
-        st.warning(
-            f"{one.rows} of {one.n} evaluated rows of {target} also stand in the train split of "
-            f"{source}: that cell is flattered.",
-            icon=":material/content_copy:",
-        )
-
-
 if source == PUBLISHED:
     with left:
         known = list(literature.MODELS.values())
@@ -121,4 +101,5 @@ else:
         heatmaps(table, look, backbones, [t.title for t in sources], [t.title for t in targets])
 
     answers.show(specs, draw, name="transfer", what="evaluations")
-    contaminated(tuple(t.name for t in targets), tuple(pin.fingerprint for pin, _ in across))
+    warnings.shared(sources, targets)
+    warnings.origins(s.prompt for s in specs)

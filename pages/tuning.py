@@ -6,7 +6,7 @@ import streamlit as st
 from core import charts, queries, sweeps
 from core.specs import key
 from core.tasks import pin_task
-from pages.common import answers, controls
+from pages.common import answers, controls, warnings
 
 answers.heading(
     "Tuning",
@@ -95,3 +95,4 @@ def draw() -> None:
 
 
 answers.show((spec,), draw, name="tuning", what="prompt")
+warnings.shared([task], [task])

@@ -18,6 +18,7 @@ from core.backbones.fresh import (
     wordpiece,
 )
 from core.lab import Lab
+from core.results import Floor
 from core.settings import Settings
 from core.store import Store
 
@@ -146,3 +147,11 @@ def random_vectors(backbone: Backbone, length: int, seed: int = 0) -> torch.Tens
     generator = torch.Generator().manual_seed(seed)
     spread = backbone.word_vectors().std()
     return torch.randn(length, backbone.hidden_size, generator=generator) * spread
+
+
+def some_floor(layers: int, neurons: int) -> Floor:
+    """A floor as `measure` gives it, with made-up numbers."""
+    p = torch.linspace(0.01, 1, layers * neurons, dtype=torch.float64).view(layers, neurons)
+    return Floor(
+        mean=0.55, p99=0.6, family=0.65, fdr=0.6, permutations=20, p=p, p_family=p.sqrt(), q=p
+    )

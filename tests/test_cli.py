@@ -93,7 +93,8 @@ def test_predictivity_table_follows_from_the_arrays(
     answer(cache, "predictivity", prompt, toml, "--out", out, "--arrays", arrays)
     table, full = pd.read_parquet(out), load_file(arrays)
     assert list(table) == [
-        "layer", "neuron", "best_token", "baseline", "accuracy", "predictivity", "n",
+        "layer", "neuron", "best_token", "baseline", "accuracy", "predictivity", "n", "p",
+        "p_family", "q",
     ]  # fmt: skip
     accuracy = full["accuracy"]
     assert accuracy.shape == full["baseline"].shape == (3, 5, 24)

@@ -48,7 +48,7 @@ def test_a_backbone_has_weights_tokenizer_card_settings_and_log(name: str) -> No
 
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_answer_words_are_single_pieces(demo: Lab, name: str) -> None:
-    backbone = demo.backbone(name)
+    backbone = demo.models.load(name)
     for task in tasks()[1]:
         assert all(len(backbone.token_ids(w)) == 1 for w in task.words(backbone.family))
 

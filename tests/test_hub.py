@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
 
 from core import backbones
 from core.backbones import FAMILIES, family_of, hub, load_backbone
@@ -262,3 +263,43 @@ def test_a_model_whose_files_are_gone_is_no_longer_offered(
     lab.models.obtain("someone/tiny")
     shutil.rmtree(tmp_path / "hub")
     assert "someone/tiny" not in lab.models.names()
+
+
+# --- what is not whole ---------------------------------------------------------------------------
+def test_a_model_without_all_its_weights_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "part"
+    shutil.copytree(tiny_folder, folder)
+    weights = load_file(folder / "model.safetensors")
+    lost = next(name for name in sorted(weights) if "layer" in name or "block" in name)
+    save_file({k: v for k, v in weights.items() if k != lost}, folder / "model.safetensors",
+              metadata={"format": "pt"})  # fmt: skip
+    with pytest.raises(BadInput, match="is not a whole language model: 1 weights are missing"):
+        load_backbone(folder)
+
+
+def test_a_model_without_a_tokenizer_is_refused(here: Hub, model: Repo) -> None:
+    for file in model.folder.iterdir():
+        if file.name.startswith(("tokenizer", "vocab", "merges", "spiece", "special")):
+            file.unlink()
+    with pytest.raises(BadInput, match="no tokenizer files"):
+        hub.download(tiny(), tuple(FAMILIES))
+
+
+def test_a_cache_without_the_tokenizer_is_completed(here: Hub, model: Repo) -> None:
+    folder = hub.download(tiny(), tuple(FAMILIES))
+    for file in [f for f in folder.iterdir() if f.name.startswith("tokenizer")]:
+        file.unlink()
+    assert hub.cached(tiny()) is None
+    assert load_backbone(hub.download(tiny(), tuple(FAMILIES))).token_ids("the film")
+
+
+def test_a_broken_index_is_one_sentence(here: Hub, model: Repo) -> None:
+    (model.folder / "model.safetensors").rename(model.folder / "model-00001-of-00001.safetensors")
+    (model.folder / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(BadInput, match="is not an index of weights"):
+        hub.download(tiny(), tuple(FAMILIES))
+
+
+@pytest.mark.parametrize("name", ["FacebookAI/roberta-base.git", "a/b.", "a/b-"])
+def test_names_that_the_hub_forbids_are_no_ids(name: str) -> None:
+    assert hub.reference(name) is None

@@ -109,7 +109,9 @@ def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
         for backbone in lab.models.names():
             specs = shipped(lab, backbone)
             assert lab.missing(specs) == ()
-            assert len({key(s) for s in specs}) == len(sweeps.SEEDS) * (9 + 12 + 9 * 12)
+            basic = len(sweeps.SEEDS) * (9 + 12 + 9 * 12)
+            curves = 3 * len(sweeps.SEEDS) * (2 + 2 * 8 * (2 + 3))  # per twin
+            assert len({key(s) for s in specs}) == basic + 3 + curves
     finally:
         lab.store.close()
 

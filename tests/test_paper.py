@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from core import paper
+from core import paper, sweeps
+from core.errors import BadInput
 from core.lab import Lab
-from core.specs import EvaluationSpec, Pinned, PredictivitySpec
-from core.tasks import Task, load_task
+from core.results import SoftPrompt
+from core.specs import EvaluationSpec, ImportedPrompt, Pinned, PredictivitySpec, TuneSpec
+from core.tasks import Task, load_task, pin_task
 from tests.conftest import write_task
 from tests.test_cli import call
 
@@ -37,29 +40,37 @@ def test_the_paper_has_nine_tasks_and_three_twins() -> None:
     assert sum(t.adversarial_of is not None for t in found) == 3
 
 
+def planned(tasks: list[Task], limit: int | None = None, **changes: int) -> paper.Plan:
+    return paper.plan(
+        tasks, paper.standard_prompts(BACKBONE, "roberta", tasks, **changes), limit=limit
+    )
+
+
 def test_a_plan_counts_what_the_paper_does(tasks: list[Task]) -> None:
-    plan = paper.plan(BACKBONE, "roberta", tasks, limit=10)
+    plan = planned(tasks, limit=10)
     assert len(plan.prompts) == 2 * 5
     assert len(plan.transfer) == 10 * 3
     assert len(plan.predictivity) == 3 * 5
-    assert len(plan.suppression) == 3 * 5 * (1 + 8 * 2)
+    assert len(plan.agreement) == 1
+    # per task: fraction 0, skill, three random draws; the pair also has the other's skill neurons
+    assert len(plan.suppression) == 3 * 5 * (1 + 8 * 4) + 2 * 5 * 8
     assert all(p.prompt_length == 100 for p in plan.prompts)
 
 
 def test_a_twin_is_suppressed_by_the_clean_ranking(tasks: list[Task]) -> None:
-    plan = paper.plan(BACKBONE, "roberta", tasks)
+    plan = planned(tasks)
     twin = tasks[2].name
     skill = [s for s in plan.suppression if s.task.name == twin and s.suppression is not None
              and s.suppression.choose == "skill"]  # fmt: skip
     assert skill
     for spec in skill:
         assert spec.suppression is not None
-        assert {r.task.name for r in spec.suppression.ranking} == {tasks[0].name}
+        assert len({r.task.name for r in spec.suppression.ranking}) == 1
         assert {r.prompt.seed for r in spec.suppression.ranking} == set(range(5))
 
 
 def test_passes_add_up(tasks: list[Task]) -> None:
-    plan = paper.plan(BACKBONE, "roberta", tasks, limit=10, steps=40)
+    plan = planned(tasks, limit=10, steps=40)
     prompt = plan.prompts[0]
     assert paper.passes([prompt]) == 3 * 40 * 16 + (40 // 10 + 1) * 200
     plain = EvaluationSpec(prompt=prompt, task=prompt.task, limit=10)
@@ -89,15 +100,49 @@ def test_the_command_says_what_it_takes_does_it_and_resumes(
 
 def test_calibration_is_a_positive_time(lab: Lab, tiny_roberta: Path, tasks: list[Task]) -> None:
     pin = lab.models.pin(str(tiny_roberta))
-    plan = paper.plan(pin, "roberta", tasks, prompt_length=2, steps=1)
-    pace = paper.calibrate(lab, plan.prompts[0])
+    (prompt,) = paper.standard_prompts(
+        pin, "roberta", tasks[:1], seeds=[0], prompt_length=2, steps=1
+    )[tasks[0].name]
+    pace = paper.calibrate(lab, prompt, tasks[0])
     assert 0 < pace.forward < 10
     assert 0 < pace.reading < 10
 
 
 def test_the_estimate_counts_passes_and_each_split_once(tasks: list[Task]) -> None:
-    plan = paper.plan(BACKBONE, "roberta", tasks[:1], steps=40)
+    plan = planned(tasks[:1], steps=40)
     assert paper.rows(plan.everything) == 240 + 121
     pace = paper.Pace(forward=2.0, reading=3.0)
     expected = (2 * paper.passes(plan.everything) + 3 * (240 + 121)) / 3600
     assert pace.hours(plan.everything) == pytest.approx(expected)
+
+
+def test_a_twin_without_its_clean_task_is_refused(tasks: list[Task]) -> None:
+    with pytest.raises(BadInput, match="needs the prompts of"):
+        planned(tasks[2:])
+
+
+def test_the_plan_answers_what_the_suppression_page_asks(tasks: list[Task]) -> None:
+    asked = set(planned(tasks).suppression)
+    clean, prompts = tasks[0], paper.standard_prompts(BACKBONE, "roberta", tasks)
+    place = (pin_task(clean), clean.evaluation_split)
+    ranking = sweeps.predictivities((p, *place) for p in prompts[clean.name])
+    first = [p for p in prompts[clean.name] if p.seed == 0]
+    page = sweeps.suppression_sweep(first, ranking, *place, sweeps.SuppressionChoices())
+    assert set(page) <= asked
+
+
+def test_released_prompts_take_the_place_of_tuned_ones(
+    lab: Lab, tiny_roberta: Path, tasks: list[Task]
+) -> None:
+    pin = lab.models.pin(str(tiny_roberta))
+    with pytest.raises(BadInput, match="No released prompt of"):
+        paper.released_prompts(lab, pin, tasks)
+    for seed, task in enumerate(tasks[:2]):
+        spec = ImportedPrompt(
+            backbone=pin, sha256=f"{seed}", task=task.name, seed=seed, prompt_length=3,
+            layout="published",
+        )  # fmt: skip
+        lab.adopt(SoftPrompt(spec=spec, vectors=torch.ones(3, 16), words=()), "0")
+    plan = paper.plan(tasks, paper.released_prompts(lab, pin, tasks), limit=10)
+    assert len(plan.transfer) == 2 * 3
+    assert not any(isinstance(q, TuneSpec) for q in plan.everything)

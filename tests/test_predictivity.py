@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import false_discovery_control
 from torch import Tensor
 
 from core.backbones import load_backbone
@@ -14,7 +15,7 @@ from core.data import Encoded, Examples, load_split
 from core.hooks import capture
 from core.lab import Lab
 from core.neurons import predictivity
-from core.predictivity import balanced, contrasted
+from core.predictivity import balanced, best_counts, contrasted, floor, shuffled
 from core.specs import Contrast, PredictivitySpec, TuneSpec
 from core.tasks import Task, load_task, pin_task
 from tests.conftest import write_task
@@ -81,6 +82,49 @@ def test_the_floor_is_what_shuffled_labels_reach(lab: Lab, tiny_roberta: Path, t
     assert predictivity(ours.accuracy).mean() > ours.floor.mean + 0.05
     highest = values.flatten(1).amax(dim=1)
     assert ours.floor.family == pytest.approx(highest.quantile(0.95).item(), abs=0.04)
+
+
+def test_p_values_are_counted_by_hand() -> None:
+    best = torch.tensor(
+        [[[9.0, 6.0, 5.0]], [[6.0, 5.0, 5.0]], [[5.0, 6.0, 5.0]], [[7.0, 5.0, 5.0]]]
+    )
+    found = floor(best, 10)
+    assert found is not None
+    assert found.p[0].tolist() == pytest.approx([1 / 4, 2 / 4, 1])
+    assert found.p_family[0].tolist() == pytest.approx([1 / 4, 1, 1])
+    pooled = np.array([1, 4, 10]) / 10  # of 9 shuffled values 0, 3 and 9 are as high
+    assert found.q[0].tolist() == pytest.approx(false_discovery_control(pooled).tolist())
+    assert found.mean == pytest.approx(best[1:].mean().item() / 10)
+    assert np.isnan(found.fdr), "nothing is certain with three permutations"
+
+
+def test_thresholds_let_little_through_where_there_is_nothing_to_find() -> None:
+    rng, family, discoveries = np.random.default_rng(0), 0, 0
+    for _ in range(60):
+        labels = rng.integers(0, 2, 80)
+        fired = rng.integers(0, 2, (3 * 4 * 20, 80))
+        signs = shuffled(labels, 60).numpy()
+        counts = (labels == 0).sum() + signs @ fired.T
+        correct = torch.from_numpy(counts).float().view(61, 3, 4, 20)
+        found = floor(best_counts(correct, torch.full((61,), 80)), 80)
+        assert found is not None
+        family += bool((found.p_family <= 0.05).any())
+        discoveries += bool((found.q <= 0.05).any())
+    assert family <= 8, "about one in twenty"
+    assert discoveries <= 8
+
+
+def test_neurons_that_know_the_task_are_found(lab: Lab, tiny_roberta: Path, toml: Path) -> None:
+    found = lab.measure(question(lab, tiny_roberta, load_task(str(toml)), permutations=200))
+    assert found.floor is not None
+    values = predictivity(found.accuracy)
+    certain = found.floor.q <= 0.05
+    assert certain.any()
+    assert values[certain].min() == pytest.approx(found.floor.fdr)
+    assert values[~certain].max() <= found.floor.fdr
+    assert (found.floor.p_family >= found.floor.p - 1e-12).all()
+    strict = found.floor.p_family <= 0.05
+    assert (certain | ~strict).all(), "what holds family-wise is a discovery, too"
 
 
 def test_the_floor_parts_are_ordered(lab: Lab, tiny_folder: Path, toml: Path) -> None:

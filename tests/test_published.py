@@ -1,6 +1,7 @@
 """Released prompts: recognised by their paths, read as tensors only, refused with a reason."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,8 @@ def write(folder: Path, place: str, value: object) -> Path:
     ("path", "claim"),
     [
         ("p/seed_33/SST2PromptRoberta/task_prompt", Claim(task="sst2", model="Roberta", seed=33)),
+        ("seed_33/MNLIPromptT5/task_prompt", Claim(task="mnli_binary", model="T5", seed=33)),
+        ("seed_su/MNLIPromptT5/task_prompt", Claim(task="mnli", model="T5", seed=0)),
         ("seed_su/IMDBPromptT5/task_prompt", Claim(task="imdb", model="T5", seed=0)),
         ("movierationalesPromptT5Small/latest.pt",
          Claim(task="movie_rationales", model="T5Small", seed=0)),
@@ -210,3 +213,60 @@ def test_peft_loads_the_adapter_and_gives_the_same_logits(
     held = load((tmp_path / "adapter_model.safetensors").read_bytes())
     assert torch.equal(held["prompt_embeddings"], vectors)
     assert json.loads((tmp_path / "adapter_config.json").read_text())["num_virtual_tokens"] == 4
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.zeros(0, 768), torch.zeros(3, 768, dtype=torch.int64), torch.zeros(3, 768).bool(),
+        torch.zeros(3, 768, dtype=torch.complex64), torch.zeros(768), torch.zeros(2, 3, 768),
+        torch.zeros(3, 768).to_sparse(),
+    ],
+)  # fmt: skip
+def test_a_tensor_that_is_no_prompt_has_a_reason_and_the_others_still_come(
+    lab: Lab, wide: dict[str, str], tmp_path: Path, value: torch.Tensor
+) -> None:
+    write(tmp_path, "a/SST2PromptRoberta/task_prompt", value)
+    (tmp_path / "b" / "SST2PromptRoberta").mkdir(parents=True)
+    (tmp_path / "b" / "SST2PromptRoberta" / "task_prompt").write_bytes(b"")
+    write(tmp_path, "c/SST2PromptRoberta/task_prompt", torch.zeros(1, 2, 768))
+    outcomes = import_folder(lab, tmp_path, wide)
+    assert [bool(o.key) for o in outcomes] == [False, False, True]
+    assert all("torch file" in o.why or "no [token, hidden]" in o.why for o in outcomes[:2])
+
+
+def test_the_seed_stands_above_the_folder_that_is_given(
+    lab: Lab, wide: dict[str, str], tmp_path: Path
+) -> None:
+    file = write(tmp_path, "seed_33/IMDBPromptRoberta/task_prompt", torch.zeros(3, 768))
+    (outcome,) = import_folder(lab, file.parent, wide)
+    assert (outcome.task, outcome.seed) == ("imdb", 33)
+
+
+def test_the_backbones_in_use_are_remembered(
+    lab: Lab, wide: dict[str, str], tmp_path: Path
+) -> None:
+    write(tmp_path, "IMDBPromptRoberta/task_prompt", torch.zeros(3, 768))
+    import_folder(lab, tmp_path, wide)
+    assert set(wide.values()) <= set(lab.models.names())
+
+
+def test_prompts_that_were_tuned_on_the_dev_split_are_remarked_on() -> None:
+    backbone = Pinned(name="FacebookAI/roberta-base", fingerprint="f")
+    spec = ImportedPrompt(
+        backbone=backbone, sha256="0", task="sst2", seed=33, prompt_length=100, layout="published"
+    )
+    assert "tuned on the dev split" in published.remark(spec)
+    assert published.remark(replace(spec, task="imdb")) == ""
+    assert published.remark(replace(spec, seed=0)) == ""
+
+
+def test_an_adapter_names_its_revision_apart(lab: Lab, wide: dict[str, str]) -> None:
+    backbone = load_backbone(Path(wide["T5"]), name="google-t5/t5-base@main")
+    spec = ImportedPrompt(
+        backbone=Pinned(name=backbone.name, fingerprint="f"), sha256="0", task="sst2", seed=0,
+        prompt_length=3, layout="published",
+    )  # fmt: skip
+    prompt = SoftPrompt(spec=spec, vectors=torch.zeros(3, 768), words=())
+    config = json.loads(sharing.adapter(prompt, backbone)["adapter_config.json"])
+    assert (config["base_model_name_or_path"], config["revision"]) == ("google-t5/t5-base", "main")

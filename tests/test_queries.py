@@ -7,10 +7,11 @@ import torch
 from scipy.stats import spearmanr
 
 from core import queries
-from core.evaluation import wilson
 from core.lab import Lab
-from core.results import Evaluation, Floor, Predictivity, Run
+from core.results import Evaluation, Predictivity, Run
 from core.specs import EvaluationSpec, Pinned, PredictivitySpec, Suppression, TuneSpec
+from core.statistics import wilson
+from tests.conftest import some_floor
 
 RUN = Run(started="2026-01-01T00:00:00+00:00", seconds=1.0, device="cpu", versions="")
 BACKBONE = Pinned(name="tiny", fingerprint="f")
@@ -45,7 +46,7 @@ def add_predictivity(lab: Lab, name: str, seed: int, rng: np.random.Generator) -
             baseline=torch.zeros(2, 3, 40).double(),
             correct=torch.from_numpy(rng.integers(0, 101, (2, 3, 40))),
             n=100, n_train=200, majority=0.5,
-            floor=Floor(mean=0.55, p99=0.6, family=0.65, permutations=20),
+            floor=some_floor(2, 40),
         ),
         RUN,
     )  # fmt: skip

@@ -15,11 +15,22 @@ import pytest
 import torch
 
 from core.errors import BadInput, StoreBusy
-from core.results import Activations, Evaluation, Floor, Predictivity, Run, SoftPrompt, Step
+from core.results import (
+    Activations,
+    Agreement,
+    Evaluation,
+    NeuronEffect,
+    Predictivity,
+    Run,
+    SoftPrompt,
+    Step,
+)
 from core.settings import ROOT
 from core.specs import (
     ActivationSpec,
+    AgreementSpec,
     EvaluationSpec,
+    NeuronSpec,
     Pinned,
     PredictivitySpec,
     Suppression,
@@ -27,6 +38,7 @@ from core.specs import (
     key,
 )
 from core.store import SHARED, Store
+from tests.conftest import some_floor
 
 RUN = Run(started="2026-01-01T00:00:00+00:00", seconds=1.5, device="cpu", versions="torch")
 TASK = Pinned(name="opinions", fingerprint="bb")
@@ -50,7 +62,7 @@ def measured(limit: int | None = None) -> Predictivity:
         spec=replace(MEASURED, limit=limit),
         baseline=torch.randn(SHAPE, generator=generator, dtype=torch.float64),
         correct=torch.randint(0, 21, SHAPE, generator=generator), n=20, n_train=40, majority=0.5,
-        floor=Floor(mean=0.55, p99=0.6, family=0.65, permutations=20),
+        floor=some_floor(2, 5),
     )  # fmt: skip
 
 
@@ -62,6 +74,22 @@ def evaluated(limit: int | None = None, fraction: float | None = None) -> Evalua
         spec=EvaluationSpec(prompt=TUNED, task=TASK, limit=limit, suppression=how),
         index=np.array([0, 1, 3]), labels=np.array([0, 1, 1]), predictions=np.array([0, 1, 0]),
         scores=np.zeros((3, 2)),
+    )  # fmt: skip
+
+
+def effect() -> NeuronEffect:
+    return NeuronEffect(
+        spec=NeuronSpec(ranking=MEASURED, layer=1, neuron=2), index=np.array([0, 2]),
+        labels=np.array([0, 1]), margin=np.array([0.5, -1.5]), without_slot=np.array([0.25, -1.0]),
+        without=np.array([0.0, 1.0]),
+    )  # fmt: skip
+
+
+def compared() -> Agreement:
+    return Agreement(
+        spec=AgreementSpec(clean=(MEASURED,), adversarial=(MEASURED,), fractions=(0.1, 0.2)),
+        kind=("measured", "bootstrap", "ceiling"), spearman=np.array([[0.5, 0.25]] * 3),
+        shared=np.array([[1, 2]] * 3), layers=2, neurons=5, n_clean=20, n_adversarial=10,
     )  # fmt: skip
 
 
@@ -82,7 +110,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def fill(store: Store) -> None:
-    for result in (prompt(), prompt(4), measured(), evaluated(), evaluated(fraction=0.1)):
+    answers = (prompt(), prompt(4), measured(), evaluated(), evaluated(fraction=0.1), effect())
+    for result in (*answers, compared()):
         store.add(result, RUN)
 
 
@@ -226,7 +255,7 @@ def test_export_and_merge_into_an_empty_store_give_the_same(store: Store, tmp_pa
     fill(store)
     store.export(tmp_path / "out")
     with Store(tmp_path / "other") as other:
-        assert other.merge(tmp_path / "out") == 5
+        assert other.merge(tmp_path / "out") == 7
         assert_same(tables(other), tables(store))
         assert files(other) == files(store)
 
@@ -318,7 +347,8 @@ def test_four_threads_lose_nothing(store: Store) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
-    counts = {t: len(store.frame(f"SELECT key FROM {t}")) for t in SHARED}
+    written = [t for t in SHARED if t not in ("effect", "agreement")]
+    counts = {t: len(store.frame(f"SELECT key FROM {t}")) for t in written}
     assert counts == {
         "prompt": 1, "step": 2, "predictivity": 20, "neuron": 200, "evaluation": 20, "run": 41,
     }  # fmt: skip
@@ -339,3 +369,26 @@ def test_a_reader_sees_an_answer_whole_or_not_at_all(store: Store) -> None:
             )
             assert set(rows["neurons"]) <= {10}
         writing.result()
+
+
+# --- earlier versions ----------------------------------------------------------------------------
+def test_a_cache_of_an_earlier_version_gets_the_new_columns(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        fill(store)
+        for column in ("p", "p_family", "q", "by_token"):
+            store.frame(f"ALTER TABLE neuron DROP COLUMN {column}")
+        store.frame("ALTER TABLE predictivity DROP COLUMN floor_fdr")
+    with Store(tmp_path) as store:
+        assert store.frame("SELECT by_token FROM neuron").by_token.isna().all()
+        store.add(measured(limit=7), RUN)
+        kept = store.frame("SELECT by_token FROM neuron WHERE by_token IS NOT NULL")
+        assert len(kept) == 2 * 5
+
+
+def test_an_export_of_an_earlier_version_can_be_merged(store: Store, tmp_path: Path) -> None:
+    fill(store)
+    store.export(tmp_path / "out")
+    for table in ("effect", "agreement"):
+        (tmp_path / "out" / f"{table}.parquet").unlink()
+    with Store(tmp_path / "other") as other:
+        assert other.merge(tmp_path / "out") == 5

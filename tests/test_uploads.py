@@ -1,17 +1,20 @@
 """A user's own data: what becomes a task, and what is refused without a trace."""
 
+import csv
 import json
+import threading
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from core.data import load_split
+from core.data import load_split, overlap
 from core.errors import BadInput
 from core.tasks import load_task, own_names, pin_task
 from core.uploads import Columns, Wish, label_values, read_table, save, slug
 
-ROWS = [("fine, really", "good"), ('a "dull" film', "bad")] * 20
+ROWS = [row for i in range(20)
+        for row in ((f"fine, really {i}", "good"), (f'a "dull" film {i}', "bad"))]  # fmt: skip
 
 
 def as_csv(rows: list[tuple[str, str]] = ROWS) -> bytes:
@@ -39,20 +42,25 @@ def test_every_kind_of_file_becomes_the_same_task(folder: Path, tmp_path: Path, 
     elif kind == "jsonl":
         data = table.to_json(orient="records", lines=True).encode()
     else:
-        data = table.to_csv(index=False, sep="," if kind == "csv" else "\t").encode()
+        how = {} if kind == "csv" else {"sep": "\t", "quoting": csv.QUOTE_NONE}
+        data = table.to_csv(index=False, **how).encode()
     task = save(folder, read_table(f"x.{kind}", data), wish())
     assert own_names() == ("my_reviews",)
     train, held = load_split(task, "train"), load_split(task, "validation")
     assert (len(train), len(held)) == (32, 8)
     assert held.labels.sum() == 4, "each class is divided alike"
-    assert set(train.text_a) == {"fine, really", 'a "dull" film'}
+    assert {*train.text_a, *held.text_a} == {text for text, _ in ROWS}
+    assert not {*train.text_a} & {*held.text_a}
     assert task.words("roberta") == task.words("t5") == ("poor", "great")
     assert task.labels == ("bad", "good")
 
 
 def test_a_pair_and_a_twin(folder: Path) -> None:
-    pairs = pd.DataFrame({"a": ["x"] * 30, "b": ["y", None, "z"] * 10, "l": [0, 1] * 15})
+    pairs = pd.DataFrame(
+        {"a": [f"x{i}" for i in range(30)], "b": ["y", None, "z"] * 10, "l": [0, 1] * 15}
+    )
     columns = Columns(text_a="a", text_b="b", label="l", values=("0", "1"))
+    pairs = read_table("x.jsonl", pairs.to_json(orient="records", lines=True).encode())
     clean = save(folder, pairs, Wish(title="Pairs", columns=columns, words=("no", "yes")))
     assert clean.pair
     twin = save(
@@ -67,10 +75,11 @@ def test_a_pair_and_a_twin(folder: Path) -> None:
 
 def test_formulas_and_scripts_are_text(folder: Path) -> None:
     cells = ['=HYPERLINK("http://x")', "<script>alert(1)</script>", "'; DROP TABLE prompt; --"]
-    rows = [(c, v) for c in cells for v in ("good", "bad")] * 10
+    rows = [(f"{c} {i}{v}", v) for c in cells for v in ("good", "bad") for i in range(10)]
     title = 'Odd "title"\n[verbalizer]\ndefault = 1'
     task = save(folder, read_table("x.csv", as_csv(rows)), wish(title))
-    assert set(load_split(task, "train").text_a) == set(cells)
+    kept = {*load_split(task, "train").text_a, *load_split(task, "validation").text_a}
+    assert kept == {text for text, _ in rows}
     assert task.title == title
 
 
@@ -79,8 +88,8 @@ def test_formulas_and_scripts_are_text(folder: Path) -> None:
     ("name", "data", "said"),
     [
         ("x.csv", "words,verdict\nna\xefve,good\n".encode("latin-1"), "not UTF-8 (line 2)"),
-        ("x.csv", b"words,verdict\nfine,good,extra\n", "Row 2 of x.csv has 3 fields"),
-        ("x.csv", b"words,verdict\nfine\n", "Row 2 of x.csv has 1 fields"),
+        ("x.csv", b"words,verdict\nfine,good,extra\n", "Row 1 of x.csv has 3 fields"),
+        ("x.csv", b"words,verdict\nfine\n", "Row 1 of x.csv has 1 fields"),
         ("x.csv", b"", "is empty"),
         ("x.csv", b"words,verdict\n", "no rows"),
         ("x.csv", b'words,verdict\n"open,good\n', "cannot be read at line"),
@@ -130,7 +139,7 @@ def test_labels_written_as_whole_floats_are_classes() -> None:
     ("rows", "changes", "said"),
     [
         ([*ROWS, ("  ", "good")], {}, "Row 41 has an empty"),
-        ([*ROWS[:3], *[("fine", "good")] * 20], {}, "'bad' has 1 rows"),
+        ([*ROWS[:3], *[("fine", "good")] * 20], {}, "'bad' has 1 different texts"),
         (ROWS, {"words": ("same", "same")}, "same answer word"),
         (ROWS, {"words": ("one", " ")}, "needs an answer word"),
         (ROWS, {"held": 0.9}, "Between 5 and 50 %"),
@@ -176,3 +185,114 @@ def test_json_numbers_and_text_labels(folder: Path) -> None:
     task = save(folder, read_table("x.jsonl", lines.encode()), wish(columns=columns))
     assert load_task("my_reviews") == task
     assert load_split(task, "validation").labels.tolist().count(1) == 4
+
+
+def test_what_others_have_in_the_folder_is_left_alone(folder: Path) -> None:
+    theirs = folder / "my_reviews"
+    theirs.mkdir(parents=True)
+    (theirs / "precious.csv").write_text("years of work")
+    with pytest.raises(BadInput, match="A folder 'my_reviews' lies among your tasks already"):
+        save(folder, read_table("x.csv", as_csv()), wish())
+    assert (theirs / "precious.csv").read_text() == "years of work"
+    assert list(folder.iterdir()) == [theirs]
+
+
+def test_of_several_savers_of_one_title_one_wins_and_keeps_its_files(folder: Path) -> None:
+    table, ends = read_table("x.csv", as_csv()), list[str]()
+
+    def run() -> None:
+        try:
+            ends.append(save(folder, table, wish()).name)
+        except BadInput:
+            ends.append("refused")
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ends) == ["my_reviews", "refused", "refused", "refused"]
+    assert len(load_split(load_task("my_reviews"), "train")) == 32
+
+
+def test_rows_of_one_text_stay_on_one_side(folder: Path) -> None:
+    rows = [(f"{'Fine' if i % 2 else 'fine'} {i // 4}!", "good") for i in range(60)]
+    rows += [(f"dull {i}", "bad") for i in range(20)]
+    task = save(folder, read_table("x.csv", as_csv(rows)), wish())
+    assert overlap(load_split(task, "train"), load_split(task, "validation")) == 0
+
+
+def test_a_repeated_index_does_not_change_the_split(folder: Path, tmp_path: Path) -> None:
+    table = pd.DataFrame(ROWS, columns=["words", "verdict"])
+    pd.concat([table.iloc[:20], table.iloc[20:].set_index(table.index[:20])]).to_parquet(
+        tmp_path / "x.parquet"
+    )
+    task = save(folder, read_table("x.parquet", (tmp_path / "x.parquet").read_bytes()), wish())
+    assert (len(load_split(task, "train")), len(load_split(task, "validation"))) == (32, 8)
+
+
+def test_emoji_and_control_characters_can_be_titles_labels_and_words(folder: Path) -> None:
+    rows = [(text, "\N{THUMBS UP SIGN}" if v == "good" else "\x7fbad") for text, v in ROWS]
+    table = read_table("x.csv", as_csv(rows))
+    columns = Columns(
+        text_a="words", text_b=None, label="verdict", values=label_values(table, "verdict")
+    )
+    task = save(folder, table, wish("Reviews \N{THUMBS UP SIGN}", columns=columns))
+    assert task.title == "Reviews \N{THUMBS UP SIGN}"
+    assert set(task.labels) == {"\N{THUMBS UP SIGN}", "\x7fbad"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["a", ""] * 20, "Row 2 has no"),
+        (["a", " "] * 20, "Row 2 has no"),
+        ([1, "1"] * 20, "mixes int and text"),
+        ([1, True] * 20, "mixes bool and int"),
+        ([1e-5, 1e-6] * 20, "fractions"),
+        (["1e-5", "2.5"] * 20, "fractions"),
+        ([1.0, float("inf")] * 20, "fractions"),
+    ],
+)
+def test_labels_of_no_one_kind(labels: list[object], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        label_values(pd.DataFrame({"l": pd.Series(labels, dtype=object)}), "l")
+
+
+def test_blanks_around_a_label_do_not_make_a_class() -> None:
+    assert label_values(pd.DataFrame({"l": ["good", " good", "bad "]}), "l") == ("bad", "good")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("x.jsonl", b"[" * 100_000, "not JSON"),
+        ("x.jsonl", b"{}\n{}\n", "no rows"),
+        ("x.jsonl", b'{"a": "\\ud800"}\n', "half a character"),
+        ("x.jsonl", b'{"a": [1]}\n', "holds a list"),
+        ("x.jsonl", b'{"a": {"b": 1}}\n', "holds a dict"),
+    ],
+)
+def test_odd_json_is_one_sentence(name: str, data: bytes, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        read_table(name, data)
+
+
+def test_binary_cells_are_refused(tmp_path: Path) -> None:
+    pd.DataFrame({"a": [b"\xff", b"b"]}).to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(BadInput, match="holds a bytes"):
+        read_table("x.parquet", (tmp_path / "x.parquet").read_bytes())
+
+
+def test_a_line_separator_inside_a_text_is_text() -> None:
+    table = read_table("x.jsonl", '{"a": "one\u2028two"}\n{"a": "b"}\n'.encode())
+    assert list(table.a) == ["one\u2028two", "b"]
+
+
+def test_quotes_mean_nothing_in_a_tsv() -> None:
+    table = read_table("x.tsv", b'a\tb\n"open\t1\nclosed"\t2\n')
+    assert table.to_numpy().tolist() == [['"open', "1"], ['closed"', "2"]]
+
+
+def test_a_long_text_is_read() -> None:
+    assert len(read_table("x.csv", b"a,b\n" + b"w" * 200_000 + b",1\n").a[0]) == 200_000

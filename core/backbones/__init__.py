@@ -17,7 +17,7 @@ from core.backbones.base import Backbone, Layout, Slot, Template
 from core.backbones.bert import Bert
 from core.backbones.roberta import Roberta
 from core.backbones.t5 import T5
-from core.errors import BadInput
+from core.errors import BadInput, reason
 
 __all__ = ["FAMILIES", "Backbone", "Layout", "Slot", "Template", "family_of", "load_backbone"]
 
@@ -66,19 +66,25 @@ def load_backbone(
             import transformers  # takes seconds; figures drawn from stored answers never need it
 
             transformers.logging.disable_progress_bar()
-            model = getattr(transformers, _HEADS[family]).from_pretrained(
+            model, loading = getattr(transformers, _HEADS[family]).from_pretrained(
                 folder,
                 dtype=_DTYPES[precision],
                 local_files_only=True,
                 use_safetensors=safe,
                 weights_only=True,
+                output_loading_info=True,
             )
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # a strange file can break in as many ways as it has readers
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        if "Weights only load failed" in reason:
-            reason = "its .bin file holds more than tensors, and such files are never opened."
-        raise BadInput(f"The model in {folder} cannot be loaded: {reason}") from error
+        why = reason(error)
+        if "Weights only load failed" in why:
+            why = "its .bin file holds more than tensors, and such files are never opened."
+        raise BadInput(f"The model in {folder} cannot be loaded: {why}") from error
+    if absent := sorted(loading["missing_keys"]):
+        raise BadInput(
+            f"{shown} is not a whole language model: {len(absent)} weights are missing, "
+            f"{absent[0]} among them; give one with its language-model head."
+        )
     return FAMILIES[family](name or folder.name, model, tokenizer, device)
 
 

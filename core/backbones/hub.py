@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import BadInput, NotDownloaded
+from core.errors import BadInput, NotDownloaded, reason
 from core.progress import Progress, silent
 
 ALIASES = {
@@ -56,11 +56,18 @@ class Reference:
 
 def reference(name: str) -> Reference | None:
     """What a name means on the hub; None if it cannot be a hub id."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
     base, _, revision = name.partition("@")
     full = ALIASES.get(base, base) + (f"@{revision}" if revision else "")
     if not _ID.fullmatch(full) or ".." in full or "--" in full:
         return None
     repo, _, revision = full.partition("@")
+    try:
+        validate_repo_id(repo)
+    except HFValidationError:
+        return None
     return Reference(repo=repo, revision=revision or None)
 
 
@@ -77,7 +84,8 @@ def cached(ref: Reference) -> Path | None:
         )
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError):
         return None
-    return folder if _has_weights(folder) and (folder / "config.json").is_file() else None
+    whole = (folder / "config.json").is_file() and _has_weights(folder) and _has_words(folder)
+    return folder if whole else None
 
 
 def commit(folder: Path) -> str:
@@ -114,6 +122,8 @@ def download(ref: Reference, families: tuple[str, ...], progress: Progress = sil
                 )
             )
             if _has_weights(folder):
+                if not _has_words(folder):
+                    raise BadInput(f"{ref.name} has no tokenizer files, so it cannot read texts.")
                 return folder
     raise BadInput(f"{ref.name} has neither model.safetensors nor pytorch_model.bin.")
 
@@ -125,9 +135,18 @@ def _has_weights(folder: Path) -> bool:
             return True
         index = folder / f"{single}.index.json"
         if index.is_file():
-            parts = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+            try:
+                parts = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise BadInput(f"{index.name} is not an index of weights.") from None
             return all((folder / part).is_file() for part in parts)
     return False
+
+
+def _has_words(folder: Path) -> bool:
+    """The files of a tokenizer, in any of the families' forms."""
+    forms = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("vocab.txt",), ("spiece.model",))
+    return any(all((folder / name).is_file() for name in form) for form in forms)
 
 
 def _model_type(config: Path) -> str:
@@ -206,8 +225,7 @@ def _plain_errors(ref: Reference) -> Iterator[None]:
             f"The hub refused {ref.name} (HTTP {status}); try again later, or check HF_TOKEN."
         ) from error
     except (HTTPError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        why = reason(error).rstrip(".")
         raise NotDownloaded(
-            f"The download of {ref.name} broke off ({reason.rstrip('.')}); what has come is kept, "
-            "so try again."
+            f"The download of {ref.name} broke off ({why}); what has come is kept, so try again."
         ) from error

@@ -1,5 +1,6 @@
 """What is here: backbones, tasks, prompts and answers; fetching, importing, handing over."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -8,9 +9,9 @@ import typer
 
 from core import published, queries, sharing
 from core.commands import inputs
-from core.commands.common import AsJson, PromptArg, bar, open_lab, say
+from core.commands.common import AsJson, BackboneOption, PromptArg, bar, open_lab, say
 from core.data import load_split, obtain_task
-from core.errors import BadInput
+from core.errors import BadInput, BadTask
 from core.tasks import builtin_names, load_task, own_names, paper_names
 
 app = typer.Typer()
@@ -57,7 +58,13 @@ def tasks(as_json: AsJson = False) -> None:
     """The tasks whose data are here, with counts and simple baselines."""
     names = (*builtin_names(), *paper_names(), *own_names())
     ready = [task for task in map(load_task, names) if task.ready]
-    say([inputs.describe(task) for task in ready], as_json)
+    rows = []
+    for task in ready:
+        try:
+            rows.append(inputs.describe(task))
+        except BadTask as error:
+            print(f"skillscope: {error}", file=sys.stderr)
+    say(rows, as_json)
 
 
 @app.command()
@@ -75,10 +82,12 @@ def import_prompts(
 
 
 @app.command()
-def share(prompt: PromptArg, folder: Path, as_json: AsJson = False) -> None:
+def share(
+    prompt: PromptArg, folder: Path, backbone: BackboneOption = None, as_json: AsJson = False
+) -> None:
     """Write a prompt for others: safetensors, a card, and for T5 a PEFT adapter."""
     with open_lab() as lab:
-        spec = inputs.prompt(lab, prompt)
+        spec = inputs.prompt(lab, prompt, backbone)
         files = sharing.share(lab.prompt(spec), lab.models.load(spec.backbone.name))
         for name, data in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,6 @@ from core.commands.common import (
 )
 from core.data import load_split, obtain_task, shared_rows
 from core.errors import BadInput
-from core.evaluation import wilson
 from core.results import Evaluation, Predictivity
 from core.specs import (
     ActivationSpec,
@@ -38,6 +37,7 @@ from core.specs import (
     Scope,
     key,
 )
+from core.statistics import wilson
 from core.store.files import prompt_bytes, write_arrays
 from core.store.rows import neuron_table, source_task
 from core.tasks import clean_task, pin_task

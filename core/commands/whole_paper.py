@@ -1,6 +1,7 @@
 """`python -m core paper`."""
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ from core import paper, sweeps
 from core.commands.common import AsJson, Limit, ask_all, bar, open_lab, say
 from core.data import obtain_task
 from core.lab import Lab
+from core.tasks import Task
 
 app = typer.Typer()
 
@@ -21,20 +23,27 @@ def whole_paper(
     steps: Annotated[int | None, typer.Option(min=1)] = None,
     prompt_length: Annotated[int | None, typer.Option(min=1, max=512)] = None,
     limit: Limit = None,
+    released: Annotated[
+        bool, typer.Option(help="The imported prompts of the papers instead of tuning.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what it would take, and stop.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """All of Ackermann & Ohmer 2024: tuning, transfer, predictivity, suppression. Resumable."""
     with open_lab() as lab:
-        tasks = [obtain_task(name, bar()) for name in subset.split(",")]
+        tasks = [obtain_task(name.strip(), bar()) for name in subset.split(",")]
         plans = {}
         for name in (lab.models.obtain(b, bar()) for b in backbone):
-            plans[name] = paper.plan(
-                lab.models.pin(name), lab.models.family(name), tasks, seeds=range(seeds),
-                limit=limit, steps=steps, prompt_length=prompt_length,
-                precision=lab.models.precision(name),
-            )  # fmt: skip
-        say([_expected(lab, name, plan) for name, plan in plans.items()], as_json)
+            pin = lab.models.pin(name)
+            if released:
+                prompts = paper.released_prompts(lab, pin, tasks)
+            else:
+                prompts = paper.standard_prompts(
+                    pin, lab.models.family(name), tasks, seeds=range(seeds), steps=steps,
+                    prompt_length=prompt_length, precision=lab.models.precision(name),
+                )  # fmt: skip
+            plans[name] = paper.plan(tasks, prompts, limit=limit)
+        say([_expected(lab, name, plan, tasks) for name, plan in plans.items()], as_json)
         if dry_run:
             return
         for name, plan in plans.items():
@@ -43,18 +52,20 @@ def whole_paper(
             print(f"skillscope: {name}: {done} answers are in the cache.", file=sys.stderr)
 
 
-def _expected(lab: Lab, name: str, plan: paper.Plan) -> dict[str, Any]:
+def _expected(lab: Lab, name: str, plan: paper.Plan, tasks: Sequence[Task]) -> dict[str, Any]:
     """Numbers of a plan: runs by kind, what is left, hours and disk by a short calibration."""
     left = lab.missing(plan.everything)
     model = lab.models.load(name, lab.models.precision(name))
-    neurons = 40 * model.layers * model.intermediate_size  # bytes of a measurement's rows
+    tokens = max(p.prompt_length for p in plan.prompts) + 1
+    neurons = (40 + 2 * tokens) * model.layers * model.intermediate_size  # bytes of a measurement
     return {
         "backbone": name,
         "prompts": len(plan.prompts),
         "transfer": len(plan.transfer),
         "predictivity": len(plan.predictivity),
+        "agreement": len(plan.agreement),
         "suppression": len(plan.suppression),
         "left": len(left),
-        "hours": paper.calibrate(lab, plan.prompts[0]).hours(left) if left else 0.0,
+        "hours": paper.calibrate(lab, plan.prompts[0], tasks[0]).hours(left) if left else 0.0,
         "disk_mb": neurons * len(plan.predictivity) / 1e6,
     }

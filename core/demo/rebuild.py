@@ -34,11 +34,26 @@ def prompts(lab: Lab, backbone: str, task: Task) -> list[TuneSpec]:
 
 
 def shipped(lab: Lab, backbone: str) -> tuple[Measurement, ...]:
-    """All questions whose answers are shipped for a backbone: prompts, transfer, predictivity."""
+    """All questions whose answers are shipped for a backbone: prompts, transfer, predictivity,
+    robustness.
+    """
     clean, every = tasks()
     tuned = [p for t in clean for p in prompts(lab, backbone, t)]
     grid = sweeps.transfer_grid(tuned, [(pin_task(t), t.evaluation_split) for t in every])
-    return (*tuned, *measured(lab, backbone, every), *grid)
+    attacked = [
+        spec
+        for t in every
+        if t.adversarial_of is not None
+        for spec in compared(lab, backbone, t).everything
+    ]
+    return tuple(dict.fromkeys((*tuned, *measured(lab, backbone, every), *grid, *attacked)))
+
+
+def compared(lab: Lab, backbone: str, twin: Task) -> sweeps.RobustnessSweep:
+    """A twin against its clean task, as the Robustness page asks."""
+    origin = clean_task(twin)
+    clean, attacked = ((pin_task(t), t.evaluation_split) for t in (origin, twin))
+    return sweeps.robustness(prompts(lab, backbone, twin), clean, attacked, origin.contrasts())
 
 
 def measured(lab: Lab, backbone: str, found: list[Task]) -> tuple[PredictivitySpec, ...]:

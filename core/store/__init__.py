@@ -20,8 +20,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from core.errors import BadInput, StoreBusy
-from core.results import Activations, Evaluation, Predictivity, Run, SoftPrompt, Step
+from core.errors import BadInput, StoreBusy, reason
+from core.results import (
+    Activations,
+    Agreement,
+    Evaluation,
+    NeuronEffect,
+    Predictivity,
+    Run,
+    SoftPrompt,
+    Step,
+)
 from core.specs import (
     ActivationSpec,
     EvaluationSpec,
@@ -34,7 +43,13 @@ from core.specs import (
     loads,
 )
 from core.store.files import prompt_bytes, read_prompt_file, write_file
-from core.store.rows import evaluation_tables, predictivity_tables, prompt_tables
+from core.store.rows import (
+    agreement_tables,
+    effect_tables,
+    evaluation_tables,
+    predictivity_tables,
+    prompt_tables,
+)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS prompt (
@@ -46,16 +61,25 @@ CREATE TABLE IF NOT EXISTS step (
 CREATE TABLE IF NOT EXISTS predictivity (
   key VARCHAR PRIMARY KEY, prompt VARCHAR, backbone VARCHAR, source_task VARCHAR, seed INTEGER,
   target_task VARCHAR, split VARCHAR, contrast VARCHAR, n INTEGER, n_train INTEGER,
-  majority DOUBLE, floor_mean DOUBLE, floor_p99 DOUBLE, floor_family DOUBLE, permutations INTEGER,
-  spec VARCHAR);
+  majority DOUBLE, floor_mean DOUBLE, floor_p99 DOUBLE, floor_family DOUBLE, floor_fdr DOUBLE,
+  permutations INTEGER, spec VARCHAR);
 CREATE TABLE IF NOT EXISTS neuron (
   key VARCHAR, layer USMALLINT, neuron USMALLINT, predictivity FLOAT, best_token USMALLINT,
-  accuracy FLOAT, baseline FLOAT, mean FLOAT);
+  accuracy FLOAT, baseline FLOAT, mean FLOAT, p FLOAT, p_family FLOAT, q FLOAT,
+  by_token UINTEGER[]);
 CREATE TABLE IF NOT EXISTS evaluation (
   key VARCHAR PRIMARY KEY, prompt VARCHAR, backbone VARCHAR, source_task VARCHAR, seed INTEGER,
   target_task VARCHAR, split VARCHAR, n INTEGER, correct INTEGER, accuracy DOUBLE, majority DOUBLE,
   choose VARCHAR, fraction DOUBLE, draw INTEGER,
   rows INTEGER[], labels UTINYINT[], predictions UTINYINT[], spec VARCHAR);
+CREATE TABLE IF NOT EXISTS effect (
+  key VARCHAR PRIMARY KEY, prompt VARCHAR, backbone VARCHAR, source_task VARCHAR, seed INTEGER,
+  target_task VARCHAR, split VARCHAR, layer INTEGER, neuron INTEGER, rows INTEGER[],
+  labels UTINYINT[], margin DOUBLE[], without_slot DOUBLE[], without DOUBLE[], spec VARCHAR);
+CREATE TABLE IF NOT EXISTS agreement (
+  key VARCHAR PRIMARY KEY, backbone VARCHAR, source_task VARCHAR, target_task VARCHAR,
+  seeds INTEGER, layers INTEGER, neurons INTEGER, n_clean INTEGER, n_adversarial INTEGER,
+  kind VARCHAR[], spearman DOUBLE[][], fractions DOUBLE[], shared INTEGER[][], spec VARCHAR);
 CREATE TABLE IF NOT EXISTS activation (
   key VARCHAR, example INTEGER, label UTINYINT, layer USMALLINT, "values" FLOAT[]);
 CREATE TABLE IF NOT EXISTS activation_index (
@@ -66,8 +90,18 @@ CREATE TABLE IF NOT EXISTS run (
   key VARCHAR PRIMARY KEY, kind VARCHAR, started VARCHAR, seconds DOUBLE, device VARCHAR,
   versions VARCHAR);
 """
-SHARED = ("prompt", "step", "predictivity", "neuron", "evaluation", "run")
-MEASURED = ("prompt", "predictivity", "evaluation")
+# Columns that caches of earlier versions lack.
+ADDED = """
+ALTER TABLE predictivity ADD COLUMN IF NOT EXISTS floor_fdr DOUBLE;
+ALTER TABLE neuron ADD COLUMN IF NOT EXISTS p FLOAT;
+ALTER TABLE neuron ADD COLUMN IF NOT EXISTS p_family FLOAT;
+ALTER TABLE neuron ADD COLUMN IF NOT EXISTS q FLOAT;
+ALTER TABLE neuron ADD COLUMN IF NOT EXISTS by_token UINTEGER[];
+"""
+SHARED = ("prompt", "step", "predictivity", "neuron", "evaluation", "effect", "agreement", "run")
+LATER = ("effect", "agreement")  # exports of earlier versions do not have them
+MEASURED = ("prompt", "predictivity", "evaluation", "effect", "agreement")
+Stored = SoftPrompt | Predictivity | Evaluation | NeuronEffect | Agreement
 
 
 class Store:
@@ -81,7 +115,7 @@ class Store:
         self._activation_bytes = activation_megabytes * 2**20
         self._lock = _own(folder / ".lock")
         self._connection = duckdb.connect(str(folder / "skillscope.duckdb"))
-        self._connection.execute(SCHEMA)
+        self._connection.execute(SCHEMA + ADDED)
         self._local = threading.local()
         self._writing = threading.Lock()
 
@@ -241,7 +275,7 @@ class Store:
         return tuple(name for (name,) in rows.fetchall())
 
     # --- writing -------------------------------------------------------------------------------
-    def add(self, result: SoftPrompt | Predictivity | Evaluation, run: Run) -> None:
+    def add(self, result: Stored, run: Run) -> None:
         """Store an answer; storing it again changes nothing."""
         match result:
             case SoftPrompt():
@@ -252,6 +286,10 @@ class Store:
                 tables = predictivity_tables(result)
             case Evaluation():
                 tables = evaluation_tables(result)
+            case NeuronEffect():
+                tables = effect_tables(result)
+            case Agreement():
+                tables = agreement_tables(result)
         name = key(result.spec)
         tables["run"] = pd.DataFrame([{"key": name, "kind": type(result).__name__, **asdict(run)}])
         self._insert(tables)
@@ -346,7 +384,8 @@ class Store:
     def merge(self, folder: Path) -> int:
         """Take over the answers of an exported folder that are not known yet; how many came."""
         before = self._total()
-        absent = [t for t in SHARED if not (folder / f"{t}.parquet").is_file()]
+        tables = [t for t in SHARED if (folder / f"{t}.parquet").is_file()]
+        absent = [t for t in SHARED if t not in (*tables, *LATER)]
         if absent:
             raise BadInput(f"{folder} is not a folder that `export` wrote: no {absent[0]}.parquet.")
         for file in (folder / "prompts").glob("*.safetensors"):
@@ -357,7 +396,7 @@ class Store:
             cursor = self._cursor()
             cursor.begin()
             try:
-                for table in reversed(SHARED):
+                for table in reversed(tables):
                     cursor.execute(
                         f"INSERT INTO {table} BY NAME SELECT * FROM read_parquet(?)"
                         f" WHERE key NOT IN (SELECT key FROM {table})",
@@ -366,8 +405,9 @@ class Store:
                 cursor.commit()
             except duckdb.Error as error:
                 cursor.rollback()
-                reason = str(error).splitlines()[0]
-                raise BadInput(f"The answers in {folder} cannot be read: {reason}") from error
+                raise BadInput(
+                    f"The answers in {folder} cannot be read: {reason(error)}"
+                ) from error
             except BaseException:
                 cursor.rollback()
                 raise

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from core.neurons import at_token, best_token, predictivity
-from core.results import Evaluation, Floor, Predictivity, SoftPrompt
+from core.results import Agreement, Evaluation, NeuronEffect, Predictivity, SoftPrompt
 from core.specs import EvaluationSpec, PredictivitySpec, Prompt, TuneSpec, dumps, key
 
 
@@ -53,28 +53,33 @@ def _common(spec: PredictivitySpec | EvaluationSpec) -> dict[str, Any]:
 def predictivity_tables(p: Predictivity) -> dict[str, pd.DataFrame]:
     """A measurement and its neurons."""
     contrast = p.spec.contrast
-    floor = p.floor or Floor(mean=np.nan, p99=np.nan, family=np.nan, permutations=0)
+    floor = p.floor
     row = {
         **_common(p.spec),
         "contrast": None if contrast is None else str((contrast.negative, contrast.positive)),
         "n": p.n,
         "n_train": p.n_train,
         "majority": p.majority,
-        "floor_mean": floor.mean,
-        "floor_p99": floor.p99,
-        "floor_family": floor.family,
-        "permutations": floor.permutations,
+        "floor_mean": floor.mean if floor else np.nan,
+        "floor_p99": floor.p99 if floor else np.nan,
+        "floor_family": floor.family if floor else np.nan,
+        "floor_fdr": floor.fdr if floor else np.nan,
+        "permutations": floor.permutations if floor else 0,
     }
     table = neuron_table(p)
     table.insert(0, "key", key(p.spec))
     table["mean"] = p.baseline.mean(dim=1).flatten().numpy()
+    table["by_token"] = list(p.correct.transpose(1, 2).flatten(0, 1).numpy().astype(np.uint32))
     return {"neuron": table.drop(columns="n"), "predictivity": pd.DataFrame([row])}
 
 
 def neuron_table(p: Predictivity) -> pd.DataFrame:
-    """One row per neuron: layer, neuron, best_token, baseline, accuracy, predictivity, n."""
+    """One row per neuron: layer, neuron, best_token, baseline, accuracy, predictivity, n; with a
+    floor also p, p_family, q.
+    """
     token = best_token(p.accuracy)
     layers, width = token.shape
+    known = {"p": p.floor.p, "p_family": p.floor.p_family, "q": p.floor.q} if p.floor else {}
     return pd.DataFrame(
         {
             "layer": np.repeat(np.arange(layers), width),
@@ -84,6 +89,7 @@ def neuron_table(p: Predictivity) -> pd.DataFrame:
             "accuracy": at_token(p.accuracy, token).flatten().numpy(),
             "predictivity": predictivity(p.accuracy).flatten().numpy(),
             "n": p.n,
+            **{name: values.flatten().numpy() for name, values in known.items()},
         }
     )
 
@@ -105,3 +111,43 @@ def evaluation_tables(e: Evaluation) -> dict[str, pd.DataFrame]:
         "predictions": e.predictions.astype(np.uint8),
     }
     return {"evaluation": pd.DataFrame([row])}
+
+
+def effect_tables(e: NeuronEffect) -> dict[str, pd.DataFrame]:
+    """What one neuron does, with its examples."""
+    asked = e.spec.ranking
+    row = {
+        **_common(asked),
+        "key": key(e.spec),
+        "layer": e.spec.layer,
+        "neuron": e.spec.neuron,
+        "rows": e.index.astype(np.int32),
+        "labels": e.labels.astype(np.uint8),
+        "margin": e.margin,
+        "without_slot": e.without_slot,
+        "without": e.without,
+        "spec": dumps(e.spec),
+    }
+    return {"effect": pd.DataFrame([row])}
+
+
+def agreement_tables(a: Agreement) -> dict[str, pd.DataFrame]:
+    """A comparison of clean and adversarial predictivities, with its replicates."""
+    first = a.spec.adversarial[0]
+    row = {
+        "key": key(a.spec),
+        "backbone": first.prompt.backbone.name,
+        "source_task": source_task(first.prompt),
+        "target_task": first.task.name,
+        "seeds": len({s.prompt.seed for s in a.spec.clean}),
+        "layers": a.layers,
+        "neurons": a.neurons,
+        "n_clean": a.n_clean,
+        "n_adversarial": a.n_adversarial,
+        "kind": list(a.kind),
+        "spearman": a.spearman.tolist(),
+        "fractions": list(a.spec.fractions),
+        "shared": a.shared.tolist(),
+        "spec": dumps(a.spec),
+    }
+    return {"agreement": pd.DataFrame([row])}

@@ -6,6 +6,7 @@ that the settings name, or anywhere if given by path.
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -24,6 +25,7 @@ _KNOWN_KEYS = {
     "title", "family", "about", "labels", "adversarial_of", "data", "splits", "fields", "values",
     "verbalizer", "template", "source", "hub", "folder",
 }  # fmt: skip
+_NAME = re.compile(r"[\w-]+")
 _ORDER = {"sentiment": 0, "inference": 1, "paraphrase": 2, "ethics": 3}
 
 
@@ -137,7 +139,9 @@ def _names(folder: Path, *, strict: bool = True) -> tuple[str, ...]:
     tasks = list[Task]()
     for file in folder.glob("*.toml"):
         try:
-            tasks.append(load_task(file.stem))
+            task = load_task(file.stem)
+            clean_task(task)  # a twin without its clean task cannot be asked about
+            tasks.append(task)
         except (BadTask, UnknownName):
             if strict:
                 raise
@@ -154,7 +158,7 @@ def load_task(name: str) -> Task:
             raise BadTask(f"There is no task file {name}.")
         return _read(path, places)
     folders = (HERE, PAPERS, places.tasks)
-    if name.isidentifier():
+    if _NAME.fullmatch(name):
         for folder in folders:
             if (folder / f"{name}.toml").is_file():
                 return _read(folder / f"{name}.toml", places)
@@ -186,10 +190,7 @@ def _task(path: Path, raw: dict[str, Any], places: Places) -> Task:
     named = path.parent in (HERE, PAPERS, places.tasks)
     task = Task(
         name=path.stem if named else str(path),
-        title=raw.get("title", path.stem),
-        family=raw.get("family", "own"),
-        about=raw.get("about", ""),
-        source=raw.get("source", ""),
+        **_texts(raw, title=path.stem, family="own", about="", source=""),
         labels=labels,
         values=tuple(str(x) for x in source.get("values", range(len(labels)))),
         fields=Fields(**source.get("fields", {})),
@@ -203,6 +204,14 @@ def _task(path: Path, raw: dict[str, Any], places: Places) -> Task:
     )
     _check(task)
     return task
+
+
+def _texts(raw: dict[str, Any], **defaults: str) -> dict[str, str]:
+    found = {name: raw.get(name, default) for name, default in defaults.items()}
+    for name, value in found.items():
+        if not isinstance(value, str):
+            raise ValueError(f"{name} is not a text")
+    return found
 
 
 def _source(
@@ -241,6 +250,8 @@ def _check(task: Task) -> None:
             raise BadTask(
                 f"{task.file} names {n} labels but {len(words)} answer words for {family}."
             )
+        if not all(word.strip() for word in words):
+            raise BadTask(f"{task.file} has an empty answer word for {family}.")
     if not task.splits:
         raise BadTask(f"{task.file} names no split under [splits].")
 
@@ -250,7 +261,10 @@ def clean_task(task: Task) -> Task:
     if task.adversarial_of is None:
         return task
     own = task.file.parent / f"{task.adversarial_of}.toml"
-    return load_task(task.adversarial_of if task.name == task.file.stem else str(own))
+    clean = load_task(task.adversarial_of if task.name == task.file.stem else str(own))
+    if clean.adversarial_of is not None:
+        raise BadTask(f"{task.file}: {task.adversarial_of!r} is itself an adversarial twin.")
+    return clean
 
 
 def clean_name(name: str) -> str:

@@ -43,7 +43,9 @@ def _wish(lab: Lab, own: list[Task], table: pd.DataFrame) -> Wish | None:
     title = st.text_input("Title", key="up_title", placeholder="what figures call the task")
     cells = st.columns(min(4, len(values)))
     words = tuple(
-        cells[i % len(cells)].text_input(f"Answer word for {value!r}", value, key=f"up_w{i}")
+        cells[i % len(cells)].text_input(
+            f"Answer word for {value!r}", value, key=f"up_word_{label}_{value}"
+        )
         for i, value in enumerate(values)
     )
     _pieces(lab, words)

@@ -1,0 +1,460 @@
+"""Clean against adversarial: one table per figure, and the finding in words.
+
+Every function takes the sweeps by backbone and tells only what is stored; what is not is not in the
+table. Columns are named in each docstring.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from jaxtyping import Bool
+
+from core import queries
+from core.data import load_split
+from core.neurons import count
+from core.specs import EvaluationSpec, PredictivitySpec, key
+from core.statistics import (
+    Estimate,
+    Z,
+    chance_overlap,
+    chosen,
+    difference,
+    holm,
+    mean_accuracy,
+    median_standing,
+    paired,
+    percentiles,
+    redrawn,
+)
+from core.store import Store
+from core.sweeps import PAPER_FRACTIONS, RobustnessSweep
+from core.tasks import Task
+
+Sweeps = Mapping[str, RobustnessSweep]
+CLEAN, ADVERSARIAL = "clean", "adversarial"
+Right = Bool[npt.NDArray[np.bool_], "seed example"]
+
+
+# --- accuracy ------------------------------------------------------------------------------------
+def answers(store: Store, sweeps: Sweeps, tasks: tuple[Task, Task]) -> pd.DataFrame:
+    """One row per backbone, data (clean, adversarial), seed and example: attack (empty on clean
+    data), right (0 or 1). The raw material of every interval on the page.
+    """
+    specs = [s for sweep in sweeps.values() for s in sweep.evaluations]
+    rows = store.frame(
+        "SELECT backbone, target_task, seed, unnest(rows) AS example, unnest(labels) AS label,"
+        " unnest(predictions) AS prediction FROM evaluation WHERE key IN ?"
+        " ORDER BY backbone, target_task, seed, example",
+        [[key(s) for s in specs]],
+    )
+    _, twin = tasks
+    rows["data"] = np.where(rows.target_task == twin.name, ADVERSARIAL, CLEAN)
+    examples = load_split(twin, twin.evaluation_split)
+    kinds = dict(zip(examples.index.tolist(), examples.attack or (), strict=False))
+    attacked = rows.data == ADVERSARIAL
+    rows["attack"] = ""
+    rows.loc[attacked, "attack"] = rows.example[attacked].map(kinds).fillna("")
+    rows["right"] = (rows.label == rows.prediction).astype(int)
+    return rows[["backbone", "data", "seed", "example", "attack", "right"]]
+
+
+def _table(rows: pd.DataFrame) -> Right:
+    """`[seed example]`; every seed was asked the same examples."""
+    wide = rows.pivot_table(index="seed", columns="example", values="right", aggfunc="first")
+    table: Right = wide.dropna(axis=0).to_numpy().astype(bool)
+    return table
+
+
+def accuracy(rows: pd.DataFrame) -> pd.DataFrame:
+    """From `answers`: one row per backbone and data, then per attack kind: data, attack, accuracy,
+    low, high (95 %), n, seeds.
+    """
+    groups = [("", part) for part in [rows]]
+    groups += [(kind, rows[rows.attack == kind]) for kind in rows.attack.unique() if kind]
+    out = list[dict[str, object]]()
+    for kind, part in groups:
+        for (backbone, data), mine in part.groupby(["backbone", "data"], sort=False):
+            right = _table(mine)
+            value = mean_accuracy(right)
+            out.append(
+                {
+                    "backbone": backbone, "data": data, "attack": kind, "accuracy": value.value,
+                    "low": value.low, "high": value.high, "n": right.shape[1],
+                    "seeds": right.shape[0],
+                }
+            )  # fmt: skip
+    names = ["backbone", "data", "attack", "accuracy", "low", "high", "n", "seeds"]
+    return pd.DataFrame(out, columns=names)
+
+
+def falls(rows: pd.DataFrame) -> dict[str, Estimate]:
+    """From `answers`: accuracy lost from clean to adversarial data, per backbone."""
+    return {
+        backbone: difference(*(_table(part[part.data == d]) for d in (CLEAN, ADVERSARIAL)))
+        for backbone, part in _complete(rows)
+    }
+
+
+def fall_difference(rows: pd.DataFrame, first: str, second: str) -> Estimate:
+    """How much more the second backbone loses; both are redrawn alike, since they answer the same
+    examples.
+    """
+    tables = {
+        (backbone, data): _table(part[part.data == data])
+        for backbone, part in _complete(rows)
+        for data in (CLEAN, ADVERSARIAL)
+    }
+
+    def fall(backbone: str) -> tuple[float, npt.NDArray[np.float64]]:
+        clean, attacked = tables[backbone, CLEAN], tables[backbone, ADVERSARIAL]
+        draws = redrawn(clean.astype(float), seed=0) - redrawn(attacked.astype(float), seed=1)
+        return float(clean.mean() - attacked.mean()), draws
+
+    (a, a_draws), (b, b_draws) = fall(first), fall(second)
+    low, high = np.quantile(b_draws - a_draws, [0.025, 0.975])
+    return Estimate(value=b - a, low=float(low), high=float(high))
+
+
+def _complete(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Backbones that have answered both kinds of data."""
+    return [(str(b), p) for b, p in rows.groupby("backbone", sort=False) if p.data.nunique() == 2]
+
+
+# --- the same neurons? ---------------------------------------------------------------------------
+def _rankings(store: Store, specs: Sequence[PredictivitySpec]) -> npt.NDArray[np.float64] | None:
+    """Seed-mean predictivity; None until all of it is stored."""
+    if len(store.known(key(s) for s in specs)) < len({key(s) for s in specs}):
+        return None
+    return next(iter(queries.rankings(store, specs).values()), None)
+
+
+def _both(
+    store: Store, sweeps: Sweeps
+) -> list[tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+    found = list[tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64]]]()
+    for backbone, sweep in sweeps.items():
+        clean, twin = _rankings(store, sweep.clean), _rankings(store, sweep.adversarial)
+        if clean is not None and twin is not None:
+            found.append((backbone, clean, twin))
+    return found
+
+
+def overlap(store: Store, sweeps: Sweeps) -> pd.DataFrame:
+    """Shared skill neurons per backbone and fraction, all layers together: chosen (neurons), shared
+    (neurons), share, low and high (bootstrap, see `agreement`), chance, chance_low, chance_high
+    (hypergeometric, 95 %), p (at least so many by chance), ceiling (clean against clean).
+    """
+    draws = _draws(store, sweeps)
+    out = list[dict[str, object]]()
+    for backbone, clean, twin in _both(store, sweeps):
+        layers, width = clean.shape
+        mine = draws[draws.backbone == backbone]
+        for fraction in PAPER_FRACTIONS[1:]:
+            k = count(width, fraction)
+            if k == 0:
+                continue
+            both = int((chosen(clean, k) & chosen(twin, k)).sum())
+            chance = chance_overlap(width, np.full(layers, k))
+            total = layers * k
+            again = mine[mine.fraction == fraction]
+            half = Z * again[again.kind == "bootstrap"].shared.std() / total
+            out.append(
+                {
+                    "backbone": backbone, "fraction": fraction, "chosen": total, "shared": both,
+                    "share": both / total, "low": max(0.0, both / total - half),
+                    "high": min(1.0, both / total + half), "chance": chance.mean / total,
+                    "chance_low": chance.low / total, "chance_high": chance.high / total,
+                    "p": chance.p(both),
+                    "ceiling": again[again.kind == "ceiling"].shared.mean() / total,
+                }
+            )  # fmt: skip
+    return pd.DataFrame(out, columns=OVERLAP)
+
+
+OVERLAP = (
+    "backbone fraction chosen shared share low high chance chance_low chance_high p ceiling".split()  # noqa: SIM905
+)
+
+
+def overlap_by_layer(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
+    """Shared skill neurons per backbone and layer at one fraction: chosen, shared, share, chance,
+    chance_low, chance_high, p (Holm over the layers of a backbone).
+    """
+    out = list[pd.DataFrame]()
+    for backbone, clean, twin in _both(store, sweeps):
+        layers, width = clean.shape
+        k = count(width, fraction)
+        both = (chosen(clean, k) & chosen(twin, k)).sum(axis=1)
+        chance = chance_overlap(width, np.array([k]))
+        out.append(
+            pd.DataFrame(
+                {
+                    "backbone": backbone, "layer": np.arange(layers), "chosen": k, "shared": both,
+                    "share": both / max(1, k), "chance": chance.mean / max(1, k),
+                    "chance_low": chance.low / max(1, k), "chance_high": chance.high / max(1, k),
+                    "p": holm(np.array([chance.p(int(b)) for b in both])),
+                }
+            )
+        )  # fmt: skip
+    names = "backbone layer chosen shared share chance chance_low chance_high p".split()  # noqa: SIM905
+    return pd.concat(out) if out else pd.DataFrame(columns=names)
+
+
+def standing(
+    store: Store, sweeps: Sweeps, fraction: float
+) -> tuple[pd.DataFrame, dict[str, Estimate]]:
+    """Where the clean skill neurons stand among the adversarial predictivities of their layer: one
+    row per such neuron (backbone, layer, neuron, percentile in (0, 1)); and per backbone the
+    median, the central 95 % of the medians of random choices, and the permutation p-value.
+    """
+    out, medians = list[pd.DataFrame](), dict[str, Estimate]()
+    for backbone, clean, twin in _both(store, sweeps):
+        mask, place = chosen(clean, count(clean.shape[1], fraction)), percentiles(twin)
+        layer, neuron = np.nonzero(mask)
+        out.append(
+            pd.DataFrame(
+                {"backbone": backbone, "layer": layer, "neuron": neuron, "percentile": place[mask]}
+            )
+        )
+        medians[backbone] = median_standing(place, mask)
+    names = ["backbone", "layer", "neuron", "percentile"]
+    return (pd.concat(out) if out else pd.DataFrame(columns=names)), medians
+
+
+def _draws(store: Store, sweeps: Sweeps) -> pd.DataFrame:
+    """Replicates of the stored agreements: backbone, draw, kind, spearman (mean over layers),
+    fraction, shared.
+    """
+    names = {key(s.agreement): b for b, s in sweeps.items()}
+    return store.frame(
+        "WITH draws AS (SELECT backbone, generate_subscripts(kind, 1) AS draw,"
+        " unnest(kind) AS kind,"
+        " unnest(spearman) AS by_layer, unnest(shared) AS counts, fractions FROM agreement"
+        " WHERE key IN ?)"
+        " SELECT backbone, draw, kind, list_avg(list_filter(by_layer, lambda x: NOT isnan(x)))"
+        " AS spearman, unnest(fractions) AS fraction, unnest(counts) AS shared FROM draws"
+        " ORDER BY backbone, draw, fraction",
+        [list(names)],
+    )
+
+
+def replicates(store: Store, sweeps: Sweeps) -> pd.DataFrame:
+    """Every comparison of `agreement`: backbone, draw, kind, spearman."""
+    rows = _draws(store, sweeps)
+    return rows.drop_duplicates(["backbone", "draw"])[["backbone", "draw", "kind", "spearman"]]
+
+
+def agreement(store: Store, sweeps: Sweeps) -> pd.DataFrame:
+    """Spearman of clean and adversarial predictivities per backbone (mean over layers): spearman,
+    error (standard deviation over redrawn examples and seeds), low and high (1.96 errors around
+    it), ceiling and ceiling_error (clean against clean: mean and standard deviation), n_clean,
+    n_adversarial, seeds, replicates.
+
+    Replicates are lower on average than the value itself, since redrawing adds noise to
+    predictivities; so their spread counts, not their quantiles.
+    """
+    rows = replicates(store, sweeps)
+    sizes = store.frame(
+        "SELECT backbone, n_clean, n_adversarial, seeds FROM agreement WHERE key IN ?",
+        [[key(s.agreement) for s in sweeps.values()]],
+    )
+    out = list[dict[str, object]]()
+    for size in sizes.to_dict("records"):
+        mine = rows[rows.backbone == size["backbone"]].groupby("kind").spearman
+        value, error = float(mine.first()["measured"]), float(mine.std()["bootstrap"])
+        out.append(
+            {
+                **size, "spearman": value, "error": error, "low": max(-1.0, value - Z * error),
+                "high": min(1.0, value + Z * error), "ceiling": mine.mean()["ceiling"],
+                "ceiling_error": mine.std()["ceiling"], "replicates": int(mine.size()["bootstrap"]),
+            }
+        )  # fmt: skip
+    names = (
+        "backbone n_clean n_adversarial seeds spearman error low high ceiling ceiling_error"  # noqa: SIM905
+        " replicates".split()
+    )
+    return pd.DataFrame(out, columns=names)
+
+
+# --- switched off --------------------------------------------------------------------------------
+def curves(store: Store, sweeps: Sweeps) -> pd.DataFrame:
+    """Suppression curves: `queries.suppression_curve` with found (where the neurons were ranked)
+    and tested (where the prompt is tested).
+    """
+    out = list[pd.DataFrame]()
+    for sweep in sweeps.values():
+        for (found, tested), specs in sweep.suppression.items():
+            part = queries.suppression_curve(store, specs)
+            out.append(part.assign(found=found, tested=tested))
+    table = pd.concat(out) if out else pd.DataFrame()
+    return table.reset_index(drop=True)
+
+
+def paired_tests(store: Store, sweeps: Sweeps) -> pd.DataFrame:
+    """Does switching off skill neurons cost more than random ones? One row per backbone, found and
+    tested: cost (accuracy with random less accuracy with skill neurons off, on the same examples,
+    averaged over fractions, seeds and draws), low, high, p, p_holm (over the rows of a backbone),
+    n.
+    """
+    out = list[dict[str, object]]()
+    for backbone, sweep in sweeps.items():
+        rows = list[dict[str, object]]()
+        for (found, tested), specs in sweep.suppression.items():
+            costs = _costs(store, specs)
+            if costs is None:
+                continue
+            test = paired(costs)
+            rows.append(
+                {
+                    "backbone": backbone, "found": found, "tested": tested, "cost": test.value,
+                    "low": test.low, "high": test.high, "p": test.p, "n": len(costs),
+                }
+            )  # fmt: skip
+        adjusted = holm(np.array([r["p"] for r in rows], float))
+        out += [{**r, "p_holm": p} for r, p in zip(rows, adjusted, strict=True)]
+    names = ["backbone", "found", "tested", "cost", "low", "high", "p", "p_holm", "n"]
+    return pd.DataFrame(out, columns=names)
+
+
+def _costs(store: Store, specs: Sequence[EvaluationSpec]) -> npt.NDArray[np.float64] | None:
+    """Per example: how often it is right with random neurons off, less with skill neurons off; None
+    until the whole curve is stored.
+    """
+    asked = [s for s in specs if s.suppression is not None]
+    rows = store.frame(
+        "SELECT choose, unnest(rows) AS example, unnest(list_transform(list_zip(labels,"
+        " predictions), lambda x: (x[1] = x[2])::INT)) AS right_answer"
+        " FROM evaluation WHERE key IN ?",
+        [[key(s) for s in asked]],
+    )
+    if len(store.known(key(s) for s in asked)) < len({key(s) for s in asked}):
+        return None
+    means = rows.groupby(["example", "choose"]).right_answer.mean().unstack()
+    if not {"skill", "random"} <= set(means):
+        return None
+    costs: npt.NDArray[np.float64] = (means["random"] - means["skill"]).to_numpy(np.float64)
+    return costs
+
+
+# --- in words ------------------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What the numbers say, one paragraph in Markdown; `verdict` is the claim's fate: `agrees`,
+    `contradicts`, `no difference` or `open` (not two backbones, or something is missing).
+    """
+
+    text: str
+    verdict: str
+
+
+def finding(
+    rows: pd.DataFrame,
+    overlaps: pd.DataFrame,
+    agreements: pd.DataFrame,
+    tests: pd.DataFrame,
+    *,
+    title: str,
+    fraction: float,
+) -> Finding:
+    """The paragraph, from `answers`, `overlap`, `agreement` and `paired_tests`."""
+    accuracies = accuracy(rows)
+    overall = accuracies[accuracies.attack == ""].set_index(["backbone", "data"]).accuracy
+    lost, sentences = falls(rows), list[str]()
+    agree = agreements.set_index("backbone")
+    for backbone, fall in lost.items():
+        text = (
+            f"**{backbone}** falls from {overall[backbone, CLEAN]:.3f} on clean to "
+            f"{overall[backbone, ADVERSARIAL]:.3f} on adversarial data ({_points(fall)})"
+        )
+        mine = overlaps[(overlaps.backbone == backbone) & (overlaps.fraction == fraction)]
+        if len(mine):
+            o = mine.iloc[0]
+            text += (
+                f"; {o.share:.0%} of its top {fraction:.0%} of neurons stay (chance "
+                f"{o.chance:.0%}, {_p(o.p)}; clean against clean {o.ceiling:.0%})"
+            )
+        if backbone in agree.index:
+            a = agree.loc[backbone]
+            text += (
+                f"; the predictivities correlate with {a.spearman:.2f} (95 % interval {a.low:.2f} "
+                f"to {a.high:.2f}; clean against clean {a.ceiling:.2f})"
+            )
+        sentences.append(text + ". " + _switched_off(tests[tests.backbone == backbone]))
+    verdict, last = _verdict(rows, agree, list(lost))
+    return Finding(text=f"{title}. " + " ".join([*sentences, last]).strip(), verdict=verdict)
+
+
+def _switched_off(tests: pd.DataFrame) -> str:
+    """Whether clean skill neurons matter on adversarial data."""
+    mine = tests[(tests.found == CLEAN) & (tests.tested == ADVERSARIAL)]
+    if mine.empty:
+        return ""
+    t = mine.iloc[0]
+    if t.p_holm > 0.05:
+        return (
+            "Switching off its clean skill neurons costs no more on adversarial data than random "
+            f"ones ({_signed(t.cost)} points, {_p(t.p_holm)})."
+        )
+    more = "more" if t.cost > 0 else "less"
+    return (
+        f"Switching off its clean skill neurons costs {more} on adversarial data than random ones "
+        f"({_signed(t.cost)} points, {_p(t.p_holm)})."
+    )
+
+
+def _verdict(rows: pd.DataFrame, agree: pd.DataFrame, backbones: Sequence[str]) -> tuple[str, str]:
+    """The claim: the more robust model keeps more of its skill neurons."""
+    if len(backbones) != 2 or not set(backbones) <= set(agree.index):
+        return "open", ""
+    first, second = backbones
+    fall = fall_difference(rows, first, second)
+    a, b = agree.loc[first], agree.loc[second]
+    gap = float(a.spearman - b.spearman)
+    half = Z * math.hypot(a.error, b.error)
+    kept = Estimate(value=gap, low=gap - half, high=gap + half)
+    if not fall.certain:
+        return "no difference", (
+            f"**No difference** in robustness between the two (their losses differ by "
+            f"{_points(fall)}), so this task does not put the claim to the test."
+        )
+    robust, other = (first, second) if fall.value > 0 else (second, first)
+    lead = f"**{robust}** loses less than {other} (by {_points(_positive(fall))})"
+    if not kept.certain:
+        return "no difference", (
+            f"{lead}, but there is **no difference** in how far their neurons agree "
+            f"({_signed_interval(kept)}): no support for the claim."
+        )
+    keeps_more = first if kept.value > 0 else second
+    agrees = keeps_more == robust
+    word = "agrees with" if agrees else "contradicts"
+    return ("agrees" if agrees else "contradicts"), (
+        f"{lead} and its neurons agree {'more' if agrees else 'less'} (Spearman differs by "
+        f"{_signed_interval(_positive(kept))}): this **{word}** the claim that the more robust "
+        "model keeps its skill neurons."
+    )
+
+
+def _positive(e: Estimate) -> Estimate:
+    if e.value >= 0:
+        return e
+    return Estimate(value=-e.value, low=-e.high, high=-e.low, p=e.p)
+
+
+def _points(e: Estimate) -> str:
+    return f"{100 * e.value:.1f} points, 95 % interval {100 * e.low:.1f} to {100 * e.high:.1f}"
+
+
+def _signed_interval(e: Estimate) -> str:
+    return f"{e.value:.2f}, 95 % interval {e.low:.2f} to {e.high:.2f}"
+
+
+def _signed(value: float) -> str:
+    return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

@@ -1,0 +1,180 @@
+"""Intervals and tests. The statistics are scipy's; this file says which, on what, and with which
+seed. scipy is imported where it is used: it takes a second, and the first page needs it not.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Bool, Float, Int
+
+Array = npt.NDArray[Any]
+RESAMPLES = 2000
+Z = 1.959963984540054  # 95 % of a normal distribution lie within so many standard deviations
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A number, its 95 % interval, and, where something was tested, the p-value."""
+
+    value: float
+    low: float
+    high: float
+    p: float = float("nan")
+
+    @property
+    def certain(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+
+def wilson(correct: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927); within [0, 1] for every n."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(correct, n).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def redrawn(right: Float[Array, "seed example"], *, seed: int = 0) -> Float[Array, " resample"]:
+    """Mean of a table after redrawing its seeds and its examples, both with return.
+
+    Two of the same size and `seed` are redrawn alike, so that their difference is paired.
+    """
+    seeds, n = right.shape
+    rng = np.random.default_rng(seed)
+    by_seed = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds
+    by_example = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n
+    means: Float[Array, " resample"] = ((by_seed @ right) * by_example).sum(axis=1)
+    return means
+
+
+def mean_accuracy(right: Bool[Array, "seed example"]) -> Estimate:
+    """Accuracy over seeds and examples. One seed: Wilson's interval. Several: the central 95 % of
+    `redrawn`.
+    """
+    value = float(right.mean())
+    if len(right) == 1:
+        low, high = wilson(int(right.sum()), right.shape[1])
+        return Estimate(value=value, low=low, high=high)
+    low, high = np.quantile(redrawn(right.astype(float)), [0.025, 0.975])
+    return Estimate(value=value, low=float(low), high=float(high))
+
+
+def difference(
+    a: Bool[Array, "seed example"], b: Bool[Array, "seed other"], *, seeds: tuple[int, int] = (0, 1)
+) -> Estimate:
+    """Mean of `a` less mean of `b`, two different sets of examples, both redrawn."""
+    draws = redrawn(a.astype(float), seed=seeds[0]) - redrawn(b.astype(float), seed=seeds[1])
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Estimate(value=float(a.mean() - b.mean()), low=float(low), high=float(high))
+
+
+def paired(differences: Float[Array, " example"]) -> Estimate:
+    """Mean of paired differences: percentile bootstrap over examples, and the p-value of a test
+    that flips signs (9,999 draws, two-sided).
+    """
+    from scipy.stats import bootstrap, permutation_test
+
+    if not differences.any():
+        return Estimate(value=0.0, low=0.0, high=0.0, p=1.0)
+    mean: Callable[..., Any] = np.mean
+    interval = bootstrap(
+        (differences,),
+        mean,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    test = permutation_test(
+        (differences,), mean, permutation_type="samples", vectorized=True, n_resamples=9999,
+        batch=1000, rng=np.random.default_rng(0),
+    )  # fmt: skip
+    return Estimate(
+        value=float(differences.mean()),
+        low=float(interval.low),
+        high=float(interval.high),
+        p=float(test.pvalue),
+    )
+
+
+def holm(p: Float[Array, " test"]) -> Float[Array, " test"]:
+    """Holm's adjusted p-values: for several tests of one question."""
+    order = np.argsort(p)
+    steps = (len(p) - np.arange(len(p))) * p[order]
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
+    return adjusted
+
+
+# --- shared neurons ------------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class Chance:
+    """How many neurons two unrelated choices share: mean and 95 % range; `tail[i]` is the
+    probability of at least i.
+    """
+
+    mean: float
+    low: int
+    high: int
+    tail: Float[Array, " count"]
+
+    def p(self, shared: int) -> float:
+        """Probability of at least so many shared neurons by chance."""
+        return float(self.tail[shared])
+
+
+def chance_overlap(width: int, chosen: Int[Array, " layer"]) -> Chance:
+    """Shared neurons of two independent choices of `chosen[layer]` neurons out of `width`: a
+    hypergeometric count in each layer, summed over the layers.
+    """
+    from scipy.stats import hypergeom
+
+    total = np.ones(1)
+    for k in chosen:
+        total = np.convolve(total, hypergeom.pmf(np.arange(k + 1), width, k, k))
+    below = np.cumsum(total)
+    tail = np.minimum(1.0, np.cumsum(total[::-1])[::-1])
+    return Chance(
+        mean=float((np.arange(len(total)) * total).sum()),
+        low=int(np.searchsorted(below, 0.025)),
+        high=int(np.searchsorted(below, 0.975)),
+        tail=tail,
+    )
+
+
+def chosen(values: Float[Array, "layer neuron"], count: int) -> Bool[Array, "layer neuron"]:
+    """The `count` highest of each layer, the lower index first among equals."""
+    order = np.argsort(-values, axis=1, kind="stable")[:, :count]
+    mask: Bool[Array, "layer neuron"] = np.zeros(values.shape, bool)
+    np.put_along_axis(mask, order, True, axis=1)
+    return mask
+
+
+def percentiles(values: Float[Array, "layer neuron"]) -> Float[Array, "layer neuron"]:
+    """Where each neuron stands in its layer, in (0, 1): 1 is the highest; equals share the mean."""
+    from scipy.stats import rankdata
+
+    places: Float[Array, "layer neuron"] = (rankdata(values, axis=1) - 0.5) / values.shape[1]
+    return places
+
+
+def median_standing(
+    standing: Float[Array, "layer neuron"], mask: Bool[Array, "layer neuron"], *, draws: int = 2000
+) -> Estimate:
+    """Median percentile of the chosen neurons; `p`: share of random choices, as many in each layer,
+    with a median at least as high; `low` and `high`: the central 95 % of these.
+    """
+    value = float(np.median(standing[mask]))
+    rng = np.random.default_rng(0)
+    counts = mask.sum(axis=1)
+    picked = [
+        rng.permuted(np.broadcast_to(row, (draws, len(row))), axis=1)[:, :k]
+        for row, k in zip(standing, counts, strict=True)
+    ]
+    null = np.median(np.concatenate(picked, axis=1), axis=1)
+    low, high = np.quantile(null, [0.025, 0.975])
+    p = (1 + int((null >= value).sum())) / (1 + draws)
+    return Estimate(value=value, low=float(low), high=float(high), p=p)

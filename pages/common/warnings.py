@@ -1,0 +1,41 @@
+"""What a reader must know before trusting a figure: rows used twice, prompts of unclear origin."""
+
+from collections.abc import Iterable, Sequence
+
+import streamlit as st
+
+from core.data import Shared, shared_rows
+from core.published import remark
+from core.specs import Prompt
+from core.tasks import Task, load_task, pin_task
+from pages.common import controls
+
+
+@st.cache_data(show_spinner="Looking for shared rows ...")
+def _shared(
+    sources: tuple[str, ...], targets: tuple[str, ...], pins: tuple[str, ...]
+) -> tuple[Shared, ...]:
+    """Rows that a prompt has learnt from and is then measured on; `pins` renew the answer."""
+    assert len(pins) == len({*sources, *targets})
+    return shared_rows([load_task(n) for n in sources], [load_task(n) for n in targets])
+
+
+def shared(sources: Sequence[Task], targets: Sequence[Task]) -> None:
+    """Say which figures are flattered, because rows were learnt from and measured on."""
+    names = [tuple(t.name for t in group) for group in (controls.clean(sources), targets)]
+    every = sorted({*names[0], *names[1]})
+    pins = tuple(pin_task(load_task(name)).fingerprint for name in every)
+    for one in _shared(names[0], names[1], pins):
+        source, target = load_task(one.source_task).title, load_task(one.target_task).title
+        where = "its own train split" if source == target else f"the train split of {source}"
+        st.warning(
+            f"{one.rows} of {one.n} evaluated rows of {target} also stand in {where}: what is "
+            "measured there is flattered.",
+            icon=":material/content_copy:",
+        )
+
+
+def origins(prompts: Iterable[Prompt]) -> None:
+    """Say what is odd about imported prompts."""
+    for text in sorted({remark(prompt) for prompt in prompts} - {""}):
+        st.warning(text, icon=":material/history_edu:")

@@ -1,0 +1,120 @@
+"""Intervals and tests against scipy, simulation and small cases worked by hand."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binomtest, hypergeom, ttest_1samp
+
+from core import statistics
+from core.neurons import choose_neurons
+from core.statistics import chance_overlap, chosen, difference, holm, mean_accuracy, paired
+
+
+@pytest.mark.parametrize(("correct", "n"), [(0, 5), (5, 5), (3, 7), (450, 600)])
+def test_one_seed_has_wilsons_interval(correct: int, n: int) -> None:
+    right = np.arange(n)[None] < correct
+    value, exact = mean_accuracy(right), binomtest(correct, n).proportion_ci(method="wilson")
+    assert (value.value, value.low, value.high) == pytest.approx(
+        (correct / n, exact.low, exact.high)
+    )
+    assert 0 <= value.low <= value.value <= value.high <= 1
+
+
+def test_the_interval_of_several_seeds_covers_the_truth_as_often_as_it_says() -> None:
+    rng, hits = np.random.default_rng(0), 0
+    for _ in range(200):
+        skill = 0.7 + 0.05 * rng.standard_normal((5, 1))
+        difficulty = 0.15 * rng.standard_normal((1, 120))
+        right = rng.random((5, 120)) < np.clip(skill + difficulty, 0, 1)
+        value = mean_accuracy(right)
+        hits += value.low <= 0.7 <= value.high
+    assert 0.88 <= hits / 200 <= 1
+
+
+def test_the_redrawn_mean_has_the_mean_of_the_data() -> None:
+    right = np.random.default_rng(1).random((4, 50))
+    assert statistics.redrawn(right).mean() == pytest.approx(right.mean(), abs=0.005)
+
+
+def test_a_difference_is_that_of_the_means_and_its_interval_turns_around() -> None:
+    rng = np.random.default_rng(2)
+    a, b = rng.random((5, 80)) < 0.8, rng.random((5, 60)) < 0.6
+    one, other = difference(a, b), difference(b, a, seeds=(1, 0))
+    assert one.value == pytest.approx(a.mean() - b.mean())
+    assert (other.value, other.low, other.high) == pytest.approx((-one.value, -one.high, -one.low))
+    assert one.certain
+
+
+def test_a_table_less_itself_is_nothing() -> None:
+    right = np.random.default_rng(3).random((5, 40)) < 0.5
+    same = difference(right, right, seeds=(0, 0))
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    assert not same.certain
+
+
+def test_paired_differences_agree_with_a_t_test_where_that_holds() -> None:
+    values = np.random.default_rng(4).normal(0.15, 1, 300)
+    ours, theirs = paired(values), ttest_1samp(values, 0)
+    assert ours.value == pytest.approx(values.mean())
+    assert ours.p == pytest.approx(theirs.pvalue, abs=0.01)
+    interval = theirs.confidence_interval()
+    assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high), abs=0.02)
+
+
+def test_no_differences_are_no_evidence() -> None:
+    nothing = paired(np.zeros(30))
+    assert (nothing.value, nothing.p, nothing.certain) == (0, 1, False)
+
+
+def test_flipping_signs_is_exact_on_a_handful() -> None:
+    # Of the 2^6 sign patterns only all plus and all minus are as extreme.
+    assert paired(np.full(6, 0.5)).p == pytest.approx(2 / 64)
+
+
+def test_holm_by_hand() -> None:
+    assert holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm(np.array([0.6, 0.7])) == pytest.approx([1, 1])
+
+
+# --- shared neurons ------------------------------------------------------------------------------
+def test_chance_in_one_layer_is_hypergeometric() -> None:
+    chance = chance_overlap(50, np.array([10]))
+    assert chance.mean == pytest.approx(10 * 10 / 50)
+    for shared in range(11):
+        assert chance.p(shared) == pytest.approx(hypergeom.sf(shared - 1, 50, 10, 10))
+
+
+def test_chance_over_layers_is_what_counting_all_choices_gives() -> None:
+    pairs = list(combinations(range(4), 2))
+    one = [len(set(a) & set(b)) for a in pairs for b in pairs]
+    two = np.array([i + j for i in one for j in one])
+    chance = chance_overlap(4, np.array([2, 2]))
+    for shared in range(5):
+        assert chance.p(shared) == pytest.approx((two >= shared).mean())
+    assert chance.mean == pytest.approx(two.mean())
+    assert chance.low <= chance.mean <= chance.high
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 20])
+def test_the_choice_is_that_of_suppression(count: int) -> None:
+    values = np.random.default_rng(5).integers(0, 6, (3, 20)) / 10  # many equals
+    theirs = choose_neurons([torch.from_numpy(values)], choose="skill", fraction=count / 20)
+    assert np.array_equal(chosen(values, count), theirs.numpy())
+
+
+def test_places_are_shares_of_the_layer() -> None:
+    places = statistics.percentiles(np.array([[3.0, 1.0, 2.0, 2.0]]))
+    assert places.tolist() == [[0.875, 0.125, 0.5, 0.5]]
+
+
+def test_the_highest_stand_high_and_random_ones_in_the_middle() -> None:
+    rng = np.random.default_rng(6)
+    places = statistics.percentiles(rng.random((4, 200)))
+    top = statistics.median_standing(places, chosen(places, 10))
+    assert top.value > 0.95
+    assert top.p == pytest.approx(1 / 2001)
+    others = statistics.median_standing(places, chosen(rng.random((4, 200)), 10))
+    assert others.low < 0.5 < others.high
+    assert others.p > 0.01
