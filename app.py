@@ -44,6 +44,10 @@ PAGES = [
     st.Page("pages/predictivity.py", title="Predictivity", icon=":material/candlestick_chart:"),
     st.Page("pages/correlation.py", title="Correlation", icon=":material/hub:"),
     st.Page("pages/suppression.py", title="Suppression", icon=":material/trending_down:"),
+    st.Page("pages/robustness.py", title="Robustness", icon=":material/shield:"),
+    st.Page("pages/rankings.py", title="Rankings", icon=":material/leaderboard:"),
+    st.Page("pages/neuron.py", title="Neuron", icon=":material/scatter_plot:"),
+    st.Page("pages/playground.py", title="Playground", icon=":material/edit_note:"),
     st.Page("pages/tuning.py", title="Tuning", icon=":material/tune:"),
     st.Page("pages/library.py", title="Library", icon=":material/folder_open:"),
 ]

@@ -23,10 +23,12 @@ from core.backbones import Backbone, load_backbone
 from core.data import load_split, obtain_task
 from core.effect import effect
 from core.errors import BadInput
+from core.hooks import Intervention
 from core.models import Models
 from core.neurons import choose_neurons, ranking
 from core.predictivity import measure
 from core.progress import Progress, part, silent
+from core.reading import Reading, read
 from core.results import (
     Activations,
     Agreement,
@@ -302,6 +304,23 @@ class Lab:
 
     def _means(self, how: Suppression) -> Float[Tensor, "layer neuron"]:
         return ranking([self.neurons(spec)["mean"] for spec in how.ranking])
+
+    def read(
+        self,
+        ranked: Sequence[PredictivitySpec],
+        texts: tuple[str, str | None],
+        how: Sequence[Suppression],
+    ) -> Reading:
+        """One text through the prompt of `ranked[0]`: as the model is, then under each suppression.
+
+        Everything it rests on must be stored: this answers while a person waits.
+        """
+        first = ranked[0]
+        prompt, task = self.prompt(first.prompt), self._task(first.task)
+        token = self.neurons(first)["best_token"].long()
+        with self.models.borrowed(first.prompt.backbone.name, first.prompt.precision) as backbone:
+            hooks = [Intervention(mask=self.mask(h, backbone)) for h in how]
+            return read(backbone, prompt, task, texts, token, [None, *hooks])
 
     def _activations(self, spec: ActivationSpec, progress: Progress) -> Activations:
         asked = spec.ranking

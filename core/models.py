@@ -2,7 +2,8 @@
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from core.backbones import pieces as read_pieces
 from core.errors import BadInput, NotDownloaded, UnknownName
 from core.progress import Progress, silent
 from core.settings import EMBEDDED, Settings
-from core.specs import Pinned, Precision
+from core.specs import Pinned, Precision, Prompt
 from core.store import Store
 from core.tasks import Task
 
 FINGERPRINTED = {".safetensors", ".bin", ".json", ".txt", ".model"}  # weights, settings, tokenizers
+
+
+SHARED = 3  # backbones that pages keep loaded
 
 
 class Models:
@@ -26,6 +30,9 @@ class Models:
     def __init__(self, settings: Settings, store: Store) -> None:
         self.settings, self.store = settings, store
         self._loaded = threading.local()
+        self._guard = threading.Lock()
+        self._turns: dict[str, threading.Lock] = {}
+        self._shared: dict[tuple[str, str], Backbone] = {}
 
     def embedded(self) -> tuple[str, ...]:
         """Names of the embedded backbones."""
@@ -103,6 +110,29 @@ class Models:
     def pieces(self, name: str, words: Sequence[str]) -> list[tuple[str, list[int], list[str]]]:
         """Words as a backbone reads them: word, token ids, pieces."""
         return read_pieces(self.folder(name), words)
+
+    def prefix_names(self, prompt: Prompt) -> list[str]:
+        """What figures call the positions before the text."""
+        family = FAMILIES[self.family(prompt.backbone.name)]
+        return family.prefix_names(prompt.prompt_length, prompt.layout)
+
+    @contextmanager
+    def borrowed(self, name: str, precision: str = "fp32") -> Iterator[Backbone]:
+        """A loaded backbone that all threads share, one at a time: pages' threads live for one
+        redraw, and loading anew each time would take longer than a sentence.
+        """
+        pin = self.pin(name)
+        with self._guard:
+            lock = self._turns.setdefault(pin.name, threading.Lock())
+        with lock:
+            name_of = (f"{pin.name}@{pin.fingerprint}", precision)
+            if name_of not in self._shared:
+                while len(self._shared) >= SHARED:
+                    self._shared.pop(next(iter(self._shared)))
+                self._shared[name_of] = load_backbone(
+                    self.folder(name), name=pin.name, device=self.device(), precision=precision
+                )
+            yield self._shared[name_of]
 
     def pin(self, name: str) -> Pinned:
         """The backbone's name and a fingerprint of its weights and tokenizer: of their content, or

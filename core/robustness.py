@@ -419,7 +419,7 @@ def _verdict(rows: pd.DataFrame, agree: pd.DataFrame, backbones: Sequence[str]) 
     if not fall.certain:
         return "no difference", (
             f"**No difference** in robustness between the two (their losses differ by "
-            f"{_points(fall)}), so this task does not put the claim to the test."
+            f"{_points(_positive(fall))}), so this task does not put the claim to the test."
         )
     robust, other = (first, second) if fall.value > 0 else (second, first)
     lead = f"**{robust}** loses less than {other} (by {_points(_positive(fall))})"
@@ -445,11 +445,13 @@ def _positive(e: Estimate) -> Estimate:
 
 
 def _points(e: Estimate) -> str:
-    return f"{100 * e.value:.1f} points, 95 % interval {100 * e.low:.1f} to {100 * e.high:.1f}"
+    text = f"{100 * e.value:.1f} points, 95 % interval {100 * e.low:.1f} to {100 * e.high:.1f}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _signed_interval(e: Estimate) -> str:
-    return f"{e.value:.2f}, 95 % interval {e.low:.2f} to {e.high:.2f}"
+    text = f"{e.value:.2f}, 95 % interval {e.low:.2f} to {e.high:.2f}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _signed(value: float) -> str:

@@ -4,6 +4,7 @@ seed. scipy is imported where it is used: it takes a second, and the first page 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -43,12 +44,19 @@ def redrawn(right: Float[Array, "seed example"], *, seed: int = 0) -> Float[Arra
 
     Two of the same size and `seed` are redrawn alike, so that their difference is paired.
     """
-    seeds, n = right.shape
-    rng = np.random.default_rng(seed)
-    by_seed = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds
-    by_example = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n
+    by_seed, by_example = _weights(*right.shape, seed)
     means: Float[Array, " resample"] = ((by_seed @ right) * by_example).sum(axis=1)
     return means
+
+
+@lru_cache(maxsize=32)
+def _weights(seeds: int, examples: int, seed: int) -> tuple[Array, Array]:
+    """How often each seed and each example is drawn, as shares, `[resample, ...]`."""
+    rng = np.random.default_rng(seed)
+    by_seed, by_example = (
+        rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n for n in (seeds, examples)
+    )
+    return by_seed, by_example
 
 
 def mean_accuracy(right: Bool[Array, "seed example"]) -> Estimate:

@@ -22,6 +22,7 @@ from core.specs import (
 )
 
 SEEDS = (0, 1, 2, 3, 4)
+PERMUTATIONS = 100
 PAPER_FRACTIONS = (0.0, 0.01, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.15)
 WIDE_FRACTIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85, 1.0)
 
@@ -92,10 +93,11 @@ def transfer_grid(
 def predictivities(
     prompts: Iterable[tuple[Prompt, Pinned, str]],
     contrasts: Sequence[Contrast | None] = (None,),
+    permutations: int = PERMUTATIONS,
 ) -> tuple[PredictivitySpec, ...]:
     """One measurement per (prompt, task, split) and binary question of the task."""
     return tuple(
-        PredictivitySpec(prompt=p, task=task, split=s, contrast=c)
+        PredictivitySpec(prompt=p, task=task, split=s, contrast=c, permutations=permutations)
         for p, task, s in prompts
         for c in contrasts
     )

@@ -27,6 +27,12 @@ with right:
 titles = controls.titles(every)
 found = [t for t in every if shown == "all" or (t.adversarial_of is None) == (shown == "clean")]
 origins = {t.name: clean_task(t) for t in found}
+with left:
+    permutations = st.select_slider(
+        "Shuffles of the labels", [20, 100, 500, 1000], value=sweeps.PERMUTATIONS,
+        key="permutations", bind="query-params",
+        help="More of them make the levels of chance and the p-values finer.",
+    )  # fmt: skip
 
 
 def questions(
@@ -37,7 +43,7 @@ def questions(
     for t in found:
         prompts = controls.prompts(lab, backbone, [origins[t.name]])
         asked = [(prompt, pin_task(t), t.evaluation_split) for prompt in prompts]
-        boxes += sweeps.predictivities(asked, t.contrasts())
+        boxes += sweeps.predictivities(asked, t.contrasts(), permutations)
         bars += [sweeps.own_evaluation(*a) for a in asked]
     return tuple(boxes), tuple(bars)
 
@@ -65,15 +71,18 @@ def draw() -> None:
             figure = charts.boxes_over_bars(
                 mine[0], mine[1], mine[2], look, backbone=name, tasks=order
             )
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.clickable(figure, f"boxes-{name}")
             figures.append((name, figure))
             first = mine[0].iloc[0]
             st.caption(
                 f"{first.neurons} neurons, mean of {first.seeds} seeds, "
-                f"{controls.count(mine[0].n)} examples a task, validation split. Bars: "
-                "mean accuracy, line: standard error over seeds. Dotted line: chance. Dots: some "
-                f"of the outliers. {controls.count(mine[0].silent, '.0%')} of the neurons tell "
-                "nothing (exactly 0.5 with every seed)."
+                f"{controls.count(mine[0].n)} examples a task, validation split. Bars: mean "
+                "accuracy, line: standard error over seeds. Dotted line: chance. Ticks, from "
+                f"{permutations} shuffles of the labels: dashed, the floor (mean); solid, what the "
+                "best of all neurons stays below in 95 % of them. Discoveries at a false discovery "
+                f"rate of 5 %: {controls.count(mine[0].discoveries, '.0%')} of a task's neurons. "
+                f"{controls.count(mine[0].silent, '.0%')} tell nothing (exactly 0.5 with every "
+                "seed). Dots: some of the outliers; click one to open the neuron."
             )
             with st.expander("Layer by layer"):
                 st.altair_chart(

@@ -10,8 +10,12 @@ import pytest
 from core.settings import ROOT
 
 WORDS = {"specs", "results", "errors", "settings", "progress"}
-MACHINES = {"backbones", "hooks", "data", "tasks", "neurons", "correlation"}
-VERBS = {"tuning", "predictivity", "evaluation", "activations"}
+MACHINES = {
+    "backbones", "hooks", "data", "tasks", "neurons", "correlation", "statistics", "attacks"
+}  # fmt: skip
+VERBS = {
+    "tuning", "predictivity", "evaluation", "activations", "agreement", "effect", "reading"
+}  # fmt: skip
 
 # Library -> the modules (or packages) that may import it; None: the library may be used anywhere.
 DOORS = {

@@ -106,6 +106,11 @@ class Backbone(ABC):
     ) -> Float[Tensor, "batch word"]:
         """Scores of some vocabulary entries only; equals the plain model's logits there."""
 
+    @classmethod
+    @abstractmethod
+    def prefix_names(cls, prompt_length: int, layout: Layout = "mask_first") -> list[str]:
+        """What figures call the positions before the text: `mask`, `p0`, `p1` ..."""
+
     @abstractmethod
     def _prefix_slots(self, prompt_length: int, layout: Layout) -> list[Slot]: ...
 

@@ -85,13 +85,17 @@ class MaskedLM(Backbone):
         state: Tensor = output.last_hidden_state[:, 0]
         return state
 
-    def _prefix_slots(self, prompt_length: int, layout: Layout) -> list[Slot]:
+    @classmethod
+    def prefix_names(cls, prompt_length: int, layout: Layout = "mask_first") -> list[str]:
         first = 1 if layout == "published" else 0
-        mask = self.tokenizer.mask_token
-        names = [("mask", mask)] + [("prompt", f"p{i}") for i in range(first, prompt_length)]
-        return [
-            Slot(position=i, token=token, kind=kind, position_id=None)  # type: ignore[arg-type]
-            for i, (kind, token) in enumerate(names)
+        return ["mask", *(f"p{i}" for i in range(first, prompt_length))]
+
+    def _prefix_slots(self, prompt_length: int, layout: Layout) -> list[Slot]:
+        mask = Slot(position=0, token=self.tokenizer.mask_token, kind="mask", position_id=None)
+        names = self.prefix_names(prompt_length, layout)[1:]
+        return [mask] + [
+            Slot(position=i, token=name, kind="prompt", position_id=None)
+            for i, name in enumerate(names, start=1)
         ]
 
     def _first_text_position_id(self, prefix: int) -> int:

@@ -62,10 +62,14 @@ class T5(Backbone):
             state = state * self.model.model_dim**-0.5
         return nn.functional.linear(state, self.model.lm_head.weight[words])
 
+    @classmethod
+    def prefix_names(cls, prompt_length: int, layout: Layout = "mask_first") -> list[str]:
+        return [f"p{i}" for i in range(prompt_length)]
+
     def _prefix_slots(self, prompt_length: int, layout: Layout) -> list[Slot]:
         return [
-            Slot(position=i, token=f"p{i}", kind="prompt", position_id=None)
-            for i in range(prompt_length)
+            Slot(position=i, token=name, kind="prompt", position_id=None)
+            for i, name in enumerate(self.prefix_names(prompt_length, layout))
         ]
 
     def _first_text_position_id(self, prefix: int) -> None:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from core.attacks import slips
 from core.demo.corpus import normalised
 from core.demo.texts import ADVERSARIAL, GENERATORS, HAND_WRITTEN
 from core.demo.texts.example import Example, Generator
@@ -45,25 +46,10 @@ def adversarial(task: str) -> list[Example]:
 
 def typo(example: Example, rng: random.Random) -> Example:
     """Two slips of the keyboard in longer words: swapped, dropped or doubled letters."""
-    text_a, text_b = _slips(example.text_a, rng), example.text_b
+    text_a, text_b = slips(example.text_a, rng), example.text_b
     if text_b is not None:
-        text_b = _slips(text_b, rng)
+        text_b = slips(text_b, rng)
     return Example(text_a=text_a, text_b=text_b, label=example.label, kind="typo")
-
-
-def _slips(text: str, rng: random.Random) -> str:
-    words = text.split(" ")
-    long = [i for i, word in enumerate(words) if len(word) >= 5 and word[:4].isalpha()]
-    for i in rng.sample(long, min(2, len(long))):
-        word, at = words[i], rng.randrange(1, len(words[i]) - 2)
-        slip = rng.choice(("swap", "drop", "double"))
-        middle = {
-            "swap": word[at + 1] + word[at],
-            "drop": word[at + 1],
-            "double": word[at] * 2 + word[at + 1],
-        }[slip]
-        words[i] = word[:at] + middle + word[at + 2 :]
-    return " ".join(words)
 
 
 def held_out() -> frozenset[str]:

@@ -16,6 +16,7 @@ from core.specs import Measurement
 from core.workers import Status, ThreadWorker
 
 POLL_EVERY = 1.0  # seconds; drawing costs time that the job could use
+NEURON = "pages/neuron.py"
 PATIENCE = 0.8  # seconds a page waits for the first answer of a job it starts
 
 
@@ -141,11 +142,16 @@ def _missing(
         st.rerun()
 
 
-def downloads(name: str, table: pd.DataFrame, *figures: tuple[str, charts.Figure]) -> None:
+def downloads(
+    name: str,
+    table: pd.DataFrame,
+    *figures: tuple[str, charts.Figure],
+    label: str = "Download",
+) -> None:
     """CSV of the figure's data; PNG and SVG of each chart, made when asked for."""
     if table.empty:
         return
-    with st.popover("Download", icon=":material/download:"):
+    with st.popover(label, icon=":material/download:"):
         st.download_button(
             "Data (CSV)",
             table.to_csv(index=False),
@@ -172,6 +178,31 @@ def downloads(name: str, table: pd.DataFrame, *figures: tuple[str, charts.Figure
                 key=f"{stem}-svg",
                 on_click="ignore",
             )
+
+
+def clickable(figure: charts.Figure, key: str, *, seed: int = 0, **view: str) -> None:
+    """Draw a figure of neurons; a click on one opens its page. `view` is what the figure knows
+    beside the point: backbone, task.
+    """
+    event = st.altair_chart(
+        figure, width="stretch", theme=None, key=key, on_select="rerun", selection_mode=charts.CLICK
+    )
+    points = event.selection.get(charts.CLICK)
+    if points:
+        point = {name: str(value) for name, value in dict(points[0]).items()}
+        open_neuron(**{"seed": str(seed), **view, **point})
+
+
+def open_neuron(**place: str) -> None:
+    """Go to a neuron's page: backbone, task, seed, layer, neuron."""
+    for name in place:
+        st.session_state.pop(name, None)  # the address decides, not what stood there before
+    st.switch_page(NEURON, query_params=place)
+
+
+def p_value(p: float) -> str:
+    """As a reader expects it."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def heading(title: str, aid: str) -> None:

@@ -1,14 +1,25 @@
 """Widgets -> plain values and specs. Every choice lives in the URL, under the widget's key."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
 from core import sweeps
 from core.lab import Lab
 from core.settings import EMBEDDED
-from core.specs import Choose, Init, Kind, Positions, Precision, PredictivitySpec, Prompt, Scope
-from core.tasks import Task, builtin_names, load_task, own_names, paper_names, pin_task
+from core.specs import (
+    Choose,
+    Contrast,
+    Init,
+    Kind,
+    Positions,
+    Precision,
+    PredictivitySpec,
+    Prompt,
+    Scope,
+)
+from core.tasks import Task, builtin_names, clean_task, load_task, own_names, paper_names, pin_task
 
 FIRST = "short_reviews"  # the task a page shows before one is chosen
 TUNED, IMPORTED, PROMPTS = "tuned here", "imported", "prompts"
@@ -116,12 +127,44 @@ def prompts(
 def own_predictivities(
     lab: Lab, backbone: str, found: Sequence[Task], seeds: Sequence[int] = sweeps.SEEDS
 ) -> tuple[PredictivitySpec, ...]:
-    """Each task's prompts measured on the task itself."""
+    """Each task's prompts (a twin's: those of its clean task) measured on the task itself."""
     return tuple(
         spec
         for t in found
         for spec in sweeps.predictivities(
-            ((p, pin_task(t), t.evaluation_split) for p in prompts(lab, backbone, [t], seeds)),
+            (
+                (p, pin_task(t), t.evaluation_split)
+                for p in prompts(lab, backbone, [clean_task(t)], seeds)
+            ),
             t.contrasts(),
         )
     )
+
+
+def one_seed(place: Any) -> int:
+    """The seed of one prompt."""
+    return int(
+        place.selectbox(
+            "Seed", list(sweeps.SEEDS), key="seed", bind="query-params",
+            help="Each seed is a prompt of its own, tuned from another start.",
+        )
+    )  # fmt: skip
+
+
+def contrast(task: Task) -> Contrast | None:
+    """The binary question; asks only if the task has several."""
+    named = {task.contrast_name(c): c for c in task.contrasts()}
+    if len(named) == 1:
+        return None
+    return named[st.segmented_control("Question", list(named), default=next(iter(named)),
+                                      key="question") or next(iter(named))]  # fmt: skip
+
+
+def fraction(label: str = "Skill neurons", key: str = "top") -> float:
+    """The share of each layer's neurons that count as skill neurons."""
+    names = {f"{f:.0%}": f for f in sweeps.PAPER_FRACTIONS[1:]}
+    chosen = st.select_slider(
+        label, list(names), value="5%", key=key, bind="query-params",
+        help="The top of each layer by predictivity.",
+    )  # fmt: skip
+    return names[chosen]

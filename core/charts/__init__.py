@@ -1,0 +1,52 @@
+"""Tables as charts, one function per figure. Knows nothing else of the project.
+
+One hue per backbone and one line style per kind of neuron, everywhere. `dark` chooses the ink that
+is readable on the page's background; files are always drawn for a light page.
+"""
+
+from core.charts.curves import suppression_curves, tuning_accuracy, tuning_loss
+from core.charts.distributions import boxes_over_bars, layer_profile
+from core.charts.heatmaps import correlation_heatmap, shared_heatmap, transfer_heatmap
+from core.charts.look import CLICK, Figure, Look, png, quickly, svg, titled
+from core.charts.neurons import activation_histogram, probabilities, profile, tokens, votes
+from core.charts.rankings import layer_shares, rank_rank, stability
+from core.charts.robustness import (
+    accuracy_points,
+    agreement_points,
+    cross_curves,
+    overlap_curves,
+    overlap_layers,
+    standing_histogram,
+)
+
+__all__ = [
+    "CLICK",
+    "Figure",
+    "Look",
+    "accuracy_points",
+    "activation_histogram",
+    "agreement_points",
+    "boxes_over_bars",
+    "correlation_heatmap",
+    "cross_curves",
+    "layer_profile",
+    "layer_shares",
+    "overlap_curves",
+    "overlap_layers",
+    "png",
+    "probabilities",
+    "profile",
+    "quickly",
+    "rank_rank",
+    "shared_heatmap",
+    "stability",
+    "standing_histogram",
+    "suppression_curves",
+    "svg",
+    "titled",
+    "tokens",
+    "transfer_heatmap",
+    "tuning_accuracy",
+    "tuning_loss",
+    "votes",
+]

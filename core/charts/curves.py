@@ -1,0 +1,90 @@
+"""Lines: suppression and tuning."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from core.charts.look import DASHES, KIND_TITLES, Look, finish, level
+
+
+def suppression_curves(
+    table: pd.DataFrame, look: Look, *, fractions: Sequence[float], scope: str = "layer"
+) -> alt.LayerChart:
+    """Accuracy against the share of suppressed neurons; hue = backbone, line = kind of neuron."""
+    table = table.assign(
+        percent=table.fraction * 100, neurons=table.choose.map(lambda c: KIND_TITLES[c])
+    )
+    kinds = [KIND_TITLES[k] for k in DASHES if (table.choose == k).any()]
+    dashes = [DASHES[k] for k in DASHES if KIND_TITLES[k] in kinds]
+    x = alt.X(
+        "percent:Q",
+        title=f"suppressed neurons, % of {'each layer' if scope == 'layer' else 'the model'}",
+        scale=alt.Scale(domain=[0, max(fractions) * 100], nice=False),
+    ).axis(values=[f * 100 for f in fractions], labelOverlap=True, format=".3~g")
+    color = alt.Color(
+        "backbone:N",
+        scale=look.scale(),
+        title=None,
+        legend=alt.Legend(columns=1, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=4),
+    )
+    dash = alt.StrokeDash(
+        "neurons:N", title=None, scale=alt.Scale(domain=kinds, range=dashes),
+        legend=alt.Legend(
+            columns=1, symbolType="stroke", symbolSize=500, symbolStrokeColor=look.ink
+        ),
+    )  # fmt: skip
+    tooltip = [
+        alt.Tooltip("backbone", title="backbone"),
+        alt.Tooltip("neurons", title="suppressed"),
+        alt.Tooltip("percent", title="share, %", format=".3~g"),
+        alt.Tooltip("accuracy", title="accuracy", format=".3f"),
+        alt.Tooltip("low", title="band from", format=".3f"),
+        alt.Tooltip("high", title="to", format=".3f"),
+        alt.Tooltip("seeds", title="seeds"),
+        alt.Tooltip("draws", title="draws"),
+        alt.Tooltip("n", title="examples"),
+    ]
+    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]))
+    base = alt.Chart(table).encode(x=x, color=color, detail=alt.Detail("neurons:N"))
+    band = base.mark_area(opacity=0.14, clip=True).encode(
+        y=alt.Y("low:Q", scale=alt.Scale(domain=[0, 1])), y2=alt.Y2("high:Q")
+    )
+    line = base.mark_line(strokeWidth=2.2).encode(y=y, strokeDash=dash)
+    points = base.mark_circle(size=45, opacity=1).encode(y=y, tooltip=tooltip)
+    chance = float(table.majority.max()) if len(table) else 0.5
+    return finish(alt.layer(band, line, points, level(chance, look)), look, 400)
+
+
+def tuning_loss(table: pd.DataFrame, look: Look, *, backbone: str, steps: int) -> alt.LayerChart:
+    """Loss of each step."""
+    line = (
+        alt.Chart(table)
+        .mark_line(color=look.hue(backbone), strokeWidth=1.2, opacity=0.8)
+        .encode(
+            x=_steps(steps), y=alt.Y("loss:Q", title="loss"),
+            tooltip=["step", alt.Tooltip("loss", format=".3f")],
+        )
+    )  # fmt: skip
+    return finish(line, look, 180)
+
+
+def tuning_accuracy(
+    table: pd.DataFrame, look: Look, *, backbone: str, steps: int, chance: float
+) -> alt.LayerChart:
+    """Accuracy on the selection rows, wherever it was measured."""
+    line = (
+        alt.Chart(table.dropna(subset="accuracy"))
+        .mark_line(color=look.hue(backbone), strokeWidth=2.2, point=True)
+        .encode(
+            x=_steps(steps),
+            y=alt.Y("accuracy:Q", scale=alt.Scale(domain=[0, 1]), title="selection accuracy"),
+            tooltip=["step", alt.Tooltip("accuracy", format=".3f")],
+        )
+    )
+    return finish(line + level(chance, look), look, 180)
+
+
+def _steps(steps: int) -> alt.X:
+    scale = alt.Scale(domain=[0, steps], nice=False)
+    return alt.X("step:Q", title="step", scale=scale).axis(tickMinStep=1, format="d")

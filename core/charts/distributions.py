@@ -1,0 +1,106 @@
+"""How predictivities are distributed, over neurons and layers."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from core.charts.look import Look, finish, level, neuron_click
+
+
+def boxes_over_bars(
+    boxes: pd.DataFrame,
+    outliers: pd.DataFrame,
+    bars: pd.DataFrame,
+    look: Look,
+    *,
+    backbone: str,
+    tasks: Sequence[str],
+) -> alt.LayerChart:
+    """Accuracy bars with the predictivity box plots before them, all on one axis."""
+    hue = look.hue(backbone)
+    x = alt.X("task:N", sort=list(tasks), title=None).axis(labelAngle=-40, labelOverlap=False)
+
+    def y(field: str) -> alt.Y:
+        return alt.Y(f"{field}:Q", scale=alt.Scale(domain=[0, 1]), title="accuracy, predictivity")
+
+    bar_tips = [
+        alt.Tooltip("task", title="task"),
+        alt.Tooltip("accuracy", title="accuracy of the prompt", format=".3f"),
+        alt.Tooltip("low", title="interval from", format=".3f"),
+        alt.Tooltip("high", title="to", format=".3f"),
+        alt.Tooltip("n", title="examples"),
+        alt.Tooltip("seeds", title="seeds"),
+        alt.Tooltip("majority", title="majority class", format=".3f"),
+    ]
+    box_tips = [
+        alt.Tooltip("task", title="task"),
+        alt.Tooltip("median", title="median predictivity", format=".3f"),
+        alt.Tooltip("q1", title="lower quartile", format=".3f"),
+        alt.Tooltip("q3", title="upper quartile", format=".3f"),
+        alt.Tooltip("top1", title="99th percentile", format=".3f"),
+        alt.Tooltip("highest", title="best neuron", format=".3f"),
+        alt.Tooltip("floor", title="floor (shuffled labels)", format=".3f"),
+        alt.Tooltip("family", title="family-wise level (95 %)", format=".3f"),
+        alt.Tooltip("fdr", title="lowest discovery (5 % false)", format=".3f"),
+        alt.Tooltip("discoveries", title="neurons that are discoveries", format=".0%"),
+        alt.Tooltip("certain", title="neurons above the family-wise level", format=".0%"),
+        alt.Tooltip("neurons", title="neurons"),
+        alt.Tooltip("seeds", title="seeds"),
+        alt.Tooltip("n", title="examples"),
+    ]
+    bar = alt.Chart(bars).encode(x=x, tooltip=bar_tips)
+    box = alt.Chart(boxes).encode(x=x, tooltip=box_tips)
+    layers = [
+        bar.mark_bar(color=hue, opacity=0.22, size=34).encode(y=y("accuracy")),
+        bar.mark_rule(color=hue, strokeWidth=1.5).encode(y=y("low"), y2="high"),
+        box.mark_rule(color=hue, strokeWidth=1.5).encode(y=y("whisker_low"), y2="whisker_high"),
+        box.mark_bar(size=16, fill=look.ground, stroke=hue, strokeWidth=1.5).encode(
+            y=y("q1"), y2="q3"
+        ),
+        box.mark_tick(color=hue, thickness=3, size=16).encode(y=y("median")),
+        alt.Chart(outliers).mark_circle(color=hue, size=20, opacity=0.6, cursor="pointer").encode(
+            x=x,
+            y=y("predictivity"),
+            tooltip=["task", "layer", "neuron", alt.Tooltip("predictivity", format=".3f")],
+        ).add_params(neuron_click(["backbone", "task", "layer", "neuron"])),
+        box.mark_tick(color=look.ink, thickness=1.5, size=34, strokeDash=[3, 2]).encode(
+            y=y("floor")
+        ),
+        box.mark_tick(color=look.ink, thickness=1.5, size=34).encode(y=y("family")),
+        level(0.5, look),
+    ]  # fmt: skip
+    return finish(alt.layer(*layers), look, 380)
+
+
+def layer_profile(
+    table: pd.DataFrame, look: Look, *, backbone: str, tasks: Sequence[str]
+) -> alt.LayerChart:
+    """Predictivity of the best 1 % and of the median neuron, layer by layer."""
+    long = table.melt(
+        id_vars=["task", "layer"], value_vars=["top1", "median", "family", "floor"], var_name="what"
+    )
+    names = {
+        "top1": "99th percentile", "median": "median", "family": "family-wise level",
+        "floor": "floor (shuffled labels)",
+    }  # fmt: skip
+    long["what"] = long["what"].map(names)
+    chart = (
+        alt.Chart(long)
+        .mark_line(color=look.hue(backbone), point=alt.OverlayMarkDef(size=18, filled=True))
+        .encode(
+            x=alt.X("layer:O", title="layer").axis(labelAngle=0),
+            y=alt.Y("value:Q", scale=alt.Scale(domain=[0.5, 1]), title="predictivity"),
+            strokeDash=alt.StrokeDash(
+                "what:N",
+                title=None,
+                scale=alt.Scale(
+                    domain=list(names.values()), range=[[1, 0], [6, 4], [8, 2, 1, 2], [1, 3]]
+                ),
+            ),
+            facet=alt.Facet("task:N", sort=list(tasks), columns=3, title=None),
+            tooltip=["task", "layer", "what", alt.Tooltip("value:Q", format=".3f")],
+        )
+        .properties(width=130, height=110)
+    )
+    return finish(chart, look)

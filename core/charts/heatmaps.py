@@ -1,0 +1,116 @@
+"""Matrices of tasks: one cell per pair."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from core.charts.look import Look, finish
+
+
+def transfer_heatmap(
+    table: pd.DataFrame,
+    look: Look,
+    *,
+    backbone: str,
+    relative: bool,
+    rows: Sequence[str],
+    columns: Sequence[str],
+) -> alt.LayerChart:
+    """Source tasks down, target tasks across; the colour is the (relative) accuracy."""
+    title = "relative accuracy" if relative else "accuracy"
+    low = 0.4 if table.value.min() > 0.3 else 0.0
+    domain = [low, 1.05] if relative else [low, 1.0]
+    tooltips = [
+        alt.Tooltip("source_task", title="prompt tuned on"),
+        alt.Tooltip("target_task", title="evaluated on"),
+        alt.Tooltip("value", title=title, format=".3f"),
+        alt.Tooltip("sem", title="standard error over seeds", format=".3f"),
+        alt.Tooltip("accuracy", title="accuracy", format=".3f"),
+        alt.Tooltip("majority", title="majority class", format=".3f"),
+        alt.Tooltip("seeds", title="seeds"),
+        alt.Tooltip("n", title="examples"),
+    ]
+    tooltip = [tip for tip in tooltips if tip.shorthand in table]
+    return _heatmap(
+        table, look, look.hue(backbone), tooltip, value="value", domain=domain, title=title,
+        y=alt.Y("source_task:N", sort=list(rows), title="prompt tuned on"),
+        x=alt.X("target_task:N", sort=list(columns), title="evaluated on"),
+    )  # fmt: skip
+
+
+def correlation_heatmap(
+    table: pd.DataFrame, look: Look, *, backbone: str, tasks: Sequence[str]
+) -> alt.LayerChart:
+    """Spearman's rho between the tasks' predictivities, layers averaged."""
+    tooltip = [
+        alt.Tooltip("task_a", title="task"),
+        alt.Tooltip("task_b", title="other task"),
+        alt.Tooltip("spearman", title="Spearman (mean over layers)", format=".3f"),
+        alt.Tooltip("lowest_layer", title="lowest layer", format=".3f"),
+        alt.Tooltip("highest_layer", title="highest layer", format=".3f"),
+        alt.Tooltip("neurons", title="neurons a layer"),
+        alt.Tooltip("layers", title="layers"),
+    ]
+    return _heatmap(
+        table, look, look.hue(backbone), tooltip, value="spearman", domain=[-0.1, 1.0],
+        title="Spearman", y=alt.Y("task_a:N", sort=list(tasks), title=None),
+        x=alt.X("task_b:N", sort=list(tasks), title=None),
+    )  # fmt: skip
+
+
+def _heatmap(
+    table: pd.DataFrame,
+    look: Look,
+    hue: str,
+    tooltip: list[alt.Tooltip],
+    *,
+    value: str,
+    domain: list[float],
+    title: str,
+    x: alt.X,
+    y: alt.Y,
+) -> alt.LayerChart:
+    turn = domain[0] + 0.62 * (domain[1] - domain[0])
+    base = alt.Chart(table).encode(
+        x=x.axis(labelAngle=-40, labelOverlap=False, grid=False),
+        y=y.axis(labelOverlap=False, grid=False),
+        tooltip=tooltip,
+    )
+    cells = base.mark_rect(stroke=look.ground, strokeWidth=1).encode(
+        color=alt.Color(
+            f"{value}:Q",
+            title=title,
+            scale=alt.Scale(domain=domain, range=[look.ground, hue], clamp=True, interpolate="rgb"),
+            legend=alt.Legend(orient="bottom", gradientLength=180, format=".1f"),
+        )
+    )
+    columns = table[x.shorthand.split(":")[0]].nunique()
+    # Legible on a phone, too; where that is impossible, the tooltip has them.
+    size = alt.ExprRef(f"width / {columns} < 15 ? 0 : min(11, 0.42 * width / {columns})")
+    numbers = base.mark_text(fontSize=size).encode(
+        text=alt.Text(f"{value}:Q", format=".2f"),
+        color=alt.condition(f"datum.{value} > {turn}", alt.value("#ffffff"), alt.value(look.ink)),
+    )
+    rows = table[y.shorthand.split(":")[0]].nunique()
+    return finish(cells + numbers, look, (34 if rows <= 12 else 24) * rows + 120)
+
+
+def shared_heatmap(
+    table: pd.DataFrame, look: Look, *, backbone: str, tasks: Sequence[str], chance: float
+) -> alt.LayerChart:
+    """Share of a task's skill neurons that are skill neurons of another task."""
+    tooltip = [
+        alt.Tooltip("task_a", title="task"),
+        alt.Tooltip("task_b", title="other task"),
+        alt.Tooltip("share", title="shared", format=".1%"),
+        alt.Tooltip("shared", title="shared neurons"),
+        alt.Tooltip("chosen", title="of"),
+        alt.Tooltip("chance", format=".1%"),
+        alt.Tooltip("p", title="p (chance gives as many)", format=".2g"),
+    ]
+    return _heatmap(
+        table, look, look.hue(backbone), tooltip, value="share", domain=[chance, 1.0],
+        title="shared", y=alt.Y("task_a:N", sort=list(tasks), title=None),
+        x=alt.X("task_b:N", sort=list(tasks), title=None),
+    )  # fmt: skip

@@ -1,0 +1,156 @@
+"""Tables as charts, one function per figure. Knows nothing else of the project.
+
+One hue per backbone and one line style per kind of neuron, everywhere. `dark` chooses the ink that
+is readable on the page's background; files are always drawn for a light page.
+"""
+
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import vl_convert as vlc
+from altair.utils import schemapi
+
+Figure = Any
+HUES = ("#2b7bba", "#d9772b", "#5b9a57", "#9a6fb0", "#b8860b", "#4c9a9a")  # Okabe-Ito, calmed
+DASHES = {"skill": [1, 0], "random": [6, 4], "lowest": [2, 3]}
+KIND_TITLES = {"skill": "skill neurons", "random": "random neurons", "lowest": "lowest neurons"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """The page's ink, and each backbone's hue."""
+
+    dark: bool = False
+    backbones: tuple[str, ...] = ("roberta-mini", "t5-mini")
+
+    @property
+    def ink(self) -> str:
+        """Text and axes."""
+        return "#e6e9ee" if self.dark else "#1f2733"
+
+    @property
+    def faint(self) -> str:
+        """Reference lines and grids."""
+        return "#7d8794" if self.dark else "#7a8490"
+
+    @property
+    def ground(self) -> str:
+        """The page's background."""
+        return "#12161c" if self.dark else "#ffffff"
+
+    @property
+    def second(self) -> str:
+        """For what belongs to the first of two things only."""
+        return "#b7791f" if not self.dark else "#e0b04a"
+
+    @property
+    def third(self) -> str:
+        """For what belongs to the second of two things only."""
+        return "#7f5aa2" if not self.dark else "#bd9bd8"
+
+    def classes(self, n: int) -> list[str]:
+        """A hue per class; two classes are red and green of equal lightness, told apart by
+        everyone: a warm and a bluish one.
+        """
+        two = ["#c05746", "#3f8f8a"] if not self.dark else ["#e0826f", "#67bdb6"]
+        return two if n == 2 else list(HUES[:n]) if n <= len(HUES) else list(HUES) * n
+
+    def hue(self, backbone: str) -> str:
+        """The same for a backbone in every figure."""
+        place = self.backbones.index(backbone) if backbone in self.backbones else 0
+        return HUES[place % len(HUES)]
+
+    def scale(self) -> alt.Scale:
+        """Backbone -> hue."""
+        return alt.Scale(domain=list(self.backbones), range=[self.hue(b) for b in self.backbones])
+
+
+CLICK = "neuron"  # the name of the selection that a click on a neuron makes
+
+
+def neuron_click(fields: Sequence[str]) -> alt.Parameter:
+    """A click on a point chooses that neuron."""
+    return alt.selection_point(name=CLICK, fields=list(fields), on="click", empty=False)
+
+
+def finish(chart: Any, look: Look, height: int | None = None) -> alt.LayerChart:
+    """The chart in the page's ink. One step, because altair copies the chart at every step."""
+    config = {
+        "background": "transparent",
+        "font": "Source Sans, Helvetica, sans-serif",
+        "view": {"stroke": None},
+        "axis": {
+            "labelColor": look.ink,
+            "titleColor": look.ink,
+            "gridColor": look.faint,
+            "gridOpacity": 0.25,
+            "domainColor": look.faint,
+            "tickColor": look.faint,
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+            "titleFontWeight": "normal",
+            "labelLimit": 150,
+        },
+        "legend": {
+            "labelColor": look.ink,
+            "titleColor": look.ink,
+            "labelFontSize": 12,
+            "orient": "bottom",
+            "labelLimit": 260,
+            "symbolStrokeWidth": 2,
+        },
+        "header": {"labelColor": look.ink, "labelFontSize": 12},
+        "title": {"color": look.ink, "fontSize": 14, "anchor": "start"},
+    }
+    size = {"height": height} if height else {}
+    finished: alt.LayerChart = chart.properties(config=config, **size)
+    return finished
+
+
+def level(value: float, look: Look) -> alt.Chart:
+    """A thin line across the figure: chance."""
+    table = pd.DataFrame({"y": [value]})
+    rule: alt.Chart = (
+        alt.Chart(table).mark_rule(color=look.faint, strokeDash=[1, 3]).encode(y=alt.Y("y:Q"))
+    )
+    return rule
+
+
+def quickly() -> AbstractContextManager[None]:
+    """Inside the block altair does not check charts against its schema; the tests do that."""
+    unchecked: AbstractContextManager[None] = schemapi.debug_mode(False)
+    return unchecked
+
+
+def titled(table: pd.DataFrame, titles: dict[str, str]) -> pd.DataFrame:
+    """Task names replaced by their titles in every task column."""
+    columns = [c for c in ("source_task", "target_task", "task", "task_a", "task_b") if c in table]
+    return table.assign(**{c: table[c].map(lambda t: titles.get(t, t)) for c in columns})
+
+
+def png(chart: Figure) -> bytes:
+    """The figure as a picture, at twice the screen's resolution, on white."""
+    data: bytes = vlc.vegalite_to_png(_for_file(chart), scale=2)
+    return data
+
+
+def svg(chart: Figure) -> str:
+    """The figure as a drawing, on white."""
+    text: str = vlc.vegalite_to_svg(_for_file(chart))
+    return text
+
+
+def _for_file(chart: Figure) -> dict[str, Any]:
+    text, dark, light = json.dumps(chart.to_dict()), Look(dark=True), Look()
+    for name in ("ink", "faint", "ground"):
+        text = text.replace(getattr(dark, name), getattr(light, name))
+    spec: dict[str, Any] = json.loads(text)
+    spec["config"]["background"] = "white"
+    if "facet" not in str(spec.get("encoding", {})):
+        spec.setdefault("width", 640)
+    return spec

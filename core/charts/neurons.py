@@ -1,0 +1,142 @@
+"""One neuron, and one text."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from core.charts.look import Look, finish, neuron_click
+
+
+def profile(
+    table: pd.DataFrame, look: Look, *, backbone: str, tasks: Sequence[str]
+) -> alt.LayerChart:
+    """A neuron's predictivity in each task: a dot per seed, a tick for the mean, and the floor."""
+    y = alt.Y("task:N", sort=list(tasks), title=None)
+    scale = alt.Scale(domain=[0.5, 1])
+    hue = look.hue(backbone)
+    tips = [
+        "task", "seed", alt.Tooltip("predictivity:Q", format=".3f"),
+        alt.Tooltip("p:Q", title="p (own shuffled labels)", format=".3f"),
+        alt.Tooltip("p_family:Q", title="p, family-wise", format=".3f"),
+        alt.Tooltip("q:Q", title="false discovery rate", format=".3f"),
+        alt.Tooltip("floor:Q", title="floor", format=".3f"),
+        alt.Tooltip("family:Q", title="family-wise level", format=".3f"),
+    ]  # fmt: skip
+    means = table.groupby("task", as_index=False)[["predictivity", "floor", "family"]].mean()
+    dots = (
+        alt.Chart(table)
+        .mark_circle(color=hue, size=42, opacity=0.55)
+        .encode(y=y, x=alt.X("predictivity:Q", scale=scale, title="predictivity"), tooltip=tips)
+    )
+    base = alt.Chart(means).encode(y=y)
+    mean = base.mark_tick(color=hue, thickness=3, size=18).encode(
+        x=alt.X("predictivity:Q", scale=scale)
+    )
+    floor = base.mark_tick(color=look.ink, thickness=1.5, size=18, strokeDash=[3, 2]).encode(
+        x=alt.X("floor:Q", scale=scale)
+    )
+    family = base.mark_tick(color=look.ink, thickness=1.5, size=18).encode(
+        x=alt.X("family:Q", scale=scale)
+    )
+    return finish(alt.layer(dots, mean, floor, family), look, 30 * max(1, len(means)) + 50)
+
+
+def tokens(
+    table: pd.DataFrame, look: Look, *, backbone: str, order: Sequence[str]
+) -> alt.LayerChart:
+    """Accuracy at each prompt position, a line per seed; the chosen seed is strong."""
+    hue = look.hue(backbone)
+    x = alt.X("token:N", sort=list(order), title="position").axis(labelAngle=0, labelOverlap=True)
+    y = alt.Y("accuracy:Q", scale=alt.Scale(domain=[0, 1]), title="accuracy")
+    tips = ["token", "seed", alt.Tooltip("accuracy:Q", format=".3f")]
+    base = alt.Chart(table)
+    others = base.transform_filter("!datum.chosen")
+    mine = base.transform_filter("datum.chosen")
+    best = mine.transform_filter("datum.best")
+    half = alt.Chart(pd.DataFrame({"y": [0.5]})).mark_rule(color=look.faint, strokeDash=[1, 3])
+    layers = [
+        half.encode(y="y:Q"),
+        others.mark_line(color=hue, opacity=0.3).encode(x=x, y=y, detail="seed:N"),
+        mine.mark_line(color=hue, strokeWidth=2.2).encode(x=x, y=y, detail="seed:N"),
+        mine.mark_circle(color=hue, size=40, opacity=1).encode(x=x, y=y, tooltip=tips),
+        best.mark_point(color=look.ink, size=170, strokeWidth=2).encode(x=x, y=y, tooltip=tips),
+    ]
+    return finish(alt.layer(*layers), look, 300)
+
+
+def activation_histogram(
+    table: pd.DataFrame, look: Look, *, baseline: float, classes: Sequence[str]
+) -> alt.LayerChart:
+    """How strongly the neuron fires at its best token, class by class, and its baseline."""
+    low, high = float(table.activation.min()), float(table.activation.max())
+    step = max((high - low) / 30, 1e-6)
+    bins = alt.Bin(step=step)
+    bars = (
+        alt.Chart(table)
+        .mark_bar(opacity=0.6)
+        .encode(
+            x=alt.X("activation:Q", bin=bins, title="activation").axis(format=".2~f", tickCount=6),
+            y=alt.Y("count():Q", stack=None, title="examples"),
+            color=alt.Color(
+                "class:N", title=None,
+                scale=alt.Scale(domain=list(classes), range=look.classes(len(classes))),
+            ),
+            tooltip=["class", alt.Tooltip("count():Q", title="examples")],
+        )
+    )  # fmt: skip
+    rule = (
+        alt.Chart(pd.DataFrame({"x": [baseline]}))
+        .mark_rule(color=look.ink, strokeWidth=2, strokeDash=[4, 3])
+        .encode(x="x:Q", tooltip=[alt.Tooltip("x:Q", title="baseline (train mean)", format=".3f")])
+    )
+    return finish(alt.layer(bars, rule), look, 300)
+
+
+def probabilities(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) -> alt.LayerChart:
+    """Class probabilities as the model is, and with skill or as many random neurons off."""
+    order = ["as it is", "skill neurons off", "random neurons off"]
+    base = alt.Chart(table).encode(
+        y=alt.Y("how:N", sort=order, title=None).axis(labelLimit=160), tooltip=[
+            "how", "class", alt.Tooltip("probability:Q", format=".3f"),
+            alt.Tooltip("low:Q", title="draws from", format=".3f"),
+            alt.Tooltip("high:Q", title="to", format=".3f"),
+        ],
+    )  # fmt: skip
+    bars = base.mark_bar(size=22).encode(
+        x=alt.X("probability:Q", stack="zero", scale=alt.Scale(domain=[0, 1]), title="probability"),
+        color=alt.Color(
+            "class:N", title=None,
+            scale=alt.Scale(domain=list(classes), range=look.classes(len(classes))),
+        ),
+        order=alt.Order("rank:Q"),
+    )  # fmt: skip
+    half = (
+        alt.Chart(pd.DataFrame({"x": [1 / len(classes)]}))
+        .mark_rule(color=look.ink, strokeDash=[2, 3])
+        .encode(x="x:Q")
+    )
+    return finish(alt.layer(bars, half), look, 40 * table.how.nunique() + 70)
+
+
+def votes(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) -> alt.LayerChart:
+    """The most active skill neurons: how far above or below baseline, and for which class."""
+    bars = (
+        alt.Chart(table)
+        .mark_bar(cursor="pointer")
+        .encode(
+            y=alt.Y("name:N", sort=list(table.name), title="layer/neuron"),
+            x=alt.X("above:Q", title="activation less baseline"),
+            color=alt.Color(
+                "vote:N", title="votes for",
+                scale=alt.Scale(domain=list(classes), range=look.classes(len(classes))),
+            ),
+            tooltip=[
+                "layer", "neuron", alt.Tooltip("vote", title="votes for"),
+                alt.Tooltip("activation:Q", format=".3f"), alt.Tooltip("baseline:Q", format=".3f"),
+                alt.Tooltip("predictivity:Q", format=".3f"),
+            ],
+        )
+        .add_params(neuron_click(["backbone", "layer", "neuron"]))
+    )  # fmt: skip
+    return finish(alt.layer(bars), look, 18 * max(1, len(table)) + 80)

@@ -1,0 +1,112 @@
+"""Rankings of neurons compared: layers, pairs of rankings, seeds."""
+
+import altair as alt
+import pandas as pd
+
+from core.charts.look import Look, finish, neuron_click
+
+PERCENT = ".0%"
+
+
+def layer_shares(table: pd.DataFrame, look: Look) -> alt.LayerChart:
+    """In which layers the model's best neurons lie; even is the dotted line."""
+    bars = (
+        alt.Chart(table)
+        .mark_bar(opacity=0.85)
+        .encode(
+            x=alt.X("layer:O", title="layer").axis(labelAngle=0),
+            xOffset=alt.XOffset("backbone:N", sort=list(look.backbones)),
+            y=alt.Y("share:Q", title="share of the skill neurons").axis(format=PERCENT),
+            color=alt.Color("backbone:N", scale=look.scale(), title=None),
+            tooltip=[
+                "backbone", "layer", alt.Tooltip("share:Q", format=".1%"),
+                alt.Tooltip("low:Q", title="over seeds, from", format=".1%"),
+                alt.Tooltip("high:Q", title="to", format=".1%"),
+                alt.Tooltip("count:Q", title="neurons"), alt.Tooltip("even:Q", format=PERCENT),
+            ],
+        )
+    )  # fmt: skip
+    rules = (
+        alt.Chart(table)
+        .mark_rule(color=look.ink)
+        .encode(
+            x=alt.X("layer:O"),
+            xOffset=alt.XOffset("backbone:N", sort=list(look.backbones)),
+            y="low:Q",
+            y2="high:Q",
+        )
+    )
+    even = (
+        alt.Chart(table.drop_duplicates("even"))
+        .mark_rule(strokeDash=[1, 3], color=look.faint)
+        .encode(y="even:Q")
+    )
+    return finish(alt.layer(bars, rules, even), look, 300)
+
+
+def rank_rank(
+    table: pd.DataFrame, look: Look, *, backbone: str, first: str, second: str
+) -> alt.LayerChart:
+    """Each neuron's place in its layer by two rankings; skill neurons of both, one or none."""
+    kinds = {"both": 1.0, "first only": 0.6, "second only": 0.6, "neither": 0.12}
+    names = {
+        "both": "skill neuron of both", "first only": f"of {first} only",
+        "second only": f"of {second} only", "neither": "of neither",
+    }  # fmt: skip
+    shown = table.assign(name=table.kind.map(names), opacity=table.kind.map(kinds))
+    hue = look.hue(backbone)
+    points = (
+        alt.Chart(shown)
+        .mark_circle(size=26, cursor="pointer")
+        .encode(
+            x=alt.X("x:Q", title=f"place in its layer, {first}").axis(format=PERCENT),
+            y=alt.Y("y:Q", title=f"place, {second}").axis(format=PERCENT),
+            color=alt.Color(
+                "name:N", title=None,
+                scale=alt.Scale(domain=list(names.values()),
+                                range=[hue, look.second, look.third, look.faint]),
+                legend=alt.Legend(columns=1),
+            ),
+            opacity=alt.Opacity("opacity:Q", scale=None),
+            order=alt.Order("opacity:Q"),
+            tooltip=[
+                "layer", "neuron", alt.Tooltip("first:Q", title=first, format=".3f"),
+                alt.Tooltip("second:Q", title=second, format=".3f"),
+            ],
+        )
+        .add_params(neuron_click(["backbone", "layer", "neuron"]))
+    )  # fmt: skip
+    return finish(alt.layer(points), look, 380)
+
+
+def stability(table: pd.DataFrame, look: Look) -> alt.LayerChart:
+    """How many skill neurons of one seed are skill neurons of another, by fraction."""
+    table = table.assign(percent=table.fraction * 100)
+    x = alt.X(
+        "percent:Q", title="skill neurons, % of each layer", scale=alt.Scale(nice=False)
+    ).axis(values=sorted(table.percent.unique()), format=".3~g")
+    y = alt.Scale(domain=[0, 1])
+    color = alt.Color("backbone:N", scale=look.scale(), title=None)
+    tips = [
+        "backbone", alt.Tooltip("percent", title="share chosen, %", format=".3~g"),
+        alt.Tooltip("share", title="stay (mean of the pairs)", format=PERCENT),
+        alt.Tooltip("low", title="lowest pair", format=PERCENT),
+        alt.Tooltip("high", title="highest pair", format=PERCENT),
+        alt.Tooltip("all", title="in all seeds", format=PERCENT),
+        alt.Tooltip("chance", format=PERCENT), "seeds", alt.Tooltip("pairs"),
+    ]  # fmt: skip
+    base = alt.Chart(table).encode(x=x)
+    layers = [
+        base.mark_area(opacity=0.14).encode(
+            y=alt.Y("low:Q", scale=y), y2="high:Q", color=color
+        ),
+        base.mark_line(strokeWidth=2.2).encode(
+            y=alt.Y("share:Q", scale=y, title="stay with another seed").axis(format=PERCENT),
+            color=color,
+        ),
+        base.mark_circle(size=45, opacity=1).encode(
+            y=alt.Y("share:Q", scale=y), color=color, tooltip=tips
+        ),
+        base.mark_line(color=look.faint, strokeDash=[1, 3]).encode(y=alt.Y("chance:Q", scale=y)),
+    ]  # fmt: skip
+    return finish(alt.layer(*layers), look, 300)

@@ -1,0 +1,252 @@
+"""Clean against adversarial data."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from core.charts.look import Look, finish, level
+
+PERCENT = ".0%"
+FOUND_DASHES = {"found on clean": [1, 0], "found on adversarial": [8, 3], "random": [2, 3]}
+
+
+def _backbones(look: Look) -> alt.Color:
+    return alt.Color("backbone:N", scale=look.scale(), title=None)
+
+
+def _strokes(look: Look) -> alt.Legend:
+    return alt.Legend(symbolType="stroke", symbolSize=400, symbolStrokeColor=look.ink, columns=1)
+
+
+def accuracy_points(table: pd.DataFrame, look: Look, *, chance: float) -> alt.LayerChart:
+    """Accuracy with its interval: clean, adversarial, and attack by attack."""
+    table = table.assign(
+        what=table.attack.where(table.attack != "", table.data).map(str), offset=table.backbone
+    )
+    order = ["clean", "adversarial", *(k for k in dict.fromkeys(table.attack) if k)]
+    tips = [
+        alt.Tooltip("backbone"), alt.Tooltip("what", title="data"),
+        alt.Tooltip("accuracy", format=".3f"), alt.Tooltip("low", title="from", format=".3f"),
+        alt.Tooltip("high", title="to", format=".3f"), alt.Tooltip("n", title="examples"),
+        alt.Tooltip("seeds"),
+    ]  # fmt: skip
+    base = alt.Chart(table).encode(
+        y=alt.Y("what:N", sort=order, title=None).axis(labelLimit=120),
+        yOffset=alt.YOffset("backbone:N", sort=list(look.backbones)),
+        color=_backbones(look),
+        tooltip=tips,
+    )
+    scale = alt.Scale(domain=[0, 1])
+    rule = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q", scale=scale, title="accuracy").axis(tickCount=6), x2="high:Q"
+    )
+    point = base.mark_point(size=70, filled=True, opacity=1).encode(
+        x=alt.X("accuracy:Q", scale=scale)
+    )
+    line = (
+        alt.Chart(pd.DataFrame({"x": [chance]}))
+        .mark_rule(color=look.ink, strokeDash=[2, 3])
+        .encode(x="x:Q")
+    )
+    return finish(line + rule + point, look, 46 * len(order) + 60)
+
+
+def overlap_curves(table: pd.DataFrame, look: Look, *, fraction: float) -> alt.LayerChart:
+    """Share of the clean skill neurons that are adversarial ones, too, against chance."""
+    table = table.assign(percent=table.fraction * 100)
+    x = alt.X(
+        "percent:Q", title="skill neurons, % of each layer",
+        scale=alt.Scale(domain=[0, table.percent.max() * 1.02], nice=False),
+    ).axis(values=sorted(table.percent.unique()), format=".3~g")  # fmt: skip
+    y = alt.Scale(domain=[0, 1])
+    long = table.melt(
+        ["backbone", "percent"], ["share", "ceiling"], var_name="line", value_name="y"
+    )
+    names = {"share": "clean and adversarial", "ceiling": "clean and clean"}
+    long["line"] = long["line"].map(names)
+    chance = pd.concat([table.assign(line="chance")[["percent", "chance", "line"]]])
+    color = _backbones(look)
+    dash = alt.StrokeDash(
+        "line:N", title=None,
+        scale=alt.Scale(domain=[*names.values(), "chance"], range=[[1, 0], [6, 4], [1, 3]]),
+        legend=_strokes(look),
+    )  # fmt: skip
+    tips = [
+        alt.Tooltip("backbone"), alt.Tooltip("percent", title="share chosen, %", format=".3~g"),
+        alt.Tooltip("share", title="shared", format=PERCENT),
+        alt.Tooltip("shared", title="shared neurons"), alt.Tooltip("chosen", title="of"),
+        alt.Tooltip("low", title="interval from", format=PERCENT),
+        alt.Tooltip("high", title="to", format=PERCENT),
+        alt.Tooltip("chance", format=PERCENT),
+        alt.Tooltip("chance_high", title="chance, up to", format=PERCENT),
+        alt.Tooltip("p", title="p (chance gives as many)", format=".2g"),
+        alt.Tooltip("ceiling", title="clean and clean", format=PERCENT),
+    ]  # fmt: skip
+    layers = [
+        alt.Chart(table).mark_area(color=look.faint, opacity=0.18).encode(
+            x=x, y=alt.Y("chance_low:Q", scale=y), y2="chance_high:Q"
+        ),
+        alt.Chart(chance).mark_line(color=look.faint, strokeWidth=1.5).encode(
+            x=x, y=alt.Y("chance:Q", scale=y), strokeDash=dash
+        ),
+        alt.Chart(table).mark_area(opacity=0.14).encode(
+            x=x, y=alt.Y("low:Q", scale=y), y2="high:Q", color=color
+        ),
+        alt.Chart(long).mark_line(strokeWidth=2).encode(
+            x=x, y=alt.Y("y:Q", scale=y, title="shared skill neurons").axis(format=PERCENT),
+            color=color, strokeDash=dash,
+        ),
+        alt.Chart(table).mark_circle(size=45, opacity=1).encode(
+            x=x, y=alt.Y("share:Q", scale=y), color=color, tooltip=tips
+        ),
+        alt.Chart(pd.DataFrame({"x": [fraction * 100]})).mark_rule(
+            color=look.faint, strokeWidth=1
+        ).encode(x="x:Q"),
+    ]  # fmt: skip
+    return finish(alt.layer(*layers), look, 320)
+
+
+def overlap_layers(table: pd.DataFrame, look: Look) -> alt.LayerChart:
+    """Shared skill neurons in each layer at one fraction, with chance's 95 % range."""
+    tips = [
+        alt.Tooltip("backbone"), "layer", alt.Tooltip("share", title="shared", format=PERCENT),
+        alt.Tooltip("shared", title="shared neurons"), alt.Tooltip("chosen", title="of"),
+        alt.Tooltip("chance", format=PERCENT),
+        alt.Tooltip("chance_high", title="chance, up to", format=PERCENT),
+        alt.Tooltip("p", title="p (Holm over layers)", format=".2g"),
+    ]  # fmt: skip
+    base = alt.Chart(table).encode(
+        x=alt.X("layer:O", title="layer").axis(labelAngle=0),
+        xOffset=alt.XOffset("backbone:N", sort=list(look.backbones)),
+        tooltip=tips,
+    )
+    scale = alt.Scale(domain=[0, 1])
+    bars = base.mark_bar(opacity=0.85).encode(
+        y=alt.Y("share:Q", scale=scale, title="shared skill neurons").axis(format=PERCENT),
+        color=_backbones(look),
+    )
+    ticks = base.mark_tick(color=look.ink, thickness=2).encode(y=alt.Y("chance:Q", scale=scale))
+    rules = base.mark_rule(color=look.ink).encode(
+        y=alt.Y("chance_low:Q", scale=scale), y2="chance_high:Q"
+    )
+    return finish(alt.layer(bars, rules, ticks), look, 320)
+
+
+def standing_histogram(
+    table: pd.DataFrame, look: Look, *, backbone: str, median: float
+) -> alt.LayerChart:
+    """Where clean skill neurons stand among the adversarial predictivities of their layer."""
+    bins = alt.Bin(extent=[0, 1], step=0.05)
+    share = (
+        alt.Chart(table)
+        .transform_joinaggregate(total="count()")
+        .transform_calculate(part="1 / datum.total")
+        .mark_bar(color=look.hue(backbone), opacity=0.8)
+        .encode(
+            x=alt.X("percentile:Q", bin=bins, title="place in its layer on adversarial data").axis(
+                format=PERCENT, values=[0, 0.25, 0.5, 0.75, 1]
+            ),
+            y=alt.Y("sum(part):Q", title="share of clean skill neurons").axis(format=PERCENT),
+            tooltip=[
+                alt.Tooltip("percentile:Q", bin=bins, format=PERCENT, title="place"),
+                alt.Tooltip("sum(part):Q", format=PERCENT, title="share"),
+                alt.Tooltip("count():Q", title="neurons"),
+            ],
+        )
+    )
+    even = level(0.05, look)
+    middle = (
+        alt.Chart(pd.DataFrame({"x": [median], "what": ["median"]}))
+        .mark_rule(color=look.ink, strokeWidth=2)
+        .encode(x="x:Q", tooltip=[alt.Tooltip("x:Q", title="median", format=".2f")])
+    )
+    return finish(alt.layer(share, even, middle), look, 240)
+
+
+def agreement_points(table: pd.DataFrame, look: Look) -> alt.LayerChart:
+    """Spearman's rho of clean and adversarial predictivities, beside clean against clean."""
+    tips = [
+        alt.Tooltip("backbone"), alt.Tooltip("spearman", format=".3f"),
+        alt.Tooltip("error", title="standard error (bootstrap)", format=".3f"),
+        alt.Tooltip("low", title="interval from", format=".3f"),
+        alt.Tooltip("high", title="to", format=".3f"),
+        alt.Tooltip("ceiling", title="clean against clean", format=".3f"),
+        alt.Tooltip("ceiling_error", title="its spread over splits", format=".3f"),
+        alt.Tooltip("n_clean", title="clean examples"),
+        alt.Tooltip("n_adversarial", title="adversarial examples"), alt.Tooltip("seeds"),
+        alt.Tooltip("replicates", title="bootstrap replicates"),
+    ]  # fmt: skip
+    base = alt.Chart(table).encode(
+        y=alt.Y("backbone:N", sort=list(look.backbones), title=None), tooltip=tips
+    )
+    scale = alt.Scale(domain=[min(-0.1, float(table.low.min())), 1])
+    color = alt.Color("backbone:N", scale=look.scale(), legend=None)
+    layers = [
+        alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(color=look.faint, strokeDash=[1, 3]).encode(
+            x=alt.X("x:Q", scale=scale)
+        ),
+        base.mark_rule(strokeWidth=2).encode(
+            x=alt.X("low:Q", scale=scale, title="Spearman").axis(tickCount=8), x2="high:Q",
+            color=color,
+        ),
+        base.mark_point(size=90, filled=True, opacity=1).encode(
+            x=alt.X("spearman:Q", scale=scale), color=color
+        ),
+        base.mark_tick(color=look.ink, thickness=2, size=24).encode(
+            x=alt.X("ceiling:Q", scale=scale)
+        ),
+    ]  # fmt: skip
+    return finish(alt.layer(*layers), look, 44 * max(1, len(table)) + 60)
+
+
+def cross_curves(
+    table: pd.DataFrame,
+    look: Look,
+    *,
+    backbone: str,
+    fractions: Sequence[float],
+    lowest: float,
+) -> alt.LayerChart:
+    """Accuracy, from `lowest` up, against the share of suppressed neurons; the line says where they
+    were found.
+    """
+    names = {"clean": "found on clean", "adversarial": "found on adversarial"}
+    skill = table[table.choose == "skill"]
+    skill = skill.assign(line=skill.found.map(names))
+    random = table[(table.choose == "random")].drop_duplicates(["backbone", "fraction"])
+    lines = pd.concat([skill, random.assign(line="random")])
+    lines = lines.assign(percent=lines.fraction * 100)
+    tips = [
+        alt.Tooltip("line", title="neurons"), alt.Tooltip("percent", title="share, %"),
+        alt.Tooltip("accuracy", format=".3f"), alt.Tooltip("low", title="band from", format=".3f"),
+        alt.Tooltip("high", title="to", format=".3f"), "seeds", "draws",
+        alt.Tooltip("n", title="examples"),
+    ]  # fmt: skip
+    dash = alt.StrokeDash(
+        "line:N", title=None,
+        scale=alt.Scale(domain=list(FOUND_DASHES), range=list(FOUND_DASHES.values())),
+        legend=_strokes(look),
+    )  # fmt: skip
+    y = alt.Scale(domain=[lowest, 1])
+    base = alt.Chart(lines).encode(
+        x=alt.X(
+            "percent:Q", title="suppressed neurons, % of each layer",
+            scale=alt.Scale(domain=[0, max(fractions) * 100], nice=False),
+        ).axis(values=[f * 100 for f in fractions], labelOverlap=True, format=".3~g"),
+        detail="line:N",
+    )  # fmt: skip
+    hue = look.hue(backbone)
+    layers = [
+        base.mark_area(color=hue, opacity=0.1, clip=True).encode(
+            y=alt.Y("low:Q", scale=y), y2="high:Q"
+        ),
+        base.mark_line(color=hue, strokeWidth=2).encode(
+            y=alt.Y("accuracy:Q", scale=y, title="accuracy"), strokeDash=dash
+        ),
+        base.mark_circle(color=hue, size=36, opacity=1).encode(
+            y=alt.Y("accuracy:Q", scale=y), tooltip=tips
+        ),
+        level(float(lines.majority.max()) if len(lines) else 0.5, look),
+    ]
+    return finish(alt.layer(*layers), look, 300)

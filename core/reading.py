@@ -1,0 +1,70 @@
+"""One text, read live: class probabilities, and what the prompt's positions make of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from core.backbones.base import Backbone
+from core.errors import BadInput
+from core.evaluation import word_ids
+from core.hooks import Intervention, capture, suppress
+from core.neurons import at_token
+from core.results import SoftPrompt
+from core.tasks import Task
+
+LONGEST = 20_000  # characters of a text
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """`probabilities[intervention class]`, in the order of the interventions; `activations[layer
+    neuron]` at the given token, with nothing suppressed.
+    """
+
+    probabilities: npt.NDArray[np.float64]
+    activations: Float[Tensor, "layer neuron"]
+
+
+@torch.inference_mode()
+def read(
+    backbone: Backbone,
+    prompt: SoftPrompt,
+    task: Task,
+    texts: tuple[str, str | None],
+    token: Int[Tensor, "layer neuron"],
+    interventions: Sequence[Intervention | None],
+) -> Reading:
+    """Softmax over the answer words' logits, once per intervention. Raises: BadInput for no text or
+    too much of it.
+    """
+    if not texts[0].strip() or (task.pair and not (texts[1] or "").strip()):
+        raise BadInput("There is nothing to read: type a text.")
+    if max(len(t or "") for t in texts) > LONGEST:
+        raise BadInput(f"A text has more than {LONGEST:,} characters; only 128 tokens are read.")
+    asked = prompt.spec
+    ids = backbone.encode(
+        *texts, template=task.templates.get(backbone.family), max_length=asked.max_length
+    )
+    row = torch.tensor([ids], device=backbone.device)
+    vectors = prompt.vectors.to(backbone.device, backbone.dtype)
+    prefix = backbone.prefix_length(len(vectors), asked.layout)
+    words, modules = word_ids(backbone, task), backbone.down_projections()
+    mask = torch.ones_like(row, dtype=torch.bool)
+    with capture(modules, slice(0, prefix)) as seen:
+        backbone.answer_state(vectors, row, mask, asked.layout)
+        values = torch.stack([seen[layer][0].cpu() for layer in range(backbone.layers)])
+    scores = []
+    for intervention in interventions:
+        with suppress(modules, intervention) as current:
+            current[:] = [0]
+            state = backbone.answer_state(vectors, row, mask, asked.layout)
+            scores.append(backbone.logits(state, words)[0].double().cpu())
+    return Reading(
+        probabilities=torch.stack(scores).softmax(dim=1).numpy(),
+        activations=at_token(values.double(), token),
+    )

@@ -1,0 +1,197 @@
+"""One neuron: what it knows, when it fires, what it does."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import charts, profiles
+from core.data import load_split
+from core.specs import ActivationSpec, NeuronSpec
+from pages.common import answers, controls
+
+lab = answers.lab()
+title, one, two, three, four, five = st.columns([3, 3, 3, 2, 2, 2], vertical_alignment="bottom")
+backbone = one.selectbox("Backbone", lab.models.names(), key="backbone", bind="query-params")
+with two:
+    found = controls.task_set()
+    task = controls.task(found)
+sizes = lab.models.describe(backbone)
+layers, width = int(sizes["Layers"]), int(sizes["Neurons a layer"])
+seed = controls.one_seed(three)
+layer = int(four.number_input("Layer", 0, layers - 1, 0, key="layer", bind="query-params"))
+neuron = int(five.number_input("Neuron", 0, width - 1, 0, key="neuron", bind="query-params"))
+title.title(f"{layer} / {neuron}", anchor=False)
+st.markdown(
+    f"Neuron {neuron} of layer {layer} of **{backbone}**: how well it tells each task's classes "
+    "apart, when it fires, and what the answers lose without it."
+)
+
+everywhere = controls.own_predictivities(lab, backbone, found)
+here = controls.own_predictivities(lab, backbone, [task])
+contrast = controls.contrast(task)
+mine = [s for s in here if s.contrast == contrast]
+if not mine:
+    st.info("There is no prompt for this task yet: tune or import one.")
+    st.stop()
+chosen = next((s for s in mine if s.prompt.seed == seed), mine[0])
+fires = ActivationSpec(ranking=chosen)
+alone = NeuronSpec(ranking=chosen, layer=layer, neuron=neuron)
+titles = controls.titles(found)
+
+
+def draw() -> None:
+    """Knowledge, then activity, then effect."""
+    look = answers.look(lab.models.names())
+    knows(look)
+    firing(look)
+    near()
+
+
+def knows(look: charts.Look) -> None:
+    """Predictivity by task and seed; accuracy by position."""
+    table = profiles.profile(lab.store, everywhere, layer, neuron)
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(border=True):
+        st.subheader("What does it know?", anchor=False)
+        if table.empty:
+            st.caption("Nothing computed yet.")
+        else:
+            shown = charts.titled(table, titles)
+            figure = charts.profile(shown, look, backbone=backbone, tasks=[t.title for t in found])
+            st.altair_chart(figure, width="stretch", theme=None)
+            st.caption(
+                "Predictivity: a dot per seed, thick tick: mean. Thin ticks, from shuffled labels: "
+                "dashed, what this many neurons reach on average; solid, what the best of them "
+                "stays below in 95 % of the shuffles. Only beyond that is a neuron surprising."
+            )
+            answers.downloads("neuron-tasks", table, ("", figure))
+    with right, st.container(border=True):
+        st.subheader("At which position?", anchor=False)
+        rows = profiles.by_token(lab.store, mine, layer, neuron)
+        if rows.empty:
+            st.caption("Nothing computed yet.")
+            return
+        names = lab.models.prefix_names(chosen.prompt)
+        rows = rows.assign(
+            token=rows.position.map(dict(enumerate(names))), chosen=rows.seed == seed
+        )
+        figure = charts.tokens(rows, look, backbone=backbone, order=names)
+        st.altair_chart(figure, width="stretch", theme=None)
+        now = table[(table.task == task.name) & (table.seed == seed)]
+        if len(now):
+            n = now.iloc[0]
+            st.caption(
+                f"{task.title}, seed {seed} (strong line; others pale): how often `activation > "
+                f"baseline` means {task.contrast_name(contrast).split(' | ')[0]!r}, on {n.n} "
+                f"examples. Best at {names[int(n.best_token)]}: predictivity {n.predictivity:.3f}, "
+                f"{answers.p_value(n.p)} (own shuffles), {answers.p_value(n.p_family)} "
+                "(family-wise); below 0.5 it fires "
+                "for the other class."
+            )
+        answers.downloads("neuron-positions", rows, ("", figure))
+
+
+def firing(look: charts.Look) -> None:
+    """Activations by class, the examples at both ends, and what the neuron adds there."""
+    cached = lab.store.activations(fires)
+    effect = profiles.effect(lab.store, alone)
+    if cached is None:
+        return
+    examples = load_split(task, chosen.split)
+    rows = profiles.fired(cached, examples, layer, neuron, task.labels)
+    level = lab.neurons(chosen)["baseline"][layer, neuron].item()
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(border=True):
+        st.subheader("When does it fire?", anchor=False)
+        figure = charts.activation_histogram(rows, look, baseline=level, classes=task.labels)
+        st.altair_chart(figure, width="stretch", theme=None)
+        st.caption(
+            f"Activation at its best position, {len(rows)} examples of the {chosen.split} split. "
+            f"Dashed: the baseline, its mean on train ({level:.3f})."
+        )
+        answers.downloads("neuron-activations", rows, ("", figure))
+    with right, st.container(border=True):
+        st.subheader("What if it alone is switched off?", anchor=False)
+        alone_off(effect)
+    rows = rows.merge(effect.drop(columns="label"), on="example", how="left")
+    ends(rows)
+
+
+def alone_off(effect: pd.DataFrame) -> None:
+    """Accuracy with and without the neuron, and what it adds to the right answer."""
+    if effect.empty:
+        st.caption("Not computed yet.")
+        return
+    s = profiles.summary(effect)
+    one, two, three = st.columns(3)
+    one.metric("Accuracy", f"{s['accuracy']:.3f}")
+    change = f"{s['without'] - s['accuracy']:+.3f}" if s["changed"] else None
+    two.metric("Without it", f"{s['without']:.3f}", change)
+    three.metric("Answers that change", f"{s['changed']:.0f} of {s['n']:.0f}")
+    sure = "" if s["low"] > 0 or s["high"] < 0 else " The interval holds 0: **no difference**."
+    st.markdown(
+        f"On average it adds **{s['contribution']:+.3f}** to the margin of the right answer over "
+        f"the next (95 % interval {s['low']:+.3f} to {s['high']:+.3f}, {answers.p_value(s['p'])})."
+        + sure
+    )
+    st.caption(
+        "The neuron is set to 0 at all positions. The margin is the right answer word's logit less "
+        "the best other one's; positive means answered right. Interval over examples."
+    )
+
+
+def ends(rows: pd.DataFrame) -> None:
+    """The examples that activate it most and least."""
+    st.subheader("Which texts fire it most, which least?", anchor=False)
+    order = rows.sort_values("activation", ascending=False)
+    columns = ["text", "text_b", "class", "activation", "slot", "margin"]
+    if not (rows.text_b != "").any():
+        columns.remove("text_b")
+    wide: dict[str, Any] = {
+        "text": st.column_config.TextColumn("Text", width="large"),
+        "text_b": st.column_config.TextColumn("Second text", width="large"),
+        "class": "Class",
+        "activation": st.column_config.NumberColumn("Activation", format="%.3f"),
+        "slot": st.column_config.NumberColumn(
+            "The slot adds", format="%+.3f",
+            help="To the right answer's margin: the margin as it is, less the margin with the "
+            "neuron at 0 at its best position only.",
+        ),
+        "margin": st.column_config.NumberColumn("Margin", format="%+.2f"),
+    }  # fmt: skip
+    for name, part in (("Most", order.head(5)), ("Least", order.tail(5)[::-1])):
+        st.caption(name)
+        st.dataframe(part[columns], hide_index=True, width="stretch", column_config=wide)
+
+
+def near() -> None:
+    """Neurons of a like profile."""
+    table = profiles.neighbours(lab.store, everywhere, layer, neuron)
+    if len(table) < 2:
+        return
+    st.subheader("Which neurons are like it?", anchor=False)
+    order = ["layer", "neuron", "difference", *(t.name for t in found if t.name in table)]
+    shown = table[order].rename(columns=titles)
+    picked = st.dataframe(
+        shown, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row",
+        key="near", column_config={
+            "layer": "Layer", "neuron": "Neuron",
+            "difference": st.column_config.NumberColumn("Difference", format="%.3f"),
+            **{t.title: st.column_config.NumberColumn(format="%.3f") for t in found},
+        },
+    )  # fmt: skip
+    st.caption(
+        "Least root mean square difference between their predictivities (means over seeds) over "
+        "the tasks; the first row is the neuron itself. Choose a row to open that neuron."
+    )
+    answers.downloads("neuron-neighbours", table)
+    if picked.selection.rows:
+        row = table.iloc[picked.selection.rows[0]]
+        answers.open_neuron(
+            backbone=backbone, task=task.title, seed=str(seed),
+            layer=str(int(row.layer)), neuron=str(int(row.neuron)),
+        )  # fmt: skip
+
+
+answers.show((*everywhere, fires, alone), draw, name="neuron", what="answers", start_at_once=True)

@@ -1,0 +1,147 @@
+"""Type a sentence and watch the neurons vote."""
+
+import random
+import time
+
+import pandas as pd
+import streamlit as st
+
+from core import attacks, charts, playground
+from core.data import load_split
+from core.errors import BadInput
+from core.lab import Lab
+from core.specs import PredictivitySpec
+from core.tasks import Task, pin_task
+from pages.common import answers, controls
+
+DRAWS = 3
+
+answers.heading(
+    "Playground",
+    "Type a text: how sure is each backbone, which skill neurons vote for which class, and does "
+    "the answer hold when they are switched off, or when the text is attacked?",
+)
+lab = answers.lab()
+left, right = st.columns([2, 2], gap="medium")
+with left:
+    backbones = controls.backbones(lab)
+with right:
+    task = controls.task(controls.clean(controls.task_set()))
+    seed = controls.one_seed(st)
+
+
+@st.cache_data(show_spinner=False)
+def samples(name: str, fingerprint: str) -> list[tuple[str, str, str]]:
+    """A few examples to start from: text, second text, class."""
+    assert name
+    assert fingerprint
+    rows = load_split(task, task.evaluation_split)
+    chosen = random.Random(0).sample(range(len(rows)), min(8, len(rows)))
+    second = rows.text_b or ("",) * len(rows)
+    return [(rows.text_a[i], second[i], task.labels[rows.labels[i]]) for i in chosen]
+
+
+def put(texts: tuple[str, str]) -> None:
+    """Fill the text fields."""
+    st.session_state["text_a"], st.session_state["text_b"] = texts
+
+
+def undo() -> None:
+    """The text as it was before the first attack."""
+    put(st.session_state.pop("before"))
+
+
+def attack(kind: str) -> None:
+    """Change the text (of a pair the second) as an adversary would, anew at each click."""
+    clicks = st.session_state["clicks"] = st.session_state.get("clicks", 0) + 1
+    field = "text_b" if task.pair else "text_a"
+    try:
+        changed = attacks.perturb(st.session_state[field], kind, random.Random(clicks))
+    except BadInput as error:
+        st.session_state["refused"] = str(error)
+        return
+    st.session_state.setdefault("before", (st.session_state["text_a"], st.session_state["text_b"]))
+    st.session_state[field] = changed
+
+
+texts = samples(task.name, pin_task(task).fingerprint)
+if st.session_state.get("played") != task.name:
+    st.session_state["played"] = task.name
+    st.session_state.pop("before", None)
+    put(texts[0][:2])
+names = [f"{a[:70]}{' | ' + b[:60] if b else ''}  ({c})" for a, b, c in texts]
+picked = st.selectbox(
+    "Start from", names, index=None, placeholder="an example", key=f"ex_{task.name}"
+)
+if picked is not None and st.session_state.get("picked") != picked:
+    st.session_state["picked"] = picked
+    st.session_state.pop("before", None)
+    put(texts[names.index(picked)][:2])
+st.text_area("Text", key="text_a", height=80, max_chars=5000)
+if task.pair:
+    st.text_area("Second text", key="text_b", height=80, max_chars=5000)
+with st.container(horizontal=True, vertical_alignment="center"):
+    for kind in attacks.KINDS:
+        st.button(kind, key=f"attack-{kind}", on_click=attack, args=[kind], icon=":material/bolt:")
+    if "before" in st.session_state:
+        st.button("undo", on_click=undo, icon=":material/undo:")
+if refused := st.session_state.pop("refused", None):
+    st.info(refused)
+share = st.slider("Neurons switched off, % of each layer", 0, 50, 0, key="off", bind="query-params")
+typed = (st.session_state["text_a"], st.session_state["text_b"] if task.pair else None)
+
+
+def specs(backbone: str) -> tuple[PredictivitySpec, ...]:
+    """The ranking, the chosen seed's measurement first."""
+    found = controls.own_predictivities(lab, backbone, [task])
+    first = task.contrasts()[0]
+    return tuple(sorted(found, key=lambda s: (s.prompt.seed != seed, s.contrast != first)))
+
+
+def draw() -> None:
+    """One column per backbone."""
+    look = answers.look(lab.models.names())
+    for name, column in zip(backbones, answers.beside(backbones), strict=True):
+        with column, st.container(border=True):
+            st.subheader(name, anchor=False)
+            if lab.missing(specs(name)):
+                st.caption("Its neurons are not measured yet.")
+                continue
+            with answers.shown_errors():
+                one(lab, name, task, look)
+
+
+def one(lab: Lab, name: str, task: Task, look: charts.Look) -> None:
+    """Probabilities, votes, layout."""
+    started = time.perf_counter()
+    answer = playground.play(lab, specs(name), typed, share=share / 100, draws=DRAWS)
+    took = time.perf_counter() - started
+    st.altair_chart(
+        charts.probabilities(answer.probabilities(task.labels), look, classes=task.labels),
+        width="stretch", theme=None,
+    )  # fmt: skip
+    st.caption(
+        "Softmax over the answer words; dashed: chance."
+        + (f" Random: mean of {DRAWS} draws of as many neurons." if share else "")
+        + f" Read in {1000 * took:.0f} ms."
+    )
+    if len(task.labels) == 2:
+        table = answer.votes(task.labels, name)
+        counts = table.vote.value_counts()
+        tally = ", ".join(f"{counts.get(c, 0)} for {c}" for c in task.labels)
+        st.markdown(f"**Votes of the {len(table)} skill neurons** (top 5 % of each layer): {tally}")
+        figure = charts.votes(playground.loudest(table), look, classes=task.labels)
+        answers.clickable(figure, f"votes-{name}", task=task.title, seed=seed)
+        st.caption(
+            "The 16 furthest from their baseline at their best position. A neuron above its "
+            "baseline votes for the class it fires for, one below for the other. Click a bar to "
+            "open the neuron."
+        )
+        answers.downloads(f"votes-{name}", table, ("", figure))
+    with st.expander("What the model sees, position by position"):
+        slots = pd.DataFrame(playground.layout(lab, specs(name)[0], typed))
+        st.dataframe(slots, hide_index=True, width="stretch", height=260)
+
+
+everything = tuple(s for name in backbones for s in specs(name))
+answers.show(everything, draw, name="playground", what="measurements")

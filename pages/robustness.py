@@ -1,0 +1,203 @@
+"""Does the skill survive adversarial data, and is it the same neurons?"""
+
+import math
+
+import pandas as pd
+import streamlit as st
+
+from core import charts, robustness, sweeps
+from core.lab import job_name
+from core.tasks import clean_task, pin_task
+from pages.common import answers, controls, warnings
+
+answers.heading(
+    "Robustness",
+    "The claim: a model is more robust when it keeps activating its skill neurons on adversarial "
+    "data. Each figure tests one part of it on a task and its attacked twin.",
+)
+lab = answers.lab()
+left, middle, right = st.columns([2, 2, 2], gap="medium")
+with left:
+    backbones = controls.backbones(lab)
+with middle:
+    twins = [t for t in controls.task_set() if t.adversarial_of is not None]
+    if not twins:
+        st.info("None of these tasks has an adversarial twin.")
+        st.stop()
+    twin = controls.task(twins, key="twin")
+with right:
+    top = controls.fraction()
+clean = clean_task(twin)
+asked = {
+    backbone: sweeps.robustness(
+        controls.prompts(lab, backbone, [clean]),
+        (pin_task(clean), clean.evaluation_split),
+        (pin_task(twin), twin.evaluation_split),
+        clean.contrasts(),
+    )
+    for backbone in backbones
+}
+everything = tuple(spec for sweep in asked.values() for spec in sweep.everything)
+SEEDS = f"{len(sweeps.SEEDS)} seeds"
+
+
+@st.cache_data(show_spinner="Comparing ...", max_entries=20)
+def tables(view: str, known: int) -> tuple[pd.DataFrame, ...]:
+    """What the figures rest on: answers, overlap, agreement, tests. Answers never change, so the
+    view and how much of it is known say which tables these are.
+    """
+    assert view
+    assert known >= 0
+    return (
+        robustness.answers(lab.store, asked, (clean, twin)),
+        robustness.overlap(lab.store, asked),
+        robustness.agreement(lab.store, asked),
+        robustness.paired_tests(lab.store, asked),
+    )
+
+
+def draw() -> None:
+    """The finding, then a section for each part of the claim."""
+    look = answers.look(lab.models.names())
+    rows, shared, agree, tests = tables(job_name(everything), len(lab.known(everything)))
+    if rows.empty:
+        st.caption("The figures appear here as they are computed.")
+        return
+    said = robustness.finding(rows, shared, agree, tests, title=clean.title, fraction=top)
+    with st.container(border=True):
+        st.subheader("What the numbers say", anchor=False)
+        st.markdown(said.text)
+    accuracy(rows, look)
+    neurons(shared, agree, look)
+    places(look)
+    switched_off(tests, look)
+
+
+def accuracy(rows: pd.DataFrame, look: charts.Look) -> None:
+    """How much is lost, and to which attack."""
+    table = robustness.accuracy(rows)
+    figure = charts.accuracy_points(table, look, chance=1 / len(clean.labels))
+    sizes = table[table.data == robustness.ADVERSARIAL].groupby("attack", sort=False).n.first()
+    st.subheader("How much is lost?", anchor=False)
+    with st.container(border=True):
+        st.altair_chart(figure, width="stretch", theme=None)
+        st.caption(
+            "Accuracy on clean and on attacked texts, then attack by attack: points are means of "
+            f"{SEEDS}, lines 95 % intervals (seeds and examples redrawn; one seed: Wilson). "
+            f"Clean: {table.n.max()} examples; "
+            + ", ".join(f"{kind or 'all attacks'}: {n}" for kind, n in sizes.items())
+            + ". Dotted line: chance."
+        )
+        with st.container(horizontal=True):
+            answers.downloads("robustness-accuracy", table, ("", figure))
+            answers.downloads("robustness-answers", rows, label="Each answer")
+
+
+def neurons(shared: pd.DataFrame, agree: pd.DataFrame, look: charts.Look) -> None:
+    """Overlap against chance, and the rank correlation."""
+    st.subheader("Are they the same neurons?", anchor=False)
+    if shared.empty:
+        st.caption("Not computed yet.")
+        return
+    by_layer = robustness.overlap_by_layer(lab.store, asked, top)
+    curve = charts.overlap_curves(shared, look, fraction=top)
+    layers = charts.overlap_layers(by_layer, look)
+    one, two = st.columns(2, gap="medium")
+    with one, st.container(border=True):
+        st.markdown("**Shared skill neurons, by how many are chosen**")
+        st.altair_chart(curve, width="stretch", theme=None)
+        st.caption(
+            f"Of the top neurons on clean data (means of {SEEDS}), the share that is on top on "
+            "adversarial data, too. Band: 1.96 bootstrap errors. Grey: what unrelated choices "
+            "share (hypergeometric, 95 %). Dashed: two disjoint parts of the clean data, as large "
+            "as can be: no adversarial set can be expected to reach more."
+        )
+        answers.downloads("robustness-overlap", shared, ("", curve))
+    with two, st.container(border=True):
+        st.markdown(f"**Layer by layer, top {top:.0%}**")
+        st.altair_chart(layers, width="stretch", theme=None)
+        st.caption("Black: what chance gives, mean and 95 % range of a layer.")
+        answers.downloads("robustness-layers", by_layer, ("", layers))
+    if len(agree):
+        figure = charts.agreement_points(agree, look)
+        with st.container(border=True):
+            st.markdown("**Do all neurons keep their order?** Spearman, mean over layers")
+            st.altair_chart(figure, width="stretch", theme=None)
+            a = agree.iloc[0]
+            st.caption(
+                f"Predictivities on {a.n_clean} clean against {a.n_adversarial} adversarial "
+                f"examples. Line: 1.96 standard errors over {a.replicates} redrawn sets of "
+                "examples and seeds. Black tick: clean against clean data of these sizes. Neurons "
+                "that tell nothing of either kind share a rank and raise the correlation."
+            )
+            answers.downloads("robustness-agreement", agree, ("", figure))
+
+
+def places(look: charts.Look) -> None:
+    """Where the clean skill neurons stand on adversarial data."""
+    table, medians = robustness.standing(lab.store, asked, top)
+    if table.empty:
+        return
+    st.subheader("Where do clean skill neurons stand on adversarial data?", anchor=False)
+    figures = []
+    for name, column in zip(medians, answers.beside(list(medians)), strict=True):
+        mine, median = table[table.backbone == name], medians[name]
+        figure = charts.standing_histogram(mine, look, backbone=name, median=median.value)
+        figures.append((name, figure))
+        with column, st.container(border=True):
+            st.markdown(f"**{name}**")
+            st.altair_chart(figure, width="stretch", theme=None)
+            st.caption(
+                f"{len(mine)} neurons (top {top:.0%} of each layer on clean data); 100 % is the "
+                f"layer's best on adversarial data. Black: their median, {median.value:.0%}; "
+                f"random choices give {median.low:.0%} to {median.high:.0%} (permutation test, "
+                f"one-sided, {answers.p_value(median.p)}). Dotted: what an even spread gives."
+            )
+    answers.downloads("robustness-places", table, *figures)
+
+
+def switched_off(tests: pd.DataFrame, look: charts.Look) -> None:
+    """Suppression of neurons found on one kind of data, tested on the other."""
+    curves = robustness.curves(lab.store, asked)
+    if curves.empty:
+        return
+    st.subheader("What if they are switched off?", anchor=False)
+    figures = []
+    lowest = max(0.0, math.floor(10 * min(curves.low.min(), curves.majority.min()) - 0.5) / 10)
+    for name, column in zip(backbones, answers.beside(backbones), strict=True):
+        with column, st.container(border=True):
+            for tested in (robustness.CLEAN, robustness.ADVERSARIAL):
+                mine = curves[(curves.backbone == name) & (curves.tested == tested)]
+                if mine.empty:
+                    continue
+                figure = charts.cross_curves(
+                    mine, look, backbone=name, fractions=sweeps.PAPER_FRACTIONS, lowest=lowest
+                )
+                st.markdown(f"**{name}**, tested on {tested} data")
+                st.altair_chart(figure, width="stretch", theme=None)
+                figures.append((f"{name} {tested}", figure))
+    n = curves.groupby("tested").n.max()
+    st.caption(
+        f"Means of {SEEDS}, bands: standard error over seeds; "
+        + ", ".join(f"{count} {tested} examples" for tested, count in n.items())
+        + "; three random draws. Dotted line: the most frequent class."
+    )
+    if len(tests):
+        shown = tests.assign(
+            cost=tests.cost.map("{:+.1%}".format), low=tests.low.map("{:+.1%}".format),
+            high=tests.high.map("{:+.1%}".format), p=tests.p_holm.map("{:.3f}".format),
+        )[["backbone", "found", "tested", "cost", "low", "high", "p", "n"]]  # fmt: skip
+        st.dataframe(shown, hide_index=True, width="stretch")
+        st.caption(
+            "How much more accuracy skill neurons cost than as many random ones: mean over the "
+            "fractions, on the same examples; 95 % bootstrap interval over examples; p by flipping "
+            "signs, Holm over the four rows of a backbone."
+        )
+    with st.container(horizontal=True):
+        answers.downloads("robustness-suppression", curves, *figures)
+        answers.downloads("robustness-tests", tests, label="Tests")
+
+
+answers.show(everything, draw, name="robustness", what="answers")
+warnings.shared([clean], [twin])
+warnings.origins(p.prompt for sweep in asked.values() for p in sweep.evaluations)
