@@ -59,6 +59,8 @@ from core.store import Store
 from core.tasks import Task, load_task, pin_task
 from core.workers import InlineWorker, Status, Worker
 
+REMEMBERED = 64  # measurements whose neurons need not be read again
+
 
 class Lab:
     """The one object that pages and the command line talk to."""
@@ -68,6 +70,7 @@ class Lab:
         self.models = Models(settings, store)
         self.worker: Worker = worker or InlineWorker()
         self._live: dict[str, list[Step]] = {}
+        self._neurons: dict[str, dict[str, Tensor]] = {}
         self._guard = threading.Lock()
         self._locks: dict[str, threading.RLock] = {}
         self._followers: dict[str, set[str]] = {}
@@ -297,10 +300,15 @@ class Lab:
 
     def neurons(self, spec: PredictivitySpec, progress: Progress = silent) -> dict[str, Tensor]:
         """Stored per-neuron values, measured now if they are not there."""
-        self.ask(spec, progress)
-        values = self.store.neurons(spec)
-        assert values is not None
-        return values
+        name = key(spec)
+        if name not in self._neurons:
+            self.ask(spec, progress)
+            values = self.store.neurons(spec)
+            assert values is not None
+            while len(self._neurons) >= REMEMBERED:
+                self._neurons.pop(next(iter(self._neurons)), None)
+            self._neurons[name] = values
+        return self._neurons[name]
 
     def _means(self, how: Suppression) -> Float[Tensor, "layer neuron"]:
         return ranking([self.neurons(spec)["mean"] for spec in how.ranking])

@@ -61,9 +61,9 @@ def knows(look: charts.Look) -> None:
             figure = charts.profile(shown, look, backbone=backbone, tasks=[t.title for t in found])
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(
-                "Predictivity: a dot per seed, thick tick: mean. Thin ticks, from shuffled labels: "
-                "dashed, what this many neurons reach on average; solid, what the best of them "
-                "stays below in 95 % of the shuffles. Only beyond that is a neuron surprising."
+                "Predictivity: a dot per seed, thick tick: their mean. Thin ticks, from shuffled "
+                "labels: left, what neurons reach on average; right, what the best of them stays "
+                "below in 95 % of the shuffles. Only beyond that is a neuron surprising."
             )
             answers.downloads("neuron-tasks", table, ("", figure))
     with right, st.container(border=True):
@@ -172,26 +172,23 @@ def near() -> None:
         return
     st.subheader("Which neurons are like it?", anchor=False)
     order = ["layer", "neuron", "difference", *(t.name for t in found if t.name in table)]
-    shown = table[order].rename(columns=titles)
-    picked = st.dataframe(
-        shown, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row",
-        key="near", column_config={
-            "layer": "Layer", "neuron": "Neuron",
-            "difference": st.column_config.NumberColumn("Difference", format="%.3f"),
-            **{t.title: st.column_config.NumberColumn(format="%.3f") for t in found},
-        },
-    )  # fmt: skip
+    shown = answers.linked(table[order].assign(backbone=backbone), task=task.title, seed=seed)
+    figures = st.column_config.NumberColumn(format="%.3f")
+    columns: dict[str, Any] = {
+        "url": st.column_config.LinkColumn("Open", display_text="open"),
+        "layer": "Layer",
+        "neuron": "Neuron",
+        "difference": st.column_config.NumberColumn("Difference", format="%.3f"),
+        **{t.title: figures for t in found},
+    }
+    shown = shown.drop(columns="backbone").rename(columns=titles)
+    shown.insert(0, "url", shown.pop("url"))
+    st.dataframe(shown, hide_index=True, width="stretch", column_config=columns)
     st.caption(
         "Least root mean square difference between their predictivities (means over seeds) over "
-        "the tasks; the first row is the neuron itself. Choose a row to open that neuron."
+        "the tasks; the first row is the neuron itself."
     )
     answers.downloads("neuron-neighbours", table)
-    if picked.selection.rows:
-        row = table.iloc[picked.selection.rows[0]]
-        answers.open_neuron(
-            backbone=backbone, task=task.title, seed=str(seed),
-            layer=str(int(row.layer)), neuron=str(int(row.neuron)),
-        )  # fmt: skip
 
 
 answers.show((*everywhere, fires, alone), draw, name="neuron", what="answers", start_at_once=True)

@@ -77,9 +77,9 @@ if picked is not None and st.session_state.get("picked") != picked:
     st.session_state["picked"] = picked
     st.session_state.pop("before", None)
     put(texts[names.index(picked)][:2])
-st.text_area("Text", key="text_a", height=80, max_chars=5000)
+st.text_area("Text", key="text_a", height=80, max_chars=2000, bind="query-params")
 if task.pair:
-    st.text_area("Second text", key="text_b", height=80, max_chars=5000)
+    st.text_area("Second text", key="text_b", height=80, max_chars=2000, bind="query-params")
 with st.container(horizontal=True, vertical_alignment="center"):
     for kind in attacks.KINDS:
         st.button(kind, key=f"attack-{kind}", on_click=attack, args=[kind], icon=":material/bolt:")
@@ -130,8 +130,9 @@ def one(lab: Lab, name: str, task: Task, look: charts.Look) -> None:
         counts = table.vote.value_counts()
         tally = ", ".join(f"{counts.get(c, 0)} for {c}" for c in task.labels)
         st.markdown(f"**Votes of the {len(table)} skill neurons** (top 5 % of each layer): {tally}")
-        figure = charts.votes(playground.loudest(table), look, classes=task.labels)
-        answers.clickable(figure, f"votes-{name}", task=task.title, seed=seed)
+        shown = answers.linked(playground.loudest(table), task=task.title, seed=seed)
+        figure = charts.votes(shown, look, classes=task.labels)
+        st.altair_chart(figure, width="stretch", theme=None)
         st.caption(
             "The 16 furthest from their baseline at their best position. A neuron above its "
             "baseline votes for the class it fires for, one below for the other. Click a bar to "

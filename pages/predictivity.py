@@ -9,7 +9,7 @@ from pages.common import answers, controls, warnings
 
 answers.heading(
     "Predictivity",
-    "A box shows how well single neurons tell a task's classes apart (1 is perfect, the dashed "
+    "A box shows how well single neurons tell a task's classes apart (1 is perfect, the lower "
     "tick is what shuffled labels reach); the bar behind it is the accuracy of the whole model.",
 )
 lab = answers.lab()
@@ -56,7 +56,7 @@ def draw() -> None:
     """Boxes over bars, one chart per backbone, and the layers below."""
     look = answers.look(lab.models.names())
     box = charts.titled(queries.predictivity_boxes(lab.store, boxes), titles)
-    dots = charts.titled(queries.predictivity_outliers(lab.store, boxes), titles)
+    dots = answers.linked(charts.titled(queries.predictivity_outliers(lab.store, boxes), titles))
     bar = queries.accuracies(lab.store, bars).rename(columns={"target_task": "task"})
     bar = charts.titled(bar, titles)
     profile = charts.titled(queries.layer_profile(lab.store, boxes), titles)
@@ -71,14 +71,14 @@ def draw() -> None:
             figure = charts.boxes_over_bars(
                 mine[0], mine[1], mine[2], look, backbone=name, tasks=order
             )
-            answers.clickable(figure, f"boxes-{name}")
+            st.altair_chart(figure, width="stretch", theme=None)
             figures.append((name, figure))
             first = mine[0].iloc[0]
             st.caption(
                 f"{first.neurons} neurons, mean of {first.seeds} seeds, "
                 f"{controls.count(mine[0].n)} examples a task, validation split. Bars: mean "
                 "accuracy, line: standard error over seeds. Dotted line: chance. Ticks, from "
-                f"{permutations} shuffles of the labels: dashed, the floor (mean); solid, what the "
+                f"{permutations} shuffles of the labels: lower, the floor (mean); upper, what the "
                 "best of all neurons stays below in 95 % of them. Discoveries at a false discovery "
                 f"rate of 5 %: {controls.count(mine[0].discoveries, '.0%')} of a task's neurons. "
                 f"{controls.count(mine[0].silent, '.0%')} tell nothing (exactly 0.5 with every "

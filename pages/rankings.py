@@ -51,7 +51,7 @@ def draw() -> None:
         st.altair_chart(figure, width="stretch", theme=None)
         st.caption(
             f"{task.title}: the best {top:.0%} of all neurons, by the mean of {SEEDS} seeds; "
-            "black: the seeds' own rankings. Dotted: as many in each layer."
+            "lines: the seeds' own rankings. Dotted: as many in each layer."
         )
         answers.downloads("layers", layers, ("", figure))
     with two, st.container(border=True):
@@ -84,16 +84,19 @@ def pairs(look: charts.Look) -> None:
                 continue
             table = rankings.pair(first, second, top).assign(backbone=name)
             figure = charts.rank_rank(
-                table, look, backbone=name, first=task.title, second=other.title
+                answers.linked(table, task=task.title),
+                look,
+                backbone=name,
+                first=task.title,
+                second=other.title,
             )
-            answers.clickable(figure, f"pair-{name}", task=task.title)
+            st.altair_chart(figure, width="stretch", theme=None)
             both = int((table.kind == "both").sum())
             chosen = both + int((table.kind == "first only").sum())
             st.caption(
                 f"{both} of {chosen} skill neurons (top {top:.0%} of each layer) are shared; "
                 f"chance would give {chosen * top:.0f}. 100 % is the best of the layer; "
-                "neurons that tell "
-                "nothing share a place. Click a point to open the neuron."
+                "neurons that tell nothing share a place. Click a point to open the neuron."
             )
             answers.downloads(f"pair-{name}", table, ("", figure))
 

@@ -116,7 +116,7 @@ def neurons(shared: pd.DataFrame, agree: pd.DataFrame, look: charts.Look) -> Non
     with two, st.container(border=True):
         st.markdown(f"**Layer by layer, top {top:.0%}**")
         st.altair_chart(layers, width="stretch", theme=None)
-        st.caption("Black: what chance gives, mean and 95 % range of a layer.")
+        st.caption("Tick and line: what chance gives, mean and 95 % range of a layer.")
         answers.downloads("robustness-layers", by_layer, ("", layers))
     if len(agree):
         figure = charts.agreement_points(agree, look)
@@ -127,7 +127,7 @@ def neurons(shared: pd.DataFrame, agree: pd.DataFrame, look: charts.Look) -> Non
             st.caption(
                 f"Predictivities on {a.n_clean} clean against {a.n_adversarial} adversarial "
                 f"examples. Line: 1.96 standard errors over {a.replicates} redrawn sets of "
-                "examples and seeds. Black tick: clean against clean data of these sizes. Neurons "
+                "examples and seeds. Tick: clean against clean data of these sizes. Neurons "
                 "that tell nothing of either kind share a rank and raise the correlation."
             )
             answers.downloads("robustness-agreement", agree, ("", figure))
@@ -149,9 +149,10 @@ def places(look: charts.Look) -> None:
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(
                 f"{len(mine)} neurons (top {top:.0%} of each layer on clean data); 100 % is the "
-                f"layer's best on adversarial data. Black: their median, {median.value:.0%}; "
-                f"random choices give {median.low:.0%} to {median.high:.0%} (permutation test, "
-                f"one-sided, {answers.p_value(median.p)}). Dotted: what an even spread gives."
+                "layer's best on adversarial data. Upright line: their median, "
+                f"{median.value:.0%}; random choices give {median.low:.0%} to {median.high:.0%} "
+                f"(permutation test, one-sided, {answers.p_value(median.p)}). Dotted: an even "
+                "spread."
             )
     answers.downloads("robustness-places", table, *figures)
 

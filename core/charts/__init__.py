@@ -7,7 +7,7 @@ is readable on the page's background; files are always drawn for a light page.
 from core.charts.curves import suppression_curves, tuning_accuracy, tuning_loss
 from core.charts.distributions import boxes_over_bars, layer_profile
 from core.charts.heatmaps import correlation_heatmap, shared_heatmap, transfer_heatmap
-from core.charts.look import CLICK, Figure, Look, png, quickly, svg, titled
+from core.charts.look import Figure, Look, png, quickly, svg, titled
 from core.charts.neurons import activation_histogram, probabilities, profile, tokens, votes
 from core.charts.rankings import layer_shares, rank_rank, stability
 from core.charts.robustness import (
@@ -20,7 +20,6 @@ from core.charts.robustness import (
 )
 
 __all__ = [
-    "CLICK",
     "Figure",
     "Look",
     "accuracy_points",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from core.charts.look import Look, finish, level, neuron_click
+from core.charts.look import Look, finish, level
 
 
 def boxes_over_bars(
@@ -63,8 +63,9 @@ def boxes_over_bars(
             x=x,
             y=y("predictivity"),
             tooltip=["task", "layer", "neuron", alt.Tooltip("predictivity", format=".3f")],
-        ).add_params(neuron_click(["backbone", "task", "layer", "neuron"])),
-        box.mark_tick(color=look.ink, thickness=1.5, size=34, strokeDash=[3, 2]).encode(
+            href="url:N",
+        ),
+        box.mark_tick(color=look.ink, thickness=1.5, size=34).encode(
             y=y("floor")
         ),
         box.mark_tick(color=look.ink, thickness=1.5, size=34).encode(y=y("family")),

@@ -5,7 +5,6 @@ is readable on the page's background; files are always drawn for a light page.
 """
 
 import json
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -68,14 +67,6 @@ class Look:
     def scale(self) -> alt.Scale:
         """Backbone -> hue."""
         return alt.Scale(domain=list(self.backbones), range=[self.hue(b) for b in self.backbones])
-
-
-CLICK = "neuron"  # the name of the selection that a click on a neuron makes
-
-
-def neuron_click(fields: Sequence[str]) -> alt.Parameter:
-    """A click on a point chooses that neuron."""
-    return alt.selection_point(name=CLICK, fields=list(fields), on="click", empty=False)
 
 
 def finish(chart: Any, look: Look, height: int | None = None) -> alt.LayerChart:

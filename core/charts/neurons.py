@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from core.charts.look import Look, finish, neuron_click
+from core.charts.look import Look, finish
 
 
 def profile(
@@ -33,7 +33,7 @@ def profile(
     mean = base.mark_tick(color=hue, thickness=3, size=18).encode(
         x=alt.X("predictivity:Q", scale=scale)
     )
-    floor = base.mark_tick(color=look.ink, thickness=1.5, size=18, strokeDash=[3, 2]).encode(
+    floor = base.mark_tick(color=look.ink, thickness=1.5, size=18).encode(
         x=alt.X("floor:Q", scale=scale)
     )
     family = base.mark_tick(color=look.ink, thickness=1.5, size=18).encode(
@@ -126,6 +126,7 @@ def votes(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) -> alt.Lay
         .mark_bar(cursor="pointer")
         .encode(
             y=alt.Y("name:N", sort=list(table.name), title="layer/neuron"),
+            href="url:N",
             x=alt.X("above:Q", title="activation less baseline"),
             color=alt.Color(
                 "vote:N", title="votes for",
@@ -137,6 +138,5 @@ def votes(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) -> alt.Lay
                 alt.Tooltip("predictivity:Q", format=".3f"),
             ],
         )
-        .add_params(neuron_click(["backbone", "layer", "neuron"]))
     )  # fmt: skip
     return finish(alt.layer(bars), look, 18 * max(1, len(table)) + 80)

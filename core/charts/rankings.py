@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from core.charts.look import Look, finish, neuron_click
+from core.charts.look import Look, finish
 
 PERCENT = ".0%"
 
@@ -69,12 +69,12 @@ def rank_rank(
             ),
             opacity=alt.Opacity("opacity:Q", scale=None),
             order=alt.Order("opacity:Q"),
+            href="url:N",
             tooltip=[
                 "layer", "neuron", alt.Tooltip("first:Q", title=first, format=".3f"),
                 alt.Tooltip("second:Q", title=second, format=".3f"),
             ],
         )
-        .add_params(neuron_click(["backbone", "layer", "neuron"]))
     )  # fmt: skip
     return finish(alt.layer(points), look, 380)
 

@@ -4,6 +4,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
@@ -16,7 +18,6 @@ from core.specs import Measurement
 from core.workers import Status, ThreadWorker
 
 POLL_EVERY = 1.0  # seconds; drawing costs time that the job could use
-NEURON = "pages/neuron.py"
 PATIENCE = 0.8  # seconds a page waits for the first answer of a job it starts
 
 
@@ -180,24 +181,18 @@ def downloads(
             )
 
 
-def clickable(figure: charts.Figure, key: str, *, seed: int = 0, **view: str) -> None:
-    """Draw a figure of neurons; a click on one opens its page. `view` is what the figure knows
-    beside the point: backbone, task.
+def linked(table: pd.DataFrame, *, task: str = "", seed: int = 0) -> pd.DataFrame:
+    """With a column `url`: the address of each row's neuron. Columns backbone, layer, neuron, and
+    task (a title) unless it is given.
     """
-    event = st.altair_chart(
-        figure, width="stretch", theme=None, key=key, on_select="rerun", selection_mode=charts.CLICK
-    )
-    points = event.selection.get(charts.CLICK)
-    if points:
-        point = {name: str(value) for name, value in dict(points[0]).items()}
-        open_neuron(**{"seed": str(seed), **view, **point})
+    chosen = st.session_state.get("from")
+    kept = {"from": chosen} if chosen else {}
 
+    def address(row: dict[str, Any]) -> str:
+        where = {name: row[name] for name in ("backbone", "layer", "neuron")}
+        return "neuron?" + urlencode({**where, "task": task or row["task"], "seed": seed, **kept})
 
-def open_neuron(**place: str) -> None:
-    """Go to a neuron's page: backbone, task, seed, layer, neuron."""
-    for name in place:
-        st.session_state.pop(name, None)  # the address decides, not what stood there before
-    st.switch_page(NEURON, query_params=place)
+    return table.assign(url=[address(row) for row in table.to_dict("records")])
 
 
 def p_value(p: float) -> str:

@@ -1,0 +1,220 @@
+"""From a figure to a neuron to a sentence, in a real Chromium; and the finding worked out by hand
+from the files that the page hands out.
+"""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.test_browser import CHART, no_error, open_page
+
+pytestmark = pytest.mark.browser
+
+
+def quiet(page: Page) -> None:
+    """No job and no script runs any more."""
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    page.wait_for_timeout(1_500)
+    no_error(page)
+
+
+def table(page: Page, name: str, label: str = "Download") -> pd.DataFrame:
+    """The CSV of the popover that hands out `name`."""
+    for popover in page.get_by_test_id("stPopoverButton").filter(has_text=label).all():
+        popover.click()
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="Data (CSV)").click()
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(300)
+        if waiting.value.suggested_filename == f"{name}.csv":
+            return pd.read_csv(io.StringIO(Path(waiting.value.path()).read_text()))
+    raise AssertionError(f"No popover hands out {name}.csv.")
+
+
+# --- robustness ----------------------------------------------------------------------------------
+def redraw(right: np.ndarray, rng: np.random.Generator) -> float:
+    """The mean after redrawing seeds and examples, one at a time."""
+    seeds = rng.integers(0, len(right), len(right))
+    examples = rng.integers(0, right.shape[1], right.shape[1])
+    return float(right[np.ix_(seeds, examples)].mean())
+
+
+def test_the_finding_is_what_the_exported_files_say(page: Page, app: str) -> None:
+    open_page(page, app, "robustness")
+    quiet(page)
+    said = page.get_by_text("falls from").first.inner_text()
+    answers = table(page, "robustness-answers", "Each answer")
+    shared = table(page, "robustness-overlap").query("fraction == 0.05").set_index("backbone")
+    agree = table(page, "robustness-agreement").set_index("backbone")
+    rng = np.random.default_rng(11)
+    draws = {}
+    for backbone in ("roberta-mini", "t5-mini"):
+        mine = answers[answers.backbone == backbone]
+        wide = {
+            data: part.pivot(index="seed", columns="example", values="right").to_numpy()
+            for data, part in mine.groupby("data")
+        }
+        clean, attacked = wide["clean"].mean(), wide["adversarial"].mean()
+        assert f"{backbone} falls from {clean:.3f} on clean to {attacked:.3f}" in said
+        found = re.search(
+            rf"{backbone} falls .*?\(([\d.]+) points, 95 % interval ([\d.]+) to ([\d.]+)\)", said
+        )
+        assert found
+        assert float(found[1]) == pytest.approx(100 * (clean - attacked), abs=0.051)
+        lost = [redraw(wide["clean"], rng) - redraw(wide["adversarial"], rng) for _ in range(1500)]
+        by_hand = 100 * np.quantile(lost, [0.025, 0.975])
+        assert [float(found[2]), float(found[3])] == pytest.approx(by_hand, abs=1.5)
+        draws[backbone] = (clean - attacked, wide)
+        row, rho = shared.loc[backbone], agree.loc[backbone]
+        assert f"{row.shared / row.chosen:.0%} of its top 5% of neurons stay" in said
+        assert f"correlate with {rho.spearman:.2f}" in said
+        low, high = rho.spearman - 1.96 * rho.error, rho.spearman + 1.96 * rho.error
+        assert f"{max(-1, low):.2f} to {min(1, high):.2f}" in said
+    difference = draws["t5-mini"][0] - draws["roberta-mini"][0]
+    paired = []
+    for _ in range(1500):
+        state = rng.bit_generator.state
+        values = []
+        for backbone in ("roberta-mini", "t5-mini"):
+            rng.bit_generator.state = state  # both backbones answer the same redrawn examples
+            wide = draws[backbone][1]
+            values.append(redraw(wide["clean"], rng) - redraw(wide["adversarial"], rng))
+        paired.append(values[1] - values[0])
+    low, high = np.quantile(paired, [0.025, 0.975])
+    assert low < difference < high
+    assert (low < 0 < high) == ("No difference in robustness between the two" in said)
+
+
+def test_robustness_shows_each_part_of_the_claim(page: Page, app: str) -> None:
+    open_page(page, app, "robustness?twin=Question+pairs,+adv.&top=15%25")
+    quiet(page)
+    for heading in (
+        "What the numbers say", "How much is lost?", "Are they the same neurons?",
+        "Where do clean skill neurons stand on adversarial data?", "What if they are switched off?",
+    ):  # fmt: skip
+        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+    expect(page.locator(CHART)).to_have_count(4 + 2 + 4)
+    expect(page.get_by_text("of its top 15%").first).to_be_visible()
+
+
+# --- to a neuron ---------------------------------------------------------------------------------
+def test_a_click_on_a_point_opens_its_neuron(page: Page, app: str) -> None:
+    open_page(page, app, "rankings?task=Opinions&backbone=t5-mini")
+    quiet(page)
+    chart = page.locator(CHART).nth(2)
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    assert box
+    # Thousands of points are drawn as one picture; the best neurons of both crowd the corner.
+    for step in range(40):
+        x, y = box["width"] * (0.985 - 0.004 * (step % 10)), box["height"] * (0.03 + step / 800)
+        page.mouse.click(box["x"] + x, box["y"] + y)
+        page.wait_for_timeout(400)
+        if "/neuron" in page.url:
+            break
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\d / \d+"))
+    expect(page.get_by_role("combobox", name="Backbone")).to_have_value("t5-mini")
+    expect(page.get_by_role("combobox", name="Task")).to_have_value("Opinions")
+    quiet(page)
+
+
+def test_an_outlier_of_a_box_opens_its_neuron(page: Page, app: str) -> None:
+    open_page(page, app, "predictivity?backbone=roberta-mini")
+    quiet(page)
+    dot = page.locator(CHART).first.locator("g.mark-symbol path[aria-label*='neuron?']").last
+    task = re.search(r"task: ([^;]+);", dot.get_attribute("aria-label") or "")
+    assert task
+    dot.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\d / \d+"))
+    expect(page.get_by_role("combobox", name="Task")).to_have_value(task[1])
+
+
+def test_a_click_on_a_vote_opens_its_neuron(page: Page, app: str) -> None:
+    open_page(page, app, "playground?backbone=roberta-mini&seed=1")
+    quiet(page)
+    page.locator(CHART).nth(1).locator("g.mark-rect path").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\d / \d+"))
+    expect(page).to_have_url(re.compile("seed=1"))
+    quiet(page)
+
+
+def test_a_neurons_page_tells_everything_of_it(page: Page, app: str) -> None:
+    open_page(page, app, "neuron?backbone=t5-mini&task=Entailment&layer=2&neuron=428&seed=3")
+    expect(page.get_by_role("heading", level=1)).to_have_text("2 / 428")
+    quiet(page)
+    expect(page.locator(CHART)).to_have_count(3)
+    for heading in (
+        "What does it know?", "At which position?", "When does it fire?",
+        "What if it alone is switched off?", "Which texts fire it most, which least?",
+        "Which neurons are like it?",
+    ):  # fmt: skip
+        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+    expect(page.get_by_text("Answers that change")).to_be_visible()
+    tasks = table(page, "neuron-tasks")
+    assert len(tasks) == 12 * 5
+    assert tasks.predictivity.between(0.5, 1).all()
+
+
+def test_a_wrong_neuron_in_the_address_is_harmless(page: Page, app: str) -> None:
+    page.goto(f"{app}/neuron?layer=99&neuron=-4&backbone=no&task=no&seed=x")
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\d+ / \d+"))
+    quiet(page)
+
+
+# --- to a sentence -------------------------------------------------------------------------------
+def typed(page: Page) -> str:
+    return page.get_by_role("textbox", name="Text", exact=True).input_value()
+
+
+def test_a_typed_sentence_is_read_attacked_and_suppressed(page: Page, app: str) -> None:
+    open_page(page, app, "playground")
+    quiet(page)
+    field = page.get_by_role("textbox", name="Text", exact=True)
+    field.fill("The meal was good and the staff were friendly.")
+    field.press("Control+Enter")
+    quiet(page)
+    votes = table(page, "votes-t5-mini")
+    assert len(votes) == 100
+    assert set(votes.vote) <= {"negative", "positive"}
+    page.get_by_role("button", name="synonym").click()
+    quiet(page)
+    attacked = typed(page)
+    assert attacked != "The meal was good and the staff were friendly."
+    page.get_by_role("button", name="negation").click()
+    quiet(page)
+    assert len(typed(page)) > len(attacked)
+    page.get_by_role("button", name="undo").click()
+    quiet(page)
+    assert typed(page) == "The meal was good and the staff were friendly."
+    slider = page.get_by_role("slider", name="Neurons switched off, % of each layer")
+    slider.focus()
+    for _ in range(5):
+        slider.press("ArrowRight")
+    expect(page.get_by_text("mean of 3 draws of as many neurons")).to_have_count(2)
+    expect(page).to_have_url(re.compile("off=5"))
+    expect(page).to_have_url(re.compile("text_a=The"))
+    page.get_by_text("What the model sees, position by position").first.click()
+    quiet(page)
+
+
+def test_an_empty_text_is_one_sentence(page: Page, app: str) -> None:
+    open_page(page, app, "playground?backbone=t5-mini")
+    quiet(page)
+    field = page.get_by_role("textbox", name="Text", exact=True)
+    field.fill("  ")
+    field.press("Control+Enter")
+    expect(page.get_by_text("There is nothing to read: type a text.")).to_be_visible()
+
+
+def test_a_pair_is_read(page: Page, app: str) -> None:
+    open_page(page, app, "playground?task=Entailment")
+    quiet(page)
+    expect(page.get_by_role("textbox", name="Second text")).to_be_visible()
+    page.get_by_role("button", name="typo").click()
+    quiet(page)
+    expect(page.locator(CHART)).to_have_count(4)
