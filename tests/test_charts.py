@@ -38,7 +38,8 @@ HEAT = pd.DataFrame(
 BOX = pd.DataFrame(
     {
         "task": ["A", "B"], "q1": 0.55, "median": 0.6, "q3": 0.65, "whisker_low": 0.5,
-        "whisker_high": 0.8, "top1": 0.85, "highest": 0.9, "floor": 0.54, "neurons": 2048,
+        "whisker_high": 0.8, "top1": 0.85, "highest": 0.9, "floor": 0.54, "family": 0.58,
+        "fdr": 0.57, "discoveries": 0.3, "certain": 0.2, "neurons": 2048,
         "seeds": 5, "n": 600,
     }
 )  # fmt: skip
@@ -46,7 +47,9 @@ BAR = pd.DataFrame(
     {"task": ["A", "B"], "accuracy": 0.9, "low": 0.88, "high": 0.92, "n": 600, "seeds": 5,
      "majority": 0.5}
 )  # fmt: skip
-DOTS = pd.DataFrame({"task": ["A"], "layer": [3], "neuron": [7], "predictivity": [0.9]})
+DOTS = pd.DataFrame(
+    {"task": ["A"], "layer": [3], "neuron": [7], "predictivity": [0.9], "url": "neuron?layer=3"}
+)
 
 
 def heatmap(look: charts.Look = LIGHT, backbone: str = "roberta-mini") -> charts.Figure:
@@ -77,7 +80,7 @@ def test_boxes_and_bars_share_one_axis_from_0_to_1() -> None:
         for layer in spec["layer"]
         if layer["encoding"]["y"].get("title") == "accuracy, predictivity"
     ]
-    assert len(scales) == 7
+    assert len(scales) == 8
     assert all(domain == [0, 1] for domain in scales)
     assert "resolve" not in spec, "no second axis"
 
@@ -162,3 +165,117 @@ def test_quick_drawing_changes_nothing_but_the_checks() -> None:
     with charts.quickly():
         quick = curves().to_dict()
     assert quick == curves().to_dict()
+
+
+# --- robustness, rankings, neurons ---------------------------------------------------------------
+BOTH = ["roberta-mini", "t5-mini"]
+POINTS = pd.DataFrame(
+    {
+        "backbone": BOTH * 3, "data": ["clean"] * 2 + ["adversarial"] * 4,
+        "attack": [""] * 4 + ["typo"] * 2, "accuracy": 0.7, "low": 0.6, "high": 0.8, "n": 40,
+        "seeds": 5,
+    }
+)  # fmt: skip
+SHARED = pd.DataFrame(
+    {
+        "backbone": BOTH * 2, "fraction": [0.01, 0.01, 0.05, 0.05], "chosen": 100, "shared": 20,
+        "share": 0.2, "low": 0.1, "high": 0.3, "chance": 0.05, "chance_low": 0.02,
+        "chance_high": 0.09, "p": 0.001, "ceiling": 0.6, "layer": [0, 0, 1, 1],
+    }
+)  # fmt: skip
+AGREE = pd.DataFrame(
+    {
+        "backbone": BOTH, "spearman": [0.2, 0.8], "error": 0.05, "low": [0.1, 0.7],
+        "high": [0.3, 0.9], "ceiling": 0.8, "ceiling_error": 0.02, "n_clean": 600,
+        "n_adversarial": 204, "seeds": 5, "replicates": 100,
+    }
+)  # fmt: skip
+CROSS = pd.concat([CURVE.assign(found=found, tested="clean") for found in ("clean", "adversarial")])
+NEURONS = pd.DataFrame(
+    {
+        "backbone": "t5-mini", "layer": [0, 1], "neuron": [3, 4], "url": "neuron?layer=0",
+        "first": [0.6, 0.7], "second": [0.5, 0.8], "x": [0.2, 0.9], "y": [0.1, 0.95],
+        "kind": ["neither", "both"], "percentile": [0.4, 0.9], "name": ["0/3", "1/4"],
+        "above": [-0.3, 0.5], "vote": ["no", "yes"], "activation": [0.1, 0.7], "baseline": 0.4,
+        "predictivity": [0.6, 0.7], "class": ["no", "yes"],
+    }
+)  # fmt: skip
+PROFILE = pd.DataFrame(
+    {
+        "task": ["A", "A", "B"], "seed": [0, 1, 0], "predictivity": 0.7, "p": 0.01,
+        "p_family": 0.02, "q": 0.01, "floor": 0.53, "family": 0.58, "token": ["mask", "p0", "mask"],
+        "accuracy": [0.4, 0.7, 0.5], "chosen": [True, True, False], "best": [False, True, True],
+    }
+)  # fmt: skip
+LAYERS = pd.DataFrame(
+    {"backbone": BOTH, "layer": 0, "share": 0.3, "count": 30, "low": 0.2, "high": 0.4, "even": 0.25}
+)
+STAY = pd.DataFrame(
+    {
+        "backbone": BOTH * 2, "fraction": [0.01, 0.01, 0.05, 0.05], "share": 0.5, "low": 0.4,
+        "high": 0.6, "all": 0.2, "chance": 0.05, "seeds": 5, "pairs": 10,
+    }
+)  # fmt: skip
+SURE = pd.DataFrame(
+    {
+        "how": ["as it is"] * 2, "class": ["no", "yes"], "rank": [0, 1], "probability": [0.3, 0.7],
+        "low": [0.3, 0.7], "high": [0.3, 0.7],
+    }
+)  # fmt: skip
+TASKS = pd.DataFrame(
+    {"task_a": ["A", "A"], "task_b": ["A", "B"], "share": [1.0, 0.2], "shared": 3, "chosen": 15,
+     "chance": 0.05, "p": 0.2}
+)  # fmt: skip
+NEWER = {
+    "accuracy": lambda k: charts.accuracy_points(POINTS, k, chance=0.5),
+    "overlap": lambda k: charts.overlap_curves(SHARED, k, fraction=0.05),
+    "layers": lambda k: charts.overlap_layers(SHARED, k),
+    "standing": lambda k: charts.standing_histogram(NEURONS, k, backbone="t5-mini", median=0.6),
+    "agreement": lambda k: charts.agreement_points(AGREE, k),
+    "cross": lambda k: charts.cross_curves(
+        CROSS[CROSS.backbone == "t5-mini"], k, backbone="t5-mini", fractions=[0, 0.15], lowest=0.4
+    ),
+    "layer shares": lambda k: charts.layer_shares(LAYERS, k),
+    "pairs": lambda k: charts.rank_rank(NEURONS, k, backbone="t5-mini", first="A", second="B"),
+    "stability": lambda k: charts.stability(STAY, k),
+    "shared": lambda k: charts.shared_heatmap(
+        TASKS, k, backbone="t5-mini", tasks=["A", "B"], chance=0.05
+    ),
+    "profile": lambda k: charts.profile(PROFILE, k, backbone="t5-mini", tasks=["A", "B"]),
+    "tokens": lambda k: charts.tokens(PROFILE, k, backbone="t5-mini", order=["mask", "p0"]),
+    "activations": lambda k: charts.activation_histogram(
+        NEURONS, k, baseline=0.4, classes=["no", "yes"]
+    ),
+    "probabilities": lambda k: charts.probabilities(SURE, k, classes=["no", "yes"]),
+    "votes": lambda k: charts.votes(NEURONS, k, classes=["no", "yes"]),
+}
+
+
+@pytest.mark.parametrize("name", NEWER)
+def test_a_figure_has_a_valid_schema_tooltips_and_the_pages_ink(name: str) -> None:
+    for look in (LIGHT, DARK):
+        spec = NEWER[name](look).to_dict()
+        assert any("tooltip" in layer["encoding"] for layer in spec["layer"])
+        assert spec["config"]["axis"]["labelColor"] == look.ink
+
+
+@pytest.mark.parametrize("name", NEWER)
+def test_a_figures_file_is_the_same_from_a_light_and_a_dark_page(name: str) -> None:
+    drawn = [charts.svg(NEWER[name](look)) for look in (LIGHT, DARK)]
+    same = [re.sub(r"(gradient_|clip)\d+", "", text) for text in drawn]
+    assert same[0] == same[1]
+    for ink in (DARK.ink, DARK.ground, DARK.second, DARK.third, *DARK.classes(2)):
+        assert ink not in drawn[1]
+
+
+@pytest.mark.parametrize("name", ["pairs", "votes"])
+def test_a_neuron_in_a_figure_leads_to_its_page(name: str) -> None:
+    spec = NEWER[name](LIGHT).to_dict()
+    assert [layer["encoding"]["href"]["field"] for layer in spec["layer"]
+            if "href" in layer["encoding"]] == ["url"]  # fmt: skip
+
+
+def test_chance_is_drawn_beside_what_is_shared() -> None:
+    for name in ("overlap", "layers", "stability"):
+        fields = json.dumps(NEWER[name](LIGHT).to_dict())
+        assert '"chance' in fields

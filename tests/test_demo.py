@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,8 +11,9 @@ from core import queries
 from core.baselines import bag_of_words, read_shipped
 from core.demo.rebuild import prompts, shipped, tasks
 from core.lab import Lab
+from core.results import Agreement
 from core.settings import EMBEDDED, ROOT, Settings
-from core.specs import EvaluationSpec, PredictivitySpec, TuneSpec
+from core.specs import AgreementSpec, EvaluationSpec, PredictivitySpec, TuneSpec, dumps
 from core.store import Store
 from core.tasks import load_task, pin_task
 
@@ -72,6 +74,20 @@ def test_a_shipped_predictivity_can_be_recomputed(demo: Lab, name: str) -> None:
     again = torch.maximum(accuracy, 1 - accuracy).amax(dim=1)
     assert (stored["predictivity"] - again).abs().max() <= 0.006
     assert (stored["predictivity"] - again).abs().mean() <= 1e-4
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_a_shipped_agreement_can_be_recomputed(demo: Lab, name: str) -> None:
+    spec = [s for s in shipped(demo, name) if isinstance(s, AgreementSpec)][1]
+    assert demo.missing([spec]) == ()
+    again = demo.answer(spec)
+    assert isinstance(again, Agreement)
+    stored = demo.store.frame(
+        "SELECT unnest(spearman) AS by_layer, unnest(shared) AS shared FROM agreement"
+        " WHERE spec = ?", [dumps(spec)],
+    )  # fmt: skip
+    assert np.abs(np.stack(stored.by_layer) - again.spearman).max() < 0.02
+    assert np.abs(np.stack(stored.shared) - again.shared).max() <= 3
 
 
 @pytest.mark.parametrize("name", EMBEDDED)

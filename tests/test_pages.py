@@ -16,7 +16,10 @@ from core.settings import ROOT, Settings
 from core.specs import key
 from core.store import Store
 
-PAGES = ("overview", "transfer", "predictivity", "correlation", "suppression", "tuning", "library")
+PAGES = (
+    "overview", "transfer", "predictivity", "correlation", "suppression", "robustness", "rankings",
+    "neuron", "playground", "tuning", "library",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -212,3 +215,81 @@ def test_imported_prompts_can_be_shown_instead_of_tuned_ones(
     assert [h.value for h in test.subheader] == ["t5-mini"]
     assert any("Nothing computed yet" in c.value for c in test.caption)
     st.cache_resource.clear()
+
+
+# --- robustness, rankings, neuron, playground ----------------------------------------------------
+def words(test: AppTest) -> str:
+    return " ".join(m.value for m in test.markdown)
+
+
+@pytest.mark.parametrize("twin", ["Short reviews, adv.", "Answerability, adv."])
+def test_robustness_has_its_finding_and_figures_from_shipped_answers(twin: str) -> None:
+    test = run("robustness", twin=twin)
+    assert not test.exception
+    assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
+    for name in ("roberta-mini", "t5-mini"):
+        assert f"**{name}** falls from" in words(test)
+    assert "claim" in words(test)
+    assert len(charts(test)) == 4 + 2 + 4
+    assert len(test.dataframe[0].value) == 8
+
+
+def test_one_backbone_alone_is_told_without_a_verdict() -> None:
+    test = run("robustness", backbone="t5-mini")
+    assert "**t5-mini** falls from" in words(test)
+    assert "the claim that" not in words(test)
+    assert len(charts(test)) == 4 + 1 + 2
+
+
+def test_rankings_compare_layers_seeds_pairs_and_tasks() -> None:
+    test = run("rankings", task="Opinions", against="Excuses", top="3%")
+    assert not test.exception
+    assert len(charts(test)) == 2 + 2 + 2
+    assert any("top 3%" in c.value and "shared" in c.value for c in test.caption)
+
+
+def test_a_neuron_is_known_at_once_and_its_activity_is_computed() -> None:
+    test = run("neuron", backbone="t5-mini", task="Excuses", layer="1", neuron="100", seed="2")
+    assert [t.value for t in test.title] == ["1 / 100"]
+    for _ in range(60):
+        if len(charts(test)) == 3 and test.metric:
+            break
+        time.sleep(0.25)
+        test.run()
+    assert not test.exception
+    assert len(charts(test)) == 3
+    assert [m.label for m in test.metric] == ["Accuracy", "Without it", "Answers that change"]
+    near = test.dataframe[-1].value
+    assert (near.layer[0], near.neuron[0], near.difference[0]) == (1, 100, 0)
+    assert near.url[1].startswith("neuron?backbone=t5-mini&layer=")
+
+
+def test_the_playground_reads_what_is_typed() -> None:
+    test = run("playground")
+    assert not test.exception
+    test.text_area[0].set_value("The soup was lovely and the waiter was kind.").run()
+    assert not test.exception
+    assert len(charts(test)) == 4
+    next(b for b in test.button if b.label == "synonym").click().run()
+    assert test.text_area[0].value != "The soup was lovely and the waiter was kind."
+    next(b for b in test.button if b.label == "undo").click().run()
+    assert test.text_area[0].value == "The soup was lovely and the waiter was kind."
+    test.slider(key="off").set_value(10).run()
+    assert any("Random: mean of 3 draws" in c.value for c in test.caption)
+
+
+def test_an_attack_without_a_target_says_so() -> None:
+    test = run("playground")
+    test.text_area[0].set_value("xyz").run()
+    next(b for b in test.button if b.label == "synonym").click().run()
+    assert any("no word with a rarer synonym" in i.value for i in test.info)
+
+
+def test_predictivity_draws_the_levels_of_chance() -> None:
+    test = run("predictivity")
+    first = json.dumps(charts(test)[0])
+    assert '"family"' in first
+    assert '"floor"' in first
+    assert any("false discovery rate" in c.value for c in test.caption)
+    more = run("predictivity", permutations="500")
+    assert [b for b in more.button if b.label == "Compute"], "other shuffles are another question"

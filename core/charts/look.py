@@ -112,6 +112,9 @@ def level(value: float, look: Look) -> alt.Chart:
     return rule
 
 
+INKS = ("ink", "faint", "ground", "second", "third")  # what differs on a dark page
+
+
 def quickly() -> AbstractContextManager[None]:
     """Inside the block altair does not check charts against its schema; the tests do that."""
     unchecked: AbstractContextManager[None] = schemapi.debug_mode(False)
@@ -138,8 +141,9 @@ def svg(chart: Figure) -> str:
 
 def _for_file(chart: Figure) -> dict[str, Any]:
     text, dark, light = json.dumps(chart.to_dict()), Look(dark=True), Look()
-    for name in ("ink", "faint", "ground"):
-        text = text.replace(getattr(dark, name), getattr(light, name))
+    pairs = [(getattr(dark, n), getattr(light, n)) for n in INKS]
+    for ours, printed in (*pairs, *zip(dark.classes(2), light.classes(2), strict=True)):
+        text = text.replace(ours, printed)
     spec: dict[str, Any] = json.loads(text)
     spec["config"]["background"] = "white"
     if "facet" not in str(spec.get("encoding", {})):

@@ -1,0 +1,277 @@
+"""Clean against adversarial: every table against numbers worked out from made-up answers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import hypergeom
+
+from core import robustness as R
+from core import sweeps
+from core.lab import Lab
+from core.results import Agreement, Evaluation, Predictivity, Run
+from core.specs import Pinned, PredictivitySpec, TuneSpec
+from core.statistics import wilson
+from core.sweeps import RobustnessSweep
+from core.tasks import Task, load_task, pin_task
+from tests.conftest import some_floor
+
+RUN = Run(started="2026-01-01T00:00:00+00:00", seconds=1.0, device="cpu", versions="")
+N, WIDTH = {"clean": 40, "adversarial": 20}, 100
+
+
+@pytest.fixture
+def tasks(tmp_path: Path) -> tuple[Task, Task]:
+    """A clean task and a twin with two kinds of attack."""
+    for name, n in N.items():
+        rows = [{"text": f"{name} {i}", "label": i % 2, "attack": ["typo", "human"][i % 2]}
+                for i in range(n)]  # fmt: skip
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    common = 'labels = ["no", "yes"]\n{}\n[splits]\nvalidation = "{}.jsonl"\n{}[fields]\n' + (
+        'text_a = "text"\nlabel = "label"\n{}\n[verbalizer]\ndefault = ["no", "yes"]\n'
+    )
+    train = 'train = "clean.jsonl"\n'
+    (tmp_path / "one.toml").write_text(common.format("", "clean", train, ""))
+    twin = common.format('adversarial_of = "one"', "adversarial", "", 'attack = "attack"')
+    (tmp_path / "two.toml").write_text(twin)
+    return load_task(str(tmp_path / "one.toml")), load_task(str(tmp_path / "two.toml"))
+
+
+def sweep(backbone: str, tasks: tuple[Task, Task], seeds: int = 3) -> RobustnessSweep:
+    clean, twin = map(pin_task, tasks)
+    pin = Pinned(name=backbone, fingerprint="f")
+    prompts = [TuneSpec(backbone=pin, task=clean, seed=seed) for seed in range(seeds)]
+    return sweeps.robustness(prompts, (clean, "validation"), (twin, "validation"))
+
+
+def answer(lab: Lab, asked: RobustnessSweep, shares: dict[str, float], seed: int = 0) -> None:
+    """Store evaluations that are right with a given probability."""
+    rng = np.random.default_rng(seed)
+    for spec in asked.evaluations:
+        name = "adversarial" if "two" in spec.task.name else "clean"
+        labels = np.arange(N[name]) % 2
+        right = rng.random(N[name]) < shares[name]
+        add(lab, spec, labels, right)
+
+
+def add(lab: Lab, spec: object, labels: np.ndarray, right: np.ndarray) -> None:
+    lab.store.add(
+        Evaluation(
+            spec=spec, index=np.arange(len(labels)), labels=labels,  # type: ignore[arg-type]
+            predictions=np.where(right, labels, 1 - labels), scores=None,
+        ),
+        RUN,
+    )  # fmt: skip
+
+
+def measure(lab: Lab, specs: tuple[PredictivitySpec, ...], values: np.ndarray) -> None:
+    """Store predictivities `[layer neuron]`, given as right guesses of 1,000."""
+    for spec in specs:
+        lab.store.add(
+            Predictivity(
+                spec=spec, baseline=torch.zeros(2, 1, WIDTH).double(),
+                correct=torch.from_numpy(values)[:, None], n=1000, n_train=10, majority=0.5,
+                floor=some_floor(2, WIDTH),
+            ),
+            RUN,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def asked(lab: Lab, tasks: tuple[Task, Task]) -> dict[str, RobustnessSweep]:
+    both = {name: sweep(name, tasks) for name in ("a", "b")}
+    answer(lab, both["a"], {"clean": 0.95, "adversarial": 0.9}, seed=1)
+    answer(lab, both["b"], {"clean": 0.95, "adversarial": 0.4}, seed=2)
+    return both
+
+
+# --- accuracy ------------------------------------------------------------------------------------
+def test_accuracy_by_attack_adds_up(
+    lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]
+) -> None:
+    rows = R.answers(lab.store, asked, tasks)
+    assert len(rows) == 2 * 3 * (N["clean"] + N["adversarial"])
+    table = R.accuracy(rows).set_index(["backbone", "data", "attack"])
+    for backbone in asked:
+        mine = rows[(rows.backbone == backbone) & (rows.data == "adversarial")]
+        assert table.accuracy[backbone, "adversarial", ""] == pytest.approx(mine.right.mean())
+        parts = [table.loc[(backbone, "adversarial", kind)] for kind in ("typo", "human")]
+        assert sum(p.n * p.accuracy for p in parts) == pytest.approx(mine.right.sum() / 3)
+        assert [p.n for p in parts] == [10, 10]
+        assert all(p.low <= p.accuracy <= p.high for p in parts)
+
+
+def test_what_is_lost_is_clean_less_adversarial(
+    lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]
+) -> None:
+    rows = R.answers(lab.store, asked, tasks)
+    means = rows.groupby(["backbone", "data"]).right.mean()
+    lost = R.falls(rows)
+    for backbone in asked:
+        expected = means[backbone, "clean"] - means[backbone, "adversarial"]
+        assert lost[backbone].value == pytest.approx(expected)
+    more = R.fall_difference(rows, "a", "b")
+    assert more.value == pytest.approx(lost["b"].value - lost["a"].value)
+    assert more.certain
+    back = R.fall_difference(rows, "b", "a")
+    assert (back.value, back.low, back.high) == pytest.approx((-more.value, -more.high, -more.low))
+
+
+# --- neurons -------------------------------------------------------------------------------------
+def test_shared_neurons_against_chance_by_hand(lab: Lab, asked: dict[str, RobustnessSweep]) -> None:
+    clean = np.tile(np.arange(WIDTH), (2, 1)) + 600
+    attacked = clean.copy()
+    attacked[1] = attacked[1][::-1]  # layer 0 keeps its order, layer 1 turns it around
+    measure(lab, asked["a"].clean, clean)
+    measure(lab, asked["a"].adversarial, attacked)
+    row = R.overlap(lab.store, asked).set_index("fraction").loc[0.05]
+    assert (row.backbone, row.chosen, row.shared, row.share) == ("a", 10, 5, 0.5)
+    assert row.chance == pytest.approx(0.05)
+    pmf = hypergeom.pmf(np.arange(6), WIDTH, 5, 5)
+    both = np.convolve(pmf, pmf)
+    assert row.p == pytest.approx(both[5:].sum())
+    layers = R.overlap_by_layer(lab.store, asked, 0.05)
+    assert layers.shared.tolist() == [5, 0]
+    assert layers.p.tolist() == pytest.approx([2 * pmf[5], 1])
+
+
+def test_places_of_the_clean_skill_neurons(lab: Lab, asked: dict[str, RobustnessSweep]) -> None:
+    clean = np.tile(np.arange(WIDTH), (2, 1)) + 600
+    measure(lab, asked["a"].clean, clean)
+    measure(lab, asked["a"].adversarial, clean)
+    table, medians = R.standing(lab.store, asked, 0.05)
+    assert sorted(table.percentile.unique()) == pytest.approx([0.955, 0.965, 0.975, 0.985, 0.995])
+    assert set(table.neuron) == {95, 96, 97, 98, 99}
+    assert medians["a"].value == pytest.approx(0.975)
+    assert medians["a"].p == pytest.approx(1 / 2001)
+
+
+def test_nothing_is_compared_until_all_seeds_are_there(
+    lab: Lab, asked: dict[str, RobustnessSweep]
+) -> None:
+    values = np.tile(np.arange(WIDTH), (2, 1)) + 600
+    measure(lab, asked["a"].clean, values)
+    measure(lab, asked["a"].adversarial[:2], values)
+    assert R.overlap(lab.store, asked).empty
+    assert R.overlap_by_layer(lab.store, asked, 0.05).empty
+    assert R.standing(lab.store, asked, 0.05)[0].empty
+
+
+def agreement(lab: Lab, asked: RobustnessSweep, rho: float, spread: float) -> None:
+    draws = rho - 0.1 + spread * np.array([-1.0, 1.0] * 10)
+    spearman = np.concatenate([[rho], draws, [0.8, 0.9]])[:, None].repeat(2, axis=1)
+    spec = asked.agreement
+    lab.store.add(
+        Agreement(
+            spec=spec, kind=("measured", *["bootstrap"] * 20, *["ceiling"] * 2), spearman=spearman,
+            shared=np.full((23, len(spec.fractions)), 3), layers=2, neurons=WIDTH, n_clean=40,
+            n_adversarial=20,
+        ),
+        RUN,
+    )  # fmt: skip
+
+
+def test_agreement_is_the_measured_value_with_the_replicates_spread(
+    lab: Lab, asked: dict[str, RobustnessSweep]
+) -> None:
+    agreement(lab, asked["a"], 0.5, 0.05)
+    (row,) = R.agreement(lab.store, asked).to_dict("records")
+    error = np.std(0.05 * np.array([-1.0, 1.0] * 10), ddof=1)
+    assert row["spearman"] == pytest.approx(0.5), "not the replicates' mean"
+    assert row["error"] == pytest.approx(error)
+    wide = (0.5 - 1.96 * error, 0.5 + 1.96 * error)
+    assert (row["low"], row["high"]) == pytest.approx(wide, abs=1e-4)
+    assert row["ceiling"] == pytest.approx(0.85)
+
+
+# --- switched off --------------------------------------------------------------------------------
+def test_the_cost_of_skill_neurons_is_paired_by_example(
+    lab: Lab, asked: dict[str, RobustnessSweep]
+) -> None:
+    labels = np.arange(40) % 2
+    for spec in asked["a"].suppression["clean", "clean"]:
+        how = spec.suppression
+        wrong = 10 if how is not None and how.choose == "skill" else 0
+        add(lab, spec, labels, np.arange(40) >= wrong)
+    tests = R.paired_tests(lab.store, asked)
+    assert len(tests) == 1, "the other curves are not stored yet"
+    row = tests.iloc[0]
+    assert (row.backbone, row.found, row.tested, row.n) == ("a", "clean", "clean", 40)
+    assert row.cost == pytest.approx(0.25)
+    assert row.low > 0
+    assert row.p < 0.01
+    assert row.p_holm == pytest.approx(row.p)
+
+
+# --- in words ------------------------------------------------------------------------------------
+def said(lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]) -> R.Finding:
+    return R.finding(
+        R.answers(lab.store, asked, tasks), R.overlap(lab.store, asked),
+        R.agreement(lab.store, asked), R.paired_tests(lab.store, asked), title="T", fraction=0.05,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rho", "verdict", "words"),
+    [
+        ({"a": 0.8, "b": 0.2}, "agrees", "agrees with"),
+        ({"a": 0.2, "b": 0.8}, "contradicts", "contradicts"),
+        ({"a": 0.50, "b": 0.52}, "no difference", "no difference"),
+    ],
+)
+def test_the_verdict_follows_from_loss_and_agreement(
+    lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task],
+    rho: dict[str, float], verdict: str, words: str,
+) -> None:  # fmt: skip
+    for name, value in rho.items():
+        agreement(lab, asked[name], value, 0.05)
+    found = said(lab, asked, tasks)
+    assert found.verdict == verdict
+    assert words in found.text
+    assert "**a** loses less than b" in found.text
+
+
+def test_equal_losses_do_not_test_the_claim(lab: Lab, tasks: tuple[Task, Task]) -> None:
+    both = {name: sweep(name, tasks) for name in ("a", "b")}
+    for name in both:
+        answer(lab, both[name], {"clean": 0.9, "adversarial": 0.6}, seed=5)
+        agreement(lab, both[name], {"a": 0.9, "b": 0.1}[name], 0.01)
+    found = said(lab, both, tasks)
+    assert found.verdict == "no difference"
+    assert "**No difference** in robustness" in found.text
+
+
+def test_one_backbone_alone_gets_no_verdict(
+    lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]
+) -> None:
+    agreement(lab, asked["a"], 0.5, 0.05)
+    found = said(lab, {"a": asked["a"]}, tasks)
+    assert found.verdict == "open"
+    assert "claim" not in found.text
+
+
+def test_a_finding_of_nothing_is_empty_words(lab: Lab, tasks: tuple[Task, Task]) -> None:
+    found = said(lab, {"a": sweep("a", tasks)}, tasks)
+    assert found.verdict == "open"
+
+
+def test_a_sweep_asks_each_question_once(tasks: tuple[Task, Task]) -> None:
+    asked = sweep("a", tasks, seeds=5)
+    assert len(set(asked.everything)) == len(asked.everything)
+    # 5 seeds, 2 tasks: evaluations, measurements; curves: skill of both rankings, 3 random draws
+    assert len(asked.everything) == 10 + 10 + 1 + 2 * 5 * (1 + 8 * (2 + 3))
+    found = {s.suppression.ranking[0].task.name for s in asked.suppression["clean", "adversarial"]
+             if s.suppression is not None and s.suppression.ranking}  # fmt: skip
+    assert found == {tasks[0].name}
+
+
+def test_one_seed_has_wilsons_intervals(lab: Lab, tasks: tuple[Task, Task]) -> None:
+    one = {"a": sweep("a", tasks, seeds=1)}
+    answer(lab, one["a"], {"clean": 0.8, "adversarial": 0.5})
+    rows = R.answers(lab.store, one, tasks)
+    table = R.accuracy(rows)
+    for row in table.to_dict("records"):
+        expected = wilson(round(row["accuracy"] * row["n"]), row["n"])
+        assert (row["low"], row["high"]) == pytest.approx(expected)
