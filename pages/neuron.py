@@ -18,7 +18,8 @@ with two:
     task = controls.task(found)
 sizes = lab.models.describe(backbone)
 layers, width = int(sizes["Layers"]), int(sizes["Neurons a layer"])
-seed = controls.one_seed(three)
+here = controls.own_predictivities(lab, backbone, [task])
+seed = controls.one_seed(three, (s.prompt for s in here))
 layer = int(four.number_input("Layer", 0, layers - 1, 0, key="layer", bind="query-params"))
 neuron = int(five.number_input("Neuron", 0, width - 1, 0, key="neuron", bind="query-params"))
 title.title(f"{layer} / {neuron}", anchor=False)
@@ -28,13 +29,12 @@ st.markdown(
 )
 
 everywhere = controls.own_predictivities(lab, backbone, found)
-here = controls.own_predictivities(lab, backbone, [task])
 contrast = controls.contrast(task)
 mine = [s for s in here if s.contrast == contrast]
 if not mine:
     st.info("There is no prompt for this task yet: tune or import one.")
     st.stop()
-chosen = next((s for s in mine if s.prompt.seed == seed), mine[0])
+chosen = next(s for s in mine if s.prompt.seed == seed)
 fires = ActivationSpec(ranking=chosen)
 alone = NeuronSpec(ranking=chosen, layer=layer, neuron=neuron)
 titles = controls.titles(found)
@@ -76,9 +76,10 @@ def knows(look: charts.Look) -> None:
         rows = rows.assign(
             token=rows.position.map(dict(enumerate(names))), chosen=rows.seed == seed
         )
-        figure = charts.tokens(rows, look, backbone=backbone, order=names)
+        now = profiles.profile(lab.store, [chosen], layer, neuron)
+        level = float(now.family.max()) if len(now) else float("nan")
+        figure = charts.tokens(rows, look, backbone=backbone, order=names, family=level)
         st.altair_chart(figure, width="stretch", theme=None)
-        now = table[(table.task == task.name) & (table.seed == seed)]
         if len(now):
             n = now.iloc[0]
             st.caption(
@@ -87,7 +88,8 @@ def knows(look: charts.Look) -> None:
                 f"examples. Best at {names[int(n.best_token)]}: predictivity {n.predictivity:.3f}, "
                 f"{answers.p_value(n.p)} (own shuffles), {answers.p_value(n.p_family)} "
                 "(family-wise); below 0.5 it fires "
-                "for the other class."
+                "for the other class. Between the dashed lines the best of all neurons stays in "
+                "95 % of the shuffles."
             )
         answers.downloads("neuron-positions", rows, ("", figure))
 

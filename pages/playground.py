@@ -27,7 +27,7 @@ with left:
     backbones = controls.backbones(lab)
 with right:
     task = controls.task(controls.clean(controls.task_set()))
-    seed = controls.one_seed(st)
+    seed = controls.one_seed(st, (p for b in backbones for p in controls.prompts(lab, b, [task])))
 
 
 @st.cache_data(show_spinner=False)

@@ -242,7 +242,9 @@ NEWER = {
         TASKS, k, backbone="t5-mini", tasks=["A", "B"], chance=0.05
     ),
     "profile": lambda k: charts.profile(PROFILE, k, backbone="t5-mini", tasks=["A", "B"]),
-    "tokens": lambda k: charts.tokens(PROFILE, k, backbone="t5-mini", order=["mask", "p0"]),
+    "tokens": lambda k: charts.tokens(
+        PROFILE, k, backbone="t5-mini", order=["mask", "p0"], family=0.6
+    ),
     "activations": lambda k: charts.activation_histogram(
         NEURONS, k, baseline=0.4, classes=["no", "yes"]
     ),

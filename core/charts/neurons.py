@@ -43,9 +43,11 @@ def profile(
 
 
 def tokens(
-    table: pd.DataFrame, look: Look, *, backbone: str, order: Sequence[str]
+    table: pd.DataFrame, look: Look, *, backbone: str, order: Sequence[str], family: float
 ) -> alt.LayerChart:
-    """Accuracy at each prompt position, a line per seed; the chosen seed is strong."""
+    """Accuracy at each prompt position, a line per seed; the chosen seed is strong. Between the
+    dashed lines (`family` and its mirror image) lies what shuffled labels reach.
+    """
     hue = look.hue(backbone)
     x = alt.X("token:N", sort=list(order), title="position").axis(labelAngle=0, labelOverlap=True)
     y = alt.Y("accuracy:Q", scale=alt.Scale(domain=[0, 1]), title="accuracy")
@@ -55,8 +57,12 @@ def tokens(
     mine = base.transform_filter("datum.chosen")
     best = mine.transform_filter("datum.best")
     half = alt.Chart(pd.DataFrame({"y": [0.5]})).mark_rule(color=look.faint, strokeDash=[1, 3])
+    levels = alt.Chart(pd.DataFrame({"y": [family, 1 - family]})).mark_rule(
+        color=look.ink, strokeDash=[5, 4], opacity=0.7
+    )
     layers = [
         half.encode(y="y:Q"),
+        levels.encode(y="y:Q"),
         others.mark_line(color=hue, opacity=0.3).encode(x=x, y=y, detail="seed:N"),
         mine.mark_line(color=hue, strokeWidth=2.2).encode(x=x, y=y, detail="seed:N"),
         mine.mark_circle(color=hue, size=40, opacity=1).encode(x=x, y=y, tooltip=tips),

@@ -1,6 +1,6 @@
 """Widgets -> plain values and specs. Every choice lives in the URL, under the widget's key."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -141,11 +141,12 @@ def own_predictivities(
     )
 
 
-def one_seed(place: Any) -> int:
-    """The seed of one prompt."""
+def one_seed(place: Any, found: Iterable[Prompt]) -> int:
+    """The seed of one of these prompts."""
+    known = sorted({prompt.seed for prompt in found}) or [0]
     return int(
         place.selectbox(
-            "Seed", list(sweeps.SEEDS), key="seed", bind="query-params",
+            "Seed", known, key="seed", bind="query-params",
             help="Each seed is a prompt of its own, tuned from another start.",
         )
     )  # fmt: skip
