@@ -9,9 +9,8 @@ import streamlit as st
 from core import attacks, charts, playground
 from core.data import load_split
 from core.errors import BadInput
-from core.lab import Lab
 from core.specs import PredictivitySpec
-from core.tasks import Task, pin_task
+from core.tasks import pin_task
 from pages.common import answers, controls
 
 DRAWS = 3
@@ -87,7 +86,6 @@ with st.container(horizontal=True, vertical_alignment="center"):
         st.button("undo", on_click=undo, icon=":material/undo:")
 if refused := st.session_state.pop("refused", None):
     st.info(refused)
-share = st.slider("Neurons switched off, % of each layer", 0, 50, 0, key="off", bind="query-params")
 typed = (st.session_state["text_a"], st.session_state["text_b"] if task.pair else None)
 
 
@@ -98,38 +96,58 @@ def specs(backbone: str) -> tuple[PredictivitySpec, ...]:
     return tuple(sorted(found, key=lambda s: (s.prompt.seed != seed, s.contrast != first)))
 
 
+asked = {name: specs(name) for name in backbones}
+
+
 def draw() -> None:
-    """One column per backbone."""
+    """What the model says, live; then who votes for what, and what it sees."""
     look = answers.look(lab.models.names())
-    for name, column in zip(backbones, answers.beside(backbones), strict=True):
-        with column, st.container(border=True):
-            st.subheader(name, anchor=False)
-            if lab.missing(specs(name)):
-                st.caption("Its neurons are not measured yet.")
-                continue
-            with answers.shown_errors():
-                one(lab, name, task, look)
+    ready = [name for name in backbones if not lab.missing(asked[name])]
+    for name in backbones:
+        if name not in ready:
+            st.caption(f"The neurons of {name} are not measured yet.")
+    if ready:
+        with answers.shown_errors():
+            said(ready, look)
+            for name, column in zip(ready, answers.beside(ready), strict=True):
+                with column, st.container(border=True):
+                    votes(name, look)
 
 
-def one(lab: Lab, name: str, task: Task, look: charts.Look) -> None:
-    """Probabilities, votes, layout."""
-    started = time.perf_counter()
-    answer = playground.play(lab, specs(name), typed, share=share / 100, draws=DRAWS)
-    took = time.perf_counter() - started
-    st.altair_chart(
-        charts.probabilities(answer.probabilities(task.labels), look, classes=task.labels),
-        width="stretch", theme=None,
-    )  # fmt: skip
-    st.caption(
-        "Softmax over the answer words; dashed: chance."
-        + (f" Random: mean of {DRAWS} draws of as many neurons." if share else "")
-        + f" Read in {1000 * took:.0f} ms."
+@st.fragment
+def said(names: list[str], look: charts.Look) -> None:
+    """Class probabilities. A fragment: the slider redraws nothing else."""
+    share = st.slider(
+        "Neurons switched off, % of each layer", 0, 50, 0, key="off", bind="query-params"
     )
+    for name, column in zip(names, answers.beside(names), strict=True):
+        with column, st.container(border=True), answers.shown_errors(), charts.quickly():
+            st.subheader(name, anchor=False)
+            started = time.perf_counter()
+            answer = playground.play(lab, asked[name], typed, share=share / 100, draws=DRAWS)
+            took = time.perf_counter() - started
+            figure = charts.probabilities(
+                answer.probabilities(task.labels), look, classes=task.labels
+            )
+            st.altair_chart(figure, width="stretch", theme=None)
+            st.caption(
+                "Softmax over the answer words; dashed: chance."
+                + (f" Random: mean of {DRAWS} draws of as many neurons." if share else "")
+                + f" Read in {1000 * took:.0f} ms."
+            )
+
+
+def votes(name: str, look: charts.Look) -> None:
+    """The skill neurons' votes, and the layout."""
+    answer = playground.play(lab, asked[name], typed, share=0, draws=0)
     if len(task.labels) == 2:
         table = answer.votes(task.labels, name)
         counts = table.vote.value_counts()
         tally = ", ".join(f"{counts.get(c, 0)} for {c}" for c in task.labels)
-        st.markdown(f"**Votes of the {len(table)} skill neurons** (top 5 % of each layer): {tally}")
+        st.markdown(
+            f"**Votes of the {len(table)} skill neurons of {name}** (top 5 % of each layer): "
+            f"{tally}"
+        )
         shown = answers.linked(playground.loudest(table), task=task.title, seed=seed)
         figure = charts.votes(shown, look, classes=task.labels)
         st.altair_chart(figure, width="stretch", theme=None)
@@ -140,9 +158,9 @@ def one(lab: Lab, name: str, task: Task, look: charts.Look) -> None:
         )
         answers.downloads(f"votes-{name}", table, ("", figure))
     with st.expander("What the model sees, position by position"):
-        slots = pd.DataFrame(playground.layout(lab, specs(name)[0], typed))
+        slots = pd.DataFrame(playground.layout(lab, asked[name][0], typed))
         st.dataframe(slots, hide_index=True, width="stretch", height=260)
 
 
-everything = tuple(s for name in backbones for s in specs(name))
+everything = tuple(s for found in asked.values() for s in found)
 answers.show(everything, draw, name="playground", what="measurements")
