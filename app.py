@@ -16,9 +16,10 @@ def serve() -> None:
 
     What only jobs need is imported beside it.
     """
+    import scipy.stats  # noqa: F401
     from streamlit.web import cli
 
-    from core import charts, lab, queries  # noqa: F401
+    from core import charts, lab, queries, robustness  # noqa: F401
     from core.errors import SkillscopeError
     from core.settings import Settings
 

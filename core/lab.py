@@ -455,8 +455,6 @@ class Lab:
 
 def warm_up(settings: Settings) -> None:
     """Load the embedded backbones for nothing: the libraries' imports take seconds, once."""
-    import scipy.stats  # noqa: F401
-
     for name in EMBEDDED:
         folder = settings.assets / "backbones" / name
         if (folder / "config.json").is_file():

@@ -43,8 +43,8 @@ SEEDS = f"{len(sweeps.SEEDS)} seeds"
 
 @st.cache_data(show_spinner="Comparing ...", max_entries=20)
 def tables(view: str, known: int) -> tuple[pd.DataFrame, ...]:
-    """What the figures rest on: answers, overlap, agreement, tests. Answers never change, so the
-    view and how much of it is known say which tables these are.
+    """What the figures rest on: answers, overlap, agreement, tests, curves. Answers never change,
+    so the view and how much of it is known say which tables these are.
     """
     assert view
     assert known >= 0
@@ -53,13 +53,14 @@ def tables(view: str, known: int) -> tuple[pd.DataFrame, ...]:
         robustness.overlap(lab.store, asked),
         robustness.agreement(lab.store, asked),
         robustness.paired_tests(lab.store, asked),
+        robustness.curves(lab.store, asked),
     )
 
 
 def draw() -> None:
     """The finding, then a section for each part of the claim."""
     look = answers.look(lab.models.names())
-    rows, shared, agree, tests = tables(job_name(everything), len(lab.known(everything)))
+    rows, shared, agree, tests, curves = tables(job_name(everything), len(lab.known(everything)))
     if rows.empty:
         st.caption("The figures appear here as they are computed.")
         return
@@ -70,7 +71,7 @@ def draw() -> None:
     accuracy(rows, look)
     neurons(shared, agree, look)
     places(look)
-    switched_off(tests, look)
+    switched_off(tests, curves, look)
 
 
 def accuracy(rows: pd.DataFrame, look: charts.Look) -> None:
@@ -157,9 +158,8 @@ def places(look: charts.Look) -> None:
     answers.downloads("robustness-places", table, *figures)
 
 
-def switched_off(tests: pd.DataFrame, look: charts.Look) -> None:
+def switched_off(tests: pd.DataFrame, curves: pd.DataFrame, look: charts.Look) -> None:
     """Suppression of neurons found on one kind of data, tested on the other."""
-    curves = robustness.curves(lab.store, asked)
     if curves.empty:
         return
     st.subheader("What if they are switched off?", anchor=False)
