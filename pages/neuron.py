@@ -193,4 +193,8 @@ def near() -> None:
     answers.downloads("neuron-neighbours", table)
 
 
-answers.show((*everywhere, fires, alone), draw, name="neuron", what="answers", start_at_once=True)
+# What is seconds away starts by itself; tuning and measuring a prompt does not.
+answers.show(
+    (chosen, fires, alone), draw, name="neuron", what="answers",
+    start_at_once=not lab.missing([chosen]),
+)  # fmt: skip

@@ -103,6 +103,8 @@ def draw() -> None:
     answers.downloads("suppression", table, ("", figure))
 
 
-answers.show(specs, draw, name="suppression", what="points", start_at_once=True)
+# The curve starts by itself once its neurons are ranked; tuning prompts for that does not.
+ranked = [s for b in backbones for s in controls.own_predictivities(lab, b, [origin])]
+answers.show(specs, draw, name="suppression", what="points", start_at_once=not lab.missing(ranked))
 warnings.shared([origin], [task])
 warnings.origins(s.prompt for s in specs)

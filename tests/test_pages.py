@@ -15,6 +15,7 @@ from core.published import import_folder
 from core.settings import ROOT, Settings
 from core.specs import key
 from core.store import Store
+from pages.common import answers
 
 PAGES = (
     "overview", "transfer", "predictivity", "correlation", "suppression", "robustness", "rankings",
@@ -293,3 +294,15 @@ def test_predictivity_draws_the_levels_of_chance() -> None:
     assert any("false discovery rate" in c.value for c in test.caption)
     more = run("predictivity", permutations="500")
     assert [b for b in more.button if b.label == "Compute"], "other shuffles are another question"
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("page", ["neuron", "suppression"])
+def test_opening_a_page_does_not_tune_prompts(page: str, tiny_roberta: Path) -> None:
+    """On another backbone nothing is ranked yet: the page offers to begin, and waits."""
+    run("library")
+    answers.lab().models.obtain(str(tiny_roberta))
+    test = run(page, backbone=str(tiny_roberta))
+    assert not test.exception
+    assert "Compute" in [b.label for b in test.button]
+    assert answers.lab().worker.jobs() == []
