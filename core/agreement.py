@@ -53,9 +53,9 @@ def redraw(
     train, clean, adversarial = (_rows(d, s) for d, s in zip(data, (asked[0], *asked), strict=True))
     readers = [Reader(backbone, prompt, t, s) for t, s in zip(tasks, asked, strict=True)]
     baseline = readers[0].mean(train, part(progress, 0, 0.7))
-    boot_clean = bootstrap_weights(len(clean), spec.replicates, seed=1)
-    boot_adversarial = bootstrap_weights(len(adversarial), spec.replicates, seed=2)
-    halves = half_weights(len(clean), len(adversarial), spec.splits)
+    boot_clean = bootstrap_weights(clean.labels, spec.replicates, seed=1)
+    boot_adversarial = bootstrap_weights(adversarial.labels, spec.replicates, seed=2)
+    halves = half_weights(clean.labels, adversarial.labels, spec.splits)
     weights = np.concatenate([boot_clean, halves.reshape(-1, len(clean))])
     measured = _measure(readers[0], baseline, clean, weights, part(progress, 0.7, 0.9))
     first = 1 + spec.replicates
@@ -89,24 +89,37 @@ def _measure(
     return best_counts(tally(reader, baseline, examples, signs, progress), n) / n[:, None, None]
 
 
-def bootstrap_weights(n: int, replicates: int, *, seed: int) -> npt.NDArray[np.int64]:
+Labels = npt.NDArray[np.int64]
+
+
+def bootstrap_weights(labels: Labels, replicates: int, *, seed: int) -> npt.NDArray[np.int64]:
     """How often each example counts, `[row example]`: once in row 0, then redrawn with return.
 
-    The same for every prompt: all of them are measured on the same examples.
+    Each class keeps its number: on labels out of balance a neuron that never fires would seem to
+    know something, and pass those that know little. The same for every prompt: all of them are
+    measured on the same examples.
     """
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(n, np.full(n, 1 / n), size=replicates)
-    return np.concatenate([np.ones((1, n), np.int64), drawn])
+    weights = np.ones((1 + replicates, len(labels)), np.int64)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        weights[1:, rows] = rng.multinomial(
+            len(rows), np.full(len(rows), 1 / len(rows)), size=replicates
+        )
+    return weights
 
 
-def half_weights(n: int, wanted: int, splits: int) -> npt.NDArray[np.int64]:
-    """Disjoint parts of the clean split, `[split half example]` of 0 and 1: one of the adversarial
-    split's size (at most half of the rows), and the rest.
+def half_weights(labels: Labels, wanted: Labels, splits: int) -> npt.NDArray[np.int64]:
+    """Disjoint parts of the clean split, `[split half example]` of 0 and 1: one with as many of
+    each class as the adversarial split has (at most half of the clean ones), and the rest.
     """
-    rng, size = np.random.default_rng(3), min(wanted, n // 2)
-    chosen = np.zeros((splits, n), np.int64)
-    for row in chosen:
-        row[rng.permutation(n)[:size]] = 1
+    rng = np.random.default_rng(3)
+    chosen = np.zeros((splits, len(labels)), np.int64)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        size = min(int((wanted == label).sum()), len(rows) // 2)
+        for row in chosen:
+            row[rng.permutation(rows)[:size]] = 1
     return np.stack([chosen, 1 - chosen], axis=1)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from core import queries
+from core.correlation import spearman
 from core.data import load_split
 from core.neurons import count
 from core.specs import EvaluationSpec, PredictivitySpec, key
@@ -120,8 +121,13 @@ def fall_difference(rows: pd.DataFrame, first: str, second: str) -> Estimate:
 
 
 def _complete(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Backbones that have answered both kinds of data."""
-    return [(str(b), p) for b, p in rows.groupby("backbone", sort=False) if p.data.nunique() == 2]
+    """Backbones that have answered both kinds of data, by the prompts that answered both."""
+    found = list[tuple[str, pd.DataFrame]]()
+    for backbone, part in rows.groupby("backbone", sort=False):
+        kept = part[part.groupby("seed").data.transform("nunique") == 2]
+        if len(kept):
+            found.append((str(backbone), kept))
+    return found
 
 
 # --- the same neurons? ---------------------------------------------------------------------------
@@ -248,8 +254,25 @@ def replicates(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     return rows.drop_duplicates(["backbone", "draw"])[["backbone", "draw", "kind", "spearman"]]
 
 
-def agreement(store: Store, sweeps: Sweeps) -> pd.DataFrame:
+Others = Mapping[str, Sequence[Sequence[PredictivitySpec]]]
+
+
+def _elsewhere(
+    store: Store, sweep: RobustnessSweep, others: Sequence[Sequence[PredictivitySpec]]
+) -> float:
+    """Mean Spearman of the clean ranking with the adversarial rankings of other tasks; NaN if none
+    is stored.
+    """
+    clean = _rankings(store, sweep.clean)
+    found = [r for r in (_rankings(store, specs) for specs in others) if r is not None]
+    if clean is None or not found:
+        return math.nan
+    return float(np.mean([np.nanmean(spearman(clean, twin)) for twin in found]))
+
+
+def agreement(store: Store, sweeps: Sweeps, others: Others | None = None) -> pd.DataFrame:
     """Spearman of clean and adversarial predictivities per backbone (mean over layers): spearman,
+    elsewhere (mean Spearman with the adversarial rankings of other tasks, `others` by backbone),
     error (standard deviation over redrawn examples and seeds), low and high (1.96 errors around
     it), ceiling and ceiling_error (clean against clean: mean and standard deviation), n_clean,
     n_adversarial, seeds, replicates.
@@ -268,14 +291,18 @@ def agreement(store: Store, sweeps: Sweeps) -> pd.DataFrame:
         value, error = float(mine.first()["measured"]), float(mine.std()["bootstrap"])
         out.append(
             {
-                **size, "spearman": value, "error": error, "low": max(-1.0, value - Z * error),
+                **size, "spearman": value,
+                "elsewhere": _elsewhere(
+                    store, sweeps[size["backbone"]], (others or {}).get(size["backbone"], ())
+                ),
+                "error": error, "low": max(-1.0, value - Z * error),
                 "high": min(1.0, value + Z * error), "ceiling": mine.mean()["ceiling"],
                 "ceiling_error": mine.std()["ceiling"], "replicates": int(mine.size()["bootstrap"]),
             }
         )  # fmt: skip
     names = (
-        "backbone n_clean n_adversarial seeds spearman error low high ceiling ceiling_error"  # noqa: SIM905
-        " replicates".split()
+        "backbone n_clean n_adversarial seeds spearman elsewhere error low high"  # noqa: SIM905
+        " ceiling ceiling_error replicates".split()
     )
     return pd.DataFrame(out, columns=names)
 
@@ -366,9 +393,10 @@ def finding(
     lost, sentences = falls(rows), list[str]()
     agree = agreements.set_index("backbone")
     for backbone, fall in lost.items():
+        way = "falls" if fall.value >= 0 else "rises"
         text = (
-            f"**{backbone}** falls from {overall[backbone, CLEAN]:.3f} on clean to "
-            f"{overall[backbone, ADVERSARIAL]:.3f} on adversarial data ({_points(fall)})"
+            f"**{backbone}** {way} from {overall[backbone, CLEAN]:.3f} on clean to "
+            f"{overall[backbone, ADVERSARIAL]:.3f} on adversarial data ({_points(_positive(fall))})"
         )
         mine = overlaps[(overlaps.backbone == backbone) & (overlaps.fraction == fraction)]
         if len(mine):
@@ -380,9 +408,11 @@ def finding(
         if backbone in agree.index:
             a = agree.loc[backbone]
             text += (
-                f"; the predictivities correlate with {a.spearman:.2f} (95 % interval {a.low:.2f} "
-                f"to {a.high:.2f}; clean against clean {a.ceiling:.2f})"
-            )
+                f"; the predictivities correlate with {_two(a.spearman)} (95 % interval "
+                f"{_two(a.low)} to {_two(a.high)}; clean against clean {_two(a.ceiling)}"
+                + (f"; against other tasks' attacked data {_two(a.elsewhere)})"
+                   if math.isfinite(a.elsewhere) else ")")
+            )  # fmt: skip
         sentences.append(text + ". " + _switched_off(tests[tests.backbone == backbone]))
     verdict, last = _verdict(rows, agree, list(lost))
     return Finding(text=f"{title}. " + " ".join([*sentences, last]).strip(), verdict=verdict)
@@ -408,12 +438,17 @@ def _switched_off(tests: pd.DataFrame) -> str:
 
 def _verdict(rows: pd.DataFrame, agree: pd.DataFrame, backbones: Sequence[str]) -> tuple[str, str]:
     """The claim: the more robust model keeps more of its skill neurons."""
-    if len(backbones) != 2 or not set(backbones) <= set(agree.index):
-        return "open", ""
+    if len(backbones) != 2:
+        return "open", "Two backbones are needed to put the claim to the test."
+    if not set(backbones) <= set(agree.index):
+        return "open", "Their neurons are not compared yet, so there is no verdict."
     first, second = backbones
     fall = fall_difference(rows, first, second)
     a, b = agree.loc[first], agree.loc[second]
-    gap = float(a.spearman - b.spearman)
+    # What a backbone's neurons share with any other attacked task says nothing of this one.
+    beyond = math.isfinite(a.elsewhere) and math.isfinite(b.elsewhere)
+    gap = float(a.spearman - b.spearman) - (float(a.elsewhere - b.elsewhere) if beyond else 0.0)
+    what = "Spearman beyond that with other tasks' attacked data" if beyond else "Spearman"
     half = Z * math.hypot(a.error, b.error)
     kept = Estimate(value=gap, low=gap - half, high=gap + half)
     if not fall.certain:
@@ -432,10 +467,14 @@ def _verdict(rows: pd.DataFrame, agree: pd.DataFrame, backbones: Sequence[str]) 
     agrees = keeps_more == robust
     word = "agrees with" if agrees else "contradicts"
     return ("agrees" if agrees else "contradicts"), (
-        f"{lead} and its neurons agree {'more' if agrees else 'less'} (Spearman differs by "
-        f"{_signed_interval(_positive(kept))}): this **{word}** the claim that the more robust "
-        "model keeps its skill neurons."
+        f"{lead} and its neurons agree {'more' if agrees else 'less'} ({what} differs "
+        f"by {_signed_interval(_positive(kept))}): this **{word}** the claim that the more robust "
+        "model keeps its skill neurons. Two models and one task are no proof."
     )
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _positive(e: Estimate) -> Estimate:

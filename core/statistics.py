@@ -42,33 +42,33 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
 def redrawn(right: Float[Array, "seed example"], *, seed: int = 0) -> Float[Array, " resample"]:
     """Mean of a table after redrawing its seeds and its examples, both with return.
 
-    Two of the same size and `seed` are redrawn alike, so that their difference is paired.
+    Seeds are always redrawn alike, examples of the same number and `seed`, too: what the same
+    prompts answer, or the same examples, is compared in pairs.
     """
-    by_seed, by_example = _weights(*right.shape, seed)
+    by_seed, by_example = _weights(right.shape[0], 0), _weights(right.shape[1], 1 + seed)
     means: Float[Array, " resample"] = ((by_seed @ right) * by_example).sum(axis=1)
     return means
 
 
 @lru_cache(maxsize=32)
-def _weights(seeds: int, examples: int, seed: int) -> tuple[Array, Array]:
-    """How often each seed and each example is drawn, as shares, `[resample, ...]`."""
-    rng = np.random.default_rng(seed)
-    by_seed, by_example = (
-        rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n for n in (seeds, examples)
-    )
-    return by_seed, by_example
+def _weights(n: int, seed: int) -> Array:
+    """How often each of `n` things is drawn, as shares, `[resample thing]`."""
+    drawn: Array = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
+    return drawn / n
 
 
 def mean_accuracy(right: Bool[Array, "seed example"]) -> Estimate:
     """Accuracy over seeds and examples. One seed: Wilson's interval. Several: the central 95 % of
-    `redrawn`.
+    `redrawn`; Wilson's for one of them if these do not vary.
     """
     value = float(right.mean())
     if len(right) == 1:
         low, high = wilson(int(right.sum()), right.shape[1])
         return Estimate(value=value, low=low, high=high)
     low, high = np.quantile(redrawn(right.astype(float)), [0.025, 0.975])
-    return Estimate(value=value, low=float(low), high=float(high))
+    if low == high:  # all seeds right, or all wrong, everywhere: as sure as one of them
+        low, high = wilson(round(value * right.shape[1]), right.shape[1])
+    return Estimate(value=value, low=min(1.0, float(low)), high=min(1.0, float(high)))
 
 
 def difference(

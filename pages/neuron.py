@@ -14,6 +14,7 @@ lab = answers.lab()
 title, one, two, three, four, five = st.columns([3, 3, 3, 2, 2, 2], vertical_alignment="bottom")
 backbone = one.selectbox("Backbone", lab.models.names(), key="backbone", bind="query-params")
 with two:
+    controls.prompt_kind(lab, [backbone])
     found = controls.task_set()
     task = controls.task(found)
 sizes = lab.models.describe(backbone)
@@ -154,9 +155,9 @@ def ends(rows: pd.DataFrame) -> None:
         "text": st.column_config.TextColumn("Text", width="large"),
         "text_b": st.column_config.TextColumn("Second text", width="large"),
         "class": "Class",
-        "activation": st.column_config.NumberColumn("Activation", format="%.3f"),
+        "activation": st.column_config.NumberColumn("Activation", format="%.3g"),
         "slot": st.column_config.NumberColumn(
-            "The slot adds", format="%+.3f",
+            "The slot adds", format="%+.2g",
             help="To the right answer's margin: the margin as it is, less the margin with the "
             "neuron at 0 at its best position only.",
         ),

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core import charts, queries, rankings, sweeps
+from core import charts, queries, rankings
 from core.specs import PredictivitySpec
 from core.tasks import Task
 from pages.common import answers, controls
@@ -19,7 +19,11 @@ with left:
 with middle:
     found = controls.task_set()
     task = controls.task(found)
-    other = controls.task([t for t in found if t.name != task.name], "Against", "against")
+    rest = [t for t in found if t.name != task.name]
+    if not rest:
+        st.info("There is one task here; rankings are compared between at least two.")
+        st.stop()
+    other = controls.task(rest, "Against", "against")
 with right:
     top = controls.fraction()
 titles = controls.titles(found)
@@ -33,7 +37,7 @@ def asked(of: Task) -> dict[str, tuple[PredictivitySpec, ...]]:
 mine, against = asked(task), asked(other)
 clean = controls.clean(found)
 everything = {b: controls.own_predictivities(lab, b, clean) for b in backbones}
-SEEDS = len(sweeps.SEEDS)
+SEEDS = len({s.prompt.seed for specs in mine.values() for s in specs})
 
 
 def draw() -> None:
@@ -64,7 +68,8 @@ def draw() -> None:
             st.caption(
                 f"{task.title}: share of one seed's top neurons that are another's, mean of "
                 f"{seeds.pairs.max()} pairs of {SEEDS} seeds; band: lowest and highest pair. "
-                "Dotted: what chance gives."
+                "Dotted: what chance gives. Where fewer neurons tell anything than are chosen "
+                "(T5), the rest are equals, taken in order: they stay by that alone."
             )
             answers.downloads("stability", seeds, ("", figure))
     pairs(look)

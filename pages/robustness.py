@@ -37,8 +37,17 @@ asked = {
     )
     for backbone in backbones
 }
+others = {
+    backbone: [
+        controls.own_predictivities(lab, backbone, [t])
+        for t in twins
+        if clean_task(t).name != clean.name
+    ]
+    for backbone in backbones
+}
 everything = tuple(spec for sweep in asked.values() for spec in sweep.everything)
-SEEDS = f"{len(sweeps.SEEDS)} seeds"
+used = {s.prompt.seed for sweep in asked.values() for s in sweep.clean}
+SEEDS = f"{len(used)} seed{'s' * (len(used) != 1)}"
 
 
 @st.cache_data(show_spinner="Comparing ...", max_entries=20)
@@ -51,7 +60,7 @@ def tables(view: str, known: int) -> tuple[pd.DataFrame, ...]:
     return (
         robustness.answers(lab.store, asked, (clean, twin)),
         robustness.overlap(lab.store, asked),
-        robustness.agreement(lab.store, asked),
+        robustness.agreement(lab.store, asked, others),
         robustness.paired_tests(lab.store, asked),
         robustness.curves(lab.store, asked),
     )
@@ -67,6 +76,8 @@ def draw() -> None:
     said = robustness.finding(rows, shared, agree, tests, title=clean.title, fraction=top)
     with st.container(border=True):
         st.subheader("What the numbers say", anchor=False)
+        if lab.missing(everything):
+            st.caption("So far: not everything is computed yet, and the numbers will change.")
         st.markdown(said.text)
     accuracy(rows, look)
     neurons(shared, agree, look)
@@ -110,8 +121,9 @@ def neurons(shared: pd.DataFrame, agree: pd.DataFrame, look: charts.Look) -> Non
         st.caption(
             f"Of the top neurons on clean data (means of {SEEDS}), the share that is on top on "
             "adversarial data, too. Band: 1.96 bootstrap errors. Grey: what unrelated choices "
-            "share (hypergeometric, 95 %). Dashed: two disjoint parts of the clean data, as large "
-            "as can be: no adversarial set can be expected to reach more."
+            "share (hypergeometric, 95 %). Dashed, for comparison: two disjoint parts of the "
+            "clean data, one as large as the adversarial set. Where fewer neurons tell anything "
+            "than are chosen (T5), the rest are equals, taken in order, and shared by that."
         )
         answers.downloads("robustness-overlap", shared, ("", curve))
     with two, st.container(border=True):
@@ -128,7 +140,8 @@ def neurons(shared: pd.DataFrame, agree: pd.DataFrame, look: charts.Look) -> Non
             st.caption(
                 f"Predictivities on {a.n_clean} clean against {a.n_adversarial} adversarial "
                 f"examples. Line: 1.96 standard errors over {a.replicates} redrawn sets of "
-                "examples and seeds. Tick: clean against clean data of these sizes. Neurons "
+                "examples and seeds. Tick, for comparison: two disjoint parts of the clean "
+                f"data, one of {a.n_adversarial} examples. Neurons "
                 "that tell nothing of either kind share a rank and raise the correlation."
             )
             answers.downloads("robustness-agreement", agree, ("", figure))
@@ -148,6 +161,16 @@ def places(look: charts.Look) -> None:
         with column, st.container(border=True):
             st.markdown(f"**{name}**")
             st.altair_chart(figure, width="stretch", theme=None)
+            with st.expander("Open one of these neurons"):
+                opened = answers.linked(
+                    mine.sort_values("percentile", ascending=False), task=clean.title
+                )[["url", "layer", "neuron", "percentile"]]
+                st.dataframe(
+                    opened, hide_index=True, width="stretch", height=240, column_config={
+                        "url": st.column_config.LinkColumn("Open", display_text="open"),
+                        "percentile": st.column_config.NumberColumn(format="percent"),
+                    },
+                )  # fmt: skip
             st.caption(
                 f"{len(mine)} neurons (top {top:.0%} of each layer on clean data); 100 % is the "
                 "layer's best on adversarial data. Upright line: their median, "
@@ -192,7 +215,8 @@ def switched_off(tests: pd.DataFrame, curves: pd.DataFrame, look: charts.Look) -
         st.caption(
             "How much more accuracy skill neurons cost than as many random ones: mean over the "
             "fractions, on the same examples; 95 % bootstrap interval over examples; p by flipping "
-            "signs, Holm over the four rows of a backbone."
+            "signs, Holm over the four rows of a backbone. Prompts and the three random draws are "
+            "taken as they are: other draws may come out otherwise."
         )
     with st.container(horizontal=True):
         answers.downloads("robustness-suppression", curves, *figures)

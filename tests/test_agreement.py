@@ -77,7 +77,7 @@ def test_a_replicate_is_the_measurement_on_the_redrawn_examples(
     again = []
     for measured, task, seed in ((spec.clean, pair[0], 1), (spec.adversarial, pair[1], 2)):
         examples = load_split(task, "validation")
-        weights = bootstrap_weights(len(examples), 4, seed=seed)[2]
+        weights = bootstrap_weights(examples.labels, 4, seed=seed)[2]
         drawn = examples.take(np.repeat(np.arange(len(examples)), weights))
         baseline = lab.measure(spec.clean[0]).baseline
         fired = everything(lab, measured[0], task, drawn) > baseline
@@ -97,16 +97,26 @@ def test_a_split_against_itself_agrees_wholly(
     assert result.spearman[1:5].mean() < 1, "both sides are redrawn apart"
 
 
-def test_redrawn_weights_keep_the_number_of_examples() -> None:
-    weights = bootstrap_weights(30, 5, seed=1)
+def test_redrawn_weights_keep_the_number_of_examples_of_each_class() -> None:
+    labels = np.arange(30) % 3
+    weights = bootstrap_weights(labels, 5, seed=1)
     assert weights[0].tolist() == [1] * 30
-    assert (weights.sum(axis=1) == 30).all()
+    for label in range(3):
+        assert (weights[:, labels == label].sum(axis=1) == 10).all()
     assert len(np.unique(weights, axis=0)) == 6
-    assert np.array_equal(weights, bootstrap_weights(30, 5, seed=1))
+    assert np.array_equal(weights, bootstrap_weights(labels, 5, seed=1))
 
 
-def test_halves_are_disjoint_and_one_is_of_the_adversarial_size() -> None:
-    halves = half_weights(30, 8, 4)
+def test_halves_are_disjoint_and_one_is_like_the_adversarial_split() -> None:
+    labels, wanted = np.arange(30) % 2, np.array([0] * 5 + [1] * 3)
+    halves = half_weights(labels, wanted, 4)
     assert (halves.sum(axis=1) == 1).all()
-    assert (halves[:, 0].sum(axis=1) == 8).all()
-    assert half_weights(30, 99, 1)[0, 0].sum() == 15
+    assert (halves[:, 0][:, labels == 0].sum(axis=1) == 5).all()
+    assert (halves[:, 0][:, labels == 1].sum(axis=1) == 3).all()
+    assert half_weights(labels, np.arange(99) % 2, 1)[0, 0].sum() == 14
+
+
+def test_a_neuron_that_never_fires_knows_nothing_of_redrawn_data_either() -> None:
+    labels = np.arange(40) % 2
+    for weights in bootstrap_weights(labels, 20, seed=4):
+        assert weights[labels == 1].sum() / weights.sum() == 0.5

@@ -1,6 +1,7 @@
 """Clean against adversarial: every table against numbers worked out from made-up answers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -249,7 +250,7 @@ def test_one_backbone_alone_gets_no_verdict(
     agreement(lab, asked["a"], 0.5, 0.05)
     found = said(lab, {"a": asked["a"]}, tasks)
     assert found.verdict == "open"
-    assert "claim" not in found.text
+    assert "Two backbones are needed" in found.text
 
 
 def test_a_finding_of_nothing_is_empty_words(lab: Lab, tasks: tuple[Task, Task]) -> None:
@@ -275,3 +276,40 @@ def test_one_seed_has_wilsons_intervals(lab: Lab, tasks: tuple[Task, Task]) -> N
     for row in table.to_dict("records"):
         expected = wilson(round(row["accuracy"] * row["n"]), row["n"])
         assert (row["low"], row["high"]) == pytest.approx(expected)
+
+
+def test_what_is_shared_with_other_tasks_counts_for_nothing(
+    lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]
+) -> None:
+    for name in asked:
+        agreement(lab, asked[name], {"a": 0.5, "b": 0.9}[name], 0.02)
+        measure(lab, asked[name].clean, np.tile(np.arange(WIDTH), (2, 1)) + 600)
+    others = {"b": [asked["b"].clean], "a": [(replaced(asked["a"], lab))]}
+    table = R.agreement(lab.store, asked, others).set_index("backbone")
+    assert table.elsewhere["b"] == pytest.approx(1.0)
+    assert table.elsewhere["a"] == pytest.approx(-1.0)
+    rows = R.answers(lab.store, asked, tasks)
+    nothing = R.paired_tests(lab.store, {})
+    found = R.finding(
+        rows, R.overlap(lab.store, {}), table.reset_index(), nothing, title="T", fraction=0.05
+    )
+    # Raw, b's neurons agree more; beyond what they share with any task, a's do.
+    assert found.verdict == "agrees"
+    assert "against other tasks' attacked data 1.00" in found.text
+
+
+def replaced(sweep: RobustnessSweep, lab: Lab) -> tuple[PredictivitySpec, ...]:
+    """Another task's measurements, in the opposite order."""
+    other = Pinned(name="elsewhere", fingerprint="e")
+    specs = tuple(replace(s, task=other) for s in sweep.clean)
+    measure(lab, specs, np.tile(np.arange(WIDTH)[::-1], (2, 1)) + 600)
+    return specs
+
+
+def test_prompts_that_answered_one_kind_of_data_only_do_not_count(
+    lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]
+) -> None:
+    rows = R.answers(lab.store, asked, tasks)
+    part = rows[~((rows.data == "adversarial") & (rows.seed == 2))]
+    both = rows[rows.seed != 2]
+    assert R.falls(part)["a"].value == pytest.approx(R.falls(both)["a"].value)

@@ -86,7 +86,9 @@ def stability(table: pd.DataFrame, look: Look) -> alt.LayerChart:
         "percent:Q", title="skill neurons, % of each layer", scale=alt.Scale(nice=False)
     ).axis(values=sorted(table.percent.unique()), format=".3~g")
     y = alt.Scale(domain=[0, 1])
-    color = alt.Color("backbone:N", scale=look.scale(), title=None)
+    color = alt.Color(
+        "backbone:N", scale=look.scale(), title=None, legend=alt.Legend(symbolOpacity=1)
+    )
     tips = [
         "backbone", alt.Tooltip("percent", title="share chosen, %", format=".3~g"),
         alt.Tooltip("share", title="stay (mean of the pairs)", format=PERCENT),

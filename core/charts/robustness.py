@@ -12,7 +12,10 @@ FOUND_DASHES = {"found on clean": [1, 0], "found on adversarial": [8, 3], "rando
 
 
 def _backbones(look: Look) -> alt.Color:
-    return alt.Color("backbone:N", scale=look.scale(), title=None)
+    return alt.Color(
+        "backbone:N", scale=look.scale(), title=None,
+        legend=alt.Legend(columns=1, symbolOpacity=1),
+    )  # fmt: skip
 
 
 def _strokes(look: Look) -> alt.Legend:

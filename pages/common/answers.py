@@ -185,8 +185,7 @@ def linked(table: pd.DataFrame, *, task: str = "", seed: int = 0) -> pd.DataFram
     """With a column `url`: the address of each row's neuron. Columns backbone, layer, neuron, and
     task (a title) unless it is given.
     """
-    chosen = st.session_state.get("from")
-    kept = {"from": chosen} if chosen else {}
+    kept = {n: st.session_state[n] for n in ("from", "prompts") if st.session_state.get(n)}
 
     def address(row: dict[str, Any]) -> str:
         where = {name: row[name] for name in ("backbone", "layer", "neuron")}

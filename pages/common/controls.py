@@ -42,12 +42,17 @@ def backbones(lab: Lab) -> list[str]:
     if not chosen:
         st.info("Choose a backbone.")
         st.stop()
+    prompt_kind(lab, chosen)
+    return [name for name in known if name in chosen]
+
+
+def prompt_kind(lab: Lab, chosen: Sequence[str]) -> None:
+    """Tuned or imported prompts; asks only if there are both."""
     if lab.store.has_imports(chosen):
         st.segmented_control(
             "Prompts", [TUNED, IMPORTED], default=TUNED, key=PROMPTS, bind="query-params",
             help="Imported: the released prompts that were taken over on the Library page.",
         )  # fmt: skip
-    return [name for name in known if name in chosen]
 
 
 def task_sets() -> dict[str, list[Task]]:
@@ -157,8 +162,11 @@ def contrast(task: Task) -> Contrast | None:
     named = {task.contrast_name(c): c for c in task.contrasts()}
     if len(named) == 1:
         return None
-    return named[st.segmented_control("Question", list(named), default=next(iter(named)),
-                                      key="question") or next(iter(named))]  # fmt: skip
+    first = next(iter(named))
+    chosen = st.segmented_control(
+        "Question", list(named), default=first, key="question", bind="query-params"
+    )
+    return named[chosen or first]
 
 
 def fraction(label: str = "Skill neurons", key: str = "top") -> float:

@@ -74,7 +74,8 @@ def test_the_finding_is_what_the_exported_files_say(page: Page, app: str) -> Non
         assert f"{row.shared / row.chosen:.0%} of its top 5% of neurons stay" in said
         assert f"correlate with {rho.spearman:.2f}" in said
         low, high = rho.spearman - 1.96 * rho.error, rho.spearman + 1.96 * rho.error
-        assert f"{max(-1, low):.2f} to {min(1, high):.2f}" in said
+        interval = f"{max(-1, low):.2f} to {min(1, high):.2f}"
+        assert interval.replace("-", "\N{MINUS SIGN}") in said
     difference = draws["t5-mini"][0] - draws["roberta-mini"][0]
     paired = []
     for _ in range(1500):
