@@ -82,7 +82,9 @@ def activation_histogram(
         alt.Chart(table)
         .mark_bar(opacity=0.6)
         .encode(
-            x=alt.X("activation:Q", bin=bins, title="activation").axis(format=".3~g", tickCount=6),
+            x=alt.X("activation:Q", bin=bins, title="activation").axis(
+                format=".2~g", labelOverlap="greedy", labelSeparation=8
+            ),
             y=alt.Y("count():Q", stack=None, title="examples"),
             color=alt.Color(
                 "class:N", title=None,
