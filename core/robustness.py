@@ -7,6 +7,7 @@ table. Columns are named in each docstring.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -171,8 +172,8 @@ def overlap(store: Store, sweeps: Sweeps) -> pd.DataFrame:
             out.append(
                 {
                     "backbone": backbone, "fraction": fraction, "chosen": total, "shared": both,
-                    "share": both / total, "low": max(0.0, both / total - half),
-                    "high": min(1.0, both / total + half), "chance": chance.mean / total,
+                    "share": both / total, "low": np.maximum(0.0, both / total - half),
+                    "high": np.minimum(1.0, both / total + half), "chance": chance.mean / total,
                     "chance_low": chance.low / total, "chance_high": chance.high / total,
                     "p": chance.p(both),
                     "ceiling": again[again.kind == "ceiling"].shared.mean() / total,
@@ -403,7 +404,8 @@ def finding(
             o = mine.iloc[0]
             text += (
                 f"; {o.share:.0%} of its top {fraction:.0%} of neurons stay (chance "
-                f"{o.chance:.0%}, {_p(o.p)}; clean against clean {o.ceiling:.0%})"
+                f"{o.chance:.0%}, {_p(o.p)}"
+                + (f"; clean against clean {o.ceiling:.0%})" if math.isfinite(o.ceiling) else ")")
             )
         if backbone in agree.index:
             a = agree.loc[backbone]
@@ -419,27 +421,31 @@ def finding(
 
 
 def _switched_off(tests: pd.DataFrame) -> str:
-    """Whether clean skill neurons matter on adversarial data."""
-    mine = tests[(tests.found == CLEAN) & (tests.tested == ADVERSARIAL)]
-    if mine.empty:
+    """Whether clean skill neurons matter, on clean data first: where they do not matter there, the
+    attack cannot take anything away.
+    """
+    parts = [
+        f"{_cost(row)} on {row.tested} data" for row in tests[tests.found == CLEAN].itertuples()
+    ]
+    if not parts:
         return ""
-    t = mine.iloc[0]
-    if t.p_holm > 0.05:
-        return (
-            "Switching off its clean skill neurons costs no more on adversarial data than random "
-            f"ones ({_signed(t.cost)} points, {_p(t.p_holm)})."
-        )
-    more = "more" if t.cost > 0 else "less"
-    return (
-        f"Switching off its clean skill neurons costs {more} on adversarial data than random ones "
-        f"({_signed(t.cost)} points, {_p(t.p_holm)})."
-    )
+    return f"Against random ones, switching off its clean skill neurons costs {', '.join(parts)}."
+
+
+def _cost(row: Any) -> str:
+    known = f"{_signed(row.cost)} points, {_p(row.p_holm)}"
+    if row.p_holm > 0.05:
+        return f"no more and no less that could be shown ({known})"
+    return f"{'more' if row.cost > 0 else 'less'} ({known})"
 
 
 def _verdict(rows: pd.DataFrame, agree: pd.DataFrame, backbones: Sequence[str]) -> tuple[str, str]:
     """The claim: the more robust model keeps more of its skill neurons."""
     if len(backbones) != 2:
         return "open", "Two backbones are needed to put the claim to the test."
+    counts = rows.groupby(["backbone", "data"]).seed.nunique()
+    if counts.nunique() > 1:
+        return "open", "Not every prompt has answered both kinds of data yet: no verdict."
     if not set(backbones) <= set(agree.index):
         return "open", "Their neurons are not compared yet, so there is no verdict."
     first, second = backbones

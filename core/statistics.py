@@ -2,6 +2,7 @@
 seed. scipy is imported where it is used: it takes a second, and the first page needs it not.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -175,6 +176,8 @@ def median_standing(
     """Median percentile of the chosen neurons; `p`: share of random choices, as many in each layer,
     with a median at least as high; `low` and `high`: the central 95 % of these.
     """
+    if not mask.any():
+        return Estimate(value=math.nan, low=math.nan, high=math.nan)
     value = float(np.median(standing[mask]))
     rng = np.random.default_rng(0)
     counts = mask.sum(axis=1)

@@ -102,9 +102,11 @@ asked = {name: specs(name) for name in backbones}
 def draw() -> None:
     """What the model says, live; then who votes for what, and what it sees."""
     look = answers.look(lab.models.names())
-    ready = [name for name in backbones if not lab.missing(asked[name])]
+    ready = [name for name in backbones if asked[name] and not lab.missing(asked[name])]
     for name in backbones:
-        if name not in ready:
+        if not asked[name]:
+            st.info(f"There is no prompt of {task.title} for {name} yet: tune or import one.")
+        elif name not in ready:
             st.caption(f"The neurons of {name} are not measured yet.")
     if ready:
         with answers.shown_errors():

@@ -28,9 +28,15 @@ with middle:
 with right:
     top = controls.fraction()
 clean = clean_task(twin)
+prompts = {name: controls.prompts(lab, name, [clean]) for name in backbones}
+for name in (n for n in backbones if not prompts[n]):
+    st.info(f"There is no prompt of {clean.title} for {name} yet: tune or import one.")
+backbones = [name for name in backbones if prompts[name]]
+if not backbones:
+    st.stop()
 asked = {
     backbone: sweeps.robustness(
-        controls.prompts(lab, backbone, [clean]),
+        prompts[backbone],
         (pin_task(clean), clean.evaluation_split),
         (pin_task(twin), twin.evaluation_split),
         clean.contrasts(),

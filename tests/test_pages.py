@@ -306,3 +306,18 @@ def test_opening_a_page_does_not_tune_prompts(page: str, tiny_roberta: Path) -> 
     assert not test.exception
     assert "Compute" in [b.label for b in test.button]
     assert answers.lab().worker.jobs() == []
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("page", ["playground", "robustness", "neuron", "rankings"])
+def test_a_task_without_an_imported_prompt_is_told_in_one_sentence(
+    page: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "released" / "SST2PromptT5"
+    folder.mkdir(parents=True)
+    torch.save(torch.zeros(3, 128), folder / "task_prompt")
+    run("library")
+    import_folder(answers.lab(), tmp_path / "released", {"T5": "t5-mini"})
+    test = run(page, backbone="t5-mini", prompts="imported")
+    assert not test.exception
+    assert any("There is no prompt" in i.value for i in test.info) or page == "rankings"

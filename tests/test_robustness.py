@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import hypergeom
@@ -313,3 +314,38 @@ def test_prompts_that_answered_one_kind_of_data_only_do_not_count(
     part = rows[~((rows.data == "adversarial") & (rows.seed == 2))]
     both = rows[rows.seed != 2]
     assert R.falls(part)["a"].value == pytest.approx(R.falls(both)["a"].value)
+
+
+def test_there_is_no_verdict_and_no_made_up_interval_before_all_is_there(
+    lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]
+) -> None:
+    values = np.tile(np.arange(WIDTH), (2, 1)) + 600
+    measure(lab, asked["a"].clean, values)
+    measure(lab, asked["a"].adversarial, values)
+    table = R.overlap(lab.store, asked)
+    assert table[["low", "high", "ceiling"]].isna().all(axis=None)
+    found = said(lab, asked, tasks)
+    assert "nan" not in found.text
+    assert found.verdict == "open"
+    for name in asked:
+        agreement(lab, asked[name], 0.5, 0.05)
+    rows = R.answers(lab.store, asked, tasks)
+    part = rows[~((rows.backbone == "a") & (rows.data == "adversarial") & (rows.seed > 0))]
+    early = R.finding(
+        part, table, R.agreement(lab.store, asked), R.paired_tests(lab.store, {}), title="T",
+        fraction=0.05,
+    )  # fmt: skip
+    assert early.verdict == "open"
+    assert "Not every prompt has answered" in early.text
+
+
+def test_suppression_is_told_for_clean_data_first() -> None:
+    tests = pd.DataFrame(
+        {
+            "found": "clean", "tested": ["clean", "adversarial"], "cost": [-0.04, 0.01],
+            "p_holm": [0.01, 0.6],
+        }
+    )  # fmt: skip
+    told = R._switched_off(tests)
+    assert "less (\N{MINUS SIGN}4.0 points, p = 0.010) on clean data" in told
+    assert "no more and no less that could be shown (+1.0 points, p = 0.600)" in told
