@@ -108,7 +108,9 @@ def draw() -> None:
             st.info(f"There is no prompt of {task.title} for {name} yet: tune or import one.")
         elif name not in ready:
             st.caption(f"The neurons of {name} are not measured yet.")
-    if ready:
+    if not all(text.strip() for text in typed if text is not None):
+        st.info("There is nothing to read: type a text.")
+    elif ready:
         with answers.shown_errors():
             said(ready, look)
             for name, column in zip(ready, answers.beside(ready), strict=True):
