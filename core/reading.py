@@ -12,7 +12,7 @@ from torch import Tensor
 from core.backbones.base import Backbone
 from core.errors import BadInput
 from core.evaluation import word_ids
-from core.hooks import Intervention, capture, suppress
+from core.hooks import Intervention, capture, suppress_rows
 from core.neurons import at_token
 from core.results import SoftPrompt
 from core.tasks import Task
@@ -23,7 +23,7 @@ LONGEST = 20_000  # characters of a text
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reading:
     """`probabilities[intervention class]`, in the order of the interventions; `activations[layer
-    neuron]` at the given token, with nothing suppressed.
+    neuron]` at the given token, in the row of the first one.
     """
 
     probabilities: npt.NDArray[np.float64]
@@ -39,8 +39,8 @@ def read(
     token: Int[Tensor, "layer neuron"],
     interventions: Sequence[Intervention | None],
 ) -> Reading:
-    """Softmax over the answer words' logits, once per intervention. Raises: BadInput for no text or
-    too much of it.
+    """Softmax over the answer words' logits, a row of one batch per intervention. Raises: BadInput
+    for no text or too much of it.
     """
     if not texts[0].strip() or (task.pair and not (texts[1] or "").strip()):
         raise BadInput("There is nothing to read: type a text.")
@@ -50,21 +50,16 @@ def read(
     ids = backbone.encode(
         *texts, template=task.templates.get(backbone.family), max_length=asked.max_length
     )
-    row = torch.tensor([ids], device=backbone.device)
+    rows = torch.tensor([ids], device=backbone.device).repeat(len(interventions), 1)
     vectors = prompt.vectors.to(backbone.device, backbone.dtype)
     prefix = backbone.prefix_length(len(vectors), asked.layout)
     words, modules = word_ids(backbone, task), backbone.down_projections()
-    mask = torch.ones_like(row, dtype=torch.bool)
-    with capture(modules, slice(0, prefix)) as seen:
-        backbone.answer_state(vectors, row, mask, asked.layout)
-        values = torch.stack([seen[layer][0].cpu() for layer in range(backbone.layers)])
-    scores = []
-    for intervention in interventions:
-        with suppress(modules, intervention) as current:
-            current[:] = [0]
-            state = backbone.answer_state(vectors, row, mask, asked.layout)
-            scores.append(backbone.logits(state, words)[0].double().cpu())
+    mask = torch.ones_like(rows, dtype=torch.bool)
+    with capture(modules, slice(0, prefix)) as seen, suppress_rows(modules, interventions):
+        state = backbone.answer_state(vectors, rows, mask, asked.layout)
+    values = torch.stack([seen[layer][0].cpu() for layer in range(backbone.layers)])
+    scores = backbone.logits(state, words).double().cpu()
     return Reading(
-        probabilities=torch.stack(scores).softmax(dim=1).numpy(),
+        probabilities=scores.softmax(dim=1).numpy(),
         activations=at_token(values.double(), token),
     )

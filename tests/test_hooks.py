@@ -8,7 +8,7 @@ from torch import Tensor
 
 from core.backbones import Backbone, load_backbone
 from core.data import Batch, Encoded, Examples
-from core.hooks import Intervention, capture, suppress
+from core.hooks import Intervention, capture, suppress, suppress_rows
 from tests.conftest import random_vectors
 
 TEXTS = ["the film was bad.", "we", "a warm and very cold meal was not dull but fine."]
@@ -205,6 +205,32 @@ def test_what_was_captured_before_the_suppression_stays(backbone: Backbone, batc
     ):
         backbone.answer_state(vectors, batch.ids, batch.mask)
     assert seen[0][..., ::3].abs().max() > 0
+
+
+def test_rows_of_one_batch_pass_under_an_intervention_each(backbone: Backbone) -> None:
+    one = encoded(backbone).batch([2], backbone)
+    mask = some(backbone)
+    means = torch.full(mask.shape, 0.5)
+    ways = [
+        None,
+        Intervention(mask=mask),
+        Intervention(mask=mask, replacement=means, positions=slice(0, PROMPT)),
+        Intervention(mask=some(backbone, 1), noise=0.1, seed=3),
+    ]
+    rows = Batch(
+        rows=[0] * len(ways),
+        ids=one.ids.repeat(len(ways), 1),
+        mask=one.mask.repeat(len(ways), 1),
+        labels=one.labels.repeat(len(ways)),
+    )
+    with suppress_rows(backbone.down_projections(), ways):
+        together = state(backbone, rows)
+    assert hooks(backbone) == 0
+    for row, how in zip(together, ways, strict=True):
+        with suppress(backbone.down_projections(), how) as current:
+            current[:] = [0]
+            assert torch.allclose(row, state(backbone, one)[0], atol=1e-12)
+    assert not torch.allclose(together[0], together[1])
 
 
 def test_examples_of_a_split_keep_their_file_index() -> None:
