@@ -15,11 +15,12 @@ from torch import Tensor
 from core.backbones.base import Backbone
 from core.correlation import spearman
 from core.data import Examples
-from core.neurons import choose_neurons
+from core.neurons import count
 from core.predictivity import Reader, balanced, best_counts, contrasted, tally
 from core.progress import Progress, part, silent
 from core.results import Agreement, SoftPrompt
 from core.specs import AgreementSpec, PredictivitySpec
+from core.statistics import chosen
 from core.tasks import Task
 
 Rows = Float[Tensor, "row layer neuron"]
@@ -27,8 +28,9 @@ Rows = Float[Tensor, "row layer neuron"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Redrawn:
-    """Predictivities of one prompt: `[row layer neuron]`, row 0 the data as they are, then one row
-    per bootstrap replicate. `halves[split half layer neuron]`: disjoint parts of the clean split.
+    """Gains of one prompt's neurons: predictivity less what always giving one answer reaches.
+    `[row layer neuron]`, row 0 the data as they are, then one row per bootstrap replicate.
+    `halves[split half layer neuron]`: disjoint parts of the clean split.
     """
 
     seed: int
@@ -83,10 +85,13 @@ def _measure(
     weights: npt.NDArray[np.int64],
     progress: Progress,
 ) -> Rows:
-    """Predictivity of each row of weights."""
+    """Gain of each row of weights: above 0 a neuron tells something."""
     signs = torch.from_numpy(weights * (2 * examples.labels - 1)).float()
-    n = torch.from_numpy(weights.sum(axis=1)).float()
-    return best_counts(tally(reader, baseline, examples, signs, progress), n) / n[:, None, None]
+    n, ones = signs.abs().sum(dim=1), signs.clamp(min=0).sum(dim=1)
+    counts = best_counts(tally(reader, baseline, examples, signs, progress), n)
+    # Predictivity as the store keeps it, so that equal means are equal here and there.
+    majority = torch.maximum(ones, n - ones) / n
+    return (counts / n[:, None, None]).double() - majority[:, None, None].double()
 
 
 Labels = npt.NDArray[np.int64]
@@ -139,16 +144,18 @@ def agree(spec: AgreementSpec, prompts: Sequence[Redrawn]) -> Agreement:
     pairs += [
         (
             "ceiling",
-            _mean([p.halves[i, 0] for p in prompts]),
             _mean([p.halves[i, 1] for p in prompts]),
+            _mean([p.halves[i, 0] for p in prompts]),
         )
         for i in range(spec.splits)
     ]
+    counts = np.array([[_shared(a, b, f) for f in spec.fractions] for _, a, b in pairs])
     return Agreement(
         spec=spec,
         kind=tuple(kind for kind, _, _ in pairs),
         spearman=np.stack([spearman(a.numpy(), b.numpy()) for _, a, b in pairs]),
-        shared=np.array([[shared(a, b, f) for f in spec.fractions] for _, a, b in pairs]),
+        chosen=counts[..., 0],
+        shared=counts[..., 1],
         layers=pairs[0][1].shape[0],
         neurons=pairs[0][1].shape[1],
         n_clean=prompts[0].n_clean,
@@ -164,12 +171,12 @@ def _means(
 
 
 def _mean(values: Sequence[Tensor]) -> Float[Tensor, "layer neuron"]:
-    return torch.stack(list(values)).double().mean(dim=0)
+    return torch.stack(list(values)).mean(dim=0)
 
 
-def shared(
+def _shared(
     a: Float[Tensor, "layer neuron"], b: Float[Tensor, "layer neuron"], fraction: float
-) -> int:
-    """Skill neurons of both, chosen per layer."""
-    chosen = [choose_neurons([v], choose="skill", fraction=fraction) for v in (a, b)]
-    return int((chosen[0] & chosen[1]).sum())
+) -> tuple[int, int]:
+    """Skill neurons of the first, and those of them that are the second's, too."""
+    first, second = (chosen(v.numpy(), count(v.shape[1], fraction), above=0.0) for v in (a, b))
+    return int(first.sum()), int((first & second).sum())

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from core import rankings
 from core.lab import Lab
-from core.neurons import count
 from core.reading import Reading
 from core.specs import PredictivitySpec, Suppression
-from core.statistics import chosen
+from core.statistics import Ranking
 from core.tasks import load_task
 
 TOP = 0.05  # of each layer: whose votes are shown
@@ -40,12 +40,11 @@ class Play:
             for i, label in enumerate(labels)
         )  # fmt: skip
 
-    def votes(self, labels: Sequence[str], backbone: str) -> pd.DataFrame:
-        """The skill neurons: backbone, layer, neuron, name, predictivity, activation, baseline,
-        above (activation less baseline), vote (the class that the neuron speaks for).
+    def votes(self, ranking: Ranking, labels: Sequence[str], backbone: str) -> pd.DataFrame:
+        """The skill neurons of a ranking: backbone, layer, neuron, name, predictivity, activation,
+        baseline, above (activation less baseline), vote (the class that the neuron speaks for).
         """
-        ranked = self.neurons["ranking"]
-        layer, neuron = np.nonzero(chosen(ranked, count(ranked.shape[1], TOP)))
+        layer, neuron = np.nonzero(ranking.skill(TOP))
         here = (layer, neuron)
         activation, baseline = (
             self.reading.activations.numpy()[here],
@@ -57,8 +56,8 @@ class Play:
             {
                 "backbone": backbone, "layer": layer, "neuron": neuron,
                 "name": [f"{a}/{b}" for a, b in zip(layer, neuron, strict=True)],
-                "predictivity": ranked[here], "activation": activation, "baseline": baseline,
-                "above": activation - baseline,
+                "predictivity": ranking.predictivity[here], "activation": activation,
+                "baseline": baseline, "above": activation - baseline,
                 "vote": [labels[int(v)] for v in vote],
             }
         )  # fmt: skip
@@ -83,13 +82,18 @@ def play(
         ]
     reading = lab.read(ranked, texts, how)
     values = lab.neurons(ranked[0])
-    mean = lab.rankings([s for s in ranked if s.contrast == ranked[0].contrast])[0]
-    known = {"ranking": mean, "baseline": values["baseline"], "accuracy": values["accuracy"]}
     return Play(
         reading=reading,
-        neurons={name: np.asarray(v, np.float64) for name, v in known.items()},
+        neurons={n: np.asarray(values[n], np.float64) for n in ("baseline", "accuracy")},
         draws=draws if share > 0 else 0,
     )
+
+
+def ranking(lab: Lab, ranked: Sequence[PredictivitySpec]) -> Ranking:
+    """The mean over seeds of the binary question that `ranked[0]` asks."""
+    mean = rankings.mean_of(lab.store, [s for s in ranked if s.contrast == ranked[0].contrast])
+    assert mean is not None, "what a text is read with is measured before"
+    return mean
 
 
 def loudest(votes: pd.DataFrame) -> pd.DataFrame:

@@ -102,7 +102,7 @@ def neighbours(
     values = queries.rankings(store, specs)
     if not values:
         return pd.DataFrame(columns=["layer", "neuron", "difference"])
-    tasks, table = [t for _, t in values], np.stack(list(values.values()))
+    tasks, table = [t for _, t in values], np.stack([v.predictivity for v in values.values()])
     here = table[:, layer, neuron]
     distance = np.sqrt(((table - here[:, None, None]) ** 2).mean(axis=0))
     distance[layer, neuron] = -1  # itself, before its doubles

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from itertools import combinations_with_replacement
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from core.correlation import spearman
 from core.specs import EvaluationSpec, PredictivitySpec, key
-from core.statistics import wilson
+from core.statistics import STEP, Ranking, wilson
 from core.store import Store
 from core.tasks import clean_name
 
@@ -87,7 +86,7 @@ WITH measured AS (
 """
 _BOXES = (
     _MEASURED
-    + """
+    + f"""
 , quartiles AS (
   SELECT backbone, task, max(seeds) AS seeds, first(n) AS n, avg(floor) AS floor,
          avg(family) AS family, avg(fdr) AS fdr, avg(discovery) AS discoveries,
@@ -95,7 +94,7 @@ _BOXES = (
          quantile_cont(predictivity, 0.25) AS q1, median(predictivity) AS median,
          quantile_cont(predictivity, 0.75) AS q3, quantile_cont(predictivity, 0.99) AS top1,
          max(predictivity) AS highest,
-         count(*) FILTER (predictivity = 0.5) / count(*) AS silent
+         count(*) FILTER (predictivity <= majority + {STEP}) / count(*) AS silent
   FROM measured GROUP BY backbone, task)
 """
 )
@@ -107,9 +106,9 @@ def predictivity_boxes(store: Store, specs: Sequence[PredictivitySpec]) -> pd.Da
     floor (mean over shuffled labels), family (level that the best of all neurons stays below in
     95 % of the shuffles), fdr (lowest predictivity of a discovery at a false discovery rate of
     5 %), discoveries and certain (shares of neurons, averaged over seeds: q, and p_family, at most
-    0.05), neurons, seeds, n, majority, silent (share of neurons at exactly 0.5 with every seed:
-    they tell nothing). Levels are means over seeds; the mean of predictivities varies less than
-    one of them, so that they are on the safe side.
+    0.05), neurons, seeds, n, majority, silent (share of neurons that tell no more than always
+    giving one answer, see `statistics.Ranking`). Levels are means over seeds; the mean of
+    predictivities varies less than one of them, so that they are on the safe side.
     """
     return store.frame(
         _BOXES + "SELECT q.*, min(m.predictivity) FILTER (m.predictivity >= q1 - 1.5 * (q3 - q1))"
@@ -151,12 +150,12 @@ def layer_profile(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFra
 
 def rankings(
     store: Store, specs: Sequence[PredictivitySpec], *, by_seed: bool = False
-) -> dict[tuple[str, str], npt.NDArray[np.float64]]:
-    """Seed-mean predictivity [layer, neuron] per (backbone, task), or one per seed."""
+) -> dict[tuple[str, str], Ranking]:
+    """Seed-mean predictivity per (backbone, task), or one per seed."""
     seed = "p.seed" if by_seed else "0"
     rows = store.frame(
         f"SELECT p.backbone, p.source_task, p.target_task, {seed} AS seed, n.layer, n.neuron,"
-        " avg(n.predictivity) AS value"
+        " avg(n.predictivity) AS value, avg(p.majority) AS majority"
         " FROM neuron n JOIN predictivity p USING (key) WHERE p.key IN ? GROUP BY ALL"
         " ORDER BY ALL",
         [[key(s) for s in specs]],
@@ -166,11 +165,15 @@ def rankings(
     if by_seed:
         rows["task"] += rows.seed.map(" (seed {})".format)
     return {
-        (str(group[0]), str(group[1])): part.value.to_numpy(np.float64).reshape(
-            part.layer.nunique(), -1
-        )
+        (str(group[0]), str(group[1])): ranking(part)
         for group, part in rows.groupby(["backbone", "task"], sort=False)
     }
+
+
+def ranking(part: pd.DataFrame) -> Ranking:
+    """From rows in the order of layer and neuron: layer, value, majority."""
+    values = part.value.to_numpy(np.float64).reshape(part.layer.nunique(), -1)
+    return Ranking(predictivity=values, majority=float(part.majority.iloc[0]))
 
 
 def correlation(
@@ -185,14 +188,15 @@ def correlation(
     for backbone in dict.fromkeys(b for b, _ in values):
         tasks = [t for b, t in values if b == backbone]
         for a, b in combinations_with_replacement(tasks, 2):
-            rho = spearman(values[backbone, a], values[backbone, b])
+            first, second = values[backbone, a].predictivity, values[backbone, b].predictivity
+            rho = spearman(first, second)
             row = {
                 "backbone": backbone,
                 "spearman": float(np.nanmean(rho)) if np.isfinite(rho).any() else math.nan,
                 "lowest_layer": float(np.fmin.reduce(rho)),
                 "highest_layer": float(np.fmax.reduce(rho)),
                 "layers": len(rho),
-                "neurons": values[backbone, a].shape[1],
+                "neurons": first.shape[1],
             }
             rows.append({**row, "task_a": a, "task_b": b})
             if a != b:

@@ -1,37 +1,36 @@
 """Rankings of neurons compared, one table per figure; every function names its columns."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from core import queries
-from core.neurons import count
 from core.specs import PredictivitySpec, key
-from core.statistics import chance_overlap, chosen, percentiles
+from core.statistics import Chance, Ranking, chance_overlap, percentiles
 from core.store import Store
 from core.sweeps import PAPER_FRACTIONS
 
-Values = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 MOST_POINTS = 4000  # of neurons that are skill neurons of neither
 
 
-def by_seed(store: Store, specs: Sequence[PredictivitySpec]) -> dict[int, Values]:
-    """Predictivity [layer, neuron] of each stored seed; several binary questions are averaged."""
+def by_seed(store: Store, specs: Sequence[PredictivitySpec]) -> dict[int, Ranking]:
+    """The ranking of each stored seed; several binary questions are averaged."""
     rows = store.frame(
-        "SELECT p.seed, n.layer, n.neuron, avg(n.predictivity) AS value FROM neuron n"
+        "SELECT p.seed, n.layer, n.neuron, avg(n.predictivity) AS value,"
+        " avg(p.majority) AS majority FROM neuron n"
         " JOIN predictivity p USING (key) WHERE p.key IN ? GROUP BY ALL ORDER BY ALL",
         [[key(s) for s in specs]],
     )
-    return {
-        int(str(seed)): part.value.to_numpy(np.float64).reshape(part.layer.nunique(), -1)
-        for seed, part in rows.groupby("seed")
-    }
+    return {int(str(seed)): queries.ranking(part) for seed, part in rows.groupby("seed")}
 
 
-def mean_of(store: Store, specs: Sequence[PredictivitySpec]) -> Values | None:
-    """Seed-mean predictivity [layer, neuron] of what is stored; None if nothing is."""
+def mean_of(store: Store, specs: Sequence[PredictivitySpec]) -> Ranking | None:
+    """Seed-mean predictivity of what is stored; None if nothing is."""
     return next(iter(queries.rankings(store, specs).values()), None)
 
 
@@ -47,20 +46,16 @@ def layer_shares(
         mean, seeds = mean_of(store, asked), by_seed(store, asked)
         if mean is None:
             continue
-        k = count(mean.size, fraction)
-
-        def shares(values: Values, k: int = k) -> Values:
-            found = chosen(values.reshape(1, -1), k).reshape(values.shape)
-            share: Values = found.sum(axis=1) / max(1, k)
-            return share
-
-        each = np.stack([shares(v) for v in seeds.values()])
+        counts = mean.skill(fraction, scope="model").sum(axis=1)
+        each = np.stack([_shares(v.skill(fraction, scope="model")) for v in seeds.values()])
+        layers = len(counts)
         out.append(
             pd.DataFrame(
                 {
-                    "backbone": backbone, "layer": np.arange(len(mean)), "share": shares(mean),
-                    "count": np.rint(shares(mean) * k).astype(int), "low": each.min(axis=0),
-                    "high": each.max(axis=0), "even": 1 / len(mean), "seeds": len(seeds),
+                    "backbone": backbone, "layer": np.arange(layers),
+                    "share": counts / max(1, counts.sum()), "count": counts,
+                    "low": each.min(axis=0), "high": each.max(axis=0), "even": 1 / layers,
+                    "seeds": len(seeds),
                 }
             )
         )  # fmt: skip
@@ -68,19 +63,25 @@ def layer_shares(
     return pd.concat(out) if out else pd.DataFrame(columns=names)
 
 
-def pair(first: Values, second: Values, fraction: float) -> pd.DataFrame:
+def _shares(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """How a choice is spread over the layers."""
+    shares: npt.NDArray[np.float64] = mask.sum(axis=1) / max(1, mask.sum())
+    return shares
+
+
+def pair(first: Ranking, second: Ranking, fraction: float) -> pd.DataFrame:
     """Every neuron by two rankings (layer, neuron, first, second: predictivities; x, y: places in
     the layer) and kind: skill neuron of `both`, `first only`, `second only`, `neither`. Of large
     models' `neither` a fixed sample.
     """
-    k = count(first.shape[1], fraction)
-    a, b = chosen(first, k), chosen(second, k)
-    layer, neuron = np.divmod(np.arange(first.size), first.shape[1])
+    a, b = first.skill(fraction), second.skill(fraction)
+    layer, neuron = np.indices(a.shape).reshape(2, -1)
     kinds = np.select([a & b, a, b], ["both", "first only", "second only"], "neither").ravel()
     table = pd.DataFrame(
         {
-            "layer": layer, "neuron": neuron, "first": first.ravel(), "second": second.ravel(),
-            "x": percentiles(first).ravel(), "y": percentiles(second).ravel(), "kind": kinds,
+            "layer": layer, "neuron": neuron, "first": first.predictivity.ravel(),
+            "second": second.predictivity.ravel(), "x": percentiles(first.predictivity).ravel(),
+            "y": percentiles(second.predictivity).ravel(), "kind": kinds,
         }
     )  # fmt: skip
     rest = table[table.kind == "neither"]
@@ -89,22 +90,54 @@ def pair(first: Values, second: Values, fraction: float) -> pd.DataFrame:
     return pd.concat([table[table.kind != "neither"], rest.sample(MOST_POINTS, random_state=0)])
 
 
-def shared(rankings: Mapping[str, Values], fraction: float) -> pd.DataFrame:
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """Two choices of neurons: `shared` of both, `first` and `second` of each; what chance gives."""
+
+    shared: int
+    first: int
+    second: int
+    chance: Chance
+
+    @property
+    def share(self) -> float:
+        """Of the first choice, how many are in the second, too; 0 of none."""
+        return self.shared / max(1, self.first)
+
+    @property
+    def p(self) -> float:
+        """Probability of at least so many by chance."""
+        return self.chance.p(self.shared)
+
+    def of(self, neurons: float) -> float:
+        """A number of neurons as a share of the first choice."""
+        return neurons / max(1, self.first)
+
+
+def compare(first: Mask, second: Mask) -> Shared:
+    """Two choices, `[layer neuron]`, all layers together."""
+    chance = chance_overlap(first.shape[1], first.sum(axis=1), second.sum(axis=1))
+    return Shared(
+        shared=int((first & second).sum()),
+        first=int(first.sum()),
+        second=int(second.sum()),
+        chance=chance,
+    )
+
+
+def shared(rankings: Mapping[str, Ranking], fraction: float) -> pd.DataFrame:
     """Shared skill neurons of each pair of tasks (task_a, task_b), all layers together: shared,
-    chosen, share, chance, p (at least so many by chance). A task with itself shares all.
+    chosen (of task_a), share (of these), chance, p (at least so many by chance).
     """
     out = list[dict[str, object]]()
-    for a, first in rankings.items():
-        layers, width = first.shape
-        k = count(width, fraction)
-        chance = chance_overlap(width, np.full(layers, k))
-        for b, second in rankings.items():
-            both = int((chosen(first, k) & chosen(second, k)).sum())
-            total = max(1, layers * k)
+    masks = {task: ranking.skill(fraction) for task, ranking in rankings.items()}
+    for a, first in masks.items():
+        for b, second in masks.items():
+            pair = compare(first, second)
             out.append(
                 {
-                    "task_a": a, "task_b": b, "shared": both, "chosen": layers * k,
-                    "share": both / total, "chance": chance.mean / total, "p": chance.p(both),
+                    "task_a": a, "task_b": b, "shared": pair.shared, "chosen": pair.first,
+                    "share": pair.share, "chance": pair.of(pair.chance.mean), "p": pair.p,
                 }
             )  # fmt: skip
     names = ["task_a", "task_b", "shared", "chosen", "share", "chance", "p"]
@@ -113,8 +146,8 @@ def shared(rankings: Mapping[str, Values], fraction: float) -> pd.DataFrame:
 
 def stability(store: Store, specs: Mapping[str, Sequence[PredictivitySpec]]) -> pd.DataFrame:
     """How many skill neurons of one seed's prompt are another's, per backbone and fraction: share
-    (mean over pairs of seeds), low and high (lowest and highest pair), all (in every seed), chance
-    (of a pair), seeds, pairs.
+    (mean over pairs of seeds, either way round), low and high (lowest and highest pair), all (in
+    every seed), chance (mean over the pairs), chosen (mean over the seeds), seeds, pairs.
     """
     out = list[dict[str, object]]()
     for backbone, asked in specs.items():
@@ -122,22 +155,20 @@ def stability(store: Store, specs: Mapping[str, Sequence[PredictivitySpec]]) -> 
         if len(seeds) < 2:
             continue
         for fraction in PAPER_FRACTIONS[1:]:
-            k = count(seeds[0].shape[1], fraction)
-            if k == 0:
+            masks = [v.skill(fraction) for v in seeds]
+            chosen = float(np.mean([m.sum() for m in masks]))
+            if chosen == 0:
                 continue
-            masks, total = [chosen(v, k) for v in seeds], k * len(seeds[0])
-            pairs = [
-                (masks[i] & masks[j]).sum() / total
-                for i in range(len(masks))
-                for j in range(i + 1, len(masks))
-            ]
+            pairs = [compare(a, b) for a, b in permutations(masks, 2)]
+            shares = [p.share for p in pairs]
             out.append(
                 {
-                    "backbone": backbone, "fraction": fraction, "share": float(np.mean(pairs)),
-                    "low": min(pairs), "high": max(pairs),
-                    "all": np.logical_and.reduce(masks).sum() / total,
-                    "chance": k / seeds[0].shape[1], "seeds": len(seeds), "pairs": len(pairs),
+                    "backbone": backbone, "fraction": fraction, "share": float(np.mean(shares)),
+                    "low": min(shares), "high": max(shares),
+                    "all": np.logical_and.reduce(masks).sum() / chosen,
+                    "chance": float(np.mean([p.of(p.chance.mean) for p in pairs])),
+                    "chosen": chosen, "seeds": len(seeds), "pairs": len(pairs) // 2,
                 }
             )  # fmt: skip
-    names = ["backbone", "fraction", "share", "low", "high", "all", "chance", "seeds", "pairs"]
+    names = "backbone fraction share low high all chance chosen seeds pairs".split()  # noqa: SIM905
     return pd.DataFrame(out, columns=names)

@@ -144,15 +144,17 @@ class NeuronEffect:
 class Agreement:
     """Clean and adversarial predictivities compared, as they are and over redrawn data.
 
-    Each row of `spearman[draw layer]` and `shared[draw fraction]` (neurons that are skill neurons
-    of both, all layers together) is one comparison; `kind` says which: `measured`, the data as they
-    are; `bootstrap`, examples and seeds redrawn; `ceiling`, two disjoint parts of the clean split,
-    one as large as the adversarial split.
+    Each row of `spearman[draw layer]`, `chosen[draw fraction]` (skill neurons of the first, all
+    layers together) and `shared[draw fraction]` (of these, skill neurons of the second) is one
+    comparison; `kind` says which: `measured`, the data as they are; `bootstrap`, examples and seeds
+    redrawn; `ceiling`, two disjoint parts of the clean split, the second as large as the
+    adversarial split.
     """
 
     spec: AgreementSpec
     kind: tuple[str, ...]
     spearman: npt.NDArray[np.float64]
+    chosen: npt.NDArray[np.int64]
     shared: npt.NDArray[np.int64]
     layers: int
     neurons: int

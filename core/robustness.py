@@ -1,4 +1,4 @@
-"""Clean against adversarial: one table per figure, and the finding in words.
+"""Clean against adversarial: one table per figure. finding.py puts them into words.
 
 Every function takes the sweeps by backbone and tells only what is stored; what is not is not in the
 table. Columns are named in each docstring.
@@ -6,8 +6,6 @@ table. Columns are named in each docstring.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +16,12 @@ from core import queries
 from core.correlation import spearman
 from core.data import load_split
 from core.neurons import count
+from core.rankings import compare, mean_of
 from core.specs import EvaluationSpec, PredictivitySpec, key
 from core.statistics import (
     Estimate,
+    Ranking,
     Z,
-    chance_overlap,
-    chosen,
     difference,
     holm,
     mean_accuracy,
@@ -132,121 +130,128 @@ def _complete(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 # --- the same neurons? ---------------------------------------------------------------------------
-def _rankings(store: Store, specs: Sequence[PredictivitySpec]) -> npt.NDArray[np.float64] | None:
+def _ranking(store: Store, specs: Sequence[PredictivitySpec]) -> Ranking | None:
     """Seed-mean predictivity; None until all of it is stored."""
     if len(store.known(key(s) for s in specs)) < len({key(s) for s in specs}):
         return None
-    return next(iter(queries.rankings(store, specs).values()), None)
+    return mean_of(store, specs)
 
 
-def _both(
-    store: Store, sweeps: Sweeps
-) -> list[tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
-    found = list[tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64]]]()
+def _both(store: Store, sweeps: Sweeps) -> list[tuple[str, Ranking, Ranking]]:
+    """The clean and the adversarial ranking of every backbone that has both."""
+    found = list[tuple[str, Ranking, Ranking]]()
     for backbone, sweep in sweeps.items():
-        clean, twin = _rankings(store, sweep.clean), _rankings(store, sweep.adversarial)
+        clean, twin = _ranking(store, sweep.clean), _ranking(store, sweep.adversarial)
         if clean is not None and twin is not None:
             found.append((backbone, clean, twin))
     return found
 
 
 def overlap(store: Store, sweeps: Sweeps) -> pd.DataFrame:
-    """Shared skill neurons per backbone and fraction, all layers together: chosen (neurons), shared
-    (neurons), share, low and high (bootstrap, see `agreement`), chance, chance_low, chance_high
-    (hypergeometric, 95 %), p (at least so many by chance), ceiling (clean against clean).
+    """Shared skill neurons per backbone and fraction, all layers together: asked (neurons in that
+    share of each layer), chosen (clean skill neurons, at most so many), adversarial (skill
+    neurons), shared, share (of chosen), low and high (bootstrap, see `agreement`), chance,
+    chance_low, chance_high (hypergeometric, 95 %), p (at least so many by chance), ceiling (clean
+    against clean).
     """
     draws = _draws(store, sweeps)
     out = list[dict[str, object]]()
     for backbone, clean, twin in _both(store, sweeps):
-        layers, width = clean.shape
         mine = draws[draws.backbone == backbone]
         for fraction in PAPER_FRACTIONS[1:]:
-            k = count(width, fraction)
-            if k == 0:
+            layers, width = clean.predictivity.shape
+            pair = compare(clean.skill(fraction), twin.skill(fraction))
+            if pair.first == 0:
                 continue
-            both = int((chosen(clean, k) & chosen(twin, k)).sum())
-            chance = chance_overlap(width, np.full(layers, k))
-            total = layers * k
-            again = mine[mine.fraction == fraction]
-            half = Z * again[again.kind == "bootstrap"].shared.std() / total
+            again = mine[mine.fraction == fraction].groupby("kind").share
+            half = Z * again.std().get("bootstrap", math.nan)
             out.append(
                 {
-                    "backbone": backbone, "fraction": fraction, "chosen": total, "shared": both,
-                    "share": both / total, "low": np.maximum(0.0, both / total - half),
-                    "high": np.minimum(1.0, both / total + half), "chance": chance.mean / total,
-                    "chance_low": chance.low / total, "chance_high": chance.high / total,
-                    "p": chance.p(both),
-                    "ceiling": again[again.kind == "ceiling"].shared.mean() / total,
+                    "backbone": backbone, "fraction": fraction,
+                    "asked": layers * count(width, fraction), "chosen": pair.first,
+                    "adversarial": pair.second, "shared": pair.shared, "share": pair.share,
+                    "low": np.maximum(0.0, pair.share - half),
+                    "high": np.minimum(1.0, pair.share + half),
+                    "chance": pair.of(pair.chance.mean), "chance_low": pair.of(pair.chance.low),
+                    "chance_high": pair.of(pair.chance.high), "p": pair.p,
+                    "ceiling": again.mean().get("ceiling", math.nan),
                 }
             )  # fmt: skip
     return pd.DataFrame(out, columns=OVERLAP)
 
 
 OVERLAP = (
-    "backbone fraction chosen shared share low high chance chance_low chance_high p ceiling".split()  # noqa: SIM905
+    "backbone fraction asked chosen adversarial shared share low high chance chance_low"  # noqa: SIM905
+    " chance_high p ceiling".split()
 )
 
 
 def overlap_by_layer(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
-    """Shared skill neurons per backbone and layer at one fraction: chosen, shared, share, chance,
-    chance_low, chance_high, p (Holm over the layers of a backbone).
+    """Shared skill neurons per backbone and layer at one fraction: chosen (clean skill neurons),
+    adversarial (skill neurons), shared, share (of chosen), chance, chance_low, chance_high, p (Holm
+    over the layers of a backbone).
     """
-    out = list[pd.DataFrame]()
+    out = list[dict[str, object]]()
     for backbone, clean, twin in _both(store, sweeps):
-        layers, width = clean.shape
-        k = count(width, fraction)
-        both = (chosen(clean, k) & chosen(twin, k)).sum(axis=1)
-        chance = chance_overlap(width, np.array([k]))
-        out.append(
-            pd.DataFrame(
-                {
-                    "backbone": backbone, "layer": np.arange(layers), "chosen": k, "shared": both,
-                    "share": both / max(1, k), "chance": chance.mean / max(1, k),
-                    "chance_low": chance.low / max(1, k), "chance_high": chance.high / max(1, k),
-                    "p": holm(np.array([chance.p(int(b)) for b in both])),
-                }
-            )
-        )  # fmt: skip
-    names = "backbone layer chosen shared share chance chance_low chance_high p".split()  # noqa: SIM905
-    return pd.concat(out) if out else pd.DataFrame(columns=names)
+        first, second = clean.skill(fraction), twin.skill(fraction)
+        pairs = [compare(a[None], b[None]) for a, b in zip(first, second, strict=True)]
+        adjusted = holm(np.array([pair.p for pair in pairs]))
+        out += [
+            {
+                "backbone": backbone, "layer": layer, "chosen": pair.first,
+                "adversarial": pair.second, "shared": pair.shared, "share": pair.share,
+                "chance": pair.of(pair.chance.mean), "chance_low": pair.of(pair.chance.low),
+                "chance_high": pair.of(pair.chance.high), "p": p,
+            }
+            for layer, (pair, p) in enumerate(zip(pairs, adjusted, strict=True))
+        ]  # fmt: skip
+    names = (
+        "backbone layer chosen adversarial shared share chance chance_low chance_high p".split()  # noqa: SIM905
+    )
+    return pd.DataFrame(out, columns=names)
 
 
 def standing(
     store: Store, sweeps: Sweeps, fraction: float
 ) -> tuple[pd.DataFrame, dict[str, Estimate]]:
     """Where the clean skill neurons stand among the adversarial predictivities of their layer: one
-    row per such neuron (backbone, layer, neuron, percentile in (0, 1)); and per backbone the
-    median, the central 95 % of the medians of random choices, and the permutation p-value.
+    row per such neuron (backbone, layer, neuron, percentile in (0, 1), clean and adversarial: its
+    predictivities); and per backbone the median, the central 95 % of the medians of random choices,
+    and the permutation p-value.
     """
     out, medians = list[pd.DataFrame](), dict[str, Estimate]()
     for backbone, clean, twin in _both(store, sweeps):
-        mask, place = chosen(clean, count(clean.shape[1], fraction)), percentiles(twin)
+        mask, place = clean.skill(fraction), percentiles(twin.predictivity)
         layer, neuron = np.nonzero(mask)
         out.append(
             pd.DataFrame(
-                {"backbone": backbone, "layer": layer, "neuron": neuron, "percentile": place[mask]}
+                {
+                    "backbone": backbone, "layer": layer, "neuron": neuron,
+                    "percentile": place[mask], "clean": clean.predictivity[mask],
+                    "adversarial": twin.predictivity[mask],
+                }
             )
-        )
+        )  # fmt: skip
         medians[backbone] = median_standing(place, mask)
-    names = ["backbone", "layer", "neuron", "percentile"]
+    names = ["backbone", "layer", "neuron", "percentile", "clean", "adversarial"]
     return (pd.concat(out) if out else pd.DataFrame(columns=names)), medians
 
 
 def _draws(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     """Replicates of the stored agreements: backbone, draw, kind, spearman (mean over layers),
-    fraction, shared.
+    fraction, share (of the first's skill neurons, how many are the second's, too).
     """
     names = {key(s.agreement): b for b, s in sweeps.items()}
-    return store.frame(
+    rows = store.frame(
         "WITH draws AS (SELECT backbone, generate_subscripts(kind, 1) AS draw,"
-        " unnest(kind) AS kind,"
-        " unnest(spearman) AS by_layer, unnest(shared) AS counts, fractions FROM agreement"
-        " WHERE key IN ?)"
+        " unnest(kind) AS kind, unnest(spearman) AS by_layer, unnest(shared) AS counts,"
+        " unnest(chosen) AS sizes, fractions FROM agreement WHERE key IN ?)"
         " SELECT backbone, draw, kind, list_avg(list_filter(by_layer, lambda x: NOT isnan(x)))"
-        " AS spearman, unnest(fractions) AS fraction, unnest(counts) AS shared FROM draws"
-        " ORDER BY backbone, draw, fraction",
+        " AS spearman, unnest(fractions) AS fraction, unnest(counts) AS shared,"
+        " unnest(sizes) AS chosen FROM draws ORDER BY backbone, draw, fraction",
         [list(names)],
     )
+    return rows.assign(share=rows.shared / rows.chosen.clip(lower=1))
 
 
 def replicates(store: Store, sweeps: Sweeps) -> pd.DataFrame:
@@ -264,11 +269,12 @@ def _elsewhere(
     """Mean Spearman of the clean ranking with the adversarial rankings of other tasks; NaN if none
     is stored.
     """
-    clean = _rankings(store, sweep.clean)
-    found = [r for r in (_rankings(store, specs) for specs in others) if r is not None]
+    clean = _ranking(store, sweep.clean)
+    found = [r for r in (_ranking(store, specs) for specs in others) if r is not None]
     if clean is None or not found:
         return math.nan
-    return float(np.mean([np.nanmean(spearman(clean, twin)) for twin in found]))
+    rhos = [spearman(clean.predictivity, twin.predictivity) for twin in found]
+    return float(np.mean([np.nanmean(rho) for rho in rhos]))
 
 
 def agreement(store: Store, sweeps: Sweeps, others: Others | None = None) -> pd.DataFrame:
@@ -366,142 +372,3 @@ def _costs(store: Store, specs: Sequence[EvaluationSpec]) -> npt.NDArray[np.floa
         return None
     costs: npt.NDArray[np.float64] = (means["random"] - means["skill"]).to_numpy(np.float64)
     return costs
-
-
-# --- in words ------------------------------------------------------------------------------------
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What the numbers say, one paragraph in Markdown; `verdict` is the claim's fate: `agrees`,
-    `contradicts`, `no difference` or `open` (not two backbones, or something is missing).
-    """
-
-    text: str
-    verdict: str
-
-
-def finding(
-    rows: pd.DataFrame,
-    overlaps: pd.DataFrame,
-    agreements: pd.DataFrame,
-    tests: pd.DataFrame,
-    *,
-    title: str,
-    fraction: float,
-) -> Finding:
-    """The paragraph, from `answers`, `overlap`, `agreement` and `paired_tests`."""
-    accuracies = accuracy(rows)
-    overall = accuracies[accuracies.attack == ""].set_index(["backbone", "data"]).accuracy
-    lost, sentences = falls(rows), list[str]()
-    agree = agreements.set_index("backbone")
-    for backbone, fall in lost.items():
-        way = "falls" if fall.value >= 0 else "rises"
-        text = (
-            f"**{backbone}** {way} from {overall[backbone, CLEAN]:.3f} on clean to "
-            f"{overall[backbone, ADVERSARIAL]:.3f} on adversarial data ({_points(_positive(fall))})"
-        )
-        mine = overlaps[(overlaps.backbone == backbone) & (overlaps.fraction == fraction)]
-        if len(mine):
-            o = mine.iloc[0]
-            text += (
-                f"; {o.share:.0%} of its top {fraction:.0%} of neurons stay (chance "
-                f"{o.chance:.0%}, {_p(o.p)}"
-                + (f"; clean against clean {o.ceiling:.0%})" if math.isfinite(o.ceiling) else ")")
-            )
-        if backbone in agree.index:
-            a = agree.loc[backbone]
-            text += (
-                f"; the predictivities correlate with {_two(a.spearman)} (95 % interval "
-                f"{_two(a.low)} to {_two(a.high)}; clean against clean {_two(a.ceiling)}"
-                + (f"; against other tasks' attacked data {_two(a.elsewhere)})"
-                   if math.isfinite(a.elsewhere) else ")")
-            )  # fmt: skip
-        sentences.append(text + ". " + _switched_off(tests[tests.backbone == backbone]))
-    verdict, last = _verdict(rows, agree, list(lost))
-    return Finding(text=f"{title}. " + " ".join([*sentences, last]).strip(), verdict=verdict)
-
-
-def _switched_off(tests: pd.DataFrame) -> str:
-    """Whether clean skill neurons matter, on clean data first: where they do not matter there, the
-    attack cannot take anything away.
-    """
-    parts = [
-        f"{_cost(row)} on {row.tested} data" for row in tests[tests.found == CLEAN].itertuples()
-    ]
-    if not parts:
-        return ""
-    return f"Against random ones, switching off its clean skill neurons costs {', '.join(parts)}."
-
-
-def _cost(row: Any) -> str:
-    known = f"{_signed(row.cost)} points, {_p(row.p_holm)}"
-    if row.p_holm > 0.05:
-        return f"no more and no less that could be shown ({known})"
-    return f"{'more' if row.cost > 0 else 'less'} ({known})"
-
-
-def _verdict(rows: pd.DataFrame, agree: pd.DataFrame, backbones: Sequence[str]) -> tuple[str, str]:
-    """The claim: the more robust model keeps more of its skill neurons."""
-    if len(backbones) != 2:
-        return "open", "Two backbones are needed to put the claim to the test."
-    counts = rows.groupby(["backbone", "data"]).seed.nunique()
-    if counts.nunique() > 1:
-        return "open", "Not every prompt has answered both kinds of data yet: no verdict."
-    if not set(backbones) <= set(agree.index):
-        return "open", "Their neurons are not compared yet, so there is no verdict."
-    first, second = backbones
-    fall = fall_difference(rows, first, second)
-    a, b = agree.loc[first], agree.loc[second]
-    # What a backbone's neurons share with any other attacked task says nothing of this one.
-    beyond = math.isfinite(a.elsewhere) and math.isfinite(b.elsewhere)
-    gap = float(a.spearman - b.spearman) - (float(a.elsewhere - b.elsewhere) if beyond else 0.0)
-    what = "Spearman beyond that with other tasks' attacked data" if beyond else "Spearman"
-    half = Z * math.hypot(a.error, b.error)
-    kept = Estimate(value=gap, low=gap - half, high=gap + half)
-    if not fall.certain:
-        return "no difference", (
-            f"**No difference** in robustness between the two (their losses differ by "
-            f"{_points(_positive(fall))}), so this task does not put the claim to the test."
-        )
-    robust, other = (first, second) if fall.value > 0 else (second, first)
-    lead = f"**{robust}** loses less than {other} (by {_points(_positive(fall))})"
-    if not kept.certain:
-        return "no difference", (
-            f"{lead}, but there is **no difference** in how far their neurons agree "
-            f"({_signed_interval(kept)}): no support for the claim."
-        )
-    keeps_more = first if kept.value > 0 else second
-    agrees = keeps_more == robust
-    word = "agrees with" if agrees else "contradicts"
-    return ("agrees" if agrees else "contradicts"), (
-        f"{lead} and its neurons agree {'more' if agrees else 'less'} ({what} differs "
-        f"by {_signed_interval(_positive(kept))}): this **{word}** the claim that the more robust "
-        "model keeps its skill neurons. Two models and one task are no proof."
-    )
-
-
-def _two(value: float) -> str:
-    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _positive(e: Estimate) -> Estimate:
-    if e.value >= 0:
-        return e
-    return Estimate(value=-e.value, low=-e.high, high=-e.low, p=e.p)
-
-
-def _points(e: Estimate) -> str:
-    text = f"{100 * e.value:.1f} points, 95 % interval {100 * e.low:.1f} to {100 * e.high:.1f}"
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def _signed_interval(e: Estimate) -> str:
-    text = f"{e.value:.2f}, 95 % interval {e.low:.2f} to {e.high:.2f}"
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def _signed(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

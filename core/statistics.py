@@ -12,8 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Float, Int
 
+from core.neurons import count
+from core.specs import Scope
+
 Array = npt.NDArray[Any]
 RESAMPLES = 2000
+STEP = 1e-6  # less than any two predictivities differ by, more than rounding makes of equal ones
 Z = 1.959963984540054  # 95 % of a normal distribution lie within so many standard deviations
 
 
@@ -135,15 +139,15 @@ class Chance:
         return float(self.tail[shared])
 
 
-def chance_overlap(width: int, chosen: Int[Array, " layer"]) -> Chance:
-    """Shared neurons of two independent choices of `chosen[layer]` neurons out of `width`: a
-    hypergeometric count in each layer, summed over the layers.
+def chance_overlap(width: int, first: Int[Array, " layer"], second: Int[Array, " layer"]) -> Chance:
+    """Shared neurons of two independent choices, of `first[layer]` and of `second[layer]` neurons
+    out of `width`: a hypergeometric count in each layer, summed over the layers.
     """
     from scipy.stats import hypergeom
 
     total = np.ones(1)
-    for k in chosen:
-        total = np.convolve(total, hypergeom.pmf(np.arange(k + 1), width, k, k))
+    for a, b in zip(first, second, strict=True):
+        total = np.convolve(total, hypergeom.pmf(np.arange(min(a, b) + 1), width, a, b))
     below = np.cumsum(total)
     tail = np.minimum(1.0, np.cumsum(total[::-1])[::-1])
     return Chance(
@@ -154,12 +158,34 @@ def chance_overlap(width: int, chosen: Int[Array, " layer"]) -> Chance:
     )
 
 
-def chosen(values: Float[Array, "layer neuron"], count: int) -> Bool[Array, "layer neuron"]:
-    """The `count` highest of each layer, the lower index first among equals."""
+def chosen(
+    values: Float[Array, "layer neuron"], count: int, *, above: float = -math.inf
+) -> Bool[Array, "layer neuron"]:
+    """The `count` highest of each layer, the lower index first among equals; only those above a
+    level, so perhaps fewer.
+    """
     order = np.argsort(-values, axis=1, kind="stable")[:, :count]
     mask: Bool[Array, "layer neuron"] = np.zeros(values.shape, bool)
     np.put_along_axis(mask, order, True, axis=1)
-    return mask
+    return mask & (values > above + STEP)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ranking:
+    """Predictivity of each neuron; `majority` is what always giving one answer reaches."""
+
+    predictivity: Float[Array, "layer neuron"]
+    majority: float
+
+    def skill(self, fraction: float, *, scope: Scope = "layer") -> Bool[Array, "layer neuron"]:
+        """The top `fraction` of each layer, or of the whole model, without neurons that tell no
+        more than always giving one answer does: there may be so many that a choice would consist
+        of them in order of their index, and any two choices would seem alike.
+        """
+        values = self.predictivity
+        rows = values if scope == "layer" else values.reshape(1, -1)
+        mask = chosen(rows, count(rows.shape[1], fraction), above=self.majority)
+        return mask.reshape(values.shape)
 
 
 def percentiles(values: Float[Array, "layer neuron"]) -> Float[Array, "layer neuron"]:

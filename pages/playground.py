@@ -145,7 +145,7 @@ def votes(name: str, look: charts.Look) -> None:
     """The skill neurons' votes, and the layout."""
     answer = playground.play(lab, asked[name], typed, share=0, draws=0)
     if len(task.labels) == 2:
-        table = answer.votes(task.labels, name)
+        table = answer.votes(playground.ranking(lab, asked[name]), task.labels, name)
         counts = table.vote.value_counts()
         tally = ", ".join(f"{counts.get(c, 0)} for {c}" for c in task.labels)
         st.markdown(

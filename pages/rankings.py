@@ -68,8 +68,8 @@ def draw() -> None:
             st.caption(
                 f"{task.title}: share of one seed's top neurons that are another's, mean of "
                 f"{seeds.pairs.max()} pairs of {SEEDS} seeds; band: lowest and highest pair. "
-                "Dotted: what chance gives. Where fewer neurons tell anything than are chosen "
-                "(T5), the rest are equals, taken in order: they stay by that alone."
+                "Dotted: what chance gives. Neurons that tell no more than always giving one "
+                "answer are never chosen."
             )
             answers.downloads("stability", seeds, ("", figure))
     pairs(look)
@@ -96,11 +96,11 @@ def pairs(look: charts.Look) -> None:
                 second=other.title,
             )
             st.altair_chart(figure, width="stretch", theme=None)
-            both = int((table.kind == "both").sum())
-            chosen = both + int((table.kind == "first only").sum())
+            common = rankings.compare(first.skill(top), second.skill(top))
             st.caption(
-                f"{both} of {chosen} skill neurons (top {top:.0%} of each layer) are shared; "
-                f"chance would give {chosen * top:.0f}. 100 % is the best of the layer; "
+                f"{common.shared} of {common.first} skill neurons of {task.title} (top {top:.0%} "
+                f"of each layer) are among the {common.second} of {other.title}; chance would give "
+                f"{common.chance.mean:.0f}. 100 % is the best of the layer; "
                 "neurons that tell nothing share a place. Click a point to open the neuron."
             )
             answers.downloads(f"pair-{name}", table, ("", figure))
@@ -117,14 +117,14 @@ def matrices(look: charts.Look) -> None:
                 st.caption("Nothing computed yet.")
                 continue
             table = charts.titled(rankings.shared(values, top), titles)
-            chance = float(table.chance.iloc[0])
+            chance = float(table.chance.mean())
             figure = charts.shared_heatmap(
                 table, look, backbone=name, tasks=[t.title for t in clean], chance=chance
             )
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(
-                f"Share of the top {top:.0%} of each layer that two tasks have in common (means of "
-                f"{SEEDS} seeds); chance, the palest colour, is {chance:.0%}."
+                f"Share of a row's skill neurons (top {top:.0%} of each layer, means of {SEEDS} "
+                f"seeds) that are the column's, too; chance, the palest colour, is {chance:.0%}."
             )
             answers.downloads(f"shared-{name}", table, ("", figure))
 

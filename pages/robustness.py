@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts, robustness, sweeps
+from core.finding import finding
 from core.lab import job_name
 from core.tasks import clean_task, pin_task
 from pages.common import answers, controls, warnings
@@ -79,7 +80,7 @@ def draw() -> None:
     if rows.empty:
         st.caption("The figures appear here as they are computed.")
         return
-    said = robustness.finding(rows, shared, agree, tests, title=clean.title, fraction=top)
+    said = finding(rows, shared, agree, tests, title=clean.title, fraction=top)
     with st.container(border=True):
         st.subheader("What the numbers say", anchor=False)
         if lab.missing(everything):
@@ -128,14 +129,16 @@ def neurons(shared: pd.DataFrame, agree: pd.DataFrame, look: charts.Look) -> Non
             f"Of the top neurons on clean data (means of {SEEDS}), the share that is on top on "
             "adversarial data, too. Band: 1.96 bootstrap errors. Grey: what unrelated choices "
             "share (hypergeometric, 95 %). Dashed, for comparison: two disjoint parts of the "
-            "clean data, one as large as the adversarial set. Where fewer neurons tell anything "
-            "than are chosen (T5), the rest are equals, taken in order, and shared by that."
+            f"clean data, one as large as the adversarial set. {few(shared)}"
         )
         answers.downloads("robustness-overlap", shared, ("", curve))
     with two, st.container(border=True):
         st.markdown(f"**Layer by layer, top {top:.0%}**")
         st.altair_chart(layers, width="stretch", theme=None)
-        st.caption("Tick and line: what chance gives, mean and 95 % range of a layer.")
+        st.caption(
+            "Tick and line: what chance gives, mean and 95 % range of a layer. A neuron that tells "
+            "no more than always giving one answer is no skill neuron, so a layer can have fewer."
+        )
         answers.downloads("robustness-layers", by_layer, ("", layers))
     if len(agree):
         figure = charts.agreement_points(agree, look)
@@ -153,36 +156,50 @@ def neurons(shared: pd.DataFrame, agree: pd.DataFrame, look: charts.Look) -> Non
             answers.downloads("robustness-agreement", agree, ("", figure))
 
 
+def few(shared: pd.DataFrame) -> str:
+    """Which backbones have fewer clean skill neurons than the share asks for, and how many."""
+    widest = shared[shared.fraction == shared.fraction.max()]
+    short = [
+        f"{row.backbone} has {row.chosen:,} of {row.asked:,} at {row.fraction:.0%}"
+        for row in widest[widest.chosen < widest.asked].itertuples()
+    ]
+    return f"{' and '.join(short)}: no more of its neurons tell anything." if short else ""
+
+
 def places(look: charts.Look) -> None:
     """Where the clean skill neurons stand on adversarial data."""
     table, medians = robustness.standing(lab.store, asked, top)
     if table.empty:
         return
     st.subheader("Where do clean skill neurons stand on adversarial data?", anchor=False)
-    figures = []
+    figures, linked = [], answers.linked(table, task=clean.title)
+    highest = charts.highest_bar(table)
     for name, column in zip(medians, answers.beside(list(medians)), strict=True):
-        mine, median = table[table.backbone == name], medians[name]
-        figure = charts.standing_histogram(mine, look, backbone=name, median=median.value)
+        mine, median = linked[linked.backbone == name], medians[name]
+        figure = charts.standing_histogram(
+            mine, look, backbone=name, median=median.value, highest=highest
+        )
         figures.append((name, figure))
         with column, st.container(border=True):
             st.markdown(f"**{name}**")
             st.altair_chart(figure, width="stretch", theme=None)
             with st.expander("Open one of these neurons"):
-                opened = answers.linked(
-                    mine.sort_values("percentile", ascending=False), task=clean.title
-                )[["url", "layer", "neuron", "percentile"]]
+                opened = mine.sort_values("percentile", ascending=False)
                 st.dataframe(
-                    opened, hide_index=True, width="stretch", height=240, column_config={
+                    opened[["url", "layer", "neuron", "percentile", "clean", "adversarial"]],
+                    hide_index=True, width="stretch", height=240, column_config={
                         "url": st.column_config.LinkColumn("Open", display_text="open"),
-                        "percentile": st.column_config.NumberColumn(format="percent"),
+                        "percentile": st.column_config.NumberColumn("place", format="percent"),
+                        "clean": st.column_config.NumberColumn(format="%.3f"),
+                        "adversarial": st.column_config.NumberColumn(format="%.3f"),
                     },
                 )  # fmt: skip
             st.caption(
-                f"{len(mine)} neurons (top {top:.0%} of each layer on clean data); 100 % is the "
-                "layer's best on adversarial data. Upright line: their median, "
-                f"{median.value:.0%}; random choices give {median.low:.0%} to {median.high:.0%} "
-                f"(permutation test, one-sided, {answers.p_value(median.p)}). Dotted: an even "
-                "spread."
+                f"{len(mine)} neurons (top {top:.0%} of each layer on clean data), each a piece of "
+                "a bar: click it to open the neuron. 100 % is the layer's best on adversarial "
+                f"data. Upright line: their median, {median.value:.0%}; random choices give "
+                f"{median.low:.0%} to {median.high:.0%} (permutation test, one-sided, "
+                f"{answers.p_value(median.p)}). Dotted: an even spread."
             )
     answers.downloads("robustness-places", table, *figures)
 

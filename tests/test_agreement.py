@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from core.agreement import bootstrap_weights, half_weights
+from core.agreement import _shared, bootstrap_weights, half_weights
 from core.data import load_split
 from core.lab import Lab
 from core.neurons import predictivity, ranking
@@ -59,12 +59,14 @@ def test_what_is_measured_is_the_correlation_of_the_measurements(
     ]
     for layer, (a, b) in enumerate(zip(*means, strict=True)):
         assert result.spearman[0, layer] == pytest.approx(spearmanr(a, b).statistic)
+    silly = [lab.measure(specs[0]).majority for specs in (spec.clean, spec.adversarial)]
     for i, fraction in enumerate(spec.fractions):
         k = int(a.numel() * fraction + 1e-9)
-        best = [[set(v.argsort(descending=True, stable=True)[:k].tolist()) for v in m]
-                for m in means]  # fmt: skip
-        shared = sum(len(x & y) for x, y in zip(*best, strict=True))
-        assert result.shared[0, i] == shared
+        best = [[{n for n in v.argsort(descending=True, stable=True)[:k].tolist()
+                  if v[n] > level + 1e-6} for v in m]
+                for m, level in zip(means, silly, strict=True)]  # fmt: skip
+        assert result.chosen[0, i] == sum(map(len, best[0]))
+        assert result.shared[0, i] == sum(len(x & y) for x, y in zip(*best, strict=True))
     assert result.kind == ("measured", *["bootstrap"] * 4, *["ceiling"] * 3)
     assert (result.n_clean, result.n_adversarial) == (76, 21)
 
@@ -114,6 +116,15 @@ def test_halves_are_disjoint_and_one_is_like_the_adversarial_split() -> None:
     assert (halves[:, 0][:, labels == 0].sum(axis=1) == 5).all()
     assert (halves[:, 0][:, labels == 1].sum(axis=1) == 3).all()
     assert half_weights(labels, np.arange(99) % 2, 1)[0, 0].sum() == 14
+
+
+def test_neurons_that_tell_nothing_are_never_shared() -> None:
+    a, b = torch.zeros(2, 10), torch.zeros(2, 10)
+    a[0, :3], b[0, 2:4], b[1, 5] = 0.1, 0.2, 0.3
+    a[1, 6] = -0.1  # below what always giving one answer reaches
+    assert _shared(a, b, 0.5) == (3, 1)
+    assert _shared(b, a, 0.5) == (3, 1)
+    assert _shared(a, b, 0.2) == (2, 0)
 
 
 def test_a_neuron_that_never_fires_knows_nothing_of_redrawn_data_either() -> None:

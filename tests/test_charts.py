@@ -178,9 +178,9 @@ POINTS = pd.DataFrame(
 )  # fmt: skip
 SHARED = pd.DataFrame(
     {
-        "backbone": BOTH * 2, "fraction": [0.01, 0.01, 0.05, 0.05], "chosen": 100, "shared": 20,
-        "share": 0.2, "low": 0.1, "high": 0.3, "chance": 0.05, "chance_low": 0.02,
-        "chance_high": 0.09, "p": 0.001, "ceiling": 0.6, "layer": [0, 0, 1, 1],
+        "backbone": BOTH * 2, "fraction": [0.01, 0.01, 0.05, 0.05], "chosen": 100,
+        "adversarial": 90, "shared": 20, "share": 0.2, "low": 0.1, "high": 0.3, "chance": 0.05,
+        "chance_low": 0.02, "chance_high": 0.09, "p": 0.001, "ceiling": 0.6, "layer": [0, 0, 1, 1],
     }
 )  # fmt: skip
 AGREE = pd.DataFrame(
@@ -195,9 +195,10 @@ NEURONS = pd.DataFrame(
     {
         "backbone": "t5-mini", "layer": [0, 1], "neuron": [3, 4], "url": "neuron?layer=0",
         "first": [0.6, 0.7], "second": [0.5, 0.8], "x": [0.2, 0.9], "y": [0.1, 0.95],
-        "kind": ["neither", "both"], "percentile": [0.4, 0.9], "name": ["0/3", "1/4"],
-        "above": [-0.3, 0.5], "vote": ["no", "yes"], "activation": [0.1, 0.7], "baseline": 0.4,
-        "predictivity": [0.6, 0.7], "class": ["no", "yes"],
+        "kind": ["neither", "both"], "percentile": [0.4, 0.9], "clean": 0.8, "adversarial": 0.7,
+        "name": ["0/3", "1/4"], "above": [-0.3, 0.5], "vote": ["no", "yes"],
+        "activation": [0.1, 0.7], "baseline": 0.4, "predictivity": [0.6, 0.7],
+        "class": ["no", "yes"],
     }
 )  # fmt: skip
 PROFILE = pd.DataFrame(
@@ -213,7 +214,8 @@ LAYERS = pd.DataFrame(
 STAY = pd.DataFrame(
     {
         "backbone": BOTH * 2, "fraction": [0.01, 0.01, 0.05, 0.05], "share": 0.5, "low": 0.4,
-        "high": 0.6, "all": 0.2, "chance": 0.05, "seeds": 5, "pairs": 10,
+        "high": 0.6, "all": 0.2, "chance": 0.05, "chosen": 51.2, "seeds": 5,
+        "pairs": 10,
     }
 )  # fmt: skip
 SURE = pd.DataFrame(
@@ -230,7 +232,9 @@ NEWER = {
     "accuracy": lambda k: charts.accuracy_points(POINTS, k, chance=0.5),
     "overlap": lambda k: charts.overlap_curves(SHARED, k, fraction=0.05),
     "layers": lambda k: charts.overlap_layers(SHARED, k),
-    "standing": lambda k: charts.standing_histogram(NEURONS, k, backbone="t5-mini", median=0.6),
+    "standing": lambda k: charts.standing_histogram(
+        NEURONS, k, backbone="t5-mini", median=0.6, highest=1.0
+    ),
     "agreement": lambda k: charts.agreement_points(AGREE, k),
     "cross": lambda k: charts.cross_curves(
         CROSS[CROSS.backbone == "t5-mini"], k, backbone="t5-mini", fractions=[0, 0.15], lowest=0.4
@@ -270,11 +274,26 @@ def test_a_figures_file_is_the_same_from_a_light_and_a_dark_page(name: str) -> N
         assert ink not in drawn[1]
 
 
-@pytest.mark.parametrize("name", ["pairs", "votes"])
+@pytest.mark.parametrize("name", ["pairs", "votes", "standing"])
 def test_a_neuron_in_a_figure_leads_to_its_page(name: str) -> None:
     spec = NEWER[name](LIGHT).to_dict()
     assert [layer["encoding"]["href"]["field"] for layer in spec["layer"]
             if "href" in layer["encoding"]] == ["url"]  # fmt: skip
+
+
+def test_every_neuron_is_a_piece_of_its_bar() -> None:
+    table = pd.concat([NEURONS] * 3).assign(percentile=[0.02, 0.97, 0.999, 0.951, 0.04, 0.5])
+    spec = charts.standing_histogram(
+        table, LIGHT, backbone="t5-mini", median=0.9, highest=charts.highest_bar(table)
+    ).to_dict()
+    pieces = next(iter(v for v in spec["datasets"].values() if len(v) == 6))
+    heights: dict[float, float] = {}
+    for p in sorted(pieces, key=lambda p: (p["left"], p["low"])):
+        assert p["left"] <= p["percentile"] < p["right"]
+        assert p["low"] == pytest.approx(heights.get(p["left"], 0.0)), "on top of the one below"
+        heights[p["left"]] = p["high"]
+    assert sum(heights.values()) == pytest.approx(1)
+    assert charts.highest_bar(table) == pytest.approx(max(heights.values()))
 
 
 def test_chance_is_drawn_beside_what_is_shared() -> None:

@@ -83,10 +83,11 @@ def test_a_shipped_agreement_can_be_recomputed(demo: Lab, name: str) -> None:
     again = demo.answer(spec)
     assert isinstance(again, Agreement)
     stored = demo.store.frame(
-        "SELECT unnest(spearman) AS by_layer, unnest(shared) AS shared FROM agreement"
-        " WHERE spec = ?", [dumps(spec)],
+        "SELECT unnest(spearman) AS by_layer, unnest(chosen) AS chosen, unnest(shared) AS shared"
+        " FROM agreement WHERE spec = ?", [dumps(spec)],
     )  # fmt: skip
     assert np.abs(np.stack(stored.by_layer) - again.spearman).max() < 0.02
+    assert np.abs(np.stack(stored.chosen) - again.chosen).max() <= 3
     assert np.abs(np.stack(stored.shared) - again.shared).max() <= 3
 
 

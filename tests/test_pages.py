@@ -246,7 +246,7 @@ def test_rankings_compare_layers_seeds_pairs_and_tasks() -> None:
     test = run("rankings", task="Opinions", against="Excuses", top="3%")
     assert not test.exception
     assert len(charts(test)) == 2 + 2 + 2
-    assert any("top 3%" in c.value and "shared" in c.value for c in test.caption)
+    assert any("top 3%" in c.value and "chance" in c.value for c in test.caption)
 
 
 def test_a_neuron_is_known_at_once_and_its_activity_is_computed() -> None:

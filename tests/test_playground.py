@@ -53,7 +53,7 @@ def test_votes_come_from_the_activation_the_baseline_and_the_direction(
     cached = lab.answer(ActivationSpec(ranking=ranked[0], limit=500))
     examples = load_split(load_task(str(toy_task)), "validation")
     answer = playground.play(lab, ranked, (examples.text_a[3], None), share=0, draws=3)
-    table = answer.votes(["no", "yes"], "tiny")
+    table = answer.votes(playground.ranking(lab, ranked), ["no", "yes"], "tiny")
     known = lab.neurons(ranked[0])
     assert len(table) == known["predictivity"].shape[0] * 1, "5 % of 24 neurons is one a layer"
     for row in table.to_dict("records"):
@@ -96,7 +96,8 @@ def test_special_tokens_in_a_text_are_plain_characters(
 def test_the_loudest_are_the_furthest_from_their_baseline(
     lab: Lab, ranked: tuple[PredictivitySpec, ...]
 ) -> None:
-    table = playground.play(lab, ranked, (TEXT, None), share=0, draws=1).votes(["a", "b"], "tiny")
+    answer = playground.play(lab, ranked, (TEXT, None), share=0, draws=1)
+    table = answer.votes(playground.ranking(lab, ranked), ["a", "b"], "tiny")
     loud = playground.loudest(table).above.abs().tolist()
     assert loud == sorted(loud, reverse=True)
 

@@ -5,12 +5,14 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+from scipy.stats import hypergeom
 
 from core import profiles, rankings
 from core.data import Examples
 from core.lab import Lab
 from core.results import Activations, NeuronEffect, Predictivity, Run
 from core.specs import NeuronSpec, Pinned, PredictivitySpec, TuneSpec
+from core.statistics import Ranking
 from tests.conftest import some_floor
 
 RUN = Run(started="2026-01-01T00:00:00+00:00", seconds=1.0, device="cpu", versions="")
@@ -48,6 +50,10 @@ def top(values: np.ndarray, k: int) -> set[tuple[int, int]]:
             for n in np.argsort(-row, kind="stable")[:k]}  # fmt: skip
 
 
+def of(values: np.ndarray, majority: float = 0.5) -> Ranking:
+    return Ranking(predictivity=values, majority=majority)
+
+
 def test_stability_is_the_mean_overlap_of_pairs_of_seeds(lab: Lab) -> None:
     stored = [store(lab, "a", seed) for seed in range(4)]
     table = rankings.stability(lab.store, {"tiny": [s for s, _ in stored]})
@@ -80,7 +86,7 @@ def test_layer_shares_are_those_of_the_models_best_neurons(lab: Lab) -> None:
 
 def test_pairs_are_sorted_into_both_one_and_neither(lab: Lab) -> None:
     first, second = (folded(store(lab, t, 0)[1]) for t in ("a", "b"))
-    table = rankings.pair(first, second, 0.15)
+    table = rankings.pair(of(first), of(second), 0.15)
     assert len(table) == LAYERS * WIDTH
     kinds = table.groupby("kind").apply(
         lambda part: set(zip(part.layer, part.neuron, strict=True)), include_groups=False
@@ -94,7 +100,7 @@ def test_pairs_are_sorted_into_both_one_and_neither(lab: Lab) -> None:
 def test_of_a_large_model_every_skill_neuron_is_shown() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.random((12, 3072)), rng.random((12, 3072))
-    table = rankings.pair(first, second, 0.05)
+    table = rankings.pair(of(first, 0), of(second, 0), 0.05)
     skilled = table[table.kind != "neither"]
     assert len(table) - len(skilled) == rankings.MOST_POINTS
     assert set(zip(skilled.layer, skilled.neuron, strict=True)) == top(first, 153) | top(
@@ -104,11 +110,24 @@ def test_of_a_large_model_every_skill_neuron_is_shown() -> None:
 
 def test_tasks_share_what_sets_share(lab: Lab) -> None:
     values = {t: folded(store(lab, t, 0)[1]) for t in ("a", "b")}
-    table = rankings.shared(values, 0.15).set_index(["task_a", "task_b"])
+    table = rankings.shared({t: of(v) for t, v in values.items()}, 0.15).set_index(
+        ["task_a", "task_b"]
+    )
     assert table.share["a", "a"] == 1
     both = len(top(values["a"], 6) & top(values["b"], 6))
     assert table.shared["a", "b"] == table.shared["b", "a"] == both
     assert table.chance["a", "b"] == pytest.approx(6 / 40)
+
+
+def test_choices_of_two_sizes_are_shared_by_either_measure() -> None:
+    first, second = np.full((1, WIDTH), 0.5), np.full((1, WIDTH), 0.5)
+    first[0, :6], second[0, 4:7] = 0.9, 0.8  # 6 and 3 tell something, 2 of them the same
+    table = rankings.shared({"a": of(first), "b": of(second)}, 0.15)
+    table = table.set_index(["task_a", "task_b"])
+    assert (table.share["a", "b"], table.share["b", "a"]) == pytest.approx((2 / 6, 2 / 3))
+    assert (table.chosen["a", "b"], table.chosen["b", "a"]) == (6, 3)
+    assert table.chance["a", "b"] == pytest.approx(6 * 3 / WIDTH / 6)
+    assert table.p["a", "b"] == pytest.approx(hypergeom.sf(1, WIDTH, 6, 3))
 
 
 # --- one neuron ----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from scipy.stats import hypergeom
 
 from core import robustness as R
 from core import sweeps
+from core.finding import Finding, _switched_off, finding
 from core.lab import Lab
 from core.results import Agreement, Evaluation, Predictivity, Run
 from core.specs import Pinned, PredictivitySpec, TuneSpec
@@ -129,7 +130,7 @@ def test_shared_neurons_against_chance_by_hand(lab: Lab, asked: dict[str, Robust
     measure(lab, asked["a"].clean, clean)
     measure(lab, asked["a"].adversarial, attacked)
     row = R.overlap(lab.store, asked).set_index("fraction").loc[0.05]
-    assert (row.backbone, row.chosen, row.shared, row.share) == ("a", 10, 5, 0.5)
+    assert (row.backbone, row.asked, row.chosen, row.shared, row.share) == ("a", 10, 10, 5, 0.5)
     assert row.chance == pytest.approx(0.05)
     pmf = hypergeom.pmf(np.arange(6), WIDTH, 5, 5)
     both = np.convolve(pmf, pmf)
@@ -137,6 +138,27 @@ def test_shared_neurons_against_chance_by_hand(lab: Lab, asked: dict[str, Robust
     layers = R.overlap_by_layer(lab.store, asked, 0.05)
     assert layers.shared.tolist() == [5, 0]
     assert layers.p.tolist() == pytest.approx([2 * pmf[5], 1])
+
+
+def test_neurons_that_tell_nothing_are_no_skill_neurons(
+    lab: Lab, asked: dict[str, RobustnessSweep]
+) -> None:
+    clean, attacked = np.full((2, WIDTH), 500), np.full((2, WIDTH), 500)
+    clean[:, :8] = 700  # 8 neurons of a layer tell something, 15 are asked for
+    attacked[0, 4:10] = 700
+    measure(lab, asked["a"].clean, clean)
+    measure(lab, asked["a"].adversarial, attacked)
+    table = R.overlap(lab.store, asked).set_index("fraction")
+    row = table.loc[0.15]
+    assert (row.asked, row.chosen, row.adversarial, row.shared) == (30, 16, 6, 4)
+    assert row.share == pytest.approx(4 / 16)
+    assert row.chance == pytest.approx(8 * 6 / WIDTH / 16)
+    assert row.p == pytest.approx(hypergeom.sf(3, WIDTH, 8, 6))
+    layers = R.overlap_by_layer(lab.store, asked, 0.15)
+    assert layers.chosen.tolist() == [8, 8]
+    assert layers.shared.tolist() == [4, 0]
+    assert layers.p.tolist() == pytest.approx([2 * hypergeom.sf(3, WIDTH, 8, 6), 1])
+    assert len(R.standing(lab.store, asked, 0.15)[0]) == 16
 
 
 def test_places_of_the_clean_skill_neurons(lab: Lab, asked: dict[str, RobustnessSweep]) -> None:
@@ -168,6 +190,7 @@ def agreement(lab: Lab, asked: RobustnessSweep, rho: float, spread: float) -> No
     lab.store.add(
         Agreement(
             spec=spec, kind=("measured", *["bootstrap"] * 20, *["ceiling"] * 2), spearman=spearman,
+            chosen=np.full((23, len(spec.fractions)), 10),
             shared=np.full((23, len(spec.fractions)), 3), layers=2, neurons=WIDTH, n_clean=40,
             n_adversarial=20,
         ),
@@ -208,8 +231,8 @@ def test_the_cost_of_skill_neurons_is_paired_by_example(
 
 
 # --- in words ------------------------------------------------------------------------------------
-def said(lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]) -> R.Finding:
-    return R.finding(
+def said(lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]) -> Finding:
+    return finding(
         R.answers(lab.store, asked, tasks), R.overlap(lab.store, asked),
         R.agreement(lab.store, asked), R.paired_tests(lab.store, asked), title="T", fraction=0.05,
     )  # fmt: skip
@@ -291,7 +314,7 @@ def test_what_is_shared_with_other_tasks_counts_for_nothing(
     assert table.elsewhere["a"] == pytest.approx(-1.0)
     rows = R.answers(lab.store, asked, tasks)
     nothing = R.paired_tests(lab.store, {})
-    found = R.finding(
+    found = finding(
         rows, R.overlap(lab.store, {}), table.reset_index(), nothing, title="T", fraction=0.05
     )
     # Raw, b's neurons agree more; beyond what they share with any task, a's do.
@@ -331,7 +354,7 @@ def test_there_is_no_verdict_and_no_made_up_interval_before_all_is_there(
         agreement(lab, asked[name], 0.5, 0.05)
     rows = R.answers(lab.store, asked, tasks)
     part = rows[~((rows.backbone == "a") & (rows.data == "adversarial") & (rows.seed > 0))]
-    early = R.finding(
+    early = finding(
         part, table, R.agreement(lab.store, asked), R.paired_tests(lab.store, {}), title="T",
         fraction=0.05,
     )  # fmt: skip
@@ -346,6 +369,6 @@ def test_suppression_is_told_for_clean_data_first() -> None:
             "p_holm": [0.01, 0.6],
         }
     )  # fmt: skip
-    told = R._switched_off(tests)
+    told = _switched_off(tests)
     assert "less (\N{MINUS SIGN}4.0 points, p = 0.010) on clean data" in told
     assert "no more and no less that could be shown (+1.0 points, p = 0.600)" in told

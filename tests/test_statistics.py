@@ -80,17 +80,18 @@ def test_holm_by_hand() -> None:
 
 # --- shared neurons ------------------------------------------------------------------------------
 def test_chance_in_one_layer_is_hypergeometric() -> None:
-    chance = chance_overlap(50, np.array([10]))
-    assert chance.mean == pytest.approx(10 * 10 / 50)
-    for shared in range(11):
-        assert chance.p(shared) == pytest.approx(hypergeom.sf(shared - 1, 50, 10, 10))
+    chance = chance_overlap(50, np.array([10]), np.array([7]))
+    assert chance.mean == pytest.approx(10 * 7 / 50)
+    for shared in range(8):
+        assert chance.p(shared) == pytest.approx(hypergeom.sf(shared - 1, 50, 10, 7))
 
 
 def test_chance_over_layers_is_what_counting_all_choices_gives() -> None:
-    pairs = list(combinations(range(4), 2))
+    pairs, threes = list(combinations(range(4), 2)), list(combinations(range(4), 3))
     one = [len(set(a) & set(b)) for a in pairs for b in pairs]
-    two = np.array([i + j for i in one for j in one])
-    chance = chance_overlap(4, np.array([2, 2]))
+    other = [len(set(a) & set(b)) for a in pairs for b in threes]
+    two = np.array([i + j for i in one for j in other])
+    chance = chance_overlap(4, np.array([2, 2]), np.array([2, 3]))
     for shared in range(5):
         assert chance.p(shared) == pytest.approx((two >= shared).mean())
     assert chance.mean == pytest.approx(two.mean())
@@ -102,6 +103,29 @@ def test_the_choice_is_that_of_suppression(count: int) -> None:
     values = np.random.default_rng(5).integers(0, 6, (3, 20)) / 10  # many equals
     theirs = choose_neurons([torch.from_numpy(values)], choose="skill", fraction=count / 20)
     assert np.array_equal(chosen(values, count), theirs.numpy())
+
+
+def test_skill_neurons_tell_more_than_always_giving_one_answer() -> None:
+    values = np.array([[0.6, 0.9, 0.55, 0.6, 0.6], [0.6, 0.6, 0.6, 0.59, 0.7]])
+    ranking = statistics.Ranking(predictivity=values, majority=0.6)
+    assert ranking.skill(0.6).tolist() == [[False, True, False, False, False], [False] * 4 + [True]]
+    assert ranking.skill(0.1, scope="model").nonzero() == (np.array([0]), np.array([1]))
+    # What rounding makes of equal values is no difference.
+    close = statistics.Ranking(predictivity=values - 0.1 + 1e-9, majority=0.5)
+    assert np.array_equal(close.skill(0.6), ranking.skill(0.6))
+
+
+def test_where_all_tell_something_skill_neurons_are_those_that_are_suppressed() -> None:
+    values = 0.5 + np.random.default_rng(7).integers(1, 50, (3, 40)) / 100
+    mine = statistics.Ranking(predictivity=values, majority=0.5)
+    for scope in ("layer", "model"):
+        theirs = choose_neurons(
+            [torch.from_numpy(values)],
+            choose="skill",
+            fraction=0.2,
+            scope=scope,  # type: ignore[arg-type]
+        )
+        assert np.array_equal(mine.skill(0.2, scope=scope), theirs.numpy())  # type: ignore[arg-type]
 
 
 def test_places_are_shares_of_the_layer() -> None:

@@ -89,7 +89,8 @@ def compared() -> Agreement:
     return Agreement(
         spec=AgreementSpec(clean=(MEASURED,), adversarial=(MEASURED,), fractions=(0.1, 0.2)),
         kind=("measured", "bootstrap", "ceiling"), spearman=np.array([[0.5, 0.25]] * 3),
-        shared=np.array([[1, 2]] * 3), layers=2, neurons=5, n_clean=20, n_adversarial=10,
+        chosen=np.array([[2, 4]] * 3), shared=np.array([[1, 2]] * 3), layers=2, neurons=5,
+        n_clean=20, n_adversarial=10,
     )  # fmt: skip
 
 
@@ -378,6 +379,7 @@ def test_a_cache_of_an_earlier_version_gets_the_new_columns(tmp_path: Path) -> N
         for column in ("p", "p_family", "q", "by_token"):
             store.frame(f"ALTER TABLE neuron DROP COLUMN {column}")
         store.frame("ALTER TABLE predictivity DROP COLUMN floor_fdr")
+        store.frame("ALTER TABLE agreement DROP COLUMN chosen")
     with Store(tmp_path) as store:
         assert store.frame("SELECT by_token FROM neuron").by_token.isna().all()
         store.add(measured(limit=7), RUN)

@@ -95,7 +95,8 @@ def stability(table: pd.DataFrame, look: Look) -> alt.LayerChart:
         alt.Tooltip("low", title="lowest pair", format=PERCENT),
         alt.Tooltip("high", title="highest pair", format=PERCENT),
         alt.Tooltip("all", title="in all seeds", format=PERCENT),
-        alt.Tooltip("chance", format=PERCENT), "seeds", alt.Tooltip("pairs"),
+        alt.Tooltip("chance", format=PERCENT),
+        alt.Tooltip("chosen", title="skill neurons (mean)", format=".0f"), "seeds", "pairs",
     ]  # fmt: skip
     base = alt.Chart(table).encode(x=x)
     layers = [
@@ -109,6 +110,6 @@ def stability(table: pd.DataFrame, look: Look) -> alt.LayerChart:
         base.mark_circle(size=45, opacity=1).encode(
             y=alt.Y("share:Q", scale=y), color=color, tooltip=tips
         ),
-        base.mark_line(color=look.faint, strokeDash=[1, 3]).encode(y=alt.Y("chance:Q", scale=y)),
+        base.mark_line(strokeDash=[1, 3]).encode(y=alt.Y("chance:Q", scale=y), color=color),
     ]  # fmt: skip
     return finish(alt.layer(*layers), look, 300)

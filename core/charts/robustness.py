@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from core.charts.look import Look, finish, level
@@ -68,7 +69,7 @@ def overlap_curves(table: pd.DataFrame, look: Look, *, fraction: float) -> alt.L
     )
     names = {"share": "clean and adversarial", "ceiling": "clean and clean"}
     long["line"] = long["line"].map(names)
-    chance = pd.concat([table.assign(line="chance")[["percent", "chance", "line"]]])
+    chance = table.assign(line="chance")[["backbone", "percent", "chance", "line"]]
     color = _backbones(look)
     dash = alt.StrokeDash(
         "line:N", title=None,
@@ -78,7 +79,9 @@ def overlap_curves(table: pd.DataFrame, look: Look, *, fraction: float) -> alt.L
     tips = [
         alt.Tooltip("backbone"), alt.Tooltip("percent", title="share chosen, %", format=".3~g"),
         alt.Tooltip("share", title="shared", format=PERCENT),
-        alt.Tooltip("shared", title="shared neurons"), alt.Tooltip("chosen", title="of"),
+        alt.Tooltip("shared", title="shared neurons"),
+        alt.Tooltip("chosen", title="of clean skill neurons"),
+        alt.Tooltip("adversarial", title="adversarial skill neurons"),
         alt.Tooltip("low", title="interval from", format=PERCENT),
         alt.Tooltip("high", title="to", format=PERCENT),
         alt.Tooltip("chance", format=PERCENT),
@@ -88,10 +91,10 @@ def overlap_curves(table: pd.DataFrame, look: Look, *, fraction: float) -> alt.L
     ]  # fmt: skip
     layers = [
         alt.Chart(table).mark_area(color=look.faint, opacity=0.18).encode(
-            x=x, y=alt.Y("chance_low:Q", scale=y), y2="chance_high:Q"
+            x=x, y=alt.Y("chance_low:Q", scale=y), y2="chance_high:Q", detail="backbone:N"
         ),
-        alt.Chart(chance).mark_line(color=look.faint, strokeWidth=1.5).encode(
-            x=x, y=alt.Y("chance:Q", scale=y), strokeDash=dash
+        alt.Chart(chance).mark_line(strokeWidth=1.5).encode(
+            x=x, y=alt.Y("chance:Q", scale=y), strokeDash=dash, color=color
         ),
         alt.Chart(table).mark_area(opacity=0.14).encode(
             x=x, y=alt.Y("low:Q", scale=y), y2="high:Q", color=color
@@ -114,7 +117,9 @@ def overlap_layers(table: pd.DataFrame, look: Look) -> alt.LayerChart:
     """Shared skill neurons in each layer at one fraction, with chance's 95 % range."""
     tips = [
         alt.Tooltip("backbone"), "layer", alt.Tooltip("share", title="shared", format=PERCENT),
-        alt.Tooltip("shared", title="shared neurons"), alt.Tooltip("chosen", title="of"),
+        alt.Tooltip("shared", title="shared neurons"),
+        alt.Tooltip("chosen", title="of clean skill neurons"),
+        alt.Tooltip("adversarial", title="adversarial skill neurons"),
         alt.Tooltip("chance", format=PERCENT),
         alt.Tooltip("chance_high", title="chance, up to", format=PERCENT),
         alt.Tooltip("p", title="p (Holm over layers)", format=".2g"),
@@ -137,34 +142,58 @@ def overlap_layers(table: pd.DataFrame, look: Look) -> alt.LayerChart:
 
 
 def standing_histogram(
-    table: pd.DataFrame, look: Look, *, backbone: str, median: float
+    table: pd.DataFrame, look: Look, *, backbone: str, median: float, highest: float
 ) -> alt.LayerChart:
-    """Where clean skill neurons stand among the adversarial predictivities of their layer."""
-    bins = alt.Bin(extent=[0, 1], step=0.05)
+    """Where clean skill neurons stand among the adversarial predictivities of their layer: each
+    piece of a bar is one of them, and opens it. The axis ends at `highest`, a share of them.
+    """
+    step, total = 0.05, max(1, len(table))
+    places = (table.percentile / step).astype(int) * step
+    above = table.groupby(places).cumcount()
+    pieces = table.assign(
+        left=places, right=places + step, low=above / total, high=(above + 1) / total
+    )
+    scale = alt.Scale(domain=[0, highest])
     share = (
-        alt.Chart(table)
-        .transform_joinaggregate(total="count()")
-        .transform_calculate(part="1 / datum.total")
-        .mark_bar(color=look.hue(backbone), opacity=0.8)
+        alt.Chart(pieces)
+        .mark_rect(
+            color=look.hue(backbone), opacity=0.85, cursor="pointer",
+            stroke=look.ground, strokeWidth=0.6 if len(table) <= 400 else 0,
+        )
         .encode(
-            x=alt.X("percentile:Q", bin=bins, title="place in its layer on adversarial data").axis(
-                format=PERCENT, values=[0, 0.25, 0.5, 0.75, 1]
+            x=alt.X(
+                "left:Q", title="place in its layer on adversarial data",
+                scale=alt.Scale(domain=[0, 1]),
+            ).axis(format=PERCENT, values=[0, 0.25, 0.5, 0.75, 1]),
+            x2="right:Q",
+            y=alt.Y("low:Q", scale=scale, title="share of clean skill neurons").axis(
+                format=PERCENT, tickCount=5
             ),
-            y=alt.Y("sum(part):Q", title="share of clean skill neurons").axis(format=PERCENT),
+            y2="high:Q",
+            href="url:N",
             tooltip=[
-                alt.Tooltip("percentile:Q", bin=bins, format=PERCENT, title="place"),
-                alt.Tooltip("sum(part):Q", format=PERCENT, title="share"),
-                alt.Tooltip("count():Q", title="neurons"),
+                "layer", "neuron", alt.Tooltip("percentile:Q", format=".1%", title="place"),
+                alt.Tooltip("clean:Q", format=".3f", title="predictivity, clean"),
+                alt.Tooltip("adversarial:Q", format=".3f", title="adversarial"),
             ],
         )
-    )
-    even = level(0.05, look)
+    )  # fmt: skip
+    even = level(step, look)
     middle = (
         alt.Chart(pd.DataFrame({"x": [median], "what": ["median"]}))
         .mark_rule(color=look.ink, strokeWidth=2)
         .encode(x="x:Q", tooltip=[alt.Tooltip("x:Q", title="median", format=".2f")])
     )
-    return finish(alt.layer(share, even, middle), look, 240)
+    return finish(alt.layer(share, even, middle), look, 300)
+
+
+def highest_bar(table: pd.DataFrame) -> float:
+    """Of `standing_histogram`s, one per backbone, the height of the highest bar."""
+    parts = [
+        np.histogram(part.percentile, bins=20, range=(0, 1))[0].max() / len(part)
+        for _, part in table.groupby("backbone")
+    ]
+    return max(parts, default=1.0)
 
 
 def agreement_points(table: pd.DataFrame, look: Look) -> alt.LayerChart:

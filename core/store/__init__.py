@@ -79,7 +79,8 @@ CREATE TABLE IF NOT EXISTS effect (
 CREATE TABLE IF NOT EXISTS agreement (
   key VARCHAR PRIMARY KEY, backbone VARCHAR, source_task VARCHAR, target_task VARCHAR,
   seeds INTEGER, layers INTEGER, neurons INTEGER, n_clean INTEGER, n_adversarial INTEGER,
-  kind VARCHAR[], spearman DOUBLE[][], fractions DOUBLE[], shared INTEGER[][], spec VARCHAR);
+  kind VARCHAR[], spearman DOUBLE[][], fractions DOUBLE[], chosen INTEGER[][],
+  shared INTEGER[][], spec VARCHAR);
 CREATE TABLE IF NOT EXISTS activation (
   key VARCHAR, example INTEGER, label UTINYINT, layer USMALLINT, "values" FLOAT[]);
 CREATE TABLE IF NOT EXISTS activation_index (
@@ -97,6 +98,7 @@ ALTER TABLE neuron ADD COLUMN IF NOT EXISTS p FLOAT;
 ALTER TABLE neuron ADD COLUMN IF NOT EXISTS p_family FLOAT;
 ALTER TABLE neuron ADD COLUMN IF NOT EXISTS q FLOAT;
 ALTER TABLE neuron ADD COLUMN IF NOT EXISTS by_token UINTEGER[];
+ALTER TABLE agreement ADD COLUMN IF NOT EXISTS chosen INTEGER[][];
 """
 SHARED = ("prompt", "step", "predictivity", "neuron", "evaluation", "effect", "agreement", "run")
 LATER = ("effect", "agreement")  # exports of earlier versions do not have them

@@ -147,6 +147,7 @@ def agreement_tables(a: Agreement) -> dict[str, pd.DataFrame]:
         "kind": list(a.kind),
         "spearman": a.spearman.tolist(),
         "fractions": list(a.spec.fractions),
+        "chosen": a.chosen.tolist(),
         "shared": a.shared.tolist(),
         "spec": dumps(a.spec),
     }

@@ -135,6 +135,20 @@ def test_an_outlier_of_a_box_opens_its_neuron(page: Page, app: str) -> None:
     expect(page.get_by_role("combobox", name="Task")).to_have_value(task[1])
 
 
+def test_a_piece_of_a_bar_of_places_opens_its_neuron(page: Page, app: str) -> None:
+    open_page(page, app, "robustness?twin=Question+pairs,+adv.")
+    quiet(page)
+    piece = page.locator(CHART).nth(5).locator("g.mark-rect path[aria-label*='neuron?']").last
+    label = piece.get_attribute("aria-label") or ""
+    known = dict(re.findall(r"(layer|neuron): (\d+)", label))
+    piece.click()
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text(f"{known['layer']} / {known['neuron']}")
+    expect(page.get_by_role("combobox", name="Backbone")).to_have_value("t5-mini")
+    expect(page.get_by_role("combobox", name="Task")).to_have_value("Question pairs")
+    quiet(page)
+
+
 def test_a_click_on_a_vote_opens_its_neuron(page: Page, app: str) -> None:
     open_page(page, app, "playground?backbone=roberta-mini&seed=1")
     quiet(page)
