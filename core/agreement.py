@@ -16,7 +16,7 @@ from core.backbones.base import Backbone
 from core.correlation import spearman
 from core.data import Examples
 from core.neurons import count
-from core.predictivity import Reader, balanced, best_counts, contrasted, tally
+from core.predictivity import Reader, balanced, contrasted, guesses
 from core.progress import Progress, part, silent
 from core.results import Agreement, SoftPrompt
 from core.specs import AgreementSpec, PredictivitySpec
@@ -88,7 +88,7 @@ def _measure(
     """Gain of each row of weights: above 0 a neuron tells something."""
     signs = torch.from_numpy(weights * (2 * examples.labels - 1)).float()
     n, ones = signs.abs().sum(dim=1), signs.clamp(min=0).sum(dim=1)
-    counts = best_counts(tally(reader, baseline, examples, signs, progress), n)
+    _, counts = guesses(reader, baseline, examples, signs, progress)
     # Predictivity as the store keeps it, so that equal means are equal here and there.
     majority = torch.maximum(ones, n - ones) / n
     return (counts / n[:, None, None]).double() - majority[:, None, None].double()

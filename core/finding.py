@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.robustness import ADVERSARIAL, CLEAN, accuracy, fall_difference, falls
+from core.robustness import ADVERSARIAL, CLEAN, fall_difference, falls
 from core.statistics import Estimate, Z
 
 
@@ -24,6 +24,7 @@ class Finding:
 
 def finding(
     rows: pd.DataFrame,
+    accuracies: pd.DataFrame,
     overlaps: pd.DataFrame,
     agreements: pd.DataFrame,
     tests: pd.DataFrame,
@@ -31,8 +32,7 @@ def finding(
     title: str,
     fraction: float,
 ) -> Finding:
-    """The paragraph, from `answers`, `overlap`, `agreement` and `paired_tests`."""
-    accuracies = accuracy(rows)
+    """The paragraph, from `answers`, `accuracy`, `overlap`, `agreement` and `paired_tests`."""
     overall = accuracies[accuracies.attack == ""].set_index(["backbone", "data"]).accuracy
     lost, sentences = falls(rows), list[str]()
     agree = agreements.set_index("backbone")

@@ -45,16 +45,15 @@ def measure(
     baseline = reader.mean(train, part(progress, 0, len(train) / (len(train) + len(examples))))
     rest = part(progress, len(train) / (len(train) + len(examples)), 1)
     signs = shuffled(examples.labels, spec.permutations)
-    counts = tally(reader, baseline, examples, signs, rest)
-    n = torch.full((len(signs),), len(examples))
+    correct, best = guesses(reader, baseline, examples, signs, rest)
     return Predictivity(
         spec=spec,
         baseline=baseline,
-        correct=counts[0].long(),
+        correct=correct.long(),
         n=len(examples),
         n_train=len(train),
         majority=examples.majority,
-        floor=floor(best_counts(counts, n), len(examples)),
+        floor=floor(best, len(examples)),
     )
 
 
@@ -75,6 +74,9 @@ def balanced(examples: Examples) -> Examples:
     groups = [np.flatnonzero(examples.labels == c) for c in (0, 1)]
     n = min(map(len, groups))
     return examples.take(np.sort(np.concatenate([rng.permutation(g)[:n] for g in groups])))
+
+
+MOST_BYTES = 2 * 2**30  # of right guesses by row, layer, token and neuron
 
 
 class Reader:
@@ -116,6 +118,28 @@ class Reader:
     def empty(self, dtype: torch.dtype, *front: int) -> Tensor:
         size = (*front, self.backbone.layers, self.prefix, self.backbone.intermediate_size)
         return torch.zeros(size, dtype=dtype)
+
+
+def guesses(
+    reader: Reader,
+    baseline: Float[Tensor, "layer token neuron"],
+    examples: Examples,
+    signs: Float[Tensor, "row example"],
+    progress: Progress = silent,
+) -> tuple[Float[Tensor, "layer token neuron"], Float[Tensor, "row layer neuron"]]:
+    """`tally` of the first row, and `best_counts` of all: in one pass over the examples, or, where
+    the tallies of all rows would not fit into `MOST_BYTES`, in as many as it takes.
+    """
+    size = reader.empty(torch.float32).nbytes
+    parts = torch.split(signs, max(1, MOST_BYTES // size))
+    first, best = None, []
+    for i, rows in enumerate(parts):
+        share = part(progress, i / len(parts), (i + 1) / len(parts))
+        counts = tally(reader, baseline, examples, rows, share)
+        first = counts[0].clone() if first is None else first
+        best.append(best_counts(counts, rows.abs().sum(dim=1)))
+    assert first is not None
+    return first, torch.cat(best)
 
 
 def tally(

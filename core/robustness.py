@@ -5,6 +5,7 @@ table. Columns are named in each docstring.
 """
 
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -100,19 +101,19 @@ def falls(rows: pd.DataFrame) -> dict[str, Estimate]:
 
 
 def fall_difference(rows: pd.DataFrame, first: str, second: str) -> Estimate:
-    """How much more the second backbone loses; both are redrawn alike, since they answer the same
-    examples.
+    """How much more the second backbone loses. Both answer the same examples, which are redrawn
+    alike; a seed's prompts of two backbones have nothing to do with each other.
     """
-    tables = {
-        (backbone, data): _table(part[part.data == data])
-        for backbone, part in _complete(rows)
-        for data in (CLEAN, ADVERSARIAL)
-    }
+    parts = dict(_complete(rows))
 
     def fall(backbone: str) -> tuple[float, npt.NDArray[np.float64]]:
-        clean, attacked = tables[backbone, CLEAN], tables[backbone, ADVERSARIAL]
-        draws = redrawn(clean.astype(float), seed=0) - redrawn(attacked.astype(float), seed=1)
-        return float(clean.mean() - attacked.mean()), draws
+        part, prompts = parts[backbone], zlib.crc32(backbone.encode())
+        clean, attacked = (_table(part[part.data == d]) for d in (CLEAN, ADVERSARIAL))
+        draws = [
+            redrawn(right.astype(float), prompts=prompts, examples=examples)
+            for examples, right in enumerate((clean, attacked))
+        ]
+        return float(clean.mean() - attacked.mean()), draws[0] - draws[1]
 
     (a, a_draws), (b, b_draws) = fall(first), fall(second)
     low, high = np.quantile(b_draws - a_draws, [0.025, 0.975])

@@ -44,19 +44,22 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def redrawn(right: Float[Array, "seed example"], *, seed: int = 0) -> Float[Array, " resample"]:
+def redrawn(
+    right: Float[Array, "seed example"], *, prompts: int = 0, examples: int = 0
+) -> Float[Array, " resample"]:
     """Mean of a table after redrawing its seeds and its examples, both with return.
 
-    Seeds are always redrawn alike, examples of the same number and `seed`, too: what the same
-    prompts answer, or the same examples, is compared in pairs.
+    `prompts` and `examples` say whose they are: those of the same number are redrawn alike, so that
+    what the same prompts answer, or the same examples, is compared in pairs.
     """
-    by_seed, by_example = _weights(right.shape[0], 0), _weights(right.shape[1], 1 + seed)
+    by_seed = _weights(right.shape[0], (0, prompts))
+    by_example = _weights(right.shape[1], (1, examples))
     means: Float[Array, " resample"] = ((by_seed @ right) * by_example).sum(axis=1)
     return means
 
 
 @lru_cache(maxsize=32)
-def _weights(n: int, seed: int) -> Array:
+def _weights(n: int, seed: tuple[int, int]) -> Array:
     """How often each of `n` things is drawn, as shares, `[resample thing]`."""
     drawn: Array = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
     return drawn / n
@@ -76,11 +79,9 @@ def mean_accuracy(right: Bool[Array, "seed example"]) -> Estimate:
     return Estimate(value=value, low=min(1.0, float(low)), high=min(1.0, float(high)))
 
 
-def difference(
-    a: Bool[Array, "seed example"], b: Bool[Array, "seed other"], *, seeds: tuple[int, int] = (0, 1)
-) -> Estimate:
-    """Mean of `a` less mean of `b`, two different sets of examples, both redrawn."""
-    draws = redrawn(a.astype(float), seed=seeds[0]) - redrawn(b.astype(float), seed=seeds[1])
+def difference(a: Bool[Array, "seed example"], b: Bool[Array, "seed other"]) -> Estimate:
+    """Mean of `a` less mean of `b`: the same prompts on two sets of examples, all redrawn."""
+    draws = redrawn(a.astype(float)) - redrawn(b.astype(float), examples=1)
     low, high = np.quantile(draws, [0.025, 0.975])
     return Estimate(value=float(a.mean() - b.mean()), low=float(low), high=float(high))
 

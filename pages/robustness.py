@@ -59,13 +59,15 @@ SEEDS = f"{len(used)} seed{'s' * (len(used) != 1)}"
 
 @st.cache_data(show_spinner="Comparing ...", max_entries=20)
 def tables(view: str, known: int) -> tuple[pd.DataFrame, ...]:
-    """What the figures rest on: answers, overlap, agreement, tests, curves. Answers never change,
-    so the view and how much of it is known say which tables these are.
+    """What the figures rest on: answers, accuracies, overlap, agreement, tests, curves. Answers
+    never change, so the view and how much of it is known say which tables these are.
     """
     assert view
     assert known >= 0
+    rows = robustness.answers(lab.store, asked, (clean, twin))
     return (
-        robustness.answers(lab.store, asked, (clean, twin)),
+        rows,
+        robustness.accuracy(rows),
         robustness.overlap(lab.store, asked),
         robustness.agreement(lab.store, asked, others),
         robustness.paired_tests(lab.store, asked),
@@ -76,25 +78,25 @@ def tables(view: str, known: int) -> tuple[pd.DataFrame, ...]:
 def draw() -> None:
     """The finding, then a section for each part of the claim."""
     look = answers.look(lab.models.names())
-    rows, shared, agree, tests, curves = tables(job_name(everything), len(lab.known(everything)))
+    found = tables(job_name(everything), len(lab.known(everything)))
+    rows, accuracies, shared, agree, tests, curves = found
     if rows.empty:
         st.caption("The figures appear here as they are computed.")
         return
-    said = finding(rows, shared, agree, tests, title=clean.title, fraction=top)
+    said = finding(rows, accuracies, shared, agree, tests, title=clean.title, fraction=top)
     with st.container(border=True):
         st.subheader("What the numbers say", anchor=False)
         if lab.missing(everything):
             st.caption("So far: not everything is computed yet, and the numbers will change.")
         st.markdown(said.text)
-    accuracy(rows, look)
+    accuracy(rows, accuracies, look)
     neurons(shared, agree, look)
     places(look)
     switched_off(tests, curves, look)
 
 
-def accuracy(rows: pd.DataFrame, look: charts.Look) -> None:
+def accuracy(rows: pd.DataFrame, table: pd.DataFrame, look: charts.Look) -> None:
     """How much is lost, and to which attack."""
-    table = robustness.accuracy(rows)
     figure = charts.accuracy_points(table, look, chance=1 / len(clean.labels))
     sizes = table[table.data == robustness.ADVERSARIAL].groupby("attack", sort=False).n.first()
     st.subheader("How much is lost?", anchor=False)

@@ -144,6 +144,23 @@ def test_permutations_do_not_change_the_counts(lab: Lab, tiny_roberta: Path, tom
     assert torch.equal(lab.measure(spec).correct, lab.measure(more).correct)
 
 
+@pytest.mark.parametrize("rows", [1, 7])
+def test_rows_that_do_not_fit_into_memory_at_once_are_counted_in_parts(
+    lab: Lab, tiny_folder: Path, toml: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    spec = question(lab, tiny_folder, load_task(str(toml)))
+    whole = lab.measure(spec)
+    size = whole.baseline.numel() * 4
+    monkeypatch.setattr("core.predictivity.MOST_BYTES", rows * size + 1)
+    parts = lab.measure(spec)
+    assert torch.equal(parts.correct, whole.correct)
+    assert parts.floor is not None
+    assert whole.floor is not None
+    assert torch.equal(parts.floor.p_family, whole.floor.p_family)
+    assert torch.equal(parts.floor.q, whole.floor.q)
+    assert (parts.floor.mean, parts.floor.family) == (whole.floor.mean, whole.floor.family)
+
+
 def test_limits_are_kept(lab: Lab, tiny_roberta: Path, toml: Path) -> None:
     spec = question(lab, tiny_roberta, load_task(str(toml)))
     measured = lab.measure(replace(spec, limit=30, train_limit=40))

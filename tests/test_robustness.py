@@ -232,8 +232,9 @@ def test_the_cost_of_skill_neurons_is_paired_by_example(
 
 # --- in words ------------------------------------------------------------------------------------
 def said(lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]) -> Finding:
+    rows = R.answers(lab.store, asked, tasks)
     return finding(
-        R.answers(lab.store, asked, tasks), R.overlap(lab.store, asked),
+        rows, R.accuracy(rows), R.overlap(lab.store, asked),
         R.agreement(lab.store, asked), R.paired_tests(lab.store, asked), title="T", fraction=0.05,
     )  # fmt: skip
 
@@ -315,7 +316,13 @@ def test_what_is_shared_with_other_tasks_counts_for_nothing(
     rows = R.answers(lab.store, asked, tasks)
     nothing = R.paired_tests(lab.store, {})
     found = finding(
-        rows, R.overlap(lab.store, {}), table.reset_index(), nothing, title="T", fraction=0.05
+        rows,
+        R.accuracy(rows),
+        R.overlap(lab.store, {}),
+        table.reset_index(),
+        nothing,
+        title="T",
+        fraction=0.05,
     )
     # Raw, b's neurons agree more; beyond what they share with any task, a's do.
     assert found.verdict == "agrees"
@@ -355,8 +362,8 @@ def test_there_is_no_verdict_and_no_made_up_interval_before_all_is_there(
     rows = R.answers(lab.store, asked, tasks)
     part = rows[~((rows.backbone == "a") & (rows.data == "adversarial") & (rows.seed > 0))]
     early = finding(
-        part, table, R.agreement(lab.store, asked), R.paired_tests(lab.store, {}), title="T",
-        fraction=0.05,
+        part, R.accuracy(part), table, R.agreement(lab.store, asked),
+        R.paired_tests(lab.store, {}), title="T", fraction=0.05,
     )  # fmt: skip
     assert early.verdict == "open"
     assert "Not every prompt has answered" in early.text

@@ -41,17 +41,34 @@ def test_the_redrawn_mean_has_the_mean_of_the_data() -> None:
 def test_a_difference_is_that_of_the_means_and_its_interval_turns_around() -> None:
     rng = np.random.default_rng(2)
     a, b = rng.random((5, 80)) < 0.8, rng.random((5, 60)) < 0.6
-    one, other = difference(a, b), difference(b, a, seeds=(1, 0))
+    one, other = difference(a, b), difference(b, a)
     assert one.value == pytest.approx(a.mean() - b.mean())
-    assert (other.value, other.low, other.high) == pytest.approx((-one.value, -one.high, -one.low))
+    assert other.value == -one.value
+    assert (other.low, other.high) == pytest.approx((-one.high, -one.low), abs=0.01)
     assert one.certain
 
 
-def test_a_table_less_itself_is_nothing() -> None:
-    right = np.random.default_rng(3).random((5, 40)) < 0.5
-    same = difference(right, right, seeds=(0, 0))
-    assert (same.value, same.low, same.high) == (0, 0, 0)
+def test_what_is_redrawn_alike_is_compared_in_pairs() -> None:
+    rng = np.random.default_rng(3)
+    right = np.clip(rng.random((5, 1)) + 0.3 * rng.random((1, 60)), 0, 1)  # prompts differ most
+    same = statistics.redrawn(right)
+    assert np.array_equal(same, statistics.redrawn(right))
+    spread = {
+        "prompts alike": np.std(same - statistics.redrawn(right, examples=1)),
+        "examples alike": np.std(same - statistics.redrawn(right, prompts=1)),
+        "all apart": np.std(same - statistics.redrawn(right, prompts=1, examples=1)),
+    }
+    assert spread["prompts alike"] < 0.5 * spread["examples alike"]
+    assert spread["examples alike"] < spread["all apart"]
+    assert spread["all apart"] == pytest.approx(np.sqrt(2) * np.std(same), rel=0.1)
+
+
+def test_prompts_that_are_always_right_or_always_wrong_differ_for_sure() -> None:
+    right = np.ones((5, 40), bool)
+    same = difference(right, right)
+    assert (same.value, same.low, same.high) == pytest.approx((0, 0, 0))
     assert not same.certain
+    assert difference(right, ~right).low == pytest.approx(1)
 
 
 def test_paired_differences_agree_with_a_t_test_where_that_holds() -> None:

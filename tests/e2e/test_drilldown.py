@@ -77,17 +77,24 @@ def test_the_finding_is_what_the_exported_files_say(page: Page, app: str) -> Non
         interval = f"{max(-1, low):.2f} to {min(1, high):.2f}"
         assert interval.replace("-", "\N{MINUS SIGN}") in said
     difference = draws["t5-mini"][0] - draws["roberta-mini"][0]
-    paired = []
+    both = []
     for _ in range(1500):
-        state = rng.bit_generator.state
+        places = {data: rng.integers(0, right.shape[1], right.shape[1])
+                  for data, right in draws["t5-mini"][1].items()}  # fmt: skip
         values = []
-        for backbone in ("roberta-mini", "t5-mini"):
-            rng.bit_generator.state = state  # both backbones answer the same redrawn examples
-            wide = draws[backbone][1]
-            values.append(redraw(wide["clean"], rng) - redraw(wide["adversarial"], rng))
-        paired.append(values[1] - values[0])
-    low, high = np.quantile(paired, [0.025, 0.975])
+        for backbone in ("roberta-mini", "t5-mini"):  # the same examples, unrelated prompts
+            seeds = rng.integers(0, 5, 5)
+            means = {d: right[np.ix_(seeds, places[d])].mean()
+                     for d, right in draws[backbone][1].items()}  # fmt: skip
+            values.append(means["clean"] - means["adversarial"])
+        both.append(values[1] - values[0])
+    low, high = np.quantile(both, [0.025, 0.975])
     assert low < difference < high
+    more = re.search(r"differ by ([\d.]+) points, 95 % interval (.?[\d.]+) to ([\d.]+)", said)
+    assert more
+    expected = sorted([100 * low, 100 * high]) if difference >= 0 else [-100 * high, -100 * low]
+    told = [float(more[i].replace("\N{MINUS SIGN}", "-")) for i in (2, 3)]
+    assert told == pytest.approx(expected, abs=1.5)
     assert (low < 0 < high) == ("No difference in robustness between the two" in said)
 
 
