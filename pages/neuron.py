@@ -133,10 +133,11 @@ def alone_off(effect: pd.DataFrame) -> None:
     two.metric("Without it", f"{s['without']:.3f}", change)
     three.metric("Answers that change", f"{s['changed']:.0f} of {s['n']:.0f}")
     sure = "" if s["low"] > 0 or s["high"] < 0 else " The interval holds 0: **no difference**."
+    digits = answers.digits(s["high"] - s["low"])
+    mean, low, high = (f"{s[name]:+.{digits}f}" for name in ("contribution", "low", "high"))
     st.markdown(
-        f"On average it adds **{s['contribution']:+.3f}** to the margin of the right answer over "
-        f"the next (95 % interval {s['low']:+.3f} to {s['high']:+.3f}, {answers.p_value(s['p'])})."
-        + sure
+        f"On average it adds **{mean}** to the margin of the right answer over the next (95 % "
+        f"interval {low} to {high}, {answers.p_value(s['p'])})." + sure
     )
     st.caption(
         "The neuron is set to 0 at all positions. The margin is the right answer word's logit less "

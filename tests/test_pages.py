@@ -321,3 +321,12 @@ def test_a_task_without_an_imported_prompt_is_told_in_one_sentence(
     test = run(page, backbone="t5-mini", prompts="imported")
     assert not test.exception
     assert any("There is no prompt" in i.value for i in test.info) or page == "rankings"
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(-0.3, 0.9), (0.1, 0.11), (0.00004, 0.0004), (-1e-6, 2e-6), (0.2, 0.2)]
+)
+def test_the_ends_of_an_interval_are_told_apart(low: float, high: float) -> None:
+    shown = [f"{end:+.{answers.digits(high - low)}f}" for end in (low, high)]
+    assert (shown[0] != shown[1]) == (low != high)
+    assert all(3 <= len(text.split(".")[1]) <= 8 for text in shown)

@@ -119,12 +119,18 @@ def probabilities(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) ->
         ),
         order=alt.Order("rank:Q"),
     )  # fmt: skip
+    surest = table.loc[table.groupby("how").probability.idxmax()]
+    digits = (
+        alt.Chart(surest.assign(text=surest["class"] + surest.probability.map(" {:.3f}".format)))
+        .mark_text(align="left", dx=6, color=look.ground, fontSize=12)
+        .encode(y=alt.Y("how:N", sort=order), x=alt.datum(0), text="text:N")
+    )
     half = (
         alt.Chart(pd.DataFrame({"x": [1 / len(classes)]}))
         .mark_rule(color=look.ink, strokeDash=[2, 3])
         .encode(x="x:Q")
     )
-    return finish(alt.layer(bars, half), look, 40 * table.how.nunique() + 70)
+    return finish(alt.layer(bars, half, digits), look, 40 * table.how.nunique() + 70)
 
 
 def votes(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) -> alt.LayerChart:

@@ -1,5 +1,6 @@
 """Draws what is there, what is running and what is missing; the one place that shows errors."""
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -197,6 +198,11 @@ def linked(table: pd.DataFrame, *, task: str = "", seed: int = 0) -> pd.DataFram
 def p_value(p: float) -> str:
     """As a reader expects it."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def digits(width: float) -> int:
+    """Decimals that tell the ends of an interval of this width apart; three at least."""
+    return max(3, min(8, 2 - math.floor(math.log10(width)))) if width > 0 else 3
 
 
 def heading(title: str, aid: str) -> None:
