@@ -1,6 +1,7 @@
 """Do the neurons that know the clean task also know the adversarial one, and how sure is that?
 
-Everything is counted in the same pass as predictivity: redrawn examples are rows of weights.
+Everything is counted in the same pass as predictivity: redrawn examples and shuffled labels are
+rows of weights.
 """
 
 from collections.abc import Sequence
@@ -16,27 +17,32 @@ from core.backbones.base import Backbone
 from core.correlation import spearman
 from core.data import Examples
 from core.neurons import count
-from core.predictivity import Reader, balanced, contrasted, guesses
+from core.predictivity import Reader, balanced, contrasted, guesses, shuffled
 from core.progress import Progress, part, silent
 from core.results import Agreement, SoftPrompt
 from core.specs import AgreementSpec, PredictivitySpec
-from core.statistics import chosen
+from core.statistics import chosen, percentiles
 from core.tasks import Task
 
 Rows = Float[Tensor, "row layer neuron"]
+Values = Float[Tensor, "layer neuron"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Redrawn:
     """Gains of one prompt's neurons: predictivity less what always giving one answer reaches.
-    `[row layer neuron]`, row 0 the data as they are, then one row per bootstrap replicate.
-    `halves[split half layer neuron]`: disjoint parts of the clean split.
+
+    `[row layer neuron]`: in `clean` and `adversarial` row 0 the data as they are, then one row per
+    bootstrap replicate; `halves[split half layer neuron]` are disjoint parts of the clean split;
+    `by_attack[kind]` are the adversarial examples of one kind (empty: all), row 0 with their
+    labels, then with shuffled ones.
     """
 
     seed: int
     clean: Rows
     adversarial: Rows
     halves: Float[Tensor, "split half layer neuron"]
+    by_attack: dict[str, Rows]
     n_clean: int
     n_adversarial: int
 
@@ -55,19 +61,24 @@ def redraw(
     train, clean, adversarial = (_rows(d, s) for d, s in zip(data, (asked[0], *asked), strict=True))
     readers = [Reader(backbone, prompt, t, s) for t, s in zip(tasks, asked, strict=True)]
     baseline = readers[0].mean(train, part(progress, 0, 0.7))
-    boot_clean = bootstrap_weights(clean.labels, spec.replicates, seed=1)
-    boot_adversarial = bootstrap_weights(adversarial.labels, spec.replicates, seed=2)
-    halves = half_weights(clean.labels, adversarial.labels, spec.splits)
-    weights = np.concatenate([boot_clean, halves.reshape(-1, len(clean))])
-    measured = _measure(readers[0], baseline, clean, weights, part(progress, 0.7, 0.9))
     first = 1 + spec.replicates
+    halves = half_weights(clean.labels, adversarial.labels, spec.splits)
+    weights = np.concatenate(
+        [bootstrap_weights(clean.labels, spec.replicates, seed=1), halves.reshape(-1, len(clean))]
+    )
+    then = part(progress, 0.7, 0.9)
+    measured = _measure(readers[0], baseline, clean, signed(weights, clean.labels), then)
+    weights = bootstrap_weights(adversarial.labels, spec.replicates, seed=2)
+    by_attack = shuffled_by_attack(adversarial, spec.permutations)
+    signs = torch.cat([signed(weights, adversarial.labels), *by_attack.values()])
+    attacked = _measure(readers[1], baseline, adversarial, signs, part(progress, 0.9, 1))
+    groups = attacked[first:].view(len(by_attack), 1 + spec.permutations, *attacked.shape[1:])
     return Redrawn(
         seed=spec.clean[place].prompt.seed,
         clean=measured[:first],
-        adversarial=_measure(
-            readers[1], baseline, adversarial, boot_adversarial, part(progress, 0.9, 1)
-        ),
+        adversarial=attacked[:first],
         halves=measured[first:].view(spec.splits, 2, *measured.shape[1:]),
+        by_attack=dict(zip(by_attack, groups, strict=True)),
         n_clean=len(clean),
         n_adversarial=len(adversarial),
     )
@@ -82,11 +93,10 @@ def _measure(
     reader: Reader,
     baseline: Tensor,
     examples: Examples,
-    weights: npt.NDArray[np.int64],
+    signs: Float[Tensor, "row example"],
     progress: Progress,
 ) -> Rows:
-    """Gain of each row of weights: above 0 a neuron tells something."""
-    signs = torch.from_numpy(weights * (2 * examples.labels - 1)).float()
+    """Gain of each row of signs: above 0 a neuron tells something."""
     n, ones = signs.abs().sum(dim=1), signs.clamp(min=0).sum(dim=1)
     _, counts = guesses(reader, baseline, examples, signs, progress)
     # Predictivity as the store keeps it, so that equal means are equal here and there.
@@ -95,6 +105,11 @@ def _measure(
 
 
 Labels = npt.NDArray[np.int64]
+
+
+def signed(weights: npt.NDArray[np.int64], labels: Labels) -> Float[Tensor, "row example"]:
+    """Weights, positive for class 1 and negative for class 0."""
+    return torch.from_numpy(weights * (2 * labels - 1)).float()
 
 
 def bootstrap_weights(labels: Labels, replicates: int, *, seed: int) -> npt.NDArray[np.int64]:
@@ -128,55 +143,83 @@ def half_weights(labels: Labels, wanted: Labels, splits: int) -> npt.NDArray[np.
     return np.stack([chosen, 1 - chosen], axis=1)
 
 
+def shuffled_by_attack(
+    examples: Examples, permutations: int
+) -> dict[str, Float[Tensor, "row example"]]:
+    """Signs per kind of attack (empty: all examples), the true labels first, then shuffled among
+    the examples of that kind. Kinds of which all examples are of one class are left out, and all of
+    them if there is but one.
+    """
+    groups = {"": np.arange(len(examples))}
+    kinds = np.array(examples.attack or ())
+    if len(set(kinds)) > 1:
+        groups |= {str(kind): np.flatnonzero(kinds == kind) for kind in dict.fromkeys(kinds)}
+    out = dict[str, Tensor]()
+    for kind, rows in groups.items():
+        if len(set(examples.labels[rows])) < 2:
+            continue
+        signs = torch.zeros(1 + permutations, len(examples))
+        signs[:, rows] = shuffled(examples.labels[rows], permutations)
+        out[kind] = signs
+    return out
+
+
 def agree(spec: AgreementSpec, prompts: Sequence[Redrawn]) -> Agreement:
-    """Compare the means over seeds: measured, over replicates, and clean against clean.
+    """Compare the means over seeds: measured, over replicates, clean against clean, and with
+    shuffled adversarial labels.
 
     A replicate redraws examples and seeds; of a task with more classes, the binary questions of a
     seed are averaged first.
     """
     seeds = sorted({p.seed for p in prompts})
     rng = np.random.default_rng(4)
-    rows = [("measured", seeds, 0)]
-    rows += [
-        ("bootstrap", rng.choice(seeds, len(seeds)).tolist(), 1 + i) for i in range(spec.replicates)
-    ]
-    pairs = [(kind, *_means(prompts, drawn, row)) for kind, drawn, row in rows]
-    pairs += [
-        (
-            "ceiling",
-            _mean([p.halves[i, 1] for p in prompts]),
-            _mean([p.halves[i, 0] for p in prompts]),
-        )
-        for i in range(spec.splits)
-    ]
-    counts = np.array([[_shared(a, b, f) for f in spec.fractions] for _, a, b in pairs])
+    clean = _mean([p.clean[0] for p in prompts])
+    pairs: list[tuple[str, str, Values, Values]] = []
+    for row in range(1, 1 + spec.replicates):
+        drawn = [p for seed in rng.choice(seeds, len(seeds)) for p in prompts if p.seed == seed]
+        first = _mean([p.clean[row] for p in drawn])
+        pairs.append(("bootstrap", "", first, _mean([p.adversarial[row] for p in drawn])))
+    for i in range(spec.splits):
+        rest, small = (_mean([p.halves[i, half] for p in prompts]) for half in (1, 0))
+        pairs.append(("halves", "", rest, small))
+    kinds = [k for k in prompts[0].by_attack if all(k in p.by_attack for p in prompts)]
+    for attack in kinds:
+        for row in range(1 + spec.permutations):
+            second = _mean([p.by_attack[attack][row] for p in prompts])
+            pairs.append(("shuffled" if row else "measured", attack, clean, second))
+    skill, kept, median = zip(*(_common(a, b, spec.fractions) for *_, a, b in pairs), strict=True)
     return Agreement(
         spec=spec,
-        kind=tuple(kind for kind, _, _ in pairs),
-        spearman=np.stack([spearman(a.numpy(), b.numpy()) for _, a, b in pairs]),
-        chosen=counts[..., 0],
-        shared=counts[..., 1],
-        layers=pairs[0][1].shape[0],
-        neurons=pairs[0][1].shape[1],
+        kind=tuple(kind for kind, *_ in pairs),
+        attack=tuple(attack for _, attack, *_ in pairs),
+        spearman=np.stack([spearman(a.numpy(), b.numpy()) for *_, a, b in pairs]),
+        skill=np.stack(skill),
+        kept=np.stack(kept),
+        median=np.stack(median),
+        neurons=clean.shape[1],
         n_clean=prompts[0].n_clean,
         n_adversarial=prompts[0].n_adversarial,
     )
 
 
-def _means(
-    prompts: Sequence[Redrawn], seeds: Sequence[int], row: int
-) -> tuple[Float[Tensor, "layer neuron"], Float[Tensor, "layer neuron"]]:
-    drawn = [p for seed in seeds for p in prompts if p.seed == seed]
-    return _mean([p.clean[row] for p in drawn]), _mean([p.adversarial[row] for p in drawn])
-
-
-def _mean(values: Sequence[Tensor]) -> Float[Tensor, "layer neuron"]:
+def _mean(values: Sequence[Tensor]) -> Values:
     return torch.stack(list(values)).mean(dim=0)
 
 
-def _shared(
-    a: Float[Tensor, "layer neuron"], b: Float[Tensor, "layer neuron"], fraction: float
-) -> tuple[int, int]:
-    """Skill neurons of the first, and those of them that are the second's, too."""
-    first, second = (chosen(v.numpy(), count(v.shape[1], fraction), above=0.0) for v in (a, b))
-    return int(first.sum()), int((first & second).sum())
+Counts = npt.NDArray[np.int64]
+
+
+def _common(
+    a: Values, b: Values, fractions: Sequence[float]
+) -> tuple[Counts, Counts, npt.NDArray[np.float64]]:
+    """Of the first's skill neurons at each fraction: how many there are in each layer, how many are
+    the second's, too, and the median of their places by the second.
+    """
+    skill, kept, medians = [], [], []
+    places = percentiles(b.numpy())
+    for fraction in fractions:
+        first, second = (chosen(v.numpy(), count(v.shape[1], fraction), above=0.0) for v in (a, b))
+        skill.append(first.sum(axis=1))
+        kept.append((first & second).sum(axis=1))
+        medians.append(np.median(places[first]) if first.any() else np.nan)
+    return np.stack(skill), np.stack(kept), np.array(medians)

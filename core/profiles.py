@@ -93,6 +93,15 @@ def summary(rows: pd.DataFrame) -> dict[str, float]:
     }  # fmt: skip
 
 
+def best(store: Store, specs: Sequence[PredictivitySpec]) -> tuple[int, int]:
+    """Layer and index of the neuron that is best by the mean of what is stored; 0, 0 of nothing."""
+    values = [ranking.predictivity for ranking in queries.rankings(store, specs).values()]
+    if not values:
+        return 0, 0
+    layer, neuron = np.unravel_index(int(np.mean(values, axis=0).argmax()), values[0].shape)
+    return int(layer), int(neuron)
+
+
 def neighbours(
     store: Store, specs: Sequence[PredictivitySpec], layer: int, neuron: int, most: int = 10
 ) -> pd.DataFrame:

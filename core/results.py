@@ -144,19 +144,22 @@ class NeuronEffect:
 class Agreement:
     """Clean and adversarial predictivities compared, as they are and over redrawn data.
 
-    Each row of `spearman[draw layer]`, `chosen[draw fraction]` (skill neurons of the first, all
-    layers together) and `shared[draw fraction]` (of these, skill neurons of the second) is one
-    comparison; `kind` says which: `measured`, the data as they are; `bootstrap`, examples and seeds
-    redrawn; `ceiling`, two disjoint parts of the clean split, the second as large as the
-    adversarial split.
+    Each draw is one comparison of two rankings: `spearman[draw layer]`; at each fraction, how many
+    skill neurons the first has in each layer, `skill[draw fraction layer]`, how many of these are
+    the second's, too, `kept[draw fraction layer]`, and the median of their places in their layer by
+    the second, `median[draw fraction]`. `kind` says which comparison: `measured`, clean against
+    adversarial data as they are; `shuffled`, with shuffled adversarial labels; `bootstrap`,
+    examples and seeds redrawn; `halves`, two disjoint parts of the clean split, the second as large
+    as the adversarial split. `attack` is the kind of the adversarial examples, empty for all.
     """
 
     spec: AgreementSpec
     kind: tuple[str, ...]
+    attack: tuple[str, ...]
     spearman: npt.NDArray[np.float64]
-    chosen: npt.NDArray[np.int64]
-    shared: npt.NDArray[np.int64]
-    layers: int
+    skill: npt.NDArray[np.int64]
+    kept: npt.NDArray[np.int64]
+    median: npt.NDArray[np.float64]
     neurons: int
     n_clean: int
     n_adversarial: int

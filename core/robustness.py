@@ -1,4 +1,5 @@
-"""Clean against adversarial: one table per figure. finding.py puts them into words.
+"""Clean against adversarial data: accuracy and suppression, one table per figure. kept.py compares
+the neurons, finding.py puts all of it into words.
 
 Every function takes the sweeps by backbone and tells only what is stored; what is not is not in the
 table. Columns are named in each docstring.
@@ -7,6 +8,7 @@ table. Columns are named in each docstring.
 import math
 import zlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,30 +16,30 @@ import pandas as pd
 from jaxtyping import Bool
 
 from core import queries
-from core.correlation import spearman
 from core.data import load_split
-from core.neurons import count
-from core.rankings import compare, mean_of
-from core.specs import EvaluationSpec, PredictivitySpec, key
+from core.specs import EvaluationSpec, key
 from core.statistics import (
     Estimate,
-    Ranking,
-    Z,
+    crossed,
     difference,
     holm,
     mean_accuracy,
-    median_standing,
-    paired,
-    percentiles,
     redrawn,
 )
 from core.store import Store
-from core.sweeps import PAPER_FRACTIONS, RobustnessSweep
+from core.sweeps import RobustnessSweep
 from core.tasks import Task
 
 Sweeps = Mapping[str, RobustnessSweep]
 CLEAN, ADVERSARIAL = "clean", "adversarial"
+Array = npt.NDArray[Any]
 Right = Bool[npt.NDArray[np.bool_], "seed example"]
+
+
+def attacks(twin: Task) -> dict[int, str]:
+    """The kind of attack by example; empty where the data do not say."""
+    examples = load_split(twin, twin.evaluation_split)
+    return dict(zip(examples.index.tolist(), examples.attack or (), strict=False))
 
 
 # --- accuracy ------------------------------------------------------------------------------------
@@ -53,9 +55,8 @@ def answers(store: Store, sweeps: Sweeps, tasks: tuple[Task, Task]) -> pd.DataFr
         [[key(s) for s in specs]],
     )
     _, twin = tasks
+    kinds = attacks(twin)
     rows["data"] = np.where(rows.target_task == twin.name, ADVERSARIAL, CLEAN)
-    examples = load_split(twin, twin.evaluation_split)
-    kinds = dict(zip(examples.index.tolist(), examples.attack or (), strict=False))
     attacked = rows.data == ADVERSARIAL
     rows["attack"] = ""
     rows.loc[attacked, "attack"] = rows.example[attacked].map(kinds).fillna("")
@@ -74,7 +75,7 @@ def accuracy(rows: pd.DataFrame) -> pd.DataFrame:
     """From `answers`: one row per backbone and data, then per attack kind: data, attack, accuracy,
     low, high (95 %), n, seeds.
     """
-    groups = [("", part) for part in [rows]]
+    groups = [("", rows)]
     groups += [(kind, rows[rows.attack == kind]) for kind in rows.attack.unique() if kind]
     out = list[dict[str, object]]()
     for kind, part in groups:
@@ -130,191 +131,6 @@ def _complete(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return found
 
 
-# --- the same neurons? ---------------------------------------------------------------------------
-def _ranking(store: Store, specs: Sequence[PredictivitySpec]) -> Ranking | None:
-    """Seed-mean predictivity; None until all of it is stored."""
-    if len(store.known(key(s) for s in specs)) < len({key(s) for s in specs}):
-        return None
-    return mean_of(store, specs)
-
-
-def _both(store: Store, sweeps: Sweeps) -> list[tuple[str, Ranking, Ranking]]:
-    """The clean and the adversarial ranking of every backbone that has both."""
-    found = list[tuple[str, Ranking, Ranking]]()
-    for backbone, sweep in sweeps.items():
-        clean, twin = _ranking(store, sweep.clean), _ranking(store, sweep.adversarial)
-        if clean is not None and twin is not None:
-            found.append((backbone, clean, twin))
-    return found
-
-
-def overlap(store: Store, sweeps: Sweeps) -> pd.DataFrame:
-    """Shared skill neurons per backbone and fraction, all layers together: asked (neurons in that
-    share of each layer), chosen (clean skill neurons, at most so many), adversarial (skill
-    neurons), shared, share (of chosen), low and high (bootstrap, see `agreement`), chance,
-    chance_low, chance_high (hypergeometric, 95 %), p (at least so many by chance), ceiling (clean
-    against clean).
-    """
-    draws = _draws(store, sweeps)
-    out = list[dict[str, object]]()
-    for backbone, clean, twin in _both(store, sweeps):
-        mine = draws[draws.backbone == backbone]
-        for fraction in PAPER_FRACTIONS[1:]:
-            layers, width = clean.predictivity.shape
-            pair = compare(clean.skill(fraction), twin.skill(fraction))
-            if pair.first == 0:
-                continue
-            again = mine[mine.fraction == fraction].groupby("kind").share
-            half = Z * again.std().get("bootstrap", math.nan)
-            out.append(
-                {
-                    "backbone": backbone, "fraction": fraction,
-                    "asked": layers * count(width, fraction), "chosen": pair.first,
-                    "adversarial": pair.second, "shared": pair.shared, "share": pair.share,
-                    "low": np.maximum(0.0, pair.share - half),
-                    "high": np.minimum(1.0, pair.share + half),
-                    "chance": pair.of(pair.chance.mean), "chance_low": pair.of(pair.chance.low),
-                    "chance_high": pair.of(pair.chance.high), "p": pair.p,
-                    "ceiling": again.mean().get("ceiling", math.nan),
-                }
-            )  # fmt: skip
-    return pd.DataFrame(out, columns=OVERLAP)
-
-
-OVERLAP = (
-    "backbone fraction asked chosen adversarial shared share low high chance chance_low"  # noqa: SIM905
-    " chance_high p ceiling".split()
-)
-
-
-def overlap_by_layer(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
-    """Shared skill neurons per backbone and layer at one fraction: chosen (clean skill neurons),
-    adversarial (skill neurons), shared, share (of chosen), chance, chance_low, chance_high, p (Holm
-    over the layers of a backbone).
-    """
-    out = list[dict[str, object]]()
-    for backbone, clean, twin in _both(store, sweeps):
-        first, second = clean.skill(fraction), twin.skill(fraction)
-        pairs = [compare(a[None], b[None]) for a, b in zip(first, second, strict=True)]
-        adjusted = holm(np.array([pair.p for pair in pairs]))
-        out += [
-            {
-                "backbone": backbone, "layer": layer, "chosen": pair.first,
-                "adversarial": pair.second, "shared": pair.shared, "share": pair.share,
-                "chance": pair.of(pair.chance.mean), "chance_low": pair.of(pair.chance.low),
-                "chance_high": pair.of(pair.chance.high), "p": p,
-            }
-            for layer, (pair, p) in enumerate(zip(pairs, adjusted, strict=True))
-        ]  # fmt: skip
-    names = (
-        "backbone layer chosen adversarial shared share chance chance_low chance_high p".split()  # noqa: SIM905
-    )
-    return pd.DataFrame(out, columns=names)
-
-
-def standing(
-    store: Store, sweeps: Sweeps, fraction: float
-) -> tuple[pd.DataFrame, dict[str, Estimate]]:
-    """Where the clean skill neurons stand among the adversarial predictivities of their layer: one
-    row per such neuron (backbone, layer, neuron, percentile in (0, 1), clean and adversarial: its
-    predictivities); and per backbone the median, the central 95 % of the medians of random choices,
-    and the permutation p-value.
-    """
-    out, medians = list[pd.DataFrame](), dict[str, Estimate]()
-    for backbone, clean, twin in _both(store, sweeps):
-        mask, place = clean.skill(fraction), percentiles(twin.predictivity)
-        layer, neuron = np.nonzero(mask)
-        out.append(
-            pd.DataFrame(
-                {
-                    "backbone": backbone, "layer": layer, "neuron": neuron,
-                    "percentile": place[mask], "clean": clean.predictivity[mask],
-                    "adversarial": twin.predictivity[mask],
-                }
-            )
-        )  # fmt: skip
-        medians[backbone] = median_standing(place, mask)
-    names = ["backbone", "layer", "neuron", "percentile", "clean", "adversarial"]
-    return (pd.concat(out) if out else pd.DataFrame(columns=names)), medians
-
-
-def _draws(store: Store, sweeps: Sweeps) -> pd.DataFrame:
-    """Replicates of the stored agreements: backbone, draw, kind, spearman (mean over layers),
-    fraction, share (of the first's skill neurons, how many are the second's, too).
-    """
-    names = {key(s.agreement): b for b, s in sweeps.items()}
-    rows = store.frame(
-        "WITH draws AS (SELECT backbone, generate_subscripts(kind, 1) AS draw,"
-        " unnest(kind) AS kind, unnest(spearman) AS by_layer, unnest(shared) AS counts,"
-        " unnest(chosen) AS sizes, fractions FROM agreement WHERE key IN ?)"
-        " SELECT backbone, draw, kind, list_avg(list_filter(by_layer, lambda x: NOT isnan(x)))"
-        " AS spearman, unnest(fractions) AS fraction, unnest(counts) AS shared,"
-        " unnest(sizes) AS chosen FROM draws ORDER BY backbone, draw, fraction",
-        [list(names)],
-    )
-    return rows.assign(share=rows.shared / rows.chosen.clip(lower=1))
-
-
-def replicates(store: Store, sweeps: Sweeps) -> pd.DataFrame:
-    """Every comparison of `agreement`: backbone, draw, kind, spearman."""
-    rows = _draws(store, sweeps)
-    return rows.drop_duplicates(["backbone", "draw"])[["backbone", "draw", "kind", "spearman"]]
-
-
-Others = Mapping[str, Sequence[Sequence[PredictivitySpec]]]
-
-
-def _elsewhere(
-    store: Store, sweep: RobustnessSweep, others: Sequence[Sequence[PredictivitySpec]]
-) -> float:
-    """Mean Spearman of the clean ranking with the adversarial rankings of other tasks; NaN if none
-    is stored.
-    """
-    clean = _ranking(store, sweep.clean)
-    found = [r for r in (_ranking(store, specs) for specs in others) if r is not None]
-    if clean is None or not found:
-        return math.nan
-    rhos = [spearman(clean.predictivity, twin.predictivity) for twin in found]
-    return float(np.mean([np.nanmean(rho) for rho in rhos]))
-
-
-def agreement(store: Store, sweeps: Sweeps, others: Others | None = None) -> pd.DataFrame:
-    """Spearman of clean and adversarial predictivities per backbone (mean over layers): spearman,
-    elsewhere (mean Spearman with the adversarial rankings of other tasks, `others` by backbone),
-    error (standard deviation over redrawn examples and seeds), low and high (1.96 errors around
-    it), ceiling and ceiling_error (clean against clean: mean and standard deviation), n_clean,
-    n_adversarial, seeds, replicates.
-
-    Replicates are lower on average than the value itself, since redrawing adds noise to
-    predictivities; so their spread counts, not their quantiles.
-    """
-    rows = replicates(store, sweeps)
-    sizes = store.frame(
-        "SELECT backbone, n_clean, n_adversarial, seeds FROM agreement WHERE key IN ?",
-        [[key(s.agreement) for s in sweeps.values()]],
-    )
-    out = list[dict[str, object]]()
-    for size in sizes.to_dict("records"):
-        mine = rows[rows.backbone == size["backbone"]].groupby("kind").spearman
-        value, error = float(mine.first()["measured"]), float(mine.std()["bootstrap"])
-        out.append(
-            {
-                **size, "spearman": value,
-                "elsewhere": _elsewhere(
-                    store, sweeps[size["backbone"]], (others or {}).get(size["backbone"], ())
-                ),
-                "error": error, "low": max(-1.0, value - Z * error),
-                "high": min(1.0, value + Z * error), "ceiling": mine.mean()["ceiling"],
-                "ceiling_error": mine.std()["ceiling"], "replicates": int(mine.size()["bootstrap"]),
-            }
-        )  # fmt: skip
-    names = (
-        "backbone n_clean n_adversarial seeds spearman elsewhere error low high"  # noqa: SIM905
-        " ceiling ceiling_error replicates".split()
-    )
-    return pd.DataFrame(out, columns=names)
-
-
 # --- switched off --------------------------------------------------------------------------------
 def curves(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     """Suppression curves: `queries.suppression_curve` with found (where the neurons were ranked)
@@ -329,47 +145,60 @@ def curves(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-def paired_tests(store: Store, sweeps: Sweeps) -> pd.DataFrame:
-    """Does switching off skill neurons cost more than random ones? One row per backbone, found and
-    tested: cost (accuracy with random less accuracy with skill neurons off, on the same examples,
-    averaged over fractions, seeds and draws), low, high, p, p_holm (over the rows of a backbone),
-    n.
+def paired_tests(store: Store, sweeps: Sweeps, kinds: Mapping[int, str]) -> pd.DataFrame:
+    """Does switching off skill neurons cost more than random ones? One row per backbone, found,
+    tested and, on adversarial data, kind of attack (`kinds` by example; empty: all examples): cost
+    (accuracy with random less accuracy with skill neurons off, on the same examples, averaged over
+    fractions, seeds and draws), low, high, p, p_holm (over a backbone's rows with all examples, or
+    over those of the attacks), n, draws, seeds.
+
+    Prompts, random draws and examples are all samples (`crossed`).
     """
     out = list[dict[str, object]]()
     for backbone, sweep in sweeps.items():
-        rows = list[dict[str, object]]()
         for (found, tested), specs in sweep.suppression.items():
             costs = _costs(store, specs)
             if costs is None:
                 continue
-            test = paired(costs)
-            rows.append(
-                {
-                    "backbone": backbone, "found": found, "tested": tested, "cost": test.value,
-                    "low": test.low, "high": test.high, "p": test.p, "n": len(costs),
-                }
-            )  # fmt: skip
-        adjusted = holm(np.array([r["p"] for r in rows], float))
-        out += [{**r, "p_holm": p} for r, p in zip(rows, adjusted, strict=True)]
-    names = ["backbone", "found", "tested", "cost", "low", "high", "p", "p_holm", "n"]
-    return pd.DataFrame(out, columns=names)
+            table, examples = costs
+            attack = np.array([kinds.get(int(i), "") for i in examples])
+            groups = {"": np.ones(len(examples), bool)}
+            if tested == ADVERSARIAL:
+                groups |= {k: attack == k for k in dict.fromkeys(attack.tolist()) if k}
+            for name, mask in groups.items():
+                test = crossed(table[:, :, mask])
+                out.append(
+                    {
+                        "backbone": backbone, "found": found, "tested": tested, "attack": name,
+                        "cost": test.value, "low": test.low, "high": test.high, "p": test.p,
+                        "n": int(mask.sum()), "draws": table.shape[1], "seeds": table.shape[0],
+                    }
+                )  # fmt: skip
+    names = "backbone found tested attack cost low high p n draws seeds".split()  # noqa: SIM905
+    tests = pd.DataFrame(out, columns=names)
+    tests["p_holm"] = math.nan
+    for _, part in tests.groupby(["backbone", tests.attack == ""]):
+        tests.loc[part.index, "p_holm"] = holm(part.p.to_numpy(np.float64))
+    return tests
 
 
-def _costs(store: Store, specs: Sequence[EvaluationSpec]) -> npt.NDArray[np.float64] | None:
-    """Per example: how often it is right with random neurons off, less with skill neurons off; None
-    until the whole curve is stored.
+def _costs(store: Store, specs: Sequence[EvaluationSpec]) -> tuple[Array, Array] | None:
+    """How often an example is right with random neurons off, less with skill neurons off, mean over
+    the fractions, `[seed draw example]`, and the examples; None until the whole curve is stored.
     """
     asked = [s for s in specs if s.suppression is not None]
-    rows = store.frame(
-        "SELECT choose, unnest(rows) AS example, unnest(list_transform(list_zip(labels,"
-        " predictions), lambda x: (x[1] = x[2])::INT)) AS right_answer"
-        " FROM evaluation WHERE key IN ?",
-        [[key(s) for s in asked]],
-    )
     if len(store.known(key(s) for s in asked)) < len({key(s) for s in asked}):
         return None
-    means = rows.groupby(["example", "choose"]).right_answer.mean().unstack()
-    if not {"skill", "random"} <= set(means):
+    rows = store.frame(
+        "SELECT seed, choose, coalesce(draw, 0) AS draw, unnest(rows) AS example,"
+        " unnest(list_transform(list_zip(labels, predictions), lambda x: (x[1] = x[2])::INT))"
+        " AS right_answer FROM evaluation WHERE key IN ?",
+        [[key(s) for s in asked]],
+    )
+    means = rows.groupby(["choose", "seed", "draw", "example"]).right_answer.mean()
+    if not {"skill", "random"} <= set(means.index.levels[0]):
         return None
-    costs: npt.NDArray[np.float64] = (means["random"] - means["skill"]).to_numpy(np.float64)
-    return costs
+    skill, random = (means[choose].unstack("example") for choose in ("skill", "random"))
+    seeds = skill.index.get_level_values("seed").unique()
+    table = np.stack([random.loc[s].to_numpy() - skill.loc[s].to_numpy() for s in seeds])
+    return table, skill.columns.to_numpy()

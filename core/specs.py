@@ -138,7 +138,8 @@ class AgreementSpec:
     """How far do predictivities on clean and on adversarial data agree, and how sure is that?
 
     `clean[i]` and `adversarial[i]` are the same prompt's; the means over seeds are compared.
-    `fractions` are those at which shared skill neurons are counted.
+    `fractions` are those at which shared skill neurons are counted. `permutations` shuffle the
+    adversarial labels, `replicates` redraw examples and seeds, `splits` halve the clean split.
     """
 
     clean: tuple[PredictivitySpec, ...]
@@ -146,6 +147,7 @@ class AgreementSpec:
     fractions: tuple[float, ...]
     replicates: int = 100
     splits: int = 20
+    permutations: int = 100
 
 
 Measurement = (
@@ -171,7 +173,7 @@ _CLASSES: dict[str, type] = {
 # Raised when the mathematics behind a spec changes: old answers are then no longer found.
 VERSIONS = {
     "TuneSpec": 1, "PredictivitySpec": 2, "EvaluationSpec": 1, "ActivationSpec": 1,
-    "AgreementSpec": 3,
+    "AgreementSpec": 4,
 }  # fmt: skip
 
 

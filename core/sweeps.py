@@ -29,24 +29,29 @@ WIDE_FRACTIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85, 1.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Habit:
-    """How prompts are tuned unless one says otherwise."""
+    """How prompts are tuned, and how many random draws stand beside their skill neurons where a
+    task meets its twin, unless one says otherwise.
+    """
 
     prompt_length: int
     learning_rate: dict[str, float]
     steps: int
     batch_size: int
+    draws: int
 
 
 # The embedded backbones were pretrained with prefixes of three to eight positions.
 EMBEDDED_HABIT = Habit(
-    prompt_length=8, learning_rate={"roberta": 0.01, "t5": 0.05}, steps=80, batch_size=32
-)
+    prompt_length=8, learning_rate={"roberta": 0.01, "t5": 0.05}, steps=80, batch_size=32,
+    draws=10,
+)  # fmt: skip
 # Su et al. 2022 for backbones of base size and larger; they tune for many epochs.
 PAPER_HABIT = Habit(
     prompt_length=100,
     learning_rate={"roberta": 0.001, "bert": 0.001, "t5": 0.005},
     steps=1000,
     batch_size=16,
+    draws=3,
 )
 
 
@@ -186,7 +191,13 @@ def robustness(
     contrasts: Sequence[Contrast | None] = (None,),
     choices: SuppressionChoices | None = None,
 ) -> RobustnessSweep:
-    """Both (task, split) measured with the same prompts. Source: Ackermann & Ohmer 2024."""
+    """Both (task, split) measured with the same prompts. Source: Ackermann & Ohmer 2024.
+
+    Random choices of neurons differ by several points of accuracy, so `choices` have `Habit.draws`
+    of them unless they say otherwise.
+    """
+    if choices is None and prompts:
+        choices = SuppressionChoices(draws=habit(prompts[0].backbone.name).draws)
     places = {"clean": clean, "adversarial": adversarial}
     rankings = {
         name: predictivities(((p, *place) for p in prompts), contrasts)

@@ -7,6 +7,7 @@ import streamlit as st
 
 from core import charts, profiles
 from core.data import load_split
+from core.finding import p_value
 from core.specs import ActivationSpec, NeuronSpec
 from pages.common import answers, controls
 
@@ -20,9 +21,11 @@ with two:
 sizes = lab.models.describe(backbone)
 layers, width = int(sizes["Layers"]), int(sizes["Neurons a layer"])
 here = controls.own_predictivities(lab, backbone, [task])
+if not {"layer", "neuron"} & {*st.query_params, *st.session_state}:
+    st.session_state["layer"], st.session_state["neuron"] = profiles.best(lab.store, here)
 seed = controls.one_seed(three, (s.prompt for s in here))
-layer = int(four.number_input("Layer", 0, layers - 1, 0, key="layer", bind="query-params"))
-neuron = int(five.number_input("Neuron", 0, width - 1, 0, key="neuron", bind="query-params"))
+layer = int(four.number_input("Layer", 0, layers - 1, key="layer", bind="query-params"))
+neuron = int(five.number_input("Neuron", 0, width - 1, key="neuron", bind="query-params"))
 title.title(f"{layer} / {neuron}", anchor=False)
 st.markdown(
     f"Neuron {neuron} of layer {layer} of **{backbone}**: how well it tells each task's classes "
@@ -87,7 +90,7 @@ def knows(look: charts.Look) -> None:
                 f"{task.title}, seed {seed} (strong line; others pale): how often `activation > "
                 f"baseline` means {task.contrast_name(contrast).split(' | ')[0]!r}, on {n.n} "
                 f"examples. Best at {names[int(n.best_token)]}: predictivity {n.predictivity:.3f}, "
-                f"{answers.p_value(n.p)} (own shuffles), {answers.p_value(n.p_family)} "
+                f"{p_value(n.p)} (own shuffles), {p_value(n.p_family)} "
                 "(family-wise); below 0.5 it fires "
                 "for the other class. Between the dashed lines the best of all neurons stays in "
                 "95 % of the shuffles."
@@ -107,6 +110,9 @@ def firing(look: charts.Look) -> None:
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True):
         st.subheader("When does it fire?", anchor=False)
+        if not rows.activation.any():
+            st.caption(f"Never: its activation is 0 on all {len(rows)} examples.")
+            return
         figure = charts.activation_histogram(rows, look, baseline=level, classes=task.labels)
         st.altair_chart(figure, width="stretch", theme=None)
         st.caption(
@@ -132,12 +138,16 @@ def alone_off(effect: pd.DataFrame) -> None:
     change = f"{s['without'] - s['accuracy']:+.3f}" if s["changed"] else None
     two.metric("Without it", f"{s['without']:.3f}", change)
     three.metric("Answers that change", f"{s['changed']:.0f} of {s['n']:.0f}")
-    sure = "" if s["low"] > 0 or s["high"] < 0 else " The interval holds 0: **no difference**."
+    sure = (
+        ""
+        if s["low"] > 0 or s["high"] < 0
+        else " The interval holds 0: **no difference** that could be shown."
+    )
     digits = answers.digits(s["high"] - s["low"])
     mean, low, high = (f"{s[name]:+.{digits}f}" for name in ("contribution", "low", "high"))
     st.markdown(
         f"On average it adds **{mean}** to the margin of the right answer over the next (95 % "
-        f"interval {low} to {high}, {answers.p_value(s['p'])})." + sure
+        f"interval {low} to {high}, {p_value(s['p'])})." + sure
     )
     st.caption(
         "The neuron is set to 0 at all positions. The margin is the right answer word's logit less "
@@ -149,7 +159,7 @@ def ends(rows: pd.DataFrame) -> None:
     """The examples that activate it most and least."""
     st.subheader("Which texts fire it most, which least?", anchor=False)
     order = rows.sort_values("activation", ascending=False)
-    columns = ["text", "text_b", "class", "activation", "slot", "margin"]
+    columns = ["activation", "slot", "class", "text", "text_b", "margin"]
     if not (rows.text_b != "").any():
         columns.remove("text_b")
     wide: dict[str, Any] = {

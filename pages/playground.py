@@ -14,6 +14,7 @@ from core.tasks import pin_task
 from pages.common import answers, controls
 
 DRAWS = 3
+LONGEST = 2000
 
 answers.heading(
     "Playground",
@@ -45,6 +46,15 @@ def put(texts: tuple[str, str]) -> None:
     st.session_state["text_a"], st.session_state["text_b"] = texts
 
 
+def start() -> None:
+    """Fill them with the chosen example; the choice is free again at once."""
+    name, st.session_state[f"ex_{task.name}"] = st.session_state[f"ex_{task.name}"], None
+    if name is not None:
+        st.session_state.pop("before", None)
+        st.session_state["given"] = texts[names.index(name)][:2]
+        put(st.session_state["given"])
+
+
 def undo() -> None:
     """The text as it was before the first attack."""
     put(st.session_state.pop("before"))
@@ -56,6 +66,8 @@ def attack(kind: str) -> None:
     field = "text_b" if task.pair else "text_a"
     try:
         changed = attacks.perturb(st.session_state[field], kind, random.Random(clicks))
+        if len(changed) > LONGEST:
+            raise BadInput(f"The attack {kind!r} would make the text longer than {LONGEST:,}.")
     except BadInput as error:
         st.session_state["refused"] = str(error)
         return
@@ -66,19 +78,19 @@ def attack(kind: str) -> None:
 texts = samples(task.name, pin_task(task).fingerprint)
 if st.session_state.get("played") != task.name:
     st.session_state["played"] = task.name
-    st.session_state.pop("before", None)
-    put(texts[0][:2])
+    own = st.session_state.get("text_a", "") not in ("", st.session_state.get("given", ("",))[0])
+    if not own:  # what a person typed stays
+        st.session_state.pop("before", None)
+        st.session_state["given"] = texts[0][:2]
+        put(texts[0][:2])
 names = [f"{a[:70]}{' | ' + b[:60] if b else ''}  ({c})" for a, b, c in texts]
-picked = st.selectbox(
-    "Start from", names, index=None, placeholder="an example", key=f"ex_{task.name}"
-)
-if picked is not None and st.session_state.get("picked") != picked:
-    st.session_state["picked"] = picked
-    st.session_state.pop("before", None)
-    put(texts[names.index(picked)][:2])
-st.text_area("Text", key="text_a", height=80, max_chars=2000, bind="query-params")
+st.selectbox(
+    "Start from", names, index=None, placeholder="an example", key=f"ex_{task.name}",
+    on_change=start,
+)  # fmt: skip
+st.text_area("Text", key="text_a", height=80, max_chars=LONGEST, bind="query-params")
 if task.pair:
-    st.text_area("Second text", key="text_b", height=80, max_chars=2000, bind="query-params")
+    st.text_area("Second text", key="text_b", height=80, max_chars=LONGEST, bind="query-params")
 with st.container(horizontal=True, vertical_alignment="center"):
     for kind in attacks.KINDS:
         st.button(kind, key=f"attack-{kind}", on_click=attack, args=[kind], icon=":material/bolt:")
@@ -135,8 +147,12 @@ def said(names: list[str], look: charts.Look) -> None:
             )
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(
-                "Softmax over the answer words; dashed: chance."
-                + (f" Random: mean of {DRAWS} draws of as many neurons." if share else "")
+                "Softmax over the answer words; dotted: chance."
+                + (
+                    f" Random: mean of {DRAWS} draws of as many neurons; line: their range."
+                    if share
+                    else ""
+                )
                 + f" Read in {1000 * took:.0f} ms."
             )
 
@@ -157,13 +173,15 @@ def votes(name: str, look: charts.Look) -> None:
         st.altair_chart(figure, width="stretch", theme=None)
         st.caption(
             "The 16 furthest from their baseline at their best position. A neuron above its "
-            "baseline votes for the class it fires for, one below for the other. Click a bar to "
-            "open the neuron."
+            "baseline votes for the class it fires for, one below for the other. All votes count "
+            "alike, and the model need not follow them. Click a bar to open the neuron."
         )
         answers.downloads(f"votes-{name}", table, ("", figure))
     with st.expander("What the model sees, position by position"):
         slots = pd.DataFrame(playground.layout(lab, asked[name][0], typed))
-        st.dataframe(slots, hide_index=True, width="stretch", height=260)
+        st.dataframe(
+            slots.dropna(axis="columns", how="all"), hide_index=True, width="stretch", height=260
+        )
 
 
 everything = tuple(s for found in asked.values() for s in found)

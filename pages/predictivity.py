@@ -81,8 +81,8 @@ def draw() -> None:
                 f"{permutations} shuffles of the labels: lower, the floor (mean); upper, what the "
                 "best of all neurons stays below in 95 % of them. Discoveries at a false discovery "
                 f"rate of 5 %: {controls.count(mine[0].discoveries, '.0%')} of a task's neurons. "
-                f"{controls.count(mine[0].silent, '.0%')} tell nothing (no more than always "
-                "giving one answer). Dots: some of the outliers; click one to open the neuron."
+                f"{controls.count(mine[0].silent, '.0%')} never tell more than always "
+                "giving one answer does. Dots: some of the outliers; click one to open the neuron."
             )
             with st.expander("Layer by layer"):
                 st.altair_chart(

@@ -5,8 +5,8 @@ import math
 import pandas as pd
 import streamlit as st
 
-from core import charts, robustness, sweeps
-from core.finding import finding
+from core import charts, kept, robustness, sweeps
+from core.finding import Numbers, finding, p_value, points
 from core.lab import job_name
 from core.tasks import clean_task, pin_task
 from pages.common import answers, controls, warnings
@@ -44,59 +44,59 @@ asked = {
     )
     for backbone in backbones
 }
-others = {
-    backbone: [
-        controls.own_predictivities(lab, backbone, [t])
-        for t in twins
-        if clean_task(t).name != clean.name
-    ]
-    for backbone in backbones
-}
 everything = tuple(spec for sweep in asked.values() for spec in sweep.everything)
 used = {s.prompt.seed for sweep in asked.values() for s in sweep.clean}
 SEEDS = f"{len(used)} seed{'s' * (len(used) != 1)}"
 
 
 @st.cache_data(show_spinner="Comparing ...", max_entries=20)
-def tables(view: str, known: int) -> tuple[pd.DataFrame, ...]:
-    """What the figures rest on: answers, accuracies, overlap, agreement, tests, curves. Answers
-    never change, so the view and how much of it is known say which tables these are.
+def tables(view: str, known: int) -> tuple[Numbers, pd.DataFrame]:
+    """What the figures rest on, and the suppression curves. Answers never change, so the view and
+    how much of it is known say which tables these are.
     """
-    assert view
-    assert known >= 0
+    del view, known
     rows = robustness.answers(lab.store, asked, (clean, twin))
     return (
-        rows,
-        robustness.accuracy(rows),
-        robustness.overlap(lab.store, asked),
-        robustness.agreement(lab.store, asked, others),
-        robustness.paired_tests(lab.store, asked),
+        Numbers(
+            answers=rows,
+            accuracy=robustness.accuracy(rows),
+            paired_tests=robustness.paired_tests(lab.store, asked, robustness.attacks(twin)),
+            discoveries=kept.discoveries(lab.store, asked),
+            overlap=kept.overlap(lab.store, asked),
+            agreement=kept.agreement(lab.store, asked),
+        ),
         robustness.curves(lab.store, asked),
     )
+
+
+COLOURS = {"agrees": "green", "contradicts": "red", "no difference": "gray", "open": "gray"}
 
 
 def draw() -> None:
     """The finding, then a section for each part of the claim."""
     look = answers.look(lab.models.names())
-    found = tables(job_name(everything), len(lab.known(everything)))
-    rows, accuracies, shared, agree, tests, curves = found
-    if rows.empty:
+    numbers, curves = tables(job_name(everything), len(lab.known(everything)))
+    if numbers.answers.empty:
         st.caption("The figures appear here as they are computed.")
         return
-    said = finding(rows, accuracies, shared, agree, tests, title=clean.title, fraction=top)
+    said = finding(numbers, fraction=top)
     with st.container(border=True):
-        st.subheader("What the numbers say", anchor=False)
+        st.subheader(f"What the numbers say: {clean.title}", anchor=False)
+        st.badge(f"verdict: {said.verdict}", color=COLOURS[said.verdict])  # type: ignore[arg-type]
         if lab.missing(everything):
             st.caption("So far: not everything is computed yet, and the numbers will change.")
-        st.markdown(said.text)
-    accuracy(rows, accuracies, look)
-    neurons(shared, agree, look)
-    places(look)
-    switched_off(tests, curves, look)
+        st.markdown(said.lead)
+        for text in said.backbones:
+            st.markdown(f"- {text}")
+    accuracy(numbers, look)
+    neurons(numbers, look)
+    places(numbers.discoveries, look)
+    switched_off(numbers.paired_tests, curves, look)
 
 
-def accuracy(rows: pd.DataFrame, table: pd.DataFrame, look: charts.Look) -> None:
+def accuracy(numbers: Numbers, look: charts.Look) -> None:
     """How much is lost, and to which attack."""
+    table = numbers.accuracy
     figure = charts.accuracy_points(table, look, chance=1 / len(clean.labels))
     sizes = table[table.data == robustness.ADVERSARIAL].groupby("attack", sort=False).n.first()
     st.subheader("How much is lost?", anchor=False)
@@ -111,34 +111,46 @@ def accuracy(rows: pd.DataFrame, table: pd.DataFrame, look: charts.Look) -> None
         )
         with st.container(horizontal=True):
             answers.downloads("robustness-accuracy", table, ("", figure))
-            answers.downloads("robustness-answers", rows, label="Each answer")
+            answers.downloads("robustness-answers", numbers.answers, label="Each answer")
 
 
-def neurons(shared: pd.DataFrame, agree: pd.DataFrame, look: charts.Look) -> None:
+def neurons(numbers: Numbers, look: charts.Look) -> None:
     """Overlap against chance, and the rank correlation."""
+    shared, agree = numbers.overlap, numbers.agreement
     st.subheader("Are they the same neurons?", anchor=False)
     if shared.empty:
         st.caption("Not computed yet.")
         return
-    by_layer = robustness.overlap_by_layer(lab.store, asked, top)
+    st.markdown(
+        "A neuron that fires often, now and then or never does so whatever the labels are, and "
+        "that alone makes two rankings alike. So each number stands beside what it is **with "
+        "shuffled labels** of the adversarial data: only what goes beyond that is kept skill."
+    )
+    by_layer = kept.overlap_by_layer(lab.store, asked, top)
     curve = charts.overlap_curves(shared, look, fraction=top)
     layers = charts.overlap_layers(by_layer, look)
     one, two = st.columns(2, gap="medium")
     with one, st.container(border=True):
         st.markdown("**Shared skill neurons, by how many are chosen**")
         st.altair_chart(curve, width="stretch", theme=None)
+        permutations = f"{agree.permutations.iloc[0]} permutations" if len(agree) else "not yet"
         st.caption(
             f"Of the top neurons on clean data (means of {SEEDS}), the share that is on top on "
-            "adversarial data, too. Band: 1.96 bootstrap errors. Grey: what unrelated choices "
-            "share (hypergeometric, 95 %). Dashed, for comparison: two disjoint parts of the "
-            f"clean data, one as large as the adversarial set. {few(shared)}"
+            "adversarial data, too, with 1.96 bootstrap errors. Bands: 95 % of what shuffled "
+            f"labels give ({permutations}). Dotted: unrelated choices of any neurons "
+            "(hypergeometric). Clean and clean: two disjoint parts of the clean data, one as large "
+            f"as the adversarial set. Upright line: the share chosen above. {few(shared)}"
         )
-        answers.downloads("robustness-overlap", shared, ("", curve))
+        with st.container(horizontal=True):
+            answers.downloads("robustness-overlap", shared, ("", curve))
+            answers.downloads(
+                "robustness-neurons", kept.ranked(lab.store, asked), label="Each neuron"
+            )
     with two, st.container(border=True):
         st.markdown(f"**Layer by layer, top {top:.0%}**")
         st.altair_chart(layers, width="stretch", theme=None)
         st.caption(
-            "Tick and line: what chance gives, mean and 95 % range of a layer. A neuron that tells "
+            "Tick and line: what shuffled labels give, mean and 95 % range. A neuron that tells "
             "no more than always giving one answer is no skill neuron, so a layer can have fewer."
         )
         answers.downloads("robustness-layers", by_layer, ("", layers))
@@ -150,10 +162,10 @@ def neurons(shared: pd.DataFrame, agree: pd.DataFrame, look: charts.Look) -> Non
             a = agree.iloc[0]
             st.caption(
                 f"Predictivities on {a.n_clean} clean against {a.n_adversarial} adversarial "
-                f"examples. Line: 1.96 standard errors over {a.replicates} redrawn sets of "
-                "examples and seeds. Tick, for comparison: two disjoint parts of the clean "
-                f"data, one of {a.n_adversarial} examples. Neurons "
-                "that tell nothing of either kind share a rank and raise the correlation."
+                f"examples, and those of each attack. Line: 1.96 standard errors over "
+                f"{a.replicates} redrawn sets of examples and seeds. Grey: 95 % of what shuffled "
+                "labels give. Tick: two disjoint parts of the clean data, one of "
+                f"{a.n_adversarial} examples."
             )
             answers.downloads("robustness-agreement", agree, ("", figure))
 
@@ -168,18 +180,22 @@ def few(shared: pd.DataFrame) -> str:
     return f"{' and '.join(short)}: no more of its neurons tell anything." if short else ""
 
 
-def places(look: charts.Look) -> None:
+def places(found: pd.DataFrame, look: charts.Look) -> None:
     """Where the clean skill neurons stand on adversarial data."""
-    table, medians = robustness.standing(lab.store, asked, top)
+    table, medians = kept.standing(lab.store, asked, top)
     if table.empty:
         return
     st.subheader("Where do clean skill neurons stand on adversarial data?", anchor=False)
     figures, linked = [], answers.linked(table, task=clean.title)
     highest = charts.highest_bar(table)
-    for name, column in zip(medians, answers.beside(list(medians)), strict=True):
-        mine, median = linked[linked.backbone == name], medians[name]
+    told = found[found.data == robustness.ADVERSARIAL].set_index("backbone").discoveries
+    for median, column in zip(
+        medians.itertuples(), answers.beside(medians.backbone.tolist()), strict=True
+    ):
+        name = str(median.backbone)
+        mine = linked[linked.backbone == name]
         figure = charts.standing_histogram(
-            mine, look, backbone=name, median=median.value, highest=highest
+            mine, look, backbone=name, median=median.median, highest=highest
         )
         figures.append((name, figure))
         with column, st.container(border=True):
@@ -196,12 +212,17 @@ def places(look: charts.Look) -> None:
                         "adversarial": st.column_config.NumberColumn(format="%.3f"),
                     },
                 )  # fmt: skip
+            null = (
+                f" (with shuffled labels {median.shuffled_low:.0%} to {median.shuffled_high:.0%}; "
+                f"permutation test, one-sided, {p_value(median.p)})"
+                if math.isfinite(median.p) else ""
+            )  # fmt: skip
             st.caption(
                 f"{len(mine)} neurons (top {top:.0%} of each layer on clean data), each a piece of "
                 "a bar: click it to open the neuron. 100 % is the layer's best on adversarial "
-                f"data. Upright line: their median, {median.value:.0%}; random choices give "
-                f"{median.low:.0%} to {median.high:.0%} (permutation test, one-sided, "
-                f"{answers.p_value(median.p)}). Dotted: an even spread."
+                f"data, where {told.get(name, 0):.0%} of all neurons can be told from shuffled "
+                f"labels one by one. Upright line: their median, {median.median:.0%}{null}. "
+                "Dotted: an even spread."
             )
     answers.downloads("robustness-places", table, *figures)
 
@@ -229,23 +250,33 @@ def switched_off(tests: pd.DataFrame, curves: pd.DataFrame, look: charts.Look) -
     st.caption(
         f"Means of {SEEDS}, bands: standard error over seeds; "
         + ", ".join(f"{count} {tested} examples" for tested, count in n.items())
-        + "; three random draws. Dotted line: the most frequent class."
+        + f" (the first of the split); {curves.draws.max()} random draws. Dotted line: the most "
+        "frequent class."
     )
     if len(tests):
-        shown = tests.assign(
-            cost=tests.cost.map("{:+.1%}".format), low=tests.low.map("{:+.1%}".format),
-            high=tests.high.map("{:+.1%}".format), p=tests.p_holm.map("{:.3f}".format),
-        )[["backbone", "found", "tested", "cost", "low", "high", "p", "n"]]  # fmt: skip
-        st.dataframe(shown, hide_index=True, width="stretch")
+        test_table(tests[tests.attack == ""].drop(columns="attack"))
         st.caption(
-            "How much more accuracy skill neurons cost than as many random ones: mean over the "
-            "fractions, on the same examples; 95 % bootstrap interval over examples; p by flipping "
-            "signs, Holm over the four rows of a backbone. Prompts and the three random draws are "
-            "taken as they are: other draws may come out otherwise."
+            "How much more accuracy, in points, skill neurons cost than as many random ones: mean "
+            "over the fractions, on the same examples; 95 % interval and p-value take the "
+            f"prompts ({tests.seeds.max()}), the random draws ({tests.draws.max()}) and the "
+            "examples as samples, Holm over the four rows of a backbone. Where neurons are found "
+            "and tested on the same rows, skill neurons are favoured."
         )
+        with st.expander("By kind of attack"):
+            test_table(tests[(tests.attack != "") & (tests.found == robustness.CLEAN)])
+            st.caption("As above, tested on the adversarial examples of one kind; Holm over kinds.")
     with st.container(horizontal=True):
         answers.downloads("robustness-suppression", curves, *figures)
         answers.downloads("robustness-tests", tests, label="Tests")
+
+
+def test_table(tests: pd.DataFrame) -> None:
+    """Costs in points."""
+    shown = tests.assign(
+        p=[p_value(p).removeprefix("p = ").removeprefix("p ") for p in tests.p_holm],
+        **{name: tests[name].map(points) for name in ("cost", "low", "high")},
+    ).drop(columns=["p_holm", "draws", "seeds"])
+    st.dataframe(shown, hide_index=True, width="stretch")
 
 
 answers.show(everything, draw, name="robustness", what="answers")

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
-from core.agreement import _shared, bootstrap_weights, half_weights
-from core.data import load_split
+from core.agreement import _common, bootstrap_weights, half_weights, shuffled_by_attack
+from core.data import Examples, load_split
 from core.lab import Lab
 from core.neurons import predictivity, ranking
 from core.specs import AgreementSpec, PredictivitySpec
@@ -30,6 +30,9 @@ def pair(tmp_path: Path) -> tuple[Task, Task]:
     return load_task(str(toml)), load_task(str(twin))
 
 
+MEASURED = 4 + 3  # the first draw with true labels, after replicates and splits
+
+
 def asked(lab: Lab, folder: Path, pair: tuple[Task, Task], seeds: int = 2) -> AgreementSpec:
     clean, twin = pair
     first = question(lab, folder, clean, permutations=0)
@@ -39,7 +42,12 @@ def asked(lab: Lab, folder: Path, pair: tuple[Task, Task], seeds: int = 2) -> Ag
         for t in (clean, twin)
     ]
     return AgreementSpec(
-        clean=measured[0], adversarial=measured[1], fractions=(0.1, 0.25), replicates=4, splits=3
+        clean=measured[0],
+        adversarial=measured[1],
+        fractions=(0.1, 0.25),
+        replicates=4,
+        splits=3,
+        permutations=6,
     )
 
 
@@ -58,16 +66,22 @@ def test_what_is_measured_is_the_correlation_of_the_measurements(
         for specs in (spec.clean, spec.adversarial)
     ]
     for layer, (a, b) in enumerate(zip(*means, strict=True)):
-        assert result.spearman[0, layer] == pytest.approx(spearmanr(a, b).statistic)
+        assert result.spearman[MEASURED, layer] == pytest.approx(spearmanr(a, b).statistic)
     silly = [lab.measure(specs[0]).majority for specs in (spec.clean, spec.adversarial)]
     for i, fraction in enumerate(spec.fractions):
         k = int(a.numel() * fraction + 1e-9)
         best = [[{n for n in v.argsort(descending=True, stable=True)[:k].tolist()
                   if v[n] > level + 1e-6} for v in m]
                 for m, level in zip(means, silly, strict=True)]  # fmt: skip
-        assert result.chosen[0, i] == sum(map(len, best[0]))
-        assert result.shared[0, i] == sum(len(x & y) for x, y in zip(*best, strict=True))
-    assert result.kind == ("measured", *["bootstrap"] * 4, *["ceiling"] * 3)
+        assert result.skill[MEASURED, i].tolist() == list(map(len, best[0]))
+        both = [len(x & y) for x, y in zip(*best, strict=True)]
+        assert result.kept[MEASURED, i].tolist() == both
+        places = [(rankdata(row) - 0.5) / len(row) for row in means[1]]
+        median = np.median([places[layer][n] for layer, row in enumerate(best[0]) for n in row])
+        assert result.median[MEASURED, i] == pytest.approx(median)
+    kinds = (*["bootstrap"] * 4, *["halves"] * 3, "measured", *["shuffled"] * 6)
+    assert result.kind == kinds
+    assert set(result.attack) == {""}
     assert (result.n_clean, result.n_adversarial) == (76, 21)
 
 
@@ -86,7 +100,41 @@ def test_a_replicate_is_the_measurement_on_the_redrawn_examples(
         right = fired == torch.from_numpy(drawn.labels).bool()[:, None, None, None]
         again.append(stored(predictivity(right.double().mean(dim=0))))
     for layer, (a, b) in enumerate(zip(*again, strict=True)):
-        assert result.spearman[2, layer] == pytest.approx(spearmanr(a, b).statistic, abs=1e-6)
+        assert result.spearman[1, layer] == pytest.approx(spearmanr(a, b).statistic, abs=1e-6)
+
+
+def test_a_shuffled_draw_is_the_measurement_with_those_labels(
+    lab: Lab, tiny_roberta: Path, pair: tuple[Task, Task]
+) -> None:
+    spec = asked(lab, tiny_roberta, pair, seeds=1)
+    result = lab.answer(spec)
+    examples = load_split(pair[1], "validation")
+    signs = shuffled_by_attack(examples, 6)[""]
+    assert torch.equal(signs[0] > 0, torch.from_numpy(examples.labels).bool())
+    clean = stored(predictivity(lab.measure(spec.clean[0]).accuracy))
+    fired = everything(lab, spec.adversarial[0], pair[1], examples) > (
+        lab.measure(spec.clean[0]).baseline
+    )
+    for draw in (1, 5):
+        right = fired == (signs[draw] > 0)[:, None, None, None]
+        second = stored(predictivity(right.double().mean(dim=0)))
+        for layer, (a, b) in enumerate(zip(clean, second, strict=True)):
+            found = result.spearman[MEASURED + draw, layer]
+            assert found == pytest.approx(spearmanr(a, b).statistic, abs=1e-6)
+
+
+def test_labels_are_shuffled_within_a_kind_of_attack() -> None:
+    labels = np.array([0, 1, 1, 0, 1, 0, 0, 0, 1, 1])
+    examples = Examples(
+        text_a=("x",) * 10, text_b=None, labels=labels, index=np.arange(10),
+        attack=("typo",) * 6 + ("one class",) * 2 + ("human",) * 2,
+    )  # fmt: skip
+    signs = shuffled_by_attack(examples, 5)
+    assert list(signs) == ["", "typo"], "the others are of one class"
+    assert (signs[""] != 0).all()
+    assert (signs["typo"][:, 6:] == 0).all()
+    assert (signs["typo"] == 1).sum(dim=1).tolist() == [3] * 6
+    assert torch.equal(signs["typo"][0, :6] > 0, torch.from_numpy(labels[:6]).bool())
 
 
 def test_a_split_against_itself_agrees_wholly(
@@ -94,9 +142,10 @@ def test_a_split_against_itself_agrees_wholly(
 ) -> None:
     spec = asked(lab, tiny_roberta, (pair[0], pair[0]))
     result = lab.answer(replace(spec, adversarial=spec.clean))
-    assert result.spearman[0] == pytest.approx(1)
-    assert result.shared[0].tolist() == [3 * 2, 3 * 6]
-    assert result.spearman[1:5].mean() < 1, "both sides are redrawn apart"
+    assert result.spearman[MEASURED] == pytest.approx(1)
+    assert result.kept[MEASURED].sum(axis=1).tolist() == [3 * 2, 3 * 6]
+    assert result.spearman[:4].mean() < 1, "both sides are redrawn apart"
+    assert result.spearman[MEASURED + 1 :].mean() < 1, "shuffled labels tell something else"
 
 
 def test_redrawn_weights_keep_the_number_of_examples_of_each_class() -> None:
@@ -122,9 +171,12 @@ def test_neurons_that_tell_nothing_are_never_shared() -> None:
     a, b = torch.zeros(2, 10), torch.zeros(2, 10)
     a[0, :3], b[0, 2:4], b[1, 5] = 0.1, 0.2, 0.3
     a[1, 6] = -0.1  # below what always giving one answer reaches
-    assert _shared(a, b, 0.5) == (3, 1)
-    assert _shared(b, a, 0.5) == (3, 1)
-    assert _shared(a, b, 0.2) == (2, 0)
+    skill, kept, median = _common(a, b, [0.5, 0.2])
+    assert skill.tolist() == [[3, 0], [2, 0]]
+    assert kept.tolist() == [[1, 0], [0, 0]]
+    assert median == pytest.approx([0.4, 0.4])  # equals share the mean of their places
+    assert _common(b, a, [0.5])[0].tolist() == [[2, 1]]
+    assert np.isnan(_common(torch.zeros(1, 4), torch.zeros(1, 4), [0.5])[2]).all()
 
 
 def test_a_neuron_that_never_fires_knows_nothing_of_redrawn_data_either() -> None:

@@ -180,13 +180,16 @@ SHARED = pd.DataFrame(
     {
         "backbone": BOTH * 2, "fraction": [0.01, 0.01, 0.05, 0.05], "chosen": 100,
         "adversarial": 90, "shared": 20, "share": 0.2, "low": 0.1, "high": 0.3, "chance": 0.05,
-        "chance_low": 0.02, "chance_high": 0.09, "p": 0.001, "ceiling": 0.6, "layer": [0, 0, 1, 1],
+        "chance_low": 0.02, "chance_high": 0.09, "p_chance": 0.001, "p": 0.02,
+        "shuffled": 0.1, "shuffled_low": 0.05, "shuffled_high": 0.16, "halves": 0.6,
+        "layer": [0, 0, 1, 1],
     }
 )  # fmt: skip
 AGREE = pd.DataFrame(
     {
         "backbone": BOTH, "spearman": [0.2, 0.8], "error": 0.05, "low": [0.1, 0.7],
-        "high": [0.3, 0.9], "ceiling": 0.8, "ceiling_error": 0.02, "n_clean": 600,
+        "high": [0.3, 0.9], "halves": 0.8, "halves_error": 0.02, "n_clean": 600, "attack": "",
+        "shuffled": [0.0, 0.8], "shuffled_low": [-0.1, 0.75], "shuffled_high": 0.85, "p": 0.1,
         "n_adversarial": 204, "seeds": 5, "replicates": 100,
     }
 )  # fmt: skip
@@ -300,3 +303,13 @@ def test_chance_is_drawn_beside_what_is_shared() -> None:
     for name in ("overlap", "layers", "stability"):
         fields = json.dumps(NEWER[name](LIGHT).to_dict())
         assert '"chance' in fields
+    for name in ("overlap", "layers", "agreement"):
+        assert '"shuffled_low' in json.dumps(NEWER[name](LIGHT).to_dict())
+
+
+def test_a_legend_names_the_backbones_of_its_figure_only() -> None:
+    one = SHARED[SHARED.backbone == "t5-mini"]
+    for draw in (charts.overlap_layers, charts.stability):
+        table = one if draw is charts.overlap_layers else STAY[STAY.backbone == "t5-mini"]
+        text = json.dumps(draw(table, LIGHT).to_dict()["layer"])
+        assert f'"domain": ["t5-mini"], "range": ["{LIGHT.hue("t5-mini")}"]' in text

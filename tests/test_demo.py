@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from core import queries
+from core import kept, queries
 from core.baselines import bag_of_words, read_shipped
 from core.demo.rebuild import prompts, shipped, tasks
 from core.lab import Lab
@@ -82,13 +82,12 @@ def test_a_shipped_agreement_can_be_recomputed(demo: Lab, name: str) -> None:
     assert demo.missing([spec]) == ()
     again = demo.answer(spec)
     assert isinstance(again, Agreement)
-    stored = demo.store.frame(
-        "SELECT unnest(spearman) AS by_layer, unnest(chosen) AS chosen, unnest(shared) AS shared"
-        " FROM agreement WHERE spec = ?", [dumps(spec)],
-    )  # fmt: skip
-    assert np.abs(np.stack(stored.by_layer) - again.spearman).max() < 0.02
-    assert np.abs(np.stack(stored.chosen) - again.chosen).max() <= 3
-    assert np.abs(np.stack(stored.shared) - again.shared).max() <= 3
+    (row,) = demo.store.frame("SELECT * FROM agreement WHERE spec = ?", [dumps(spec)]).to_dict(
+        "records"
+    )
+    assert tuple(row["kind"]) == again.kind
+    for name_, most in (("spearman", 0.02), ("skill", 2), ("kept", 3), ("median", 0.02)):
+        assert np.abs(kept.as_array(row[name_]) - getattr(again, name_)).max() <= most
 
 
 @pytest.mark.parametrize("name", EMBEDDED)

@@ -114,7 +114,7 @@ def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
             specs = shipped(lab, backbone)
             assert lab.missing(specs) == ()
             basic = len(sweeps.SEEDS) * (9 + 12 + 9 * 12)
-            curves = 3 * len(sweeps.SEEDS) * (2 + 2 * 8 * (2 + 3))  # per twin
+            curves = 3 * len(sweeps.SEEDS) * (2 + 2 * 8 * (2 + 10))  # per twin
             assert len({key(s) for s in specs}) == basic + 3 + curves
     finally:
         lab.store.close()
@@ -230,9 +230,13 @@ def test_robustness_has_its_finding_and_figures_from_shipped_answers(twin: str) 
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
     for name in ("roberta-mini", "t5-mini"):
         assert f"**{name}** falls from" in words(test)
-    assert "claim" in words(test)
+    assert "put the claim to the test" in words(test)
+    assert "with shuffled labels, p = " in words(test)
     assert len(charts(test)) == 4 + 2 + 4
-    assert len(test.dataframe[-1].value) == 8
+    by_attack, costs = (d.value for d in test.dataframe[-2:][::-1])
+    assert len(costs) == 8
+    assert len(by_attack) == 2 * 5
+    assert set(by_attack.attack) == {"typo", "synonym", "distraction", "negation", "human"}
 
 
 def test_one_backbone_alone_is_told_without_a_verdict() -> None:
@@ -277,6 +281,45 @@ def test_the_playground_reads_what_is_typed() -> None:
     assert test.text_area[0].value == "The soup was lovely and the waiter was kind."
     test.slider(key="off").set_value(10).run()
     assert any("Random: mean of 3 draws" in c.value for c in test.caption)
+
+
+def test_a_typed_text_stays_when_the_task_changes_and_an_example_gives_way() -> None:
+    test = run("playground", task="Short reviews")
+    first = test.text_area[0].value
+    task = next(s for s in test.selectbox if s.label == "Task")
+    task.set_value("Opinions").run()
+    assert test.text_area[0].value != first
+    test.text_area[0].set_value("My own words were good.").run()
+    next(s for s in test.selectbox if s.label == "Task").set_value("Short reviews").run()
+    assert test.text_area[0].value == "My own words were good."
+    assert not test.exception
+
+
+def test_an_example_can_be_chosen_again_after_changes() -> None:
+    test = run("playground")
+    for _ in range(2):
+        examples = next(s for s in test.selectbox if s.label == "Start from")
+        examples.set_value(examples.options[2]).run()
+        text = test.text_area[0].value
+        assert text[:40] in examples.options[2]
+        test.text_area[0].set_value("Something else.").run()
+    assert not test.exception
+
+
+def test_an_attack_never_cuts_a_long_text() -> None:
+    test = run("playground")
+    text = "good " * 398 + "good end."
+    test.text_area[0].set_value(text).run()
+    next(b for b in test.button if b.label == "distraction").click().run()
+    assert test.text_area[0].value == text
+    assert any("longer than 2,000" in i.value for i in test.info)
+
+
+def test_a_neurons_page_opens_at_the_tasks_best_neuron() -> None:
+    test = run("neuron", task="Entailment", backbone="roberta-mini")
+    layer, neuron = (int(n.value) for n in test.number_input[:2])
+    assert test.title[0].value == f"{layer} / {neuron}"
+    assert (layer, neuron) != (0, 0)
 
 
 def test_an_attack_without_a_target_says_so() -> None:

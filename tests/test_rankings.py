@@ -152,6 +152,14 @@ def test_accuracy_by_position_is_the_stored_counts(lab: Lab) -> None:
     assert table.best.tolist() == [i == best for i in range(3)]
 
 
+def test_the_best_neuron_is_that_of_the_mean_over_seeds(lab: Lab) -> None:
+    assert profiles.best(lab.store, [spec("a", 0)]) == (0, 0)
+    stored = [store(lab, "a", seed) for seed in range(3)]
+    mean = np.mean([folded(c) for _, c in stored], axis=0)
+    layer, neuron = profiles.best(lab.store, [s for s, _ in stored])
+    assert mean[layer, neuron] == pytest.approx(mean.max())
+
+
 def test_neighbours_are_the_nearest_profiles(lab: Lab) -> None:
     stored = {t: store(lab, t, 0) for t in ("a", "b", "c")}
     table = profiles.neighbours(lab.store, [s for s, _ in stored.values()], 1, 5, most=4)

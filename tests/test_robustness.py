@@ -1,7 +1,6 @@
 """Clean against adversarial: every table against numbers worked out from made-up answers."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,10 @@ import pytest
 import torch
 from scipy.stats import hypergeom
 
+from core import kept as K
 from core import robustness as R
 from core import sweeps
-from core.finding import Finding, _switched_off, finding
+from core.finding import Finding, Numbers, _kept_more, _switched_off, finding
 from core.lab import Lab
 from core.results import Agreement, Evaluation, Predictivity, Run
 from core.specs import Pinned, PredictivitySpec, TuneSpec
@@ -129,15 +129,19 @@ def test_shared_neurons_against_chance_by_hand(lab: Lab, asked: dict[str, Robust
     attacked[1] = attacked[1][::-1]  # layer 0 keeps its order, layer 1 turns it around
     measure(lab, asked["a"].clean, clean)
     measure(lab, asked["a"].adversarial, attacked)
-    row = R.overlap(lab.store, asked).set_index("fraction").loc[0.05]
+    row = K.overlap(lab.store, asked).set_index("fraction").loc[0.05]
     assert (row.backbone, row.asked, row.chosen, row.shared, row.share) == ("a", 10, 10, 5, 0.5)
     assert row.chance == pytest.approx(0.05)
     pmf = hypergeom.pmf(np.arange(6), WIDTH, 5, 5)
     both = np.convolve(pmf, pmf)
-    assert row.p == pytest.approx(both[5:].sum())
-    layers = R.overlap_by_layer(lab.store, asked, 0.05)
+    assert row.p_chance == pytest.approx(both[5:].sum())
+    below = np.cumsum(both)
+    low, high = (int(np.argmax(below >= q)) for q in (0.025, 0.975))
+    assert (row.chance_low, row.chance_high) == pytest.approx((low / 10, high / 10))
+    assert (low, high) == (0, 2)
+    layers = K.overlap_by_layer(lab.store, asked, 0.05)
     assert layers.shared.tolist() == [5, 0]
-    assert layers.p.tolist() == pytest.approx([2 * pmf[5], 1])
+    assert layers.p_chance.tolist() == pytest.approx([2 * pmf[5], 1])
 
 
 def test_neurons_that_tell_nothing_are_no_skill_neurons(
@@ -148,28 +152,31 @@ def test_neurons_that_tell_nothing_are_no_skill_neurons(
     attacked[0, 4:10] = 700
     measure(lab, asked["a"].clean, clean)
     measure(lab, asked["a"].adversarial, attacked)
-    table = R.overlap(lab.store, asked).set_index("fraction")
+    table = K.overlap(lab.store, asked).set_index("fraction")
     row = table.loc[0.15]
     assert (row.asked, row.chosen, row.adversarial, row.shared) == (30, 16, 6, 4)
     assert row.share == pytest.approx(4 / 16)
     assert row.chance == pytest.approx(8 * 6 / WIDTH / 16)
-    assert row.p == pytest.approx(hypergeom.sf(3, WIDTH, 8, 6))
-    layers = R.overlap_by_layer(lab.store, asked, 0.15)
+    assert row.p_chance == pytest.approx(hypergeom.sf(3, WIDTH, 8, 6))
+    layers = K.overlap_by_layer(lab.store, asked, 0.15)
     assert layers.chosen.tolist() == [8, 8]
     assert layers.shared.tolist() == [4, 0]
-    assert layers.p.tolist() == pytest.approx([2 * hypergeom.sf(3, WIDTH, 8, 6), 1])
-    assert len(R.standing(lab.store, asked, 0.15)[0]) == 16
+    assert layers.p_chance.tolist() == pytest.approx([2 * hypergeom.sf(3, WIDTH, 8, 6), 1])
+    assert len(K.standing(lab.store, asked, 0.15)[0]) == 16
 
 
 def test_places_of_the_clean_skill_neurons(lab: Lab, asked: dict[str, RobustnessSweep]) -> None:
     clean = np.tile(np.arange(WIDTH), (2, 1)) + 600
     measure(lab, asked["a"].clean, clean)
     measure(lab, asked["a"].adversarial, clean)
-    table, medians = R.standing(lab.store, asked, 0.05)
+    table, medians = K.standing(lab.store, asked, 0.05)
     assert sorted(table.percentile.unique()) == pytest.approx([0.955, 0.965, 0.975, 0.985, 0.995])
     assert set(table.neuron) == {95, 96, 97, 98, 99}
-    assert medians["a"].value == pytest.approx(0.975)
-    assert medians["a"].p == pytest.approx(1 / 2001)
+    assert medians["median"].tolist() == pytest.approx([0.975])
+    assert medians.p.isna().all(), "no shuffled labels yet"
+    agreement(lab, asked["a"], 0.5, 0.05)
+    median = K.standing(lab.store, asked, 0.05)[1].iloc[0]
+    assert (median.shuffled, median.p) == pytest.approx((0.7, 1 / 41))
 
 
 def test_nothing_is_compared_until_all_seeds_are_there(
@@ -178,21 +185,30 @@ def test_nothing_is_compared_until_all_seeds_are_there(
     values = np.tile(np.arange(WIDTH), (2, 1)) + 600
     measure(lab, asked["a"].clean, values)
     measure(lab, asked["a"].adversarial[:2], values)
-    assert R.overlap(lab.store, asked).empty
-    assert R.overlap_by_layer(lab.store, asked, 0.05).empty
-    assert R.standing(lab.store, asked, 0.05)[0].empty
+    assert K.overlap(lab.store, asked).empty
+    assert K.overlap_by_layer(lab.store, asked, 0.05).empty
+    assert K.standing(lab.store, asked, 0.05)[0].empty
 
 
-def agreement(lab: Lab, asked: RobustnessSweep, rho: float, spread: float) -> None:
+SHUFFLED = np.linspace(-0.1, 0.3, 40)  # Spearman with shuffled labels, mean 0.1
+
+
+def agreement(
+    lab: Lab, asked: RobustnessSweep, rho: float, spread: float, null: float = 0.1
+) -> None:
+    """20 replicates of which 30 to 70 % of 10 stay, 2 halves, the measurement, 40 shuffles."""
     draws = rho - 0.1 + spread * np.array([-1.0, 1.0] * 10)
-    spearman = np.concatenate([[rho], draws, [0.8, 0.9]])[:, None].repeat(2, axis=1)
-    spec = asked.agreement
+    values = np.concatenate([draws, [0.8, 0.9], [rho], SHUFFLED - 0.1 + null, [0.3], [0.2, 0.6]])
+    stay = np.array([3, 7] * 10 + [8, 6] + [5] + [2] * 38 + [5, 6] + [4] + [4, 4])
+    n, fractions = len(values), len(asked.agreement.fractions)
+    kinds = ["bootstrap"] * 20 + ["halves"] * 2 + ["measured"] + ["shuffled"] * 40
     lab.store.add(
         Agreement(
-            spec=spec, kind=("measured", *["bootstrap"] * 20, *["ceiling"] * 2), spearman=spearman,
-            chosen=np.full((23, len(spec.fractions)), 10),
-            shared=np.full((23, len(spec.fractions)), 3), layers=2, neurons=WIDTH, n_clean=40,
-            n_adversarial=20,
+            spec=asked.agreement, kind=(*kinds, "measured", "shuffled", "shuffled"),
+            attack=(*[""] * 63, *["typo"] * 3), spearman=values[:, None].repeat(2, axis=1),
+            skill=np.full((n, fractions, 2), 5),
+            kept=np.stack([stay - stay // 2, stay // 2], axis=1)[:, None].repeat(fractions, axis=1),
+            median=np.full((n, fractions), 0.7), neurons=WIDTH, n_clean=40, n_adversarial=20,
         ),
         RUN,
     )  # fmt: skip
@@ -202,13 +218,64 @@ def test_agreement_is_the_measured_value_with_the_replicates_spread(
     lab: Lab, asked: dict[str, RobustnessSweep]
 ) -> None:
     agreement(lab, asked["a"], 0.5, 0.05)
-    (row,) = R.agreement(lab.store, asked).to_dict("records")
+    row, typo = K.agreement(lab.store, asked).to_dict("records")
     error = np.std(0.05 * np.array([-1.0, 1.0] * 10), ddof=1)
     assert row["spearman"] == pytest.approx(0.5), "not the replicates' mean"
     assert row["error"] == pytest.approx(error)
     wide = (0.5 - 1.96 * error, 0.5 + 1.96 * error)
     assert (row["low"], row["high"]) == pytest.approx(wide, abs=1e-4)
-    assert row["ceiling"] == pytest.approx(0.85)
+    assert row["halves"] == pytest.approx(0.85)
+    assert (row["shuffled"], row["beyond"]) == pytest.approx((0.1, 0.4))
+    expected = np.quantile(SHUFFLED, [0.025, 0.975])
+    assert (row["shuffled_low"], row["shuffled_high"]) == pytest.approx(tuple(expected))
+    assert row["p"] == pytest.approx(1 / 41)
+    assert (row["replicates"], row["permutations"]) == (20, 40)
+    assert (typo["attack"], typo["spearman"], typo["shuffled"]) == ("typo", 0.3, pytest.approx(0.4))
+    assert typo["p"] == pytest.approx(2 / 3)
+
+
+def test_what_stays_has_the_spread_of_the_replicates_and_of_shuffled_labels(
+    lab: Lab, asked: dict[str, RobustnessSweep]
+) -> None:
+    clean = np.tile(np.arange(WIDTH), (2, 1)) + 600
+    attacked = clean.copy()
+    attacked[1] = attacked[1][::-1]
+    measure(lab, asked["a"].clean, clean)
+    measure(lab, asked["a"].adversarial, attacked)
+    agreement(lab, asked["a"], 0.5, 0.05)
+    row = K.overlap(lab.store, asked).set_index("fraction").loc[0.05]
+    half = 1.96 * np.std([0.3, 0.7] * 10, ddof=1)
+    assert (row.low, row.high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-4)
+    assert row.halves == pytest.approx(0.7)
+    assert row.shuffled == pytest.approx((38 * 0.2 + 0.5 + 0.6) / 40)
+    assert row.p == pytest.approx(3 / 41), "two of 40 shuffles share as many"
+    layers = K.overlap_by_layer(lab.store, asked, 0.05)
+    # of 40 shuffles in layer 0: 38 with 1 of 5, two with 3 of 5; measured 5 of 5
+    assert layers.shuffled.tolist() == pytest.approx([(38 + 6) / 200, (38 + 2 + 3) / 200])
+    assert layers.p.tolist() == pytest.approx([2 / 41, 1])
+
+
+def test_how_many_neurons_can_be_told_from_shuffled_labels(
+    lab: Lab, asked: dict[str, RobustnessSweep]
+) -> None:
+    values = np.tile(np.arange(WIDTH), (2, 1)) + 600
+    measure(lab, asked["a"].clean, values)
+    assert K.discoveries(lab.store, asked).data.tolist() == ["clean"]
+    measure(lab, asked["a"].adversarial, values)
+    table = K.discoveries(lab.store, asked).set_index("data")
+    q = some_floor(2, WIDTH).q
+    assert table.discoveries["clean"] == pytest.approx(float((q <= 0.05).double().mean()))
+    assert table.neurons.tolist() == [2 * WIDTH] * 2
+
+
+def test_each_neurons_values_are_given_out(lab: Lab, asked: dict[str, RobustnessSweep]) -> None:
+    clean = np.tile(np.arange(WIDTH), (2, 1)) + 600
+    measure(lab, asked["a"].clean, clean)
+    measure(lab, asked["a"].adversarial, clean[:, ::-1].copy())
+    table = K.ranked(lab.store, asked)
+    assert table.clean.to_numpy() == pytest.approx(clean.ravel() / 1000)
+    assert table.adversarial.to_numpy() == pytest.approx(clean[:, ::-1].ravel() / 1000)
+    assert table.neuron.tolist() == [*range(WIDTH)] * 2
 
 
 # --- switched off --------------------------------------------------------------------------------
@@ -220,23 +287,51 @@ def test_the_cost_of_skill_neurons_is_paired_by_example(
         how = spec.suppression
         wrong = 10 if how is not None and how.choose == "skill" else 0
         add(lab, spec, labels, np.arange(40) >= wrong)
-    tests = R.paired_tests(lab.store, asked)
+    tests = R.paired_tests(lab.store, asked, {})
     assert len(tests) == 1, "the other curves are not stored yet"
     row = tests.iloc[0]
     assert (row.backbone, row.found, row.tested, row.n) == ("a", "clean", "clean", 40)
+    assert (row.draws, row.seeds) == (3, 3)
     assert row.cost == pytest.approx(0.25)
     assert row.low > 0
     assert row.p < 0.01
     assert row.p_holm == pytest.approx(row.p)
 
 
+def test_costs_are_told_for_each_kind_of_attack(
+    lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]
+) -> None:
+    labels = np.arange(20) % 2
+    kinds = R.attacks(tasks[1])
+    human = np.array([kinds[i] == "human" for i in range(20)])
+    for spec in asked["a"].suppression["clean", "adversarial"]:
+        how = spec.suppression
+        harmed = human & (np.arange(20) < 10)
+        right = ~harmed if how is not None and how.choose == "skill" else np.ones(20, bool)
+        add(lab, spec, labels, right)
+    tests = R.paired_tests(lab.store, asked, kinds).set_index("attack")
+    assert tests.cost.to_dict() == pytest.approx({"": 0.25, "typo": 0, "human": 0.5})
+    assert tests.n.to_dict() == {"": 20, "typo": 10, "human": 10}
+    assert tests.p["typo"] == 1
+    assert tests.p_holm["human"] == pytest.approx(2 * tests.p["human"])
+    assert tests.p_holm[""] == pytest.approx(tests.p[""])
+
+
 # --- in words ------------------------------------------------------------------------------------
+def numbers(
+    lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task], rows: pd.DataFrame
+) -> Numbers:
+    return Numbers(
+        answers=rows, accuracy=R.accuracy(rows),
+        paired_tests=R.paired_tests(lab.store, asked, R.attacks(tasks[1])),
+        discoveries=K.discoveries(lab.store, asked), overlap=K.overlap(lab.store, asked),
+        agreement=K.agreement(lab.store, asked),
+    )  # fmt: skip
+
+
 def said(lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]) -> Finding:
     rows = R.answers(lab.store, asked, tasks)
-    return finding(
-        rows, R.accuracy(rows), R.overlap(lab.store, asked),
-        R.agreement(lab.store, asked), R.paired_tests(lab.store, asked), title="T", fraction=0.05,
-    )  # fmt: skip
+    return finding(numbers(lab, asked, tasks, rows), fraction=0.05)
 
 
 @pytest.mark.parametrize(
@@ -255,8 +350,8 @@ def test_the_verdict_follows_from_loss_and_agreement(
         agreement(lab, asked[name], value, 0.05)
     found = said(lab, asked, tasks)
     assert found.verdict == verdict
-    assert words in found.text
-    assert "**a** loses less than b" in found.text
+    assert words in found.lead
+    assert "**a** loses less than b" in found.lead
 
 
 def test_equal_losses_do_not_test_the_claim(lab: Lab, tasks: tuple[Task, Task]) -> None:
@@ -266,7 +361,7 @@ def test_equal_losses_do_not_test_the_claim(lab: Lab, tasks: tuple[Task, Task]) 
         agreement(lab, both[name], {"a": 0.9, "b": 0.1}[name], 0.01)
     found = said(lab, both, tasks)
     assert found.verdict == "no difference"
-    assert "**No difference** in robustness" in found.text
+    assert "**No difference** in robustness" in found.lead
 
 
 def test_one_backbone_alone_gets_no_verdict(
@@ -275,7 +370,7 @@ def test_one_backbone_alone_gets_no_verdict(
     agreement(lab, asked["a"], 0.5, 0.05)
     found = said(lab, {"a": asked["a"]}, tasks)
     assert found.verdict == "open"
-    assert "Two backbones are needed" in found.text
+    assert "Two backbones are needed" in found.lead
 
 
 def test_a_finding_of_nothing_is_empty_words(lab: Lab, tasks: tuple[Task, Task]) -> None:
@@ -288,6 +383,8 @@ def test_a_sweep_asks_each_question_once(tasks: tuple[Task, Task]) -> None:
     assert len(set(asked.everything)) == len(asked.everything)
     # 5 seeds, 2 tasks: evaluations, measurements; curves: skill of both rankings, 3 random draws
     assert len(asked.everything) == 10 + 10 + 1 + 2 * 5 * (1 + 8 * (2 + 3))
+    embedded = sweep("t5-mini", tasks, seeds=5).everything
+    assert len(embedded) == 10 + 10 + 1 + 2 * 5 * (1 + 8 * (2 + 10)), "ten draws where it is quick"
     found = {s.suppression.ranking[0].task.name for s in asked.suppression["clean", "adversarial"]
              if s.suppression is not None and s.suppression.ranking}  # fmt: skip
     assert found == {tasks[0].name}
@@ -303,38 +400,29 @@ def test_one_seed_has_wilsons_intervals(lab: Lab, tasks: tuple[Task, Task]) -> N
         assert (row["low"], row["high"]) == pytest.approx(expected)
 
 
-def test_what_is_shared_with_other_tasks_counts_for_nothing(
+def test_what_shuffled_labels_give_counts_for_nothing(
     lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]
 ) -> None:
-    for name in asked:
-        agreement(lab, asked[name], {"a": 0.5, "b": 0.9}[name], 0.02)
-        measure(lab, asked[name].clean, np.tile(np.arange(WIDTH), (2, 1)) + 600)
-    others = {"b": [asked["b"].clean], "a": [(replaced(asked["a"], lab))]}
-    table = R.agreement(lab.store, asked, others).set_index("backbone")
-    assert table.elsewhere["b"] == pytest.approx(1.0)
-    assert table.elsewhere["a"] == pytest.approx(-1.0)
-    rows = R.answers(lab.store, asked, tasks)
-    nothing = R.paired_tests(lab.store, {})
-    found = finding(
-        rows,
-        R.accuracy(rows),
-        R.overlap(lab.store, {}),
-        table.reset_index(),
-        nothing,
-        title="T",
-        fraction=0.05,
-    )
-    # Raw, b's neurons agree more; beyond what they share with any task, a's do.
+    agreement(lab, asked["a"], 0.5, 0.02, null=0.0)
+    agreement(lab, asked["b"], 0.9, 0.02, null=0.9)
+    found = said(lab, asked, tasks)
+    # Raw, b's neurons agree more; beyond what they do with shuffled labels, a's do.
     assert found.verdict == "agrees"
-    assert "against other tasks' attacked data 1.00" in found.text
+    assert "0.90 with shuffled labels, p = 0.5" in found.backbones[1]
 
 
-def replaced(sweep: RobustnessSweep, lab: Lab) -> tuple[PredictivitySpec, ...]:
-    """Another task's measurements, in the opposite order."""
-    other = Pinned(name="elsewhere", fingerprint="e")
-    specs = tuple(replace(s, task=other) for s in sweep.clean)
-    measure(lab, specs, np.tile(np.arange(WIDTH)[::-1], (2, 1)) + 600)
-    return specs
+def test_the_errors_of_both_backbones_count() -> None:
+    table = pd.DataFrame(
+        {
+            "beyond": [0.3, 0.1], "error": [0.03, 0.04], "shuffled_low": [0.0, -0.1],
+            "shuffled_high": [0.1, 0.1], "permutations": 100,
+        }
+    )  # fmt: skip
+    kept = _kept_more(table.iloc[0], table.iloc[1])
+    nulls = np.array([0.1, 0.2]) / (2 * 1.96 * 10)
+    half = 1.96 * np.sqrt(0.03**2 + 0.04**2 + (nulls**2).sum())
+    expected = (0.2, 0.2 - half, 0.2 + half)
+    assert (kept.value, kept.low, kept.high) == pytest.approx(expected, abs=1e-5)
 
 
 def test_prompts_that_answered_one_kind_of_data_only_do_not_count(
@@ -352,21 +440,19 @@ def test_there_is_no_verdict_and_no_made_up_interval_before_all_is_there(
     values = np.tile(np.arange(WIDTH), (2, 1)) + 600
     measure(lab, asked["a"].clean, values)
     measure(lab, asked["a"].adversarial, values)
-    table = R.overlap(lab.store, asked)
-    assert table[["low", "high", "ceiling"]].isna().all(axis=None)
+    table = K.overlap(lab.store, asked)
+    assert table[["low", "high", "halves", "shuffled", "p"]].isna().all(axis=None)
     found = said(lab, asked, tasks)
-    assert "nan" not in found.text
+    assert "nan" not in " ".join([found.lead, *found.backbones])
+    assert "in unrelated choices" in found.backbones[0]
     assert found.verdict == "open"
     for name in asked:
         agreement(lab, asked[name], 0.5, 0.05)
     rows = R.answers(lab.store, asked, tasks)
     part = rows[~((rows.backbone == "a") & (rows.data == "adversarial") & (rows.seed > 0))]
-    early = finding(
-        part, R.accuracy(part), table, R.agreement(lab.store, asked),
-        R.paired_tests(lab.store, {}), title="T", fraction=0.05,
-    )  # fmt: skip
+    early = finding(numbers(lab, asked, tasks, part), fraction=0.05)
     assert early.verdict == "open"
-    assert "Not every prompt has answered" in early.text
+    assert "Not every prompt has answered" in early.lead
 
 
 def test_suppression_is_told_for_clean_data_first() -> None:
@@ -377,5 +463,6 @@ def test_suppression_is_told_for_clean_data_first() -> None:
         }
     )  # fmt: skip
     told = _switched_off(tests)
+    assert "averaged over 1 to 15 %" in told
     assert "less (\N{MINUS SIGN}4.0 points, p = 0.010) on clean data" in told
     assert "no more and no less that could be shown (+1.0 points, p = 0.600)" in told

@@ -95,6 +95,32 @@ def test_holm_by_hand() -> None:
     assert holm(np.array([0.6, 0.7])) == pytest.approx([1, 1])
 
 
+def test_a_crossed_table_of_one_sample_is_a_t_test() -> None:
+    values = np.random.default_rng(8).normal(0.3, 1, 40)
+    ours, theirs = statistics.crossed(values), ttest_1samp(values, 0)
+    interval = theirs.confidence_interval()
+    assert (ours.value, ours.p) == pytest.approx((values.mean(), theirs.pvalue))
+    assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high))
+    assert statistics.crossed(values[None, :, None]) == ours, "axes of length 1 tell nothing"
+
+
+def test_draws_that_differ_make_a_crossed_mean_unsure_and_keep_its_level() -> None:
+    rng, low = np.random.default_rng(9), 0
+    for _ in range(400):
+        draws = 0.05 * rng.standard_normal((1, 10, 1))  # each random choice helps or harms
+        values = draws + 0.3 * rng.standard_normal((5, 10, 100))
+        estimate = statistics.crossed(values)
+        low += estimate.p < 0.05
+        assert (estimate.p < 0.05) == (not estimate.low <= 0 <= estimate.high)
+    assert 0.005 <= low / 400 <= 0.065
+    assert paired(values.mean(axis=(0, 1))).high - paired(values.mean(axis=(0, 1))).low < (
+        estimate.high - estimate.low
+    ), "taking the draws as they are claims to know more"
+    assert statistics.crossed(np.zeros((2, 3))) == statistics.Estimate(
+        value=0.0, low=0.0, high=0.0, p=1.0
+    )
+
+
 # --- shared neurons ------------------------------------------------------------------------------
 def test_chance_in_one_layer_is_hypergeometric() -> None:
     chance = chance_overlap(50, np.array([10]), np.array([7]))
@@ -148,14 +174,3 @@ def test_where_all_tell_something_skill_neurons_are_those_that_are_suppressed() 
 def test_places_are_shares_of_the_layer() -> None:
     places = statistics.percentiles(np.array([[3.0, 1.0, 2.0, 2.0]]))
     assert places.tolist() == [[0.875, 0.125, 0.5, 0.5]]
-
-
-def test_the_highest_stand_high_and_random_ones_in_the_middle() -> None:
-    rng = np.random.default_rng(6)
-    places = statistics.percentiles(rng.random((4, 200)))
-    top = statistics.median_standing(places, chosen(places, 10))
-    assert top.value > 0.95
-    assert top.p == pytest.approx(1 / 2001)
-    others = statistics.median_standing(places, chosen(rng.random((4, 200)), 10))
-    assert others.low < 0.5 < others.high
-    assert others.p > 0.01

@@ -88,8 +88,9 @@ def effect() -> NeuronEffect:
 def compared() -> Agreement:
     return Agreement(
         spec=AgreementSpec(clean=(MEASURED,), adversarial=(MEASURED,), fractions=(0.1, 0.2)),
-        kind=("measured", "bootstrap", "ceiling"), spearman=np.array([[0.5, 0.25]] * 3),
-        chosen=np.array([[2, 4]] * 3), shared=np.array([[1, 2]] * 3), layers=2, neurons=5,
+        kind=("measured", "bootstrap", "halves"), attack=("", "", ""),
+        spearman=np.array([[0.5, 0.25]] * 3), skill=np.array([[[2, 4], [1, 1]]] * 3),
+        kept=np.array([[[1, 2], [0, 1]]] * 3), median=np.array([[0.5, 0.6]] * 3), neurons=5,
         n_clean=20, n_adversarial=10,
     )  # fmt: skip
 
@@ -379,12 +380,16 @@ def test_a_cache_of_an_earlier_version_gets_the_new_columns(tmp_path: Path) -> N
         for column in ("p", "p_family", "q", "by_token"):
             store.frame(f"ALTER TABLE neuron DROP COLUMN {column}")
         store.frame("ALTER TABLE predictivity DROP COLUMN floor_fdr")
-        store.frame("ALTER TABLE agreement DROP COLUMN chosen")
+        store.frame("ALTER TABLE agreement DROP COLUMN kept")
+        store.frame("ALTER TABLE agreement ADD COLUMN shared INTEGER[][]")
     with Store(tmp_path) as store:
         assert store.frame("SELECT by_token FROM neuron").by_token.isna().all()
         store.add(measured(limit=7), RUN)
         kept = store.frame("SELECT by_token FROM neuron WHERE by_token IS NOT NULL")
         assert len(kept) == 2 * 5
+        columns = set(store.frame("SELECT * FROM agreement"))
+        assert "kept" in columns
+        assert "shared" not in columns
 
 
 def test_an_export_of_an_earlier_version_can_be_merged(store: Store, tmp_path: Path) -> None:
@@ -394,3 +399,13 @@ def test_an_export_of_an_earlier_version_can_be_merged(store: Store, tmp_path: P
         (tmp_path / "out" / f"{table}.parquet").unlink()
     with Store(tmp_path / "other") as other:
         assert other.merge(tmp_path / "out") == 5
+
+
+def test_columns_of_another_version_are_left_out_of_a_merge(store: Store, tmp_path: Path) -> None:
+    fill(store)
+    store.export(tmp_path / "out")
+    file = tmp_path / "out" / "agreement.parquet"
+    pd.read_parquet(file).assign(shared=7).drop(columns="kept").to_parquet(file)
+    with Store(tmp_path / "other") as other:
+        assert other.merge(tmp_path / "out") == 7
+        assert other.frame("SELECT kept FROM agreement").kept.isna().all()

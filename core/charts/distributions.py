@@ -49,26 +49,27 @@ def boxes_over_bars(
         alt.Tooltip("seeds", title="seeds"),
         alt.Tooltip("n", title="examples"),
     ]
+    wide, narrow = (alt.RelativeBandSize(band=share) for share in (0.72, 0.36))
     bar = alt.Chart(bars).encode(x=x, tooltip=bar_tips)
     box = alt.Chart(boxes).encode(x=x, tooltip=box_tips)
     layers = [
-        bar.mark_bar(color=hue, opacity=0.22, size=34).encode(y=y("accuracy")),
+        bar.mark_bar(color=hue, opacity=0.22, width=wide).encode(y=y("accuracy")),
         bar.mark_rule(color=hue, strokeWidth=1.5).encode(y=y("low"), y2="high"),
         box.mark_rule(color=hue, strokeWidth=1.5).encode(y=y("whisker_low"), y2="whisker_high"),
-        box.mark_bar(size=16, fill=look.ground, stroke=hue, strokeWidth=1.5).encode(
+        box.mark_bar(width=narrow, fill=look.ground, stroke=hue, strokeWidth=1.5).encode(
             y=y("q1"), y2="q3"
         ),
-        box.mark_tick(color=hue, thickness=3, size=16).encode(y=y("median")),
+        box.mark_tick(color=hue, thickness=3, width=narrow).encode(y=y("median")),
         alt.Chart(outliers).mark_circle(color=hue, size=20, opacity=0.6, cursor="pointer").encode(
             x=x,
             y=y("predictivity"),
             tooltip=["task", "layer", "neuron", alt.Tooltip("predictivity", format=".3f")],
             href="url:N",
         ),
-        box.mark_tick(color=look.ink, thickness=1.5, size=34).encode(
+        box.mark_tick(color=look.ink, thickness=1.5, width=wide).encode(
             y=y("floor")
         ),
-        box.mark_tick(color=look.ink, thickness=1.5, size=34).encode(y=y("family")),
+        box.mark_tick(color=look.ink, thickness=1.5, width=wide).encode(y=y("family")),
         level(0.5, look),
     ]  # fmt: skip
     return finish(alt.layer(*layers), look, 380)
@@ -97,6 +98,9 @@ def layer_profile(
                 title=None,
                 scale=alt.Scale(
                     domain=list(names.values()), range=[[1, 0], [6, 4], [8, 2, 1, 2], [1, 3]]
+                ),
+                legend=alt.Legend(
+                    symbolType="stroke", symbolSize=400, symbolStrokeColor=look.ink, columns=2
                 ),
             ),
             facet=alt.Facet("task:N", sort=list(tasks), columns=3, title=None),

@@ -5,6 +5,7 @@ is readable on the page's background; files are always drawn for a light page.
 """
 
 import json
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -64,9 +65,11 @@ class Look:
         place = self.backbones.index(backbone) if backbone in self.backbones else 0
         return HUES[place % len(HUES)]
 
-    def scale(self) -> alt.Scale:
-        """Backbone -> hue."""
-        return alt.Scale(domain=list(self.backbones), range=[self.hue(b) for b in self.backbones])
+    def scale(self, shown: Iterable[str] | None = None) -> alt.Scale:
+        """Backbone -> hue, for the backbones of a figure."""
+        wanted = set(self.backbones if shown is None else shown)
+        names = [b for b in self.backbones if b in wanted]
+        return alt.Scale(domain=names, range=[self.hue(b) for b in names])
 
 
 def finish(chart: Any, look: Look, height: int | None = None) -> alt.LayerChart:

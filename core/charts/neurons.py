@@ -130,7 +130,12 @@ def probabilities(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) ->
         .mark_rule(color=look.ink, strokeDash=[2, 3])
         .encode(x="x:Q")
     )
-    return finish(alt.layer(bars, half, digits), look, 40 * table.how.nunique() + 70)
+    spread = (
+        alt.Chart(table[(table["rank"] == 0) & (table.high > table.low)])
+        .mark_rule(color=look.ink, strokeWidth=2)
+        .encode(y=alt.Y("how:N", sort=order), x=alt.X("low:Q"), x2="high:Q")
+    )
+    return finish(alt.layer(bars, half, spread, digits), look, 40 * table.how.nunique() + 70)
 
 
 def votes(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) -> alt.LayerChart:

@@ -17,7 +17,7 @@ def layer_shares(table: pd.DataFrame, look: Look) -> alt.LayerChart:
             x=alt.X("layer:O", title="layer").axis(labelAngle=0),
             xOffset=alt.XOffset("backbone:N", sort=list(look.backbones)),
             y=alt.Y("share:Q", title="share of the skill neurons").axis(format=PERCENT),
-            color=alt.Color("backbone:N", scale=look.scale(), title=None),
+            color=alt.Color("backbone:N", scale=look.scale(table.backbone), title=None),
             tooltip=[
                 "backbone", "layer", alt.Tooltip("share:Q", format=".1%"),
                 alt.Tooltip("low:Q", title="over seeds, from", format=".1%"),
@@ -48,7 +48,7 @@ def rank_rank(
     table: pd.DataFrame, look: Look, *, backbone: str, first: str, second: str
 ) -> alt.LayerChart:
     """Each neuron's place in its layer by two rankings; skill neurons of both, one or none."""
-    kinds = {"both": 1.0, "first only": 0.6, "second only": 0.6, "neither": 0.12}
+    kinds = {"both": 1.0, "first only": 0.6, "second only": 0.6, "neither": 0.2}
     names = {
         "both": "skill neuron of both", "first only": f"of {first} only",
         "second only": f"of {second} only", "neither": "of neither",
@@ -87,7 +87,10 @@ def stability(table: pd.DataFrame, look: Look) -> alt.LayerChart:
     ).axis(values=sorted(table.percent.unique()), format=".3~g")
     y = alt.Scale(domain=[0, 1])
     color = alt.Color(
-        "backbone:N", scale=look.scale(), title=None, legend=alt.Legend(symbolOpacity=1)
+        "backbone:N",
+        scale=look.scale(table.backbone),
+        title=None,
+        legend=alt.Legend(symbolOpacity=1),
     )
     tips = [
         "backbone", alt.Tooltip("percent", title="share chosen, %", format=".3~g"),

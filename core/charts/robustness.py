@@ -12,9 +12,9 @@ PERCENT = ".0%"
 FOUND_DASHES = {"found on clean": [1, 0], "found on adversarial": [8, 3], "random": [2, 3]}
 
 
-def _backbones(look: Look) -> alt.Color:
+def _backbones(table: pd.DataFrame, look: Look) -> alt.Color:
     return alt.Color(
-        "backbone:N", scale=look.scale(), title=None,
+        "backbone:N", scale=look.scale(table.backbone), title=None,
         legend=alt.Legend(columns=1, symbolOpacity=1),
     )  # fmt: skip
 
@@ -38,7 +38,7 @@ def accuracy_points(table: pd.DataFrame, look: Look, *, chance: float) -> alt.La
     base = alt.Chart(table).encode(
         y=alt.Y("what:N", sort=order, title=None).axis(labelLimit=120),
         yOffset=alt.YOffset("backbone:N", sort=list(look.backbones)),
-        color=_backbones(look),
+        color=_backbones(table, look),
         tooltip=tips,
     )
     scale = alt.Scale(domain=[0, 1])
@@ -56,24 +56,38 @@ def accuracy_points(table: pd.DataFrame, look: Look, *, chance: float) -> alt.La
     return finish(line + rule + point, look, 46 * len(order) + 60)
 
 
+NULL_TIPS = [
+    alt.Tooltip("shuffled", title="with shuffled labels", format=".1%"),
+    alt.Tooltip("shuffled_low", title="from", format=".1%"),
+    alt.Tooltip("shuffled_high", title="to", format=".1%"),
+]
+CHANCE_TIPS = [
+    alt.Tooltip("chance", title="unrelated choices", format=".1%"),
+    alt.Tooltip("chance_high", title="up to", format=".1%"),
+    alt.Tooltip("p_chance", title="p (unrelated choices)", format=".2g"),
+]
+
+
 def overlap_curves(table: pd.DataFrame, look: Look, *, fraction: float) -> alt.LayerChart:
-    """Share of the clean skill neurons that are adversarial ones, too, against chance."""
+    """Share of the clean skill neurons that are adversarial ones, too, beside what shuffled labels
+    give (the band), unrelated choices, and two parts of the clean data.
+    """
     table = table.assign(percent=table.fraction * 100)
     x = alt.X(
         "percent:Q", title="skill neurons, % of each layer",
         scale=alt.Scale(domain=[0, table.percent.max() * 1.02], nice=False),
     ).axis(values=sorted(table.percent.unique()), format=".3~g")  # fmt: skip
     y = alt.Scale(domain=[0, 1])
-    long = table.melt(
-        ["backbone", "percent"], ["share", "ceiling"], var_name="line", value_name="y"
-    )
-    names = {"share": "clean and adversarial", "ceiling": "clean and clean"}
+    names = {
+        "share": "clean and adversarial", "shuffled": "with shuffled labels",
+        "halves": "clean and clean", "chance": "unrelated choices",
+    }  # fmt: skip
+    long = table.melt(["backbone", "percent"], list(names), var_name="line", value_name="y")
     long["line"] = long["line"].map(names)
-    chance = table.assign(line="chance")[["backbone", "percent", "chance", "line"]]
-    color = _backbones(look)
+    color = _backbones(table, look)
     dash = alt.StrokeDash(
         "line:N", title=None,
-        scale=alt.Scale(domain=[*names.values(), "chance"], range=[[1, 0], [6, 4], [1, 3]]),
+        scale=alt.Scale(domain=list(names.values()), range=[[1, 0], [5, 2], [10, 5], [1, 3]]),
         legend=_strokes(look),
     )  # fmt: skip
     tips = [
@@ -83,46 +97,39 @@ def overlap_curves(table: pd.DataFrame, look: Look, *, fraction: float) -> alt.L
         alt.Tooltip("chosen", title="of clean skill neurons"),
         alt.Tooltip("adversarial", title="adversarial skill neurons"),
         alt.Tooltip("low", title="interval from", format=PERCENT),
-        alt.Tooltip("high", title="to", format=PERCENT),
-        alt.Tooltip("chance", format=PERCENT),
-        alt.Tooltip("chance_high", title="chance, up to", format=PERCENT),
-        alt.Tooltip("p", title="p (chance gives as many)", format=".2g"),
-        alt.Tooltip("ceiling", title="clean and clean", format=PERCENT),
+        alt.Tooltip("high", title="to", format=PERCENT), *NULL_TIPS,
+        alt.Tooltip("p", title="p (shuffled labels)", format=".2g"), *CHANCE_TIPS,
+        alt.Tooltip("halves", title="clean and clean", format=PERCENT),
     ]  # fmt: skip
+    base = alt.Chart(table).encode(x=x)
     layers = [
-        alt.Chart(table).mark_area(color=look.faint, opacity=0.18).encode(
-            x=x, y=alt.Y("chance_low:Q", scale=y), y2="chance_high:Q", detail="backbone:N"
+        base.mark_area(opacity=0.2).encode(
+            y=alt.Y("shuffled_low:Q", scale=y), y2="shuffled_high:Q", color=color
         ),
-        alt.Chart(chance).mark_line(strokeWidth=1.5).encode(
-            x=x, y=alt.Y("chance:Q", scale=y), strokeDash=dash, color=color
-        ),
-        alt.Chart(table).mark_area(opacity=0.14).encode(
-            x=x, y=alt.Y("low:Q", scale=y), y2="high:Q", color=color
-        ),
-        alt.Chart(long).mark_line(strokeWidth=2).encode(
+        alt.Chart(long).mark_line(strokeWidth=1.8).encode(
             x=x, y=alt.Y("y:Q", scale=y, title="shared skill neurons").axis(format=PERCENT),
             color=color, strokeDash=dash,
         ),
-        alt.Chart(table).mark_circle(size=45, opacity=1).encode(
-            x=x, y=alt.Y("share:Q", scale=y), color=color, tooltip=tips
+        base.mark_rule(strokeWidth=1.5).encode(
+            y=alt.Y("low:Q", scale=y), y2="high:Q", color=color
+        ),
+        base.mark_circle(size=45, opacity=1).encode(
+            y=alt.Y("share:Q", scale=y), color=color, tooltip=tips
         ),
         alt.Chart(pd.DataFrame({"x": [fraction * 100]})).mark_rule(
             color=look.faint, strokeWidth=1
         ).encode(x="x:Q"),
     ]  # fmt: skip
-    return finish(alt.layer(*layers), look, 320)
+    return finish(alt.layer(*layers), look, 340)
 
 
 def overlap_layers(table: pd.DataFrame, look: Look) -> alt.LayerChart:
-    """Shared skill neurons in each layer at one fraction, with chance's 95 % range."""
+    """Shared skill neurons in each layer at one fraction, with what shuffled labels give."""
     tips = [
         alt.Tooltip("backbone"), "layer", alt.Tooltip("share", title="shared", format=PERCENT),
-        alt.Tooltip("shared", title="shared neurons"),
-        alt.Tooltip("chosen", title="of clean skill neurons"),
-        alt.Tooltip("adversarial", title="adversarial skill neurons"),
-        alt.Tooltip("chance", format=PERCENT),
-        alt.Tooltip("chance_high", title="chance, up to", format=PERCENT),
-        alt.Tooltip("p", title="p (Holm over layers)", format=".2g"),
+        alt.Tooltip("shared", title="shared neurons"), alt.Tooltip("chosen", title="of"),
+        *NULL_TIPS, alt.Tooltip("p", title="p (shuffled labels, Holm over layers)", format=".2g"),
+        *CHANCE_TIPS,
     ]  # fmt: skip
     base = alt.Chart(table).encode(
         x=alt.X("layer:O", title="layer").axis(labelAngle=0),
@@ -132,13 +139,13 @@ def overlap_layers(table: pd.DataFrame, look: Look) -> alt.LayerChart:
     scale = alt.Scale(domain=[0, 1])
     bars = base.mark_bar(opacity=0.85).encode(
         y=alt.Y("share:Q", scale=scale, title="shared skill neurons").axis(format=PERCENT),
-        color=_backbones(look),
+        color=_backbones(table, look),
     )
-    ticks = base.mark_tick(color=look.ink, thickness=2).encode(y=alt.Y("chance:Q", scale=scale))
+    ticks = base.mark_tick(color=look.ink, thickness=2).encode(y=alt.Y("shuffled:Q", scale=scale))
     rules = base.mark_rule(color=look.ink).encode(
-        y=alt.Y("chance_low:Q", scale=scale), y2="chance_high:Q"
+        y=alt.Y("shuffled_low:Q", scale=scale), y2="shuffled_high:Q"
     )
-    return finish(alt.layer(bars, rules, ticks), look, 320)
+    return finish(alt.layer(bars, rules, ticks), look, 340)
 
 
 def standing_histogram(
@@ -197,39 +204,45 @@ def highest_bar(table: pd.DataFrame) -> float:
 
 
 def agreement_points(table: pd.DataFrame, look: Look) -> alt.LayerChart:
-    """Spearman's rho of clean and adversarial predictivities, beside clean against clean."""
+    """Spearman's rho of clean and adversarial predictivities, with all attacks and with each; grey:
+    what it is with shuffled labels; tick: two parts of the clean data.
+    """
+    order = ["all attacks", *(k for k in dict.fromkeys(table.attack) if k)]
+    table = table.assign(what=table.attack.where(table.attack != "", "all attacks"))
     tips = [
-        alt.Tooltip("backbone"), alt.Tooltip("spearman", format=".3f"),
-        alt.Tooltip("error", title="standard error (bootstrap)", format=".3f"),
+        alt.Tooltip("backbone"), alt.Tooltip("what", title="attack"),
+        alt.Tooltip("spearman", format=".3f"),
         alt.Tooltip("low", title="interval from", format=".3f"),
         alt.Tooltip("high", title="to", format=".3f"),
-        alt.Tooltip("ceiling", title="clean against clean", format=".3f"),
-        alt.Tooltip("ceiling_error", title="its spread over splits", format=".3f"),
-        alt.Tooltip("n_clean", title="clean examples"),
-        alt.Tooltip("n_adversarial", title="adversarial examples"), alt.Tooltip("seeds"),
-        alt.Tooltip("replicates", title="bootstrap replicates"),
+        alt.Tooltip("shuffled", title="with shuffled labels", format=".3f"),
+        alt.Tooltip("shuffled_low", title="from", format=".3f"),
+        alt.Tooltip("shuffled_high", title="to", format=".3f"),
+        alt.Tooltip("p", title="p (shuffled labels)", format=".2g"),
+        alt.Tooltip("halves", title="clean against clean", format=".3f"),
+        alt.Tooltip("seeds"),
     ]  # fmt: skip
     base = alt.Chart(table).encode(
-        y=alt.Y("backbone:N", sort=list(look.backbones), title=None), tooltip=tips
+        y=alt.Y("what:N", sort=order, title=None).axis(labelLimit=120),
+        yOffset=alt.YOffset("backbone:N", sort=list(look.backbones)),
+        tooltip=tips,
     )
-    scale = alt.Scale(domain=[min(-0.1, float(table.low.min())), 1])
-    color = alt.Color("backbone:N", scale=look.scale(), legend=None)
+    lowest = float(table[["low", "shuffled_low", "spearman"]].min().min())
+    scale = alt.Scale(domain=[min(-0.2, lowest), 1])
+    color = _backbones(table, look)
+    x = alt.X("spearman:Q", scale=scale, title="Spearman").axis(tickCount=8)
     layers = [
-        alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(color=look.faint, strokeDash=[1, 3]).encode(
-            x=alt.X("x:Q", scale=scale)
+        base.mark_bar(color=look.faint, opacity=0.35, size=13).encode(
+            x=alt.X("shuffled_low:Q", scale=scale, title="Spearman"), x2="shuffled_high:Q"
         ),
         base.mark_rule(strokeWidth=2).encode(
-            x=alt.X("low:Q", scale=scale, title="Spearman").axis(tickCount=8), x2="high:Q",
-            color=color,
+            x=alt.X("low:Q", scale=scale), x2="high:Q", color=color
         ),
-        base.mark_point(size=90, filled=True, opacity=1).encode(
-            x=alt.X("spearman:Q", scale=scale), color=color
-        ),
-        base.mark_tick(color=look.ink, thickness=2, size=24).encode(
-            x=alt.X("ceiling:Q", scale=scale)
+        base.mark_point(size=70, filled=True, opacity=1).encode(x=x, color=color),
+        base.mark_tick(color=look.ink, thickness=2, size=16).encode(
+            x=alt.X("halves:Q", scale=scale)
         ),
     ]  # fmt: skip
-    return finish(alt.layer(*layers), look, 44 * max(1, len(table)) + 60)
+    return finish(alt.layer(*layers), look, 46 * len(order) + 60)
 
 
 def cross_curves(

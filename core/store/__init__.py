@@ -79,8 +79,8 @@ CREATE TABLE IF NOT EXISTS effect (
 CREATE TABLE IF NOT EXISTS agreement (
   key VARCHAR PRIMARY KEY, backbone VARCHAR, source_task VARCHAR, target_task VARCHAR,
   seeds INTEGER, layers INTEGER, neurons INTEGER, n_clean INTEGER, n_adversarial INTEGER,
-  kind VARCHAR[], spearman DOUBLE[][], fractions DOUBLE[], chosen INTEGER[][],
-  shared INTEGER[][], spec VARCHAR);
+  kind VARCHAR[], attack VARCHAR[], spearman DOUBLE[][], fractions DOUBLE[], skill INTEGER[][][],
+  kept INTEGER[][][], median DOUBLE[][], spec VARCHAR);
 CREATE TABLE IF NOT EXISTS activation (
   key VARCHAR, example INTEGER, label UTINYINT, layer USMALLINT, "values" FLOAT[]);
 CREATE TABLE IF NOT EXISTS activation_index (
@@ -91,14 +91,19 @@ CREATE TABLE IF NOT EXISTS run (
   key VARCHAR PRIMARY KEY, kind VARCHAR, started VARCHAR, seconds DOUBLE, device VARCHAR,
   versions VARCHAR);
 """
-# Columns that caches of earlier versions lack.
+# What caches of earlier versions lack or have too much.
 ADDED = """
 ALTER TABLE predictivity ADD COLUMN IF NOT EXISTS floor_fdr DOUBLE;
 ALTER TABLE neuron ADD COLUMN IF NOT EXISTS p FLOAT;
 ALTER TABLE neuron ADD COLUMN IF NOT EXISTS p_family FLOAT;
 ALTER TABLE neuron ADD COLUMN IF NOT EXISTS q FLOAT;
 ALTER TABLE neuron ADD COLUMN IF NOT EXISTS by_token UINTEGER[];
-ALTER TABLE agreement ADD COLUMN IF NOT EXISTS chosen INTEGER[][];
+ALTER TABLE agreement ADD COLUMN IF NOT EXISTS attack VARCHAR[];
+ALTER TABLE agreement ADD COLUMN IF NOT EXISTS skill INTEGER[][][];
+ALTER TABLE agreement ADD COLUMN IF NOT EXISTS kept INTEGER[][][];
+ALTER TABLE agreement ADD COLUMN IF NOT EXISTS median DOUBLE[][];
+ALTER TABLE agreement DROP COLUMN IF EXISTS chosen;
+ALTER TABLE agreement DROP COLUMN IF EXISTS shared;
 """
 SHARED = ("prompt", "step", "predictivity", "neuron", "evaluation", "effect", "agreement", "run")
 LATER = ("effect", "agreement")  # exports of earlier versions do not have them
@@ -399,10 +404,14 @@ class Store:
             cursor.begin()
             try:
                 for table in reversed(tables):
+                    source = [str(folder / f"{table}.parquet")]
+                    columns = _columns(cursor, f"SELECT * FROM {table}")
+                    found = _columns(cursor, "SELECT * FROM read_parquet(?)", source)
+                    kept = ", ".join(f'"{name}"' for name in columns if name in found)
                     cursor.execute(
-                        f"INSERT INTO {table} BY NAME SELECT * FROM read_parquet(?)"
+                        f"INSERT INTO {table} BY NAME SELECT {kept} FROM read_parquet(?)"
                         f" WHERE key NOT IN (SELECT key FROM {table})",
-                        [str(folder / f"{table}.parquet")],
+                        source,
                     )
                 cursor.commit()
             except duckdb.Error as error:
@@ -434,6 +443,13 @@ def _known(cursor: duckdb.DuckDBPyConnection, table: str, frame: pd.DataFrame) -
     keys = list(frame["key"].unique())
     rows = cursor.execute(f"SELECT DISTINCT key FROM {table} WHERE key IN ?", [keys])
     return [k for (k,) in rows.fetchall()]
+
+
+def _columns(
+    cursor: duckdb.DuckDBPyConnection, query: str, values: Sequence[str] = ()
+) -> list[str]:
+    rows = cursor.execute(f"DESCRIBE {query}", values).fetchall()
+    return [str(row[0]) for row in rows]
 
 
 def _own(path: Path) -> IO[str]:

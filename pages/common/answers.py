@@ -195,11 +195,6 @@ def linked(table: pd.DataFrame, *, task: str = "", seed: int = 0) -> pd.DataFram
     return table.assign(url=[address(row) for row in table.to_dict("records")])
 
 
-def p_value(p: float) -> str:
-    """As a reader expects it."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
 def digits(width: float) -> int:
     """Decimals that tell the ends of an interval of this width apart; three at least."""
     return max(3, min(8, 2 - math.floor(math.log10(width)))) if width > 0 else 3

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
+from scipy.stats import spearmanr
 
 from tests.e2e.test_browser import CHART, no_error, open_page
 
@@ -44,13 +45,52 @@ def redraw(right: np.ndarray, rng: np.random.Generator) -> float:
     return float(right[np.ix_(seeds, examples)].mean())
 
 
-def test_the_finding_is_what_the_exported_files_say(page: Page, app: str) -> None:
-    open_page(page, app, "robustness")
+def by_hand_kept(neurons: pd.DataFrame) -> tuple[float, float]:
+    """From each neuron's predictivities: which share of the top 5 % stays, and Spearman."""
+    chosen, kept, rhos = 0, 0, []
+    for _, layer in neurons.groupby("layer"):
+        k = int(0.05 * len(layer))
+        tops = [
+            set(layer[layer[c] > layer[f"{c}_majority"] + 1e-6].nlargest(k, c).neuron)
+            for c in ("clean", "adversarial")
+        ]
+        chosen, kept = chosen + len(tops[0]), kept + len(tops[0] & tops[1])
+        rhos.append(spearmanr(layer.clean, layer.adversarial).statistic)
+    return kept / chosen, float(np.mean(rhos))
+
+
+def by_hand_difference(
+    right: dict[str, dict[str, np.ndarray]], rng: np.random.Generator
+) -> tuple[float, float]:
+    """95 % interval of how much more T5 loses: the same examples, unrelated prompts."""
+    found = []
+    for _ in range(1500):
+        places = {data: rng.integers(0, wide.shape[1], wide.shape[1])
+                  for data, wide in right["t5-mini"].items()}  # fmt: skip
+        lost = []
+        for backbone in ("roberta-mini", "t5-mini"):
+            seeds = rng.integers(0, 5, 5)
+            means = {
+                d: wide[np.ix_(seeds, places[d])].mean() for d, wide in right[backbone].items()
+            }
+            lost.append(means["clean"] - means["adversarial"])
+        found.append(lost[1] - lost[0])
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
+@pytest.mark.parametrize("twin", ["Short reviews, adv.", "Answerability, adv."])
+def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, twin: str) -> None:
+    open_page(page, app, "robustness?twin=" + twin.replace(" ", "+"))
     quiet(page)
-    said = page.get_by_text("falls from").first.inner_text()
+    lead = page.get_by_text("their losses differ by").first.inner_text()
+    said = "\n".join([lead, *page.get_by_text("falls from").all_inner_texts()])
     answers = table(page, "robustness-answers", "Each answer")
+    ranked = table(page, "robustness-neurons", "Each neuron")
     shared = table(page, "robustness-overlap").query("fraction == 0.05").set_index("backbone")
-    agree = table(page, "robustness-agreement").set_index("backbone")
+    agree = table(page, "robustness-agreement")
+    agree = agree[agree.attack.isna()].set_index("backbone")
+    costs = table(page, "robustness-tests", "Tests")
     rng = np.random.default_rng(11)
     draws = {}
     for backbone in ("roberta-mini", "t5-mini"):
@@ -70,25 +110,24 @@ def test_the_finding_is_what_the_exported_files_say(page: Page, app: str) -> Non
         by_hand = 100 * np.quantile(lost, [0.025, 0.975])
         assert [float(found[2]), float(found[3])] == pytest.approx(by_hand, abs=1.5)
         draws[backbone] = (clean - attacked, wide)
+        stay, spearman = by_hand_kept(ranked[ranked.backbone == backbone])
         row, rho = shared.loc[backbone], agree.loc[backbone]
-        assert f"{row.shared / row.chosen:.0%} of its top 5% of neurons stay" in said
-        assert f"correlate with {rho.spearman:.2f}" in said
+        compared = f"{row.shuffled:.0%} with shuffled labels, p = {row.p:.3f}"
+        assert f"{stay:.0%} of its top 5% of neurons stay ({compared}" in said
+        assert rho.spearman == pytest.approx(spearman, abs=1e-6)
+        assert f"correlate with {spearman:.2f}" in said
+        assert f"{rho.shuffled:.2f} with shuffled labels, p = {rho.p:.3f}" in said.replace(
+            "\N{MINUS SIGN}", "-"
+        )
+        for cost in costs[(costs.backbone == backbone) & (costs.found == "clean")].itertuples():
+            if isinstance(cost.attack, float):  # all of them
+                points = f"{100 * cost.cost:+.1f} points".replace("-", "\N{MINUS SIGN}")
+                assert points in said
         low, high = rho.spearman - 1.96 * rho.error, rho.spearman + 1.96 * rho.error
         interval = f"{max(-1, low):.2f} to {min(1, high):.2f}"
         assert interval.replace("-", "\N{MINUS SIGN}") in said
     difference = draws["t5-mini"][0] - draws["roberta-mini"][0]
-    both = []
-    for _ in range(1500):
-        places = {data: rng.integers(0, right.shape[1], right.shape[1])
-                  for data, right in draws["t5-mini"][1].items()}  # fmt: skip
-        values = []
-        for backbone in ("roberta-mini", "t5-mini"):  # the same examples, unrelated prompts
-            seeds = rng.integers(0, 5, 5)
-            means = {d: right[np.ix_(seeds, places[d])].mean()
-                     for d, right in draws[backbone][1].items()}  # fmt: skip
-            values.append(means["clean"] - means["adversarial"])
-        both.append(values[1] - values[0])
-    low, high = np.quantile(both, [0.025, 0.975])
+    low, high = by_hand_difference({b: wide for b, (_, wide) in draws.items()}, rng)
     assert low < difference < high
     more = re.search(r"differ by ([\d.]+) points, 95 % interval (.?[\d.]+) to ([\d.]+)", said)
     assert more
