@@ -33,15 +33,16 @@ class Redrawn:
     """Gains of one prompt's neurons: predictivity less what always giving one answer reaches.
 
     `[row layer neuron]`: in `clean` and `adversarial` row 0 the data as they are, then one row per
-    bootstrap replicate; `halves[split half layer neuron]` are disjoint parts of the clean split;
-    `by_attack[kind]` are the adversarial examples of one kind (empty: all), row 0 with their
-    labels, then with shuffled ones.
+    bootstrap replicate. `halves[split part layer neuron]` are parts of the clean split: one as
+    large as the adversarial split, the rest, and the first with shuffled labels. `by_attack[kind]`
+    are the adversarial examples of one kind (empty: all), row 0 with their labels, then with
+    shuffled ones.
     """
 
     seed: int
     clean: Rows
     adversarial: Rows
-    halves: Float[Tensor, "split half layer neuron"]
+    halves: Float[Tensor, "split part layer neuron"]
     by_attack: dict[str, Rows]
     n_clean: int
     n_adversarial: int
@@ -58,16 +59,15 @@ def redraw(
 ) -> Redrawn:
     """Measure the `place`-th prompt on `data` (train, clean, adversarial) and on redrawn ones."""
     asked = spec.clean[place], spec.adversarial[place]
-    train, clean, adversarial = (_rows(d, s) for d, s in zip(data, (asked[0], *asked), strict=True))
+    train = contrasted(data[0], asked[0].contrast)
+    clean, adversarial = (_rows(d, s) for d, s in zip(data[1:], asked, strict=True))
     readers = [Reader(backbone, prompt, t, s) for t, s in zip(tasks, asked, strict=True)]
     baseline = readers[0].mean(train, part(progress, 0, 0.7))
     first = 1 + spec.replicates
-    halves = half_weights(clean.labels, adversarial.labels, spec.splits)
-    weights = np.concatenate(
-        [bootstrap_weights(clean.labels, spec.replicates, seed=1), halves.reshape(-1, len(clean))]
-    )
-    then = part(progress, 0.7, 0.9)
-    measured = _measure(readers[0], baseline, clean, signed(weights, clean.labels), then)
+    weights = bootstrap_weights(clean.labels, spec.replicates, seed=1)
+    halves = half_signs(clean.labels, adversarial.labels, spec.splits)
+    signs = torch.cat([signed(weights, clean.labels), halves.flatten(0, 1)])
+    measured = _measure(readers[0], baseline, clean, signs, part(progress, 0.7, 0.9))
     weights = bootstrap_weights(adversarial.labels, spec.replicates, seed=2)
     by_attack = shuffled_by_attack(adversarial, spec.permutations)
     signs = torch.cat([signed(weights, adversarial.labels), *by_attack.values()])
@@ -77,7 +77,7 @@ def redraw(
         seed=spec.clean[place].prompt.seed,
         clean=measured[:first],
         adversarial=attacked[:first],
-        halves=measured[first:].view(spec.splits, 2, *measured.shape[1:]),
+        halves=measured[first:].view(spec.splits, 3, *measured.shape[1:]),
         by_attack=dict(zip(by_attack, groups, strict=True)),
         n_clean=len(clean),
         n_adversarial=len(adversarial),
@@ -129,18 +129,23 @@ def bootstrap_weights(labels: Labels, replicates: int, *, seed: int) -> npt.NDAr
     return weights
 
 
-def half_weights(labels: Labels, wanted: Labels, splits: int) -> npt.NDArray[np.int64]:
-    """Disjoint parts of the clean split, `[split half example]` of 0 and 1: one with as many of
-    each class as the adversarial split has (at most half of the clean ones), and the rest.
+def half_signs(labels: Labels, wanted: Labels, splits: int) -> Float[Tensor, "split part example"]:
+    """Signs of disjoint parts of the clean split: one with as many of each class as the adversarial
+    split has (at most half of the clean ones), the rest, and the first with shuffled labels.
     """
     rng = np.random.default_rng(3)
-    chosen = np.zeros((splits, len(labels)), np.int64)
+    small = np.zeros((splits, len(labels)), np.int64)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
         size = min(int((wanted == label).sum()), len(rows) // 2)
-        for row in chosen:
+        for row in small:
             row[rng.permutation(rows)[:size]] = 1
-    return np.stack([chosen, 1 - chosen], axis=1)
+    mixed = np.zeros_like(small)
+    for split, row in enumerate(small):
+        rows = np.flatnonzero(row)
+        mixed[split, rows] = 2 * rng.permutation(labels[rows]) - 1
+    parts = [signed(small, labels), signed(1 - small, labels), torch.from_numpy(mixed).float()]
+    return torch.stack(parts, dim=1)
 
 
 def shuffled_by_attack(
@@ -152,11 +157,12 @@ def shuffled_by_attack(
     """
     groups = {"": np.arange(len(examples))}
     kinds = np.array(examples.attack or ())
-    if len(set(kinds)) > 1:
-        groups |= {str(kind): np.flatnonzero(kinds == kind) for kind in dict.fromkeys(kinds)}
+    named = [str(kind) for kind in dict.fromkeys(kinds.tolist()) if kind]
+    if len(named) > 1:
+        groups |= {kind: np.flatnonzero(kinds == kind) for kind in named}
     out = dict[str, Tensor]()
     for kind, rows in groups.items():
-        if len(set(examples.labels[rows])) < 2:
+        if kind and len(set(examples.labels[rows])) < 2:
             continue
         signs = torch.zeros(1 + permutations, len(examples))
         signs[:, rows] = shuffled(examples.labels[rows], permutations)
@@ -180,8 +186,8 @@ def agree(spec: AgreementSpec, prompts: Sequence[Redrawn]) -> Agreement:
         first = _mean([p.clean[row] for p in drawn])
         pairs.append(("bootstrap", "", first, _mean([p.adversarial[row] for p in drawn])))
     for i in range(spec.splits):
-        rest, small = (_mean([p.halves[i, half] for p in prompts]) for half in (1, 0))
-        pairs.append(("halves", "", rest, small))
+        small, rest, mixed = (_mean([p.halves[i, part] for p in prompts]) for part in range(3))
+        pairs += [("halves", "", rest, small), ("halves shuffled", "", rest, mixed)]
     kinds = [k for k in prompts[0].by_attack if all(k in p.by_attack for p in prompts)]
     for attack in kinds:
         for row in range(1 + spec.permutations):

@@ -26,8 +26,9 @@ class Numbers:
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """What the numbers say, in Markdown: the verdict, then a paragraph per backbone. `verdict` is
-    the claim's fate: `agrees`, `contradicts`, `no difference` or `open` (not two backbones, or
-    something is missing).
+    the claim's fate: `agrees`, `contradicts`, `no difference` (one model is more robust, but keeps
+    no more), `not tested` (no model is more robust) or `open` (not two backbones, something is
+    missing, or the measure cannot tell).
     """
 
     lead: str
@@ -50,7 +51,8 @@ def finding(numbers: Numbers, *, fraction: float) -> Finding:
             _switched_off(tests),
         ]
         parts.append(" ".join(s for s in sentences if s))
-    verdict, lead = _verdict(numbers.answers, agree, list(lost))
+    mine = numbers.overlap[numbers.overlap.fraction == fraction].set_index("backbone")
+    verdict, lead = _verdict(numbers.answers, mine, list(lost))
     return Finding(lead=lead, backbones=tuple(parts), verdict=verdict)
 
 
@@ -67,10 +69,12 @@ def _tells(found: pd.DataFrame) -> str:
     """How many neurons know either kind of data at all."""
     if len(found) < 2:
         return ""
-    shares = found.set_index("data").discoveries
+    known = found.set_index("data")
+    clean, attacked = known.loc[CLEAN], known.loc[ADVERSARIAL]
+    fewer = " (fewer examples find fewer)" if attacked.n < clean.n else ""
     return (
-        f"Of its neurons {shares[CLEAN]:.0%} can be told from shuffled labels on clean data and "
-        f"{shares[ADVERSARIAL]:.0%} on adversarial data (false discovery rate 5 %)."
+        f"Of its neurons {clean.discoveries:.0%} can be told from shuffled labels on {clean.n} "
+        f"clean examples, {attacked.discoveries:.0%} on {attacked.n} adversarial ones{fewer}."
     )
 
 
@@ -79,89 +83,106 @@ def _keeps(overlaps: pd.DataFrame, agree: pd.DataFrame, backbone: str, fraction:
     mine = overlaps[(overlaps.backbone == backbone) & (overlaps.fraction == fraction)]
     if len(mine):
         o = mine.iloc[0]
-        compared = [f"{o.shuffled:.0%} with shuffled labels, {p_value(o.p)}",
-                    f"{o.halves:.0%} clean against clean"] if math.isfinite(o.p) else [
-                    f"{o.chance:.0%} in unrelated choices"]  # fmt: skip
+        beside = f"unrelated choices: {o.chance:.0%}"
+        if math.isfinite(o.p):
+            beside = (
+                f"with shuffled labels {o.shuffled:.0%}, {p_value(o.p)}; two parts of the clean "
+                f"data {o.halves:.0%}, with shuffled labels {o.halves_shuffled:.0%}"
+            )
         parts.append(
-            f"{o.share:.0%} of its top {fraction:.0%} of neurons stay ({'; '.join(compared)})"
+            f"Of its top {fraction:.0%} on clean data {o.share:.0%} are on top on adversarial "
+            f"data, too ({beside})."
         )
-    if backbone in agree.index:
+    if backbone in agree.index and math.isfinite(agree.loc[backbone].spearman):
         a = agree.loc[backbone]
         parts.append(
-            f"the predictivities of all correlate with {_two(a.spearman)} (95 % interval "
-            f"{_two(a.low)} to {_two(a.high)}; {_two(a.shuffled)} with shuffled labels, "
-            f"{p_value(a.p)}; {_two(a.halves)} clean against clean)"
+            f"Over all neurons the two predictivities correlate at {_two(a.spearman)} (95 % "
+            f"interval {_two(a.low)} to {_two(a.high)}; with shuffled labels {_two(a.shuffled)}, "
+            f"{p_value(a.p)})."
         )
-    text = ", and ".join(parts)
-    return f"{text[0].upper()}{text[1:]}." if text else ""
+    return " ".join(parts)
 
 
 def _switched_off(tests: pd.DataFrame) -> str:
     """Whether clean skill neurons matter, on clean data first: where they do not matter there, the
     attack cannot take anything away.
     """
-    parts = [
-        f"{_cost(row)} on {row.tested} data" for row in tests[tests.found == CLEAN].itertuples()
-    ]
-    if not parts:
+    mine = tests[tests.found == CLEAN]
+    if mine.empty:
         return ""
+    parts = [f"{_cost(row)} on {row.tested} data" for row in mine.itertuples()]
     return (
-        "Against random ones, and averaged over 1 to 15 %, switching off its clean skill neurons "
-        f"costs {', '.join(parts)}."
+        "Switching off its clean skill neurons (mean over 1 to 15 % of each layer) costs, against "
+        f"random ones, {' and '.join(parts)}."
     )
 
 
 def _cost(row: Any) -> str:
     known = f"{points(row.cost)} points, {p_value(row.p_holm)}"
     if row.p_holm > 0.05:
-        return f"no more and no less that could be shown ({known})"
+        return f"nothing that could be shown ({known})"
     return f"{'more' if row.cost > 0 else 'less'} ({known})"
 
 
-def _verdict(rows: pd.DataFrame, agree: pd.DataFrame, backbones: Sequence[str]) -> tuple[str, str]:
-    """The claim: the more robust model keeps more of its skill neurons."""
+def _verdict(
+    rows: pd.DataFrame, overlap: pd.DataFrame, backbones: Sequence[str]
+) -> tuple[str, str]:
+    """The claim: the more robust model keeps more of its skill neurons. `overlap` at one fraction,
+    by backbone.
+    """
     if len(backbones) != 2:
-        return "open", "Two backbones are needed to put the claim to the test."
-    counts = rows.groupby(["backbone", "data"]).seed.nunique()
-    if counts.nunique() > 1:
+        return "open", "Two backbones, no more and no fewer, put the claim to the test."
+    counts = rows.groupby(["backbone", "data"]).seed.nunique().unstack("data")
+    if counts.isna().any(axis=None) or (counts[CLEAN] != counts[ADVERSARIAL]).any():
         return "open", "Not every prompt has answered both kinds of data yet: no verdict."
-    if not set(backbones) <= set(agree.index):
+    if not set(backbones) <= set(overlap.index) or overlap.loc[backbones].p.isna().any():
         return "open", "Their neurons are not compared yet, so there is no verdict."
+    alone = "" if counts.min(axis=None) > 1 else " One prompt alone says nothing of other prompts."
     first, second = backbones
     fall = fall_difference(rows, first, second)
     if not fall.certain:
-        return "no difference", (
+        return "not tested", (
             f"**No difference** in robustness between the two that could be shown (their losses "
-            f"differ by {_points(_positive(fall))}), so this task does not put the claim to the "
-            "test."
+            f"differ by {_points(_positive(fall))}): this task does not put the claim to the test."
+            f"{alone}"
         )
-    kept = _kept_more(agree.loc[first], agree.loc[second])
     robust, other = (first, second) if fall.value > 0 else (second, first)
     lead = f"**{robust}** loses less than {other} (by {_points(_positive(fall))})"
-    if not kept.certain:
-        return "no difference", (
-            f"{lead}, but there is **no difference** that could be shown in how far their neurons "
-            f"agree beyond shuffled labels ({_interval(kept)}): no support for the claim."
+    blind = [name for name in backbones if overlap.halves_p[name] > 0.05]
+    if blind:
+        return "open", (
+            f"{lead}, but with {' and '.join(blind)} even two parts of the clean data share no "
+            f"more skill neurons than with shuffled labels: kept skill cannot be told.{alone}"
         )
-    keeps_more = first if kept.value > 0 else second
-    agrees = keeps_more == robust
+    kept = _kept_more(overlap.loc[first], overlap.loc[second])
+    more = first if kept.value > 0 else second
+    if not kept.certain or overlap.p[more] > 0.05:
+        return "no difference", (
+            f"{lead}, but there is **no difference** that could be shown in how much of their "
+            f"skill neurons they keep beyond shuffled labels ({_interval(_positive(kept))} of what "
+            f"two parts of the clean data share): no support for the claim.{alone}"
+        )
+    agrees = more == robust
     word = "agrees with" if agrees else "contradicts"
     return ("agrees" if agrees else "contradicts"), (
-        f"{lead} and its neurons agree {'more' if agrees else 'less'} (Spearman beyond that with "
-        f"shuffled labels differs by {_interval(_positive(kept))}): this **{word}** the claim that "
-        "the more robust model keeps its skill neurons. Two models and one task are no proof."
+        f"{lead} and keeps {'more' if agrees else 'less'} of its skill neurons (beyond shuffled "
+        f"labels, as a share of what two parts of the clean data have in common, the difference "
+        f"is {_interval(_positive(kept))}): this **{word}** the claim that the more robust model "
+        f"keeps its skill neurons. Two models and one task are no proof.{alone}"
     )
 
 
 def _kept_more(a: pd.Series, b: pd.Series) -> Estimate:
-    """How much more the first agrees beyond what it does with shuffled labels; errors added as
-    independent.
+    """How much more the first keeps: what it shares beyond shuffled labels, as a share of what two
+    parts of its clean data share beyond shuffled labels. Errors added as independent; that of the
+    denominator is not counted.
     """
-    errors = [a.error, b.error]
-    errors += [(x.shuffled_high - x.shuffled_low) / (2 * Z * math.sqrt(x.permutations))
-               for x in (a, b)]  # fmt: skip
-    half = Z * math.hypot(*errors)
-    value = float(a.beyond - b.beyond)
+    values, errors = [], []
+    for x in (a, b):
+        most = x.halves - x.halves_shuffled
+        values.append(float((x.share - x.shuffled) / most))
+        errors.append(float(x.error / most))
+    value, half = values[0] - values[1], Z * math.hypot(*errors)
     return Estimate(value=value, low=value - half, high=value + half)
 
 
@@ -174,7 +195,9 @@ def p_value(p: float) -> str:
 
 
 def points(share: float) -> str:
-    """A difference of accuracies in percentage points, with its sign."""
+    """A difference of accuracies in percentage points, with its sign; a dash if unknown."""
+    if not math.isfinite(share):
+        return "\N{EN DASH}"
     return f"{100 * share:+.1f}".replace("-", MINUS)
 
 

@@ -99,17 +99,30 @@ def as_array(nested: Any) -> Array:
 
 def _null(value: float, shuffled: Array) -> dict[str, float]:
     """What shuffled labels give: mean, 95 % range, and the probability of at least `value`."""
-    if not len(shuffled):
-        return dict.fromkeys(("shuffled", "shuffled_low", "shuffled_high", "p"), math.nan)
-    low, high = np.nanquantile(shuffled, [0.025, 0.975])
+    known = shuffled[np.isfinite(shuffled)]
+    if not len(known):
+        return dict.fromkeys(NULL, math.nan)
+    low, high = np.quantile(known, [0.025, 0.975])
+    reached = int((known >= value - 1e-12).sum())
     return {
-        "shuffled": float(np.nanmean(shuffled)), "shuffled_low": float(low),
-        "shuffled_high": float(high),
-        "p": (1 + int((shuffled >= value - 1e-12).sum())) / (1 + len(shuffled)),
+        "shuffled": float(known.mean()), "shuffled_low": float(low), "shuffled_high": float(high),
+        "p": (1 + reached) / (1 + len(known)) if math.isfinite(value) else math.nan,
     }  # fmt: skip
 
 
+def _control(halves: Array, mixed: Array) -> dict[str, float]:
+    """The same on clean data, where skill is surely kept: mean with true and with shuffled labels,
+    and the probability that the latter reach as much.
+    """
+    if not len(halves):
+        return dict.fromkeys(CONTROL, math.nan)
+    null = _null(float(halves.mean()), mixed)
+    return {"halves": float(halves.mean()), "halves_shuffled": null["shuffled"],
+            "halves_p": null["p"]}  # fmt: skip
+
+
 NULL = ["shuffled", "shuffled_low", "shuffled_high", "p"]
+CONTROL = ["halves", "halves_shuffled", "halves_p"]
 CHANCE = ["chance", "chance_low", "chance_high", "p_chance"]
 
 
@@ -125,10 +138,13 @@ def overlap(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     """Shared skill neurons per backbone and fraction, all layers together.
 
     asked (neurons in that share of each layer), chosen (clean skill neurons, at most so many),
-    adversarial (skill neurons), shared, share (of chosen), low and high (1.96 bootstrap errors),
-    halves (clean against clean); shuffled, shuffled_low, shuffled_high (with shuffled adversarial
-    labels, mean and 95 %), p (shuffled labels share as many); chance, chance_low, chance_high
-    (unrelated choices of any neurons, hypergeometric), p_chance.
+    adversarial (skill neurons), shared, share (of chosen), error (bootstrap), low and high (1.96
+    errors around share);
+    shuffled, shuffled_low, shuffled_high (with shuffled adversarial labels, mean and 95 %), p
+    (shuffled labels share as many);
+    halves, halves_shuffled, halves_p (the same with two parts of the clean data, where skill is
+    surely kept);
+    chance, chance_low, chance_high (unrelated choices of any neurons, hypergeometric), p_chance.
     """
     out = list[dict[str, object]]()
     for backbone, clean, twin in _both(store, sweeps):
@@ -140,51 +156,48 @@ def overlap(store: Store, sweeps: Sweeps) -> pd.DataFrame:
                 continue
             shares = {
                 kind: draws.share(fraction)[draws.of(kind)] if draws else np.empty(0)
-                for kind in ("bootstrap", "halves", "shuffled")
+                for kind in ("bootstrap", "halves", "halves shuffled", "shuffled")
             }
-            half = Z * shares["bootstrap"].std(ddof=1) if draws else math.nan
+            error = float(shares["bootstrap"].std(ddof=1)) if draws else math.nan
             out.append(
                 {
                     "backbone": backbone, "fraction": fraction,
                     "asked": layers * count(width, fraction), "chosen": pair.first,
                     "adversarial": pair.second, "shared": pair.shared, "share": pair.share,
-                    "low": np.maximum(0.0, pair.share - half),
-                    "high": np.minimum(1.0, pair.share + half),
-                    "halves": shares["halves"].mean() if draws else math.nan,
-                    **_null(pair.share, shares["shuffled"]), **_chance(pair),
+                    "error": error, "low": np.maximum(0.0, pair.share - Z * error),
+                    "high": np.minimum(1.0, pair.share + Z * error),
+                    **_null(pair.share, shares["shuffled"]),
+                    **_control(shares["halves"], shares["halves shuffled"]), **_chance(pair),
                 }
             )  # fmt: skip
-    names = "backbone fraction asked chosen adversarial shared share low high halves"
-    return pd.DataFrame(out, columns=[*names.split(), *NULL, *CHANCE])
+    names = "backbone fraction asked chosen adversarial shared share error low high"
+    return pd.DataFrame(out, columns=[*names.split(), *NULL, *CONTROL, *CHANCE])
 
 
 def overlap_by_layer(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
     """Shared skill neurons per backbone and layer at one fraction: chosen (clean skill neurons),
-    adversarial (skill neurons), shared, share (of chosen), and as in `overlap` what shuffled labels
-    and unrelated choices give; p and p_chance by Holm over the layers of a backbone.
+    adversarial (skill neurons), shared, share (of chosen; NaN of none), and as in `overlap` what
+    shuffled labels and unrelated choices give, layer by layer, p-values not adjusted.
     """
-    out = list[pd.DataFrame]()
+    out = list[dict[str, object]]()
     for backbone, clean, twin in _both(store, sweeps):
         draws = _draws(store, sweeps[backbone])
         first, second = clean.skill(fraction), twin.skill(fraction)
-        rows = []
         for layer in range(len(first)):
             pair = compare(first[layer][None], second[layer][None])
-            null = np.empty(0)
+            share, null = pair.share if pair.first else math.nan, np.empty(0)
             if draws:
                 at = draws.of("shuffled"), draws.fractions.index(fraction), layer
                 null = draws.kept[at] / np.maximum(1, draws.skill[at])
-            rows.append(
+            out.append(
                 {
                     "backbone": backbone, "layer": layer, "chosen": pair.first,
-                    "adversarial": pair.second, "shared": pair.shared, "share": pair.share,
-                    **_null(pair.share, null), **_chance(pair),
+                    "adversarial": pair.second, "shared": pair.shared, "share": share,
+                    **_null(share, null), **_chance(pair),
                 }
             )  # fmt: skip
-        table = pd.DataFrame(rows)
-        out.append(table.assign(**{p: holm(table[p].to_numpy()) for p in ("p", "p_chance")}))
     names = ["backbone", "layer", "chosen", "adversarial", "shared", "share", *NULL, *CHANCE]
-    return pd.concat(out) if out else pd.DataFrame(columns=names)
+    return pd.DataFrame(out, columns=names)
 
 
 def standing(store: Store, sweeps: Sweeps, fraction: float) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -224,10 +237,9 @@ def agreement(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     adversarial examples (attack empty) and with those of each kind of attack.
 
     spearman; shuffled, shuffled_low, shuffled_high, p (with shuffled adversarial labels, as in
-    `overlap`), beyond (spearman less shuffled); and, with all examples, error (standard deviation
-    over redrawn examples and seeds), low and high (1.96 errors around spearman), halves and
-    halves_error (clean against clean: mean and standard deviation), n_clean, n_adversarial, seeds,
-    replicates, permutations.
+    `overlap`); and, with all examples, error (standard deviation over redrawn examples and seeds),
+    low and high (1.96 errors around spearman), halves, halves_shuffled, halves_p (as in `overlap`);
+    n_clean, n_adversarial, seeds, replicates, permutations.
 
     Replicates are lower on average than the value itself, since redrawing adds noise to
     predictivities; so their spread counts, not their quantiles.
@@ -237,19 +249,20 @@ def agreement(store: Store, sweeps: Sweeps) -> pd.DataFrame:
         draws = _draws(store, sweep)
         if draws is None:
             continue
-        again, halves = (draws.spearman[draws.of(kind)] for kind in ("bootstrap", "halves"))
+        again, halves, mixed = (
+            draws.spearman[draws.of(kind)] for kind in ("bootstrap", "halves", "halves shuffled")
+        )
         for attack in dict.fromkeys(draws.attack.tolist()):
             value = float(draws.spearman[draws.of("measured", attack)][0])
-            error = float(again.std(ddof=1)) if not attack else math.nan
-            null = _null(value, draws.spearman[draws.of("shuffled", attack)])
+            error = math.nan if attack else float(again.std(ddof=1))
+            none = np.empty(0)
             out.append(
                 {
                     "backbone": backbone, "attack": attack, "spearman": value, "error": error,
                     "low": np.maximum(-1.0, value - Z * error),
-                    "high": np.minimum(1.0, value + Z * error), **null,
-                    "beyond": value - null["shuffled"],
-                    "halves": math.nan if attack else halves.mean(),
-                    "halves_error": math.nan if attack else halves.std(ddof=1),
+                    "high": np.minimum(1.0, value + Z * error),
+                    **_null(value, draws.spearman[draws.of("shuffled", attack)]),
+                    **_control(none if attack else halves, mixed),
                     "n_clean": draws.n_clean, "n_adversarial": draws.n_adversarial,
                     "seeds": draws.seeds, "replicates": len(again),
                     "permutations": int(draws.of("shuffled").sum()),
@@ -257,7 +270,35 @@ def agreement(store: Store, sweeps: Sweeps) -> pd.DataFrame:
             )  # fmt: skip
     names = "n_clean n_adversarial seeds replicates permutations".split()  # noqa: SIM905
     first = ["backbone", "attack", "spearman", "error", "low", "high"]
-    return pd.DataFrame(out, columns=[*first, *NULL, "beyond", "halves", "halves_error", *names])
+    return pd.DataFrame(out, columns=[*first, *NULL, *CONTROL, *names])
+
+
+def by_attack(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
+    """Shared skill neurons and their places with the adversarial examples of one kind of attack:
+    backbone, attack, measure (`share` or `median` place), value, and as in `overlap` what shuffled
+    labels give; p_holm over the attacks of a backbone and measure.
+    """
+    out = list[pd.DataFrame]()
+    for backbone, sweep in sweeps.items():
+        draws = _draws(store, sweep)
+        kinds = [k for k in dict.fromkeys(draws.attack.tolist()) if k] if draws else []
+        if draws is None or not kinds:
+            continue
+        values = {
+            "share": draws.share(fraction),
+            "median": draws.median[:, draws.fractions.index(fraction)],
+        }
+        for measure, found in values.items():
+            rows = []
+            for attack in kinds:
+                value = float(found[draws.of("measured", attack)][0])
+                null = _null(value, found[draws.of("shuffled", attack)])
+                rows.append({"backbone": backbone, "attack": attack, "measure": measure,
+                             "value": value, **null})  # fmt: skip
+            table = pd.DataFrame(rows)
+            out.append(table.assign(p_holm=holm(table.p.to_numpy(np.float64))))
+    names = ["backbone", "attack", "measure", "value", *NULL, "p_holm"]
+    return pd.concat(out) if out else pd.DataFrame(columns=names)
 
 
 def ranked(store: Store, sweeps: Sweeps) -> pd.DataFrame:

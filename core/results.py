@@ -150,7 +150,8 @@ class Agreement:
     the second, `median[draw fraction]`. `kind` says which comparison: `measured`, clean against
     adversarial data as they are; `shuffled`, with shuffled adversarial labels; `bootstrap`,
     examples and seeds redrawn; `halves`, two disjoint parts of the clean split, the second as large
-    as the adversarial split. `attack` is the kind of the adversarial examples, empty for all.
+    as the adversarial split; `halves shuffled`, with shuffled labels of the second. `attack` is the
+    kind of the adversarial examples, empty for all.
     """
 
     spec: AgreementSpec

@@ -149,8 +149,8 @@ def paired_tests(store: Store, sweeps: Sweeps, kinds: Mapping[int, str]) -> pd.D
     """Does switching off skill neurons cost more than random ones? One row per backbone, found,
     tested and, on adversarial data, kind of attack (`kinds` by example; empty: all examples): cost
     (accuracy with random less accuracy with skill neurons off, on the same examples, averaged over
-    fractions, seeds and draws), low, high, p, p_holm (over a backbone's rows with all examples, or
-    over those of the attacks), n, draws, seeds.
+    fractions, seeds and draws), low, high, p, p_holm (over a backbone's rows with all examples;
+    over the attacks of one found), n, draws, seeds.
 
     Prompts, random draws and examples are all samples (`crossed`).
     """
@@ -177,7 +177,8 @@ def paired_tests(store: Store, sweeps: Sweeps, kinds: Mapping[int, str]) -> pd.D
     names = "backbone found tested attack cost low high p n draws seeds".split()  # noqa: SIM905
     tests = pd.DataFrame(out, columns=names)
     tests["p_holm"] = math.nan
-    for _, part in tests.groupby(["backbone", tests.attack == ""]):
+    family = tests.found.where(tests.attack != "", "")
+    for _, part in tests.groupby(["backbone", family]):
         tests.loc[part.index, "p_holm"] = holm(part.p.to_numpy(np.float64))
     return tests
 

@@ -129,8 +129,10 @@ def crossed(values: Float[Array, "..."]) -> Estimate:
             means = values.mean(axis=tuple(i for i in range(values.ndim) if i != axis))
             parts.append((float(means.var(ddof=1)) / n, n - 1))
     value, variance = float(values.mean()), sum(v for v, _ in parts)
-    if variance == 0:
-        return Estimate(value=value, low=value, high=value, p=1.0 if value == 0 else 0.0)
+    if variance == 0 and value == 0:
+        return Estimate(value=0.0, low=0.0, high=0.0, p=1.0)
+    if variance == 0:  # too few of everything to know how it varies
+        return Estimate(value=value, low=math.nan, high=math.nan, p=1.0)
     freedom = variance**2 / sum(v**2 / n for v, n in parts)
     error = math.sqrt(variance)
     half = float(t.ppf(0.975, freedom)) * error

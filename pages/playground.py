@@ -46,18 +46,37 @@ def put(texts: tuple[str, str]) -> None:
     st.session_state["text_a"], st.session_state["text_b"] = texts
 
 
+def give(texts: tuple[str, str]) -> None:
+    """Fill them with an example, which may give way to another."""
+    st.session_state.pop("before", None)
+    st.session_state["given"] = texts
+    put(texts)
+
+
+def typed_text() -> bool:
+    """Whether a person wrote something: neither nothing nor an example, attacked or not."""
+    given = st.session_state.get("given", ("", ""))
+    fields = [st.session_state.get(name, "") for name in ("text_a", "text_b")]
+    return any(text not in ("", example) for text, example in zip(fields, given, strict=True))
+
+
+def change(texts: tuple[str, str]) -> None:
+    """Fill them with another wording; an example stays one."""
+    if not typed_text():
+        st.session_state["given"] = texts
+    put(texts)
+
+
 def start() -> None:
     """Fill them with the chosen example; the choice is free again at once."""
     name, st.session_state[f"ex_{task.name}"] = st.session_state[f"ex_{task.name}"], None
     if name is not None:
-        st.session_state.pop("before", None)
-        st.session_state["given"] = texts[names.index(name)][:2]
-        put(st.session_state["given"])
+        give(texts[names.index(name)][:2])
 
 
 def undo() -> None:
     """The text as it was before the first attack."""
-    put(st.session_state.pop("before"))
+    change(st.session_state.pop("before"))
 
 
 def attack(kind: str) -> None:
@@ -71,18 +90,18 @@ def attack(kind: str) -> None:
     except BadInput as error:
         st.session_state["refused"] = str(error)
         return
-    st.session_state.setdefault("before", (st.session_state["text_a"], st.session_state["text_b"]))
-    st.session_state[field] = changed
+    now = (st.session_state["text_a"], st.session_state.get("text_b", ""))
+    st.session_state.setdefault("before", now)
+    change((now[0], changed) if task.pair else (changed, now[1]))
 
 
 texts = samples(task.name, pin_task(task).fingerprint)
 if st.session_state.get("played") != task.name:
     st.session_state["played"] = task.name
-    own = st.session_state.get("text_a", "") not in ("", st.session_state.get("given", ("",))[0])
-    if not own:  # what a person typed stays
-        st.session_state.pop("before", None)
-        st.session_state["given"] = texts[0][:2]
-        put(texts[0][:2])
+    if not typed_text():
+        give(texts[0][:2])
+    elif task.pair and not st.session_state.get("text_b"):
+        st.session_state["text_b"] = texts[0][1]
 names = [f"{a[:70]}{' | ' + b[:60] if b else ''}  ({c})" for a, b, c in texts]
 st.selectbox(
     "Start from", names, index=None, placeholder="an example", key=f"ex_{task.name}",

@@ -50,9 +50,9 @@ SEEDS = f"{len(used)} seed{'s' * (len(used) != 1)}"
 
 
 @st.cache_data(show_spinner="Comparing ...", max_entries=20)
-def tables(view: str, known: int) -> tuple[Numbers, pd.DataFrame]:
-    """What the figures rest on, and the suppression curves. Answers never change, so the view and
-    how much of it is known say which tables these are.
+def tables(view: str, known: int) -> tuple[Numbers, pd.DataFrame, pd.DataFrame]:
+    """What the figures rest on, the suppression curves, and each neuron. Answers never change, so
+    the view and how much of it is known say which tables these are.
     """
     del view, known
     rows = robustness.answers(lab.store, asked, (clean, twin))
@@ -66,31 +66,45 @@ def tables(view: str, known: int) -> tuple[Numbers, pd.DataFrame]:
             agreement=kept.agreement(lab.store, asked),
         ),
         robustness.curves(lab.store, asked),
+        kept.ranked(lab.store, asked),
     )
 
 
-COLOURS = {"agrees": "green", "contradicts": "red", "no difference": "gray", "open": "gray"}
+@st.cache_data(show_spinner=False, max_entries=40)
+def chosen(view: str, known: int, fraction: float) -> tuple[pd.DataFrame, ...]:
+    """The same for one share of skill neurons: layers, attacks, places, and their medians."""
+    del view, known
+    return (
+        kept.overlap_by_layer(lab.store, asked, fraction),
+        kept.by_attack(lab.store, asked, fraction),
+        *kept.standing(lab.store, asked, fraction),
+    )
+
+
+COLOURS = {"agrees": "green", "contradicts": "red"}
 
 
 def draw() -> None:
     """The finding, then a section for each part of the claim."""
     look = answers.look(lab.models.names())
-    numbers, curves = tables(job_name(everything), len(lab.known(everything)))
+    state = job_name(everything), len(lab.known(everything))
+    numbers, curves, each = tables(*state)
     if numbers.answers.empty:
         st.caption("The figures appear here as they are computed.")
         return
     said = finding(numbers, fraction=top)
     with st.container(border=True):
         st.subheader(f"What the numbers say: {clean.title}", anchor=False)
-        st.badge(f"verdict: {said.verdict}", color=COLOURS[said.verdict])  # type: ignore[arg-type]
+        st.badge(f"verdict: {said.verdict}", color=COLOURS.get(said.verdict, "gray"))  # type: ignore[arg-type]
         if lab.missing(everything):
             st.caption("So far: not everything is computed yet, and the numbers will change.")
         st.markdown(said.lead)
         for text in said.backbones:
             st.markdown(f"- {text}")
     accuracy(numbers, look)
-    neurons(numbers, look)
-    places(numbers.discoveries, look)
+    layers, attacks, stand, medians = chosen(*state, top)
+    neurons(numbers, layers, attacks, each, look)
+    places(stand, medians, numbers.discoveries, look)
     switched_off(numbers.paired_tests, curves, look)
 
 
@@ -105,7 +119,7 @@ def accuracy(numbers: Numbers, look: charts.Look) -> None:
         st.caption(
             "Accuracy on clean and on attacked texts, then attack by attack: points are means of "
             f"{SEEDS}, lines 95 % intervals (seeds and examples redrawn; one seed: Wilson). "
-            f"Clean: {table.n.max()} examples; "
+            f"Clean: {controls.count(table[table.data == robustness.CLEAN].n)} examples; "
             + ", ".join(f"{kind or 'all attacks'}: {n}" for kind, n in sizes.items())
             + ". Dotted line: chance."
         )
@@ -114,7 +128,13 @@ def accuracy(numbers: Numbers, look: charts.Look) -> None:
             answers.downloads("robustness-answers", numbers.answers, label="Each answer")
 
 
-def neurons(numbers: Numbers, look: charts.Look) -> None:
+def neurons(
+    numbers: Numbers,
+    by_layer: pd.DataFrame,
+    by_attack: pd.DataFrame,
+    each: pd.DataFrame,
+    look: charts.Look,
+) -> None:
     """Overlap against chance, and the rank correlation."""
     shared, agree = numbers.overlap, numbers.agreement
     st.subheader("Are they the same neurons?", anchor=False)
@@ -124,9 +144,9 @@ def neurons(numbers: Numbers, look: charts.Look) -> None:
     st.markdown(
         "A neuron that fires often, now and then or never does so whatever the labels are, and "
         "that alone makes two rankings alike. So each number stands beside what it is **with "
-        "shuffled labels** of the adversarial data: only what goes beyond that is kept skill."
+        "shuffled labels** of the adversarial data: only what goes beyond that can be kept skill. "
+        "Kept means on top again, for whichever class and at whichever position."
     )
-    by_layer = kept.overlap_by_layer(lab.store, asked, top)
     curve = charts.overlap_curves(shared, look, fraction=top)
     layers = charts.overlap_layers(by_layer, look)
     one, two = st.columns(2, gap="medium")
@@ -143,14 +163,13 @@ def neurons(numbers: Numbers, look: charts.Look) -> None:
         )
         with st.container(horizontal=True):
             answers.downloads("robustness-overlap", shared, ("", curve))
-            answers.downloads(
-                "robustness-neurons", kept.ranked(lab.store, asked), label="Each neuron"
-            )
+            answers.downloads("robustness-neurons", each, label="Each neuron")
     with two, st.container(border=True):
         st.markdown(f"**Layer by layer, top {top:.0%}**")
         st.altair_chart(layers, width="stretch", theme=None)
         st.caption(
-            "Tick and line: what shuffled labels give, mean and 95 % range. A neuron that tells "
+            "Tick and line: what shuffled labels give, mean and 95 % range, each layer by itself. "
+            "A neuron that tells "
             "no more than always giving one answer is no skill neuron, so a layer can have fewer."
         )
         answers.downloads("robustness-layers", by_layer, ("", layers))
@@ -159,15 +178,42 @@ def neurons(numbers: Numbers, look: charts.Look) -> None:
         with st.container(border=True):
             st.markdown("**Do all neurons keep their order?** Spearman, mean over layers")
             st.altair_chart(figure, width="stretch", theme=None)
-            a = agree.iloc[0]
+            few_examples = controls.count(agree.n_adversarial)
             st.caption(
-                f"Predictivities on {a.n_clean} clean against {a.n_adversarial} adversarial "
-                f"examples, and those of each attack. Line: 1.96 standard errors over "
-                f"{a.replicates} redrawn sets of examples and seeds. Grey: 95 % of what shuffled "
-                "labels give. Tick: two disjoint parts of the clean data, one of "
-                f"{a.n_adversarial} examples."
+                f"Predictivities on {controls.count(agree.n_clean)} clean against {few_examples} "
+                "adversarial examples, and those of each attack. Grey: 95 % of what shuffled "
+                "labels give; a point beyond its right end tells of kept skill, though of so many "
+                f"one in forty is there by chance. Line: 1.96 standard errors over "
+                f"{controls.count(agree.replicates)} redrawn sets of examples and seeds. Tick: two "
+                f"disjoint parts of the clean data, one of {few_examples} examples."
             )
-            answers.downloads("robustness-agreement", agree, ("", figure))
+            if len(by_attack):
+                with st.expander("Skill neurons by kind of attack"):
+                    attack_table(by_attack)
+            with st.container(horizontal=True):
+                answers.downloads("robustness-agreement", agree, ("", figure))
+                answers.downloads("robustness-attacks", by_attack, label="By attack")
+
+
+def attack_table(table: pd.DataFrame) -> None:
+    """Which share of the skill neurons stays, and where they stand, attack by attack."""
+    names = {"share": "stay", "median": "median place"}
+    shown = table.assign(
+        measure=table.measure.map(names),
+        value=table.value.map("{:.0%}".format),
+        shuffled=[f"{low:.0%} to {high:.0%}"
+                  for low, high in zip(table.shuffled_low, table.shuffled_high, strict=True)],
+        p=table.p_holm.map(plain_p),
+    )[["backbone", "attack", "measure", "value", "shuffled", "p"]]  # fmt: skip
+    st.dataframe(
+        shown.rename(columns={"shuffled": "with shuffled labels"}), hide_index=True, width="stretch"
+    )
+    st.caption(f"Top {top:.0%} of each layer on clean data; p by Holm over the attacks.")
+
+
+def plain_p(p: float) -> str:
+    """A p-value in a column of them."""
+    return p_value(p).removeprefix("p = ").removeprefix("p ")
 
 
 def few(shared: pd.DataFrame) -> str:
@@ -180,9 +226,10 @@ def few(shared: pd.DataFrame) -> str:
     return f"{' and '.join(short)}: no more of its neurons tell anything." if short else ""
 
 
-def places(found: pd.DataFrame, look: charts.Look) -> None:
+def places(
+    table: pd.DataFrame, medians: pd.DataFrame, found: pd.DataFrame, look: charts.Look
+) -> None:
     """Where the clean skill neurons stand on adversarial data."""
-    table, medians = kept.standing(lab.store, asked, top)
     if table.empty:
         return
     st.subheader("Where do clean skill neurons stand on adversarial data?", anchor=False)
@@ -212,6 +259,10 @@ def places(found: pd.DataFrame, look: charts.Look) -> None:
                         "adversarial": st.column_config.NumberColumn(format="%.3f"),
                     },
                 )  # fmt: skip
+            none = (
+                f", where {told[name]:.0%} of all neurons can be told from shuffled labels one by "
+                "one" if name in told else ""
+            )  # fmt: skip
             null = (
                 f" (with shuffled labels {median.shuffled_low:.0%} to {median.shuffled_high:.0%}; "
                 f"permutation test, one-sided, {p_value(median.p)})"
@@ -220,9 +271,8 @@ def places(found: pd.DataFrame, look: charts.Look) -> None:
             st.caption(
                 f"{len(mine)} neurons (top {top:.0%} of each layer on clean data), each a piece of "
                 "a bar: click it to open the neuron. 100 % is the layer's best on adversarial "
-                f"data, where {told.get(name, 0):.0%} of all neurons can be told from shuffled "
-                f"labels one by one. Upright line: their median, {median.median:.0%}{null}. "
-                "Dotted: an even spread."
+                f"data{none}. Upright line: their median, {median.median:.0%}{null}. Dotted: an "
+                "even spread."
             )
     answers.downloads("robustness-places", table, *figures)
 
@@ -246,21 +296,23 @@ def switched_off(tests: pd.DataFrame, curves: pd.DataFrame, look: charts.Look) -
                 st.markdown(f"**{name}**, tested on {tested} data")
                 st.altair_chart(figure, width="stretch", theme=None)
                 figures.append((f"{name} {tested}", figure))
-    n = curves.groupby("tested").n.max()
+    n, random = curves.groupby("tested").n.max(), curves[curves.choose == "random"]
+    random = random[random.fraction > 0]
     st.caption(
         f"Means of {SEEDS}, bands: standard error over seeds; "
         + ", ".join(f"{count} {tested} examples" for tested, count in n.items())
-        + f" (the first of the split); {curves.draws.max()} random draws. Dotted line: the most "
-        "frequent class."
+        + f" (the first of the split); {controls.count(random.draws)} random draws. Dotted line: "
+        "the most frequent class."
     )
     if len(tests):
         test_table(tests[tests.attack == ""].drop(columns="attack"))
         st.caption(
             "How much more accuracy, in points, skill neurons cost than as many random ones: mean "
             "over the fractions, on the same examples; 95 % interval and p-value take the "
-            f"prompts ({tests.seeds.max()}), the random draws ({tests.draws.max()}) and the "
-            "examples as samples, Holm over the four rows of a backbone. Where neurons are found "
-            "and tested on the same rows, skill neurons are favoured."
+            f"prompts ({controls.count(tests.seeds)}), the random draws "
+            f"({controls.count(tests.draws)}) and the examples as samples, Holm over the four rows "
+            "of a backbone. Where neurons are found and tested on the same rows, skill neurons are "
+            "favoured."
         )
         with st.expander("By kind of attack"):
             test_table(tests[(tests.attack != "") & (tests.found == robustness.CLEAN)])
@@ -272,10 +324,9 @@ def switched_off(tests: pd.DataFrame, curves: pd.DataFrame, look: charts.Look) -
 
 def test_table(tests: pd.DataFrame) -> None:
     """Costs in points."""
-    shown = tests.assign(
-        p=[p_value(p).removeprefix("p = ").removeprefix("p ") for p in tests.p_holm],
-        **{name: tests[name].map(points) for name in ("cost", "low", "high")},
-    ).drop(columns=["p_holm", "draws", "seeds"])
+    numbers = {name: tests[name].map(points) for name in ("cost", "low", "high")}
+    shown = tests.assign(p=tests.p_holm.map(plain_p), **numbers)
+    shown = shown.drop(columns=["p_holm", "draws", "seeds"])
     st.dataframe(shown, hide_index=True, width="stretch")
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from scipy.stats import rankdata, spearmanr
 
-from core.agreement import _common, bootstrap_weights, half_weights, shuffled_by_attack
+from core.agreement import _common, bootstrap_weights, half_signs, redraw, shuffled_by_attack
 from core.data import Examples, load_split
 from core.lab import Lab
 from core.neurons import predictivity, ranking
-from core.specs import AgreementSpec, PredictivitySpec
+from core.specs import AgreementSpec, Contrast, PredictivitySpec
 from core.tasks import Task, load_task, pin_task
 from tests.conftest import write_task
 from tests.test_predictivity import everything, question
@@ -30,7 +30,7 @@ def pair(tmp_path: Path) -> tuple[Task, Task]:
     return load_task(str(toml)), load_task(str(twin))
 
 
-MEASURED = 4 + 3  # the first draw with true labels, after replicates and splits
+MEASURED = 4 + 2 * 3  # the first draw with true labels, after replicates and splits
 
 
 def asked(lab: Lab, folder: Path, pair: tuple[Task, Task], seeds: int = 2) -> AgreementSpec:
@@ -79,7 +79,7 @@ def test_what_is_measured_is_the_correlation_of_the_measurements(
         places = [(rankdata(row) - 0.5) / len(row) for row in means[1]]
         median = np.median([places[layer][n] for layer, row in enumerate(best[0]) for n in row])
         assert result.median[MEASURED, i] == pytest.approx(median)
-    kinds = (*["bootstrap"] * 4, *["halves"] * 3, "measured", *["shuffled"] * 6)
+    kinds = (*["bootstrap"] * 4, *["halves", "halves shuffled"] * 3, "measured", *["shuffled"] * 6)
     assert result.kind == kinds
     assert set(result.attack) == {""}
     assert (result.n_clean, result.n_adversarial) == (76, 21)
@@ -160,11 +160,17 @@ def test_redrawn_weights_keep_the_number_of_examples_of_each_class() -> None:
 
 def test_halves_are_disjoint_and_one_is_like_the_adversarial_split() -> None:
     labels, wanted = np.arange(30) % 2, np.array([0] * 5 + [1] * 3)
-    halves = half_weights(labels, wanted, 4)
-    assert (halves.sum(axis=1) == 1).all()
-    assert (halves[:, 0][:, labels == 0].sum(axis=1) == 5).all()
-    assert (halves[:, 0][:, labels == 1].sum(axis=1) == 3).all()
-    assert half_weights(labels, np.arange(99) % 2, 1)[0, 0].sum() == 14
+    small, rest, mixed = half_signs(labels, wanted, 4).unbind(dim=1)
+    assert (small.abs() + rest.abs() == 1).all()
+    assert ((small == -1).sum(dim=1) == 5).all()
+    assert ((small == 1).sum(dim=1) == 3).all()
+    assert torch.equal(
+        small[small != 0] > 0, torch.from_numpy(labels > 0).expand(4, 30)[small != 0]
+    )
+    assert torch.equal(mixed != 0, small != 0)
+    assert ((mixed == 1).sum(dim=1) == 3).all()
+    assert not torch.equal(mixed, small)
+    assert half_signs(labels, np.arange(99) % 2, 1)[0, 0].abs().sum() == 14
 
 
 def test_neurons_that_tell_nothing_are_never_shared() -> None:
@@ -179,7 +185,36 @@ def test_neurons_that_tell_nothing_are_never_shared() -> None:
     assert np.isnan(_common(torch.zeros(1, 4), torch.zeros(1, 4), [0.5])[2]).all()
 
 
-def test_a_neuron_that_never_fires_knows_nothing_of_redrawn_data_either() -> None:
-    labels = np.arange(40) % 2
-    for weights in bootstrap_weights(labels, 20, seed=4):
-        assert weights[labels == 1].sum() / weights.sum() == 0.5
+def test_a_binary_question_of_a_larger_task_is_measured_as_predictivity_is(
+    lab: Lab, tiny_roberta: Path, tmp_path: Path
+) -> None:
+    three = load_task(str(write_task(tmp_path / "three", classes=3, n=90)))
+    contrast = Contrast(negative=(1, 2), positive=(0,))
+    first = replace(question(lab, tiny_roberta, three, permutations=0), contrast=contrast)
+    spec = AgreementSpec(
+        clean=(first,), adversarial=(first,), fractions=(0.25,), replicates=1, splits=1,
+        permutations=1,
+    )  # fmt: skip
+    asked = lab.measure(first)
+    data = [load_split(three, split) for split in ("train", "validation", "validation")]
+    backbone = lab.models.load(first.prompt.backbone.name, first.prompt.precision)
+    prompt = lab.prompt(first.prompt)
+    found = redraw(spec, 0, backbone, prompt, (three, three), (data[0], data[1], data[2]))
+    expected = stored(predictivity(asked.accuracy)) - asked.majority
+    assert torch.allclose(found.clean[0], expected, atol=1e-6)
+    assert torch.allclose(found.by_attack[""][0], expected, atol=1e-6)
+
+
+def test_blank_kinds_and_kinds_of_one_class_are_no_kinds() -> None:
+    labels = np.array([0, 1, 0, 1, 0, 1])
+    examples = Examples(
+        text_a=("x",) * 6, text_b=None, labels=labels, index=np.arange(6),
+        attack=("", "", "a", "a", "b", "b"),
+    )  # fmt: skip
+    signs = shuffled_by_attack(examples, 3)
+    assert list(signs) == ["", "a", "b"]
+    assert (signs[""] != 0).all(), "all examples, blank or not"
+    one = Examples(
+        text_a=("x",) * 2, text_b=None, labels=np.array([1, 1]), index=np.arange(2), attack=None
+    )
+    assert list(shuffled_by_attack(one, 2)) == [""]

@@ -12,7 +12,7 @@ from scipy.stats import hypergeom
 from core import kept as K
 from core import robustness as R
 from core import sweeps
-from core.finding import Finding, Numbers, _kept_more, _switched_off, finding
+from core.finding import Finding, Numbers, _kept_more, _switched_off, _verdict, finding
 from core.lab import Lab
 from core.results import Agreement, Evaluation, Predictivity, Run
 from core.specs import Pinned, PredictivitySpec, TuneSpec
@@ -141,7 +141,7 @@ def test_shared_neurons_against_chance_by_hand(lab: Lab, asked: dict[str, Robust
     assert (low, high) == (0, 2)
     layers = K.overlap_by_layer(lab.store, asked, 0.05)
     assert layers.shared.tolist() == [5, 0]
-    assert layers.p_chance.tolist() == pytest.approx([2 * pmf[5], 1])
+    assert layers.p_chance.tolist() == pytest.approx([pmf[5], 1])
 
 
 def test_neurons_that_tell_nothing_are_no_skill_neurons(
@@ -161,7 +161,7 @@ def test_neurons_that_tell_nothing_are_no_skill_neurons(
     layers = K.overlap_by_layer(lab.store, asked, 0.15)
     assert layers.chosen.tolist() == [8, 8]
     assert layers.shared.tolist() == [4, 0]
-    assert layers.p_chance.tolist() == pytest.approx([2 * hypergeom.sf(3, WIDTH, 8, 6), 1])
+    assert layers.p_chance.tolist() == pytest.approx([hypergeom.sf(3, WIDTH, 8, 6), 1])
     assert len(K.standing(lab.store, asked, 0.15)[0]) == 16
 
 
@@ -194,18 +194,25 @@ SHUFFLED = np.linspace(-0.1, 0.3, 40)  # Spearman with shuffled labels, mean 0.1
 
 
 def agreement(
-    lab: Lab, asked: RobustnessSweep, rho: float, spread: float, null: float = 0.1
+    lab: Lab, asked: RobustnessSweep, rho: float, spread: float, null: float = 0.1, mixed: int = 2
 ) -> None:
-    """20 replicates of which 30 to 70 % of 10 stay, 2 halves, the measurement, 40 shuffles."""
+    """Draws with a share of 10 neurons that stay: 20 replicates, 2 halves and 20 of them shuffled,
+    the measurement, 40 shuffles; and an attack with one measurement and two shuffles.
+    """
     draws = rho - 0.1 + spread * np.array([-1.0, 1.0] * 10)
-    values = np.concatenate([draws, [0.8, 0.9], [rho], SHUFFLED - 0.1 + null, [0.3], [0.2, 0.6]])
-    stay = np.array([3, 7] * 10 + [8, 6] + [5] + [2] * 38 + [5, 6] + [4] + [4, 4])
+    values = np.concatenate(
+        [draws, [0.8, 0.9], [0.1] * 20, [rho], SHUFFLED - 0.1 + null, [0.3], [0.2, 0.6]]
+    )
+    stay = np.array(
+        [3, 7] * 10 + [8, 6] + [2] * 19 + [mixed] + [5] + [2] * 38 + [5, 6] + [4] + [4, 4]
+    )
     n, fractions = len(values), len(asked.agreement.fractions)
-    kinds = ["bootstrap"] * 20 + ["halves"] * 2 + ["measured"] + ["shuffled"] * 40
+    kinds = ["bootstrap"] * 20 + ["halves"] * 2 + ["halves shuffled"] * 20
+    kinds += ["measured"] + ["shuffled"] * 40
     lab.store.add(
         Agreement(
             spec=asked.agreement, kind=(*kinds, "measured", "shuffled", "shuffled"),
-            attack=(*[""] * 63, *["typo"] * 3), spearman=values[:, None].repeat(2, axis=1),
+            attack=(*[""] * 83, *["typo"] * 3), spearman=values[:, None].repeat(2, axis=1),
             skill=np.full((n, fractions, 2), 5),
             kept=np.stack([stay - stay // 2, stay // 2], axis=1)[:, None].repeat(fractions, axis=1),
             median=np.full((n, fractions), 0.7), neurons=WIDTH, n_clean=40, n_adversarial=20,
@@ -225,7 +232,8 @@ def test_agreement_is_the_measured_value_with_the_replicates_spread(
     wide = (0.5 - 1.96 * error, 0.5 + 1.96 * error)
     assert (row["low"], row["high"]) == pytest.approx(wide, abs=1e-4)
     assert row["halves"] == pytest.approx(0.85)
-    assert (row["shuffled"], row["beyond"]) == pytest.approx((0.1, 0.4))
+    assert row["shuffled"] == pytest.approx(0.1)
+    assert (row["halves_shuffled"], row["halves_p"]) == pytest.approx((0.1, 1 / 21))
     expected = np.quantile(SHUFFLED, [0.025, 0.975])
     assert (row["shuffled_low"], row["shuffled_high"]) == pytest.approx(tuple(expected))
     assert row["p"] == pytest.approx(1 / 41)
@@ -246,13 +254,35 @@ def test_what_stays_has_the_spread_of_the_replicates_and_of_shuffled_labels(
     row = K.overlap(lab.store, asked).set_index("fraction").loc[0.05]
     half = 1.96 * np.std([0.3, 0.7] * 10, ddof=1)
     assert (row.low, row.high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-4)
-    assert row.halves == pytest.approx(0.7)
+    assert (row.halves, row.halves_shuffled, row.halves_p) == pytest.approx((0.7, 0.2, 1 / 21))
+    assert row.error == pytest.approx(np.std([0.3, 0.7] * 10, ddof=1))
     assert row.shuffled == pytest.approx((38 * 0.2 + 0.5 + 0.6) / 40)
     assert row.p == pytest.approx(3 / 41), "two of 40 shuffles share as many"
     layers = K.overlap_by_layer(lab.store, asked, 0.05)
     # of 40 shuffles in layer 0: 38 with 1 of 5, two with 3 of 5; measured 5 of 5
     assert layers.shuffled.tolist() == pytest.approx([(38 + 6) / 200, (38 + 2 + 3) / 200])
-    assert layers.p.tolist() == pytest.approx([2 / 41, 1])
+    assert layers.p.tolist() == pytest.approx([1 / 41, 1])
+    attack = K.by_attack(lab.store, asked, 0.05).set_index("measure")
+    assert attack.attack.tolist() == ["typo", "typo"]
+    assert attack.value.to_dict() == pytest.approx({"share": 0.4, "median": 0.7})
+    assert attack.p.to_dict() == {"share": 1.0, "median": 1.0}
+
+
+def test_what_is_not_known_is_not_significant() -> None:
+    assert np.isnan(K._null(np.nan, np.zeros(5))["p"])
+    assert np.isnan(K._null(0.5, np.full(5, np.nan))["p"])
+    assert K._null(0.5, np.array([np.nan, 0.1, 0.6, 0.2]))["p"] == pytest.approx(2 / 4)
+
+
+def test_a_layer_without_skill_neurons_keeps_no_share(
+    lab: Lab, asked: dict[str, RobustnessSweep]
+) -> None:
+    clean = np.full((2, WIDTH), 500)
+    clean[1, :5] = 700
+    measure(lab, asked["a"].clean, clean)
+    measure(lab, asked["a"].adversarial, clean)
+    table = K.overlap_by_layer(lab.store, asked, 0.05)
+    assert table.share.isna().tolist() == [True, False]
 
 
 def test_how_many_neurons_can_be_told_from_shuffled_labels(
@@ -334,34 +364,62 @@ def said(lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]) 
     return finding(numbers(lab, asked, tasks, rows), fraction=0.05)
 
 
+def kept(**changes: object) -> pd.DataFrame:
+    """Overlap at one fraction of a (robust in `asked`) and b."""
+    table = pd.DataFrame(
+        {
+            "share": [0.6, 0.2], "shuffled": [0.1, 0.1], "error": 0.05, "p": [0.01, 0.2],
+            "halves": [0.7, 0.7], "halves_shuffled": [0.1, 0.1], "halves_p": 0.04,
+        },
+        index=["a", "b"],
+    )  # fmt: skip
+    return table.assign(**changes)
+
+
 @pytest.mark.parametrize(
-    ("rho", "verdict", "words"),
+    ("overlap", "verdict", "words"),
     [
-        ({"a": 0.8, "b": 0.2}, "agrees", "agrees with"),
-        ({"a": 0.2, "b": 0.8}, "contradicts", "contradicts"),
-        ({"a": 0.50, "b": 0.52}, "no difference", "no difference"),
+        (kept(), "agrees", "keeps more of its skill neurons"),
+        (kept(share=[0.2, 0.6], p=[0.2, 0.01]), "contradicts", "keeps less of its skill neurons"),
+        (kept(share=[0.22, 0.2]), "no difference", "no support for the claim"),
+        # b shares more, but as little beyond shuffled labels
+        (kept(share=[0.2, 0.8], shuffled=[0.1, 0.7]), "no difference", "no support"),
+        # neither keeps anything: less little is not more
+        (kept(share=[0.1, -0.3], p=[0.9, 0.9]), "no difference", "no support"),
+        # of what can be kept, b keeps all and a a sixth
+        (kept(share=[0.2, 0.3], halves=[0.7, 0.3], p=[0.01, 0.01]), "contradicts", "keeps less"),
+        (kept(halves_p=[0.04, 0.1]), "open", "with b even two parts of the clean data"),
     ],
 )
-def test_the_verdict_follows_from_loss_and_agreement(
+def test_the_verdict_follows_from_what_is_lost_and_kept(
     lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task],
-    rho: dict[str, float], verdict: str, words: str,
+    overlap: pd.DataFrame, verdict: str, words: str,
 ) -> None:  # fmt: skip
-    for name, value in rho.items():
-        agreement(lab, asked[name], value, 0.05)
-    found = said(lab, asked, tasks)
-    assert found.verdict == verdict
-    assert words in found.lead
-    assert "**a** loses less than b" in found.lead
+    rows = R.answers(lab.store, asked, tasks)
+    found, text = _verdict(rows, overlap, ["a", "b"])
+    assert found == verdict
+    assert words in text
+    assert "**a** loses less than b" in text
 
 
 def test_equal_losses_do_not_test_the_claim(lab: Lab, tasks: tuple[Task, Task]) -> None:
     both = {name: sweep(name, tasks) for name in ("a", "b")}
     for name in both:
         answer(lab, both[name], {"clean": 0.9, "adversarial": 0.6}, seed=5)
-        agreement(lab, both[name], {"a": 0.9, "b": 0.1}[name], 0.01)
-    found = said(lab, both, tasks)
-    assert found.verdict == "no difference"
-    assert "**No difference** in robustness" in found.lead
+    found, text = _verdict(R.answers(lab.store, both, tasks), kept(), ["a", "b"])
+    assert found == "not tested"
+    assert "**No difference** in robustness" in text
+
+
+def test_as_many_prompts_need_not_be_there_of_both_backbones(
+    lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]
+) -> None:
+    rows = R.answers(lab.store, asked, tasks)
+    fewer = rows[~((rows.backbone == "b") & (rows.seed > 0))]
+    found, text = _verdict(fewer, kept(), ["a", "b"])
+    assert found == "agrees"
+    assert "One prompt alone says nothing of other prompts." in text
+    assert _verdict(rows, kept(), ["a", "b", "c"])[0] == "open"
 
 
 def test_one_backbone_alone_gets_no_verdict(
@@ -370,7 +428,7 @@ def test_one_backbone_alone_gets_no_verdict(
     agreement(lab, asked["a"], 0.5, 0.05)
     found = said(lab, {"a": asked["a"]}, tasks)
     assert found.verdict == "open"
-    assert "Two backbones are needed" in found.lead
+    assert "Two backbones, no more and no fewer" in found.lead
 
 
 def test_a_finding_of_nothing_is_empty_words(lab: Lab, tasks: tuple[Task, Task]) -> None:
@@ -400,29 +458,12 @@ def test_one_seed_has_wilsons_intervals(lab: Lab, tasks: tuple[Task, Task]) -> N
         assert (row["low"], row["high"]) == pytest.approx(expected)
 
 
-def test_what_shuffled_labels_give_counts_for_nothing(
-    lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]
-) -> None:
-    agreement(lab, asked["a"], 0.5, 0.02, null=0.0)
-    agreement(lab, asked["b"], 0.9, 0.02, null=0.9)
-    found = said(lab, asked, tasks)
-    # Raw, b's neurons agree more; beyond what they do with shuffled labels, a's do.
-    assert found.verdict == "agrees"
-    assert "0.90 with shuffled labels, p = 0.5" in found.backbones[1]
-
-
 def test_the_errors_of_both_backbones_count() -> None:
-    table = pd.DataFrame(
-        {
-            "beyond": [0.3, 0.1], "error": [0.03, 0.04], "shuffled_low": [0.0, -0.1],
-            "shuffled_high": [0.1, 0.1], "permutations": 100,
-        }
-    )  # fmt: skip
-    kept = _kept_more(table.iloc[0], table.iloc[1])
-    nulls = np.array([0.1, 0.2]) / (2 * 1.96 * 10)
-    half = 1.96 * np.sqrt(0.03**2 + 0.04**2 + (nulls**2).sum())
-    expected = (0.2, 0.2 - half, 0.2 + half)
-    assert (kept.value, kept.low, kept.high) == pytest.approx(expected, abs=1e-5)
+    table = kept(error=[0.03, 0.04], halves=[0.7, 0.3])
+    found = _kept_more(table.iloc[0], table.iloc[1])
+    half = 1.96 * np.hypot(0.03 / 0.6, 0.04 / 0.2)
+    expected = (0.5 / 0.6 - 0.1 / 0.2, 0.5 / 0.6 - 0.1 / 0.2 - half, 0.5 / 0.6 - 0.1 / 0.2 + half)
+    assert (found.value, found.low, found.high) == pytest.approx(expected, abs=1e-4)
 
 
 def test_prompts_that_answered_one_kind_of_data_only_do_not_count(
@@ -444,7 +485,7 @@ def test_there_is_no_verdict_and_no_made_up_interval_before_all_is_there(
     assert table[["low", "high", "halves", "shuffled", "p"]].isna().all(axis=None)
     found = said(lab, asked, tasks)
     assert "nan" not in " ".join([found.lead, *found.backbones])
-    assert "in unrelated choices" in found.backbones[0]
+    assert "unrelated choices: " in found.backbones[0]
     assert found.verdict == "open"
     for name in asked:
         agreement(lab, asked[name], 0.5, 0.05)
@@ -463,6 +504,6 @@ def test_suppression_is_told_for_clean_data_first() -> None:
         }
     )  # fmt: skip
     told = _switched_off(tests)
-    assert "averaged over 1 to 15 %" in told
+    assert "mean over 1 to 15 %" in told
     assert "less (\N{MINUS SIGN}4.0 points, p = 0.010) on clean data" in told
-    assert "no more and no less that could be shown (+1.0 points, p = 0.600)" in told
+    assert "nothing that could be shown (+1.0 points, p = 0.600) on adversarial data" in told

@@ -116,6 +116,8 @@ def test_draws_that_differ_make_a_crossed_mean_unsure_and_keep_its_level() -> No
     assert paired(values.mean(axis=(0, 1))).high - paired(values.mean(axis=(0, 1))).low < (
         estimate.high - estimate.low
     ), "taking the draws as they are claims to know more"
+    unsure = statistics.crossed(np.full((1, 3, 1), 0.5))
+    assert (unsure.value, unsure.p) == (0.5, 1.0), "nothing varies: too little to know"
     assert statistics.crossed(np.zeros((2, 3))) == statistics.Estimate(
         value=0.0, low=0.0, high=0.0, p=1.0
     )

@@ -90,7 +90,9 @@ def titles(found: Sequence[Task]) -> dict[str, str]:
 
 
 def count(sizes: Sequence[float], how: str = "d") -> str:
-    """E.g. `600`, or `204 to 600`."""
+    """E.g. `600`, or `204 to 600`; `no` of none."""
+    if not len(sizes):
+        return "no"
     low, high = format(min(sizes), how), format(max(sizes), how)
     return low if low == high else f"{low} to {high}"
 

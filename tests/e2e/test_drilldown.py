@@ -112,11 +112,11 @@ def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, twin: 
         draws[backbone] = (clean - attacked, wide)
         stay, spearman = by_hand_kept(ranked[ranked.backbone == backbone])
         row, rho = shared.loc[backbone], agree.loc[backbone]
-        compared = f"{row.shuffled:.0%} with shuffled labels, p = {row.p:.3f}"
-        assert f"{stay:.0%} of its top 5% of neurons stay ({compared}" in said
+        compared = f"with shuffled labels {row.shuffled:.0%}, p = {row.p:.3f}"
+        assert f"{stay:.0%} are on top on adversarial data, too ({compared}" in said
         assert rho.spearman == pytest.approx(spearman, abs=1e-6)
-        assert f"correlate with {spearman:.2f}" in said
-        assert f"{rho.shuffled:.2f} with shuffled labels, p = {rho.p:.3f}" in said.replace(
+        assert f"correlate at {spearman:.2f}" in said
+        assert f"with shuffled labels {rho.shuffled:.2f}, p = {rho.p:.3f}" in said.replace(
             "\N{MINUS SIGN}", "-"
         )
         for cost in costs[(costs.backbone == backbone) & (costs.found == "clean")].itertuples():
@@ -146,7 +146,7 @@ def test_robustness_shows_each_part_of_the_claim(page: Page, app: str) -> None:
     ):  # fmt: skip
         expect(page.get_by_role("heading", name=heading)).to_be_visible()
     expect(page.locator(CHART)).to_have_count(4 + 2 + 4)
-    expect(page.get_by_text("of its top 15%").first).to_be_visible()
+    expect(page.get_by_text("Of its top 15%").first).to_be_visible()
 
 
 # --- to a neuron ---------------------------------------------------------------------------------
