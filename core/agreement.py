@@ -17,7 +17,7 @@ from core.backbones.base import Backbone
 from core.correlation import spearman
 from core.data import Examples
 from core.neurons import count
-from core.predictivity import Reader, balanced, contrasted, guesses, shuffled
+from core.predictivity import Reader, balanced, contrasted, guesses
 from core.progress import Progress, part, silent
 from core.results import Agreement, SoftPrompt
 from core.specs import AgreementSpec, PredictivitySpec
@@ -26,6 +26,7 @@ from core.tasks import Task
 
 Rows = Float[Tensor, "row layer neuron"]
 Values = Float[Tensor, "layer neuron"]
+Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,13 +64,17 @@ def redraw(
     clean, adversarial = (_rows(d, s) for d, s in zip(data[1:], asked, strict=True))
     readers = [Reader(backbone, prompt, t, s) for t, s in zip(tasks, asked, strict=True)]
     baseline = readers[0].mean(train, part(progress, 0, 0.7))
+    # What is drawn is drawn of whole splits: the binary questions of a task share their examples.
+    here, there = (_places(d, kept) for d, kept in zip(data[1:], (clean, adversarial), strict=True))
     first = 1 + spec.replicates
-    weights = bootstrap_weights(clean.labels, spec.replicates, seed=1)
-    halves = half_signs(clean.labels, adversarial.labels, spec.splits)
+    weights = bootstrap_weights(data[1].labels, spec.replicates, seed=1)[:, here]
+    small = half_weights(data[1].labels, data[2].labels, spec.splits)[:, here]
+    halves = half_signs(clean.labels, small, _keys(spec.splits, len(data[1]), seed=5)[:, here])
     signs = torch.cat([signed(weights, clean.labels), halves.flatten(0, 1)])
     measured = _measure(readers[0], baseline, clean, signs, part(progress, 0.7, 0.9))
-    weights = bootstrap_weights(adversarial.labels, spec.replicates, seed=2)
-    by_attack = shuffled_by_attack(adversarial, spec.permutations)
+    weights = bootstrap_weights(data[2].labels, spec.replicates, seed=2)[:, there]
+    keys = _keys(spec.permutations, len(data[2]), seed=6)[:, there]
+    by_attack = shuffled_by_attack(adversarial, keys)
     signs = torch.cat([signed(weights, adversarial.labels), *by_attack.values()])
     attacked = _measure(readers[1], baseline, adversarial, signs, part(progress, 0.9, 1))
     groups = attacked[first:].view(len(by_attack), 1 + spec.permutations, *attacked.shape[1:])
@@ -89,6 +94,17 @@ def _rows(examples: Examples, spec: PredictivitySpec) -> Examples:
     return kept if spec.contrast is None else balanced(kept)
 
 
+def _places(whole: Examples, kept: Examples) -> Labels:
+    """Where the kept examples stand in their split."""
+    place = {int(index): i for i, index in enumerate(whole.index)}
+    return np.array([place[int(index)] for index in kept.index])
+
+
+def _keys(rows: int, examples: int, *, seed: int) -> npt.NDArray[np.float64]:
+    """Random numbers whose order is a permutation, `[row example]`."""
+    return np.random.default_rng(seed).random((rows, examples))
+
+
 def _measure(
     reader: Reader,
     baseline: Tensor,
@@ -102,9 +118,6 @@ def _measure(
     # Predictivity as the store keeps it, so that equal means are equal here and there.
     majority = torch.maximum(ones, n - ones) / n
     return (counts / n[:, None, None]).double() - majority[:, None, None].double()
-
-
-Labels = npt.NDArray[np.int64]
 
 
 def signed(weights: npt.NDArray[np.int64], labels: Labels) -> Float[Tensor, "row example"]:
@@ -129,9 +142,9 @@ def bootstrap_weights(labels: Labels, replicates: int, *, seed: int) -> npt.NDAr
     return weights
 
 
-def half_signs(labels: Labels, wanted: Labels, splits: int) -> Float[Tensor, "split part example"]:
-    """Signs of disjoint parts of the clean split: one with as many of each class as the adversarial
-    split has (at most half of the clean ones), the rest, and the first with shuffled labels.
+def half_weights(labels: Labels, wanted: Labels, splits: int) -> npt.NDArray[np.int64]:
+    """A part of the clean split, `[split example]` of 0 and 1: as many of each class as the
+    adversarial split has, at most half of the clean ones.
     """
     rng = np.random.default_rng(3)
     small = np.zeros((splits, len(labels)), np.int64)
@@ -140,20 +153,27 @@ def half_signs(labels: Labels, wanted: Labels, splits: int) -> Float[Tensor, "sp
         size = min(int((wanted == label).sum()), len(rows) // 2)
         for row in small:
             row[rng.permutation(rows)[:size]] = 1
+    return small
+
+
+def half_signs(
+    labels: Labels, small: npt.NDArray[np.int64], keys: npt.NDArray[np.float64]
+) -> Float[Tensor, "split part example"]:
+    """Signs of the small part, of the rest, and of the small part with shuffled labels."""
     mixed = np.zeros_like(small)
-    for split, row in enumerate(small):
-        rows = np.flatnonzero(row)
-        mixed[split, rows] = 2 * rng.permutation(labels[rows]) - 1
+    for row, part_, order in zip(mixed, small, keys, strict=True):
+        rows = np.flatnonzero(part_)
+        row[rows] = 2 * labels[rows][np.argsort(order[rows])] - 1
     parts = [signed(small, labels), signed(1 - small, labels), torch.from_numpy(mixed).float()]
     return torch.stack(parts, dim=1)
 
 
 def shuffled_by_attack(
-    examples: Examples, permutations: int
+    examples: Examples, keys: npt.NDArray[np.float64]
 ) -> dict[str, Float[Tensor, "row example"]]:
     """Signs per kind of attack (empty: all examples), the true labels first, then shuffled among
-    the examples of that kind. Kinds of which all examples are of one class are left out, and all of
-    them if there is but one.
+    the examples of that kind in the order of each row of keys. Kinds of which all examples are of
+    one class are left out, and all of them if there is but one.
     """
     groups = {"": np.arange(len(examples))}
     kinds = np.array(examples.attack or ())
@@ -162,10 +182,12 @@ def shuffled_by_attack(
         groups |= {kind: np.flatnonzero(kinds == kind) for kind in named}
     out = dict[str, Tensor]()
     for kind, rows in groups.items():
-        if kind and len(set(examples.labels[rows])) < 2:
+        labels = examples.labels[rows]
+        if kind and len(set(labels)) < 2:
             continue
-        signs = torch.zeros(1 + permutations, len(examples))
-        signs[:, rows] = shuffled(examples.labels[rows], permutations)
+        signs = torch.zeros(1 + len(keys), len(examples))
+        orders = [np.arange(len(rows)), *np.argsort(keys[:, rows], axis=1)]
+        signs[:, rows] = torch.from_numpy(np.stack([2 * labels[o] - 1 for o in orders])).float()
         out[kind] = signs
     return out
 

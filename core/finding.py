@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.robustness import ADVERSARIAL, CLEAN, fall_difference, falls
+from core.robustness import ADVERSARIAL, CLEAN, accuracy, both_kinds, fall_difference, falls
 from core.statistics import Estimate, Z
 
 
@@ -16,7 +16,6 @@ class Numbers:
     """The tables that the finding rests on, by the function that makes them."""
 
     answers: pd.DataFrame
-    accuracy: pd.DataFrame
     paired_tests: pd.DataFrame
     discoveries: pd.DataFrame
     overlap: pd.DataFrame
@@ -36,23 +35,26 @@ class Finding:
     verdict: str
 
 
-def finding(numbers: Numbers, *, fraction: float) -> Finding:
-    """Put the numbers into words, the shared neurons at one fraction."""
+def finding(numbers: Numbers, *, backbones: Sequence[str], fraction: float) -> Finding:
+    """Put the numbers into words, the shared neurons at one fraction; `backbones` are those asked
+    about, answered or not.
+    """
     agree = numbers.agreement[numbers.agreement.attack == ""].set_index("backbone")
-    lost, parts = falls(numbers.answers), list[str]()
+    answered, parts = both_kinds(numbers.answers), list[str]()
+    lost, accuracies = falls(answered), accuracy(answered)
     for backbone, fall in lost.items():
         tests = numbers.paired_tests[
             (numbers.paired_tests.backbone == backbone) & (numbers.paired_tests.attack == "")
         ]
         sentences = [
-            _loses(numbers.accuracy, backbone, fall),
+            _loses(accuracies, backbone, fall),
             _tells(numbers.discoveries[numbers.discoveries.backbone == backbone]),
             _keeps(numbers.overlap, agree, backbone, fraction),
             _switched_off(tests),
         ]
         parts.append(" ".join(s for s in sentences if s))
     mine = numbers.overlap[numbers.overlap.fraction == fraction].set_index("backbone")
-    verdict, lead = _verdict(numbers.answers, mine, list(lost))
+    verdict, lead = _verdict(numbers.answers, mine, backbones)
     return Finding(lead=lead, backbones=tuple(parts), verdict=verdict)
 
 
@@ -133,10 +135,14 @@ def _verdict(
     if len(backbones) != 2:
         return "open", "Two backbones, no more and no fewer, put the claim to the test."
     counts = rows.groupby(["backbone", "data"]).seed.nunique().unstack("data")
+    counts = counts.reindex(index=list(backbones), columns=[CLEAN, ADVERSARIAL])
     if counts.isna().any(axis=None) or (counts[CLEAN] != counts[ADVERSARIAL]).any():
         return "open", "Not every prompt has answered both kinds of data yet: no verdict."
-    if not set(backbones) <= set(overlap.index) or overlap.loc[backbones].p.isna().any():
-        return "open", "Their neurons are not compared yet, so there is no verdict."
+    if not set(backbones) <= set(overlap.index) or overlap.loc[list(backbones)].p.isna().any():
+        return "open", (
+            "Their neurons are not compared yet, or there are none to compare at this share: no "
+            "verdict."
+        )
     alone = "" if counts.min(axis=None) > 1 else " One prompt alone says nothing of other prompts."
     first, second = backbones
     fall = fall_difference(rows, first, second)
@@ -156,7 +162,12 @@ def _verdict(
         )
     kept = _kept_more(overlap.loc[first], overlap.loc[second])
     more = first if kept.value > 0 else second
-    if not kept.certain or overlap.p[more] > 0.05:
+    if kept.certain and overlap.p[more] > 0.05:
+        return "no difference", (
+            f"{lead}; {more} keeps more of its skill neurons than the other, but **no more than "
+            f"shuffled labels** give ({p_value(overlap.p[more])}): no support for the claim.{alone}"
+        )
+    if not kept.certain:
         return "no difference", (
             f"{lead}, but there is **no difference** that could be shown in how much of their "
             f"skill neurons they keep beyond shuffled labels ({_interval(_positive(kept))} of what "
@@ -198,11 +209,11 @@ def points(share: float) -> str:
     """A difference of accuracies in percentage points, with its sign; a dash if unknown."""
     if not math.isfinite(share):
         return "\N{EN DASH}"
-    return f"{100 * share:+.1f}".replace("-", MINUS)
+    return f"{100 * share:+z.1f}".replace("-", MINUS)
 
 
 def _two(value: float) -> str:
-    return f"{value:.2f}".replace("-", MINUS)
+    return f"{value:z.2f}".replace("-", MINUS)
 
 
 def _positive(e: Estimate) -> Estimate:

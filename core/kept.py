@@ -90,7 +90,9 @@ def _draws(store: Store, sweep: RobustnessSweep) -> Draws | None:
 
 
 def as_array(nested: Any) -> Array:
-    """Lists of lists as one array."""
+    """Lists of lists as one array; what is not known is NaN."""
+    if isinstance(nested, np.ma.MaskedArray):
+        return np.ma.filled(nested.astype(float), math.nan)
     if isinstance(nested, np.ndarray) and nested.dtype != object:
         return nested
     return np.stack([as_array(part) if np.ndim(part) or isinstance(part, list) else part
@@ -282,7 +284,7 @@ def by_attack(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
     for backbone, sweep in sweeps.items():
         draws = _draws(store, sweep)
         kinds = [k for k in dict.fromkeys(draws.attack.tolist()) if k] if draws else []
-        if draws is None or not kinds:
+        if draws is None or not kinds or not draws.skill[:, draws.fractions.index(fraction)].any():
             continue
         values = {
             "share": draws.share(fraction),

@@ -73,6 +73,8 @@ def balanced(examples: Examples) -> Examples:
     rng = np.random.default_rng(0)
     groups = [np.flatnonzero(examples.labels == c) for c in (0, 1)]
     n = min(map(len, groups))
+    if n == 0:
+        raise BadTask("A binary question finds no example of one of its sides in this split.")
     return examples.take(np.sort(np.concatenate([rng.permutation(g)[:n] for g in groups])))
 
 

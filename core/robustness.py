@@ -121,14 +121,15 @@ def fall_difference(rows: pd.DataFrame, first: str, second: str) -> Estimate:
     return Estimate(value=b - a, low=float(low), high=float(high))
 
 
+def both_kinds(rows: pd.DataFrame) -> pd.DataFrame:
+    """From `answers`: those of the prompts that answered both kinds of data."""
+    return rows[rows.groupby(["backbone", "seed"]).data.transform("nunique") == 2]
+
+
 def _complete(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Backbones that have answered both kinds of data, by the prompts that answered both."""
-    found = list[tuple[str, pd.DataFrame]]()
-    for backbone, part in rows.groupby("backbone", sort=False):
-        kept = part[part.groupby("seed").data.transform("nunique") == 2]
-        if len(kept):
-            found.append((str(backbone), kept))
-    return found
+    kept = both_kinds(rows)
+    return [(str(backbone), part) for backbone, part in kept.groupby("backbone", sort=False)]
 
 
 # --- switched off --------------------------------------------------------------------------------

@@ -53,18 +53,20 @@ def give(texts: tuple[str, str]) -> None:
     put(texts)
 
 
+def fields() -> tuple[str, str]:
+    """What stands in the text fields."""
+    return str(st.session_state.get("text_a", "")), str(st.session_state.get("text_b", ""))
+
+
 def typed_text() -> bool:
     """Whether a person wrote something: neither nothing nor an example, attacked or not."""
     given = st.session_state.get("given", ("", ""))
-    fields = [st.session_state.get(name, "") for name in ("text_a", "text_b")]
-    return any(text not in ("", example) for text, example in zip(fields, given, strict=True))
+    return any(text not in ("", example) for text, example in zip(fields(), given, strict=True))
 
 
-def change(texts: tuple[str, str]) -> None:
-    """Fill them with another wording; an example stays one."""
-    if not typed_text():
-        st.session_state["given"] = texts
-    put(texts)
+def attacked() -> bool:
+    """Whether the fields hold what an attack made of a text, so that it can be undone."""
+    return bool(fields() == st.session_state.get("before", {}).get("after"))
 
 
 def start() -> None:
@@ -75,8 +77,10 @@ def start() -> None:
 
 
 def undo() -> None:
-    """The text as it was before the first attack."""
-    change(st.session_state.pop("before"))
+    """The text as it was before the first of the attacks."""
+    before = st.session_state.pop("before")
+    st.session_state["given"] = before["given"]
+    put(before["texts"])
 
 
 def attack(kind: str) -> None:
@@ -90,14 +94,20 @@ def attack(kind: str) -> None:
     except BadInput as error:
         st.session_state["refused"] = str(error)
         return
-    now = (st.session_state["text_a"], st.session_state.get("text_b", ""))
-    st.session_state.setdefault("before", now)
-    change((now[0], changed) if task.pair else (changed, now[1]))
+    now, given = fields(), st.session_state.get("given", ("", ""))
+    if not attacked():
+        st.session_state["before"] = {"texts": now, "given": given}
+    after = (now[0], changed) if task.pair else (changed, now[1])
+    st.session_state["before"]["after"] = after
+    if not typed_text():
+        st.session_state["given"] = after
+    put(after)
 
 
 texts = samples(task.name, pin_task(task).fingerprint)
 if st.session_state.get("played") != task.name:
     st.session_state["played"] = task.name
+    st.session_state.pop("before", None)
     if not typed_text():
         give(texts[0][:2])
     elif task.pair and not st.session_state.get("text_b"):
@@ -113,7 +123,7 @@ if task.pair:
 with st.container(horizontal=True, vertical_alignment="center"):
     for kind in attacks.KINDS:
         st.button(kind, key=f"attack-{kind}", on_click=attack, args=[kind], icon=":material/bolt:")
-    if "before" in st.session_state:
+    if attacked():
         st.button("undo", on_click=undo, icon=":material/undo:")
 if refused := st.session_state.pop("refused", None):
     st.info(refused)
@@ -158,6 +168,8 @@ def said(names: list[str], look: charts.Look) -> None:
     for name, column in zip(names, answers.beside(names), strict=True):
         with column, st.container(border=True), answers.shown_errors(), charts.quickly():
             st.subheader(name, anchor=False)
+            if asked[name][0].prompt.seed != seed:
+                st.caption(f"No prompt of seed {seed}: seed {asked[name][0].prompt.seed} is shown.")
             started = time.perf_counter()
             answer = playground.play(lab, asked[name], typed, share=share / 100, draws=DRAWS)
             took = time.perf_counter() - started
@@ -187,7 +199,9 @@ def votes(name: str, look: charts.Look) -> None:
             f"**Votes of the {len(table)} skill neurons of {name}** (top 5 % of each layer): "
             f"{tally}"
         )
-        shown = answers.linked(playground.loudest(table), task=task.title, seed=seed)
+        shown = answers.linked(
+            playground.loudest(table), task=task.title, seed=asked[name][0].prompt.seed
+        )
         figure = charts.votes(shown, look, classes=task.labels)
         st.altair_chart(figure, width="stretch", theme=None)
         st.caption(

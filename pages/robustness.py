@@ -45,26 +45,26 @@ asked = {
     for backbone in backbones
 }
 everything = tuple(spec for sweep in asked.values() for spec in sweep.everything)
-used = {s.prompt.seed for sweep in asked.values() for s in sweep.clean}
-SEEDS = f"{len(used)} seed{'s' * (len(used) != 1)}"
+used = controls.count([len({s.prompt.seed for s in sweep.clean}) for sweep in asked.values()])
+SEEDS = f"{used} seed{'s' * (used != '1')}"
 
 
 @st.cache_data(show_spinner="Comparing ...", max_entries=20)
-def tables(view: str, known: int) -> tuple[Numbers, pd.DataFrame, pd.DataFrame]:
-    """What the figures rest on, the suppression curves, and each neuron. Answers never change, so
-    the view and how much of it is known say which tables these are.
+def tables(view: str, known: int) -> tuple[Numbers, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """What the figures rest on: numbers, accuracies, suppression curves, each neuron. Answers never
+    change, so the view and how much of it is known say which tables these are.
     """
     del view, known
     rows = robustness.answers(lab.store, asked, (clean, twin))
     return (
         Numbers(
             answers=rows,
-            accuracy=robustness.accuracy(rows),
             paired_tests=robustness.paired_tests(lab.store, asked, robustness.attacks(twin)),
             discoveries=kept.discoveries(lab.store, asked),
             overlap=kept.overlap(lab.store, asked),
             agreement=kept.agreement(lab.store, asked),
         ),
+        robustness.accuracy(rows),
         robustness.curves(lab.store, asked),
         kept.ranked(lab.store, asked),
     )
@@ -88,11 +88,11 @@ def draw() -> None:
     """The finding, then a section for each part of the claim."""
     look = answers.look(lab.models.names())
     state = job_name(everything), len(lab.known(everything))
-    numbers, curves, each = tables(*state)
+    numbers, accuracies, curves, each = tables(*state)
     if numbers.answers.empty:
         st.caption("The figures appear here as they are computed.")
         return
-    said = finding(numbers, fraction=top)
+    said = finding(numbers, backbones=backbones, fraction=top)
     with st.container(border=True):
         st.subheader(f"What the numbers say: {clean.title}", anchor=False)
         st.badge(f"verdict: {said.verdict}", color=COLOURS.get(said.verdict, "gray"))  # type: ignore[arg-type]
@@ -101,16 +101,15 @@ def draw() -> None:
         st.markdown(said.lead)
         for text in said.backbones:
             st.markdown(f"- {text}")
-    accuracy(numbers, look)
+    accuracy(accuracies, numbers.answers, look)
     layers, attacks, stand, medians = chosen(*state, top)
     neurons(numbers, layers, attacks, each, look)
     places(stand, medians, numbers.discoveries, look)
     switched_off(numbers.paired_tests, curves, look)
 
 
-def accuracy(numbers: Numbers, look: charts.Look) -> None:
+def accuracy(table: pd.DataFrame, rows: pd.DataFrame, look: charts.Look) -> None:
     """How much is lost, and to which attack."""
-    table = numbers.accuracy
     figure = charts.accuracy_points(table, look, chance=1 / len(clean.labels))
     sizes = table[table.data == robustness.ADVERSARIAL].groupby("attack", sort=False).n.first()
     st.subheader("How much is lost?", anchor=False)
@@ -120,12 +119,15 @@ def accuracy(numbers: Numbers, look: charts.Look) -> None:
             "Accuracy on clean and on attacked texts, then attack by attack: points are means of "
             f"{SEEDS}, lines 95 % intervals (seeds and examples redrawn; one seed: Wilson). "
             f"Clean: {controls.count(table[table.data == robustness.CLEAN].n)} examples; "
-            + ", ".join(f"{kind or 'all attacks'}: {n}" for kind, n in sizes.items())
+            + (
+                ", ".join(f"{kind or 'all attacks'}: {n}" for kind, n in sizes.items())
+                or "no other"
+            )
             + ". Dotted line: chance."
         )
         with st.container(horizontal=True):
             answers.downloads("robustness-accuracy", table, ("", figure))
-            answers.downloads("robustness-answers", numbers.answers, label="Each answer")
+            answers.downloads("robustness-answers", rows, label="Each answer")
 
 
 def neurons(
@@ -185,7 +187,8 @@ def neurons(
                 "labels give; a point beyond its right end tells of kept skill, though of so many "
                 f"one in forty is there by chance. Line: 1.96 standard errors over "
                 f"{controls.count(agree.replicates)} redrawn sets of examples and seeds. Tick: two "
-                f"disjoint parts of the clean data, one of {few_examples} examples."
+                "disjoint parts of the clean data, one as large as the adversarial set, at most "
+                "half."
             )
             if len(by_attack):
                 with st.expander("Skill neurons by kind of attack"):
@@ -314,9 +317,11 @@ def switched_off(tests: pd.DataFrame, curves: pd.DataFrame, look: charts.Look) -
             "of a backbone. Where neurons are found and tested on the same rows, skill neurons are "
             "favoured."
         )
-        with st.expander("By kind of attack"):
-            test_table(tests[(tests.attack != "") & (tests.found == robustness.CLEAN)])
-            st.caption("As above, tested on the adversarial examples of one kind; Holm over kinds.")
+        by_kind = tests[(tests.attack != "") & (tests.found == robustness.CLEAN)]
+        if len(by_kind):
+            with st.expander("By kind of attack"):
+                test_table(by_kind)
+                st.caption("As above, on the adversarial examples of one kind; Holm over kinds.")
     with st.container(horizontal=True):
         answers.downloads("robustness-suppression", curves, *figures)
         answers.downloads("robustness-tests", tests, label="Tests")

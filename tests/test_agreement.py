@@ -8,10 +8,20 @@ import pytest
 import torch
 from scipy.stats import rankdata, spearmanr
 
-from core.agreement import _common, bootstrap_weights, half_signs, redraw, shuffled_by_attack
+from core.agreement import (
+    _common,
+    _keys,
+    _places,
+    bootstrap_weights,
+    half_signs,
+    half_weights,
+    redraw,
+    shuffled_by_attack,
+)
 from core.data import Examples, load_split
 from core.lab import Lab
 from core.neurons import predictivity, ranking
+from core.predictivity import balanced, contrasted
 from core.specs import AgreementSpec, Contrast, PredictivitySpec
 from core.tasks import Task, load_task, pin_task
 from tests.conftest import write_task
@@ -109,7 +119,7 @@ def test_a_shuffled_draw_is_the_measurement_with_those_labels(
     spec = asked(lab, tiny_roberta, pair, seeds=1)
     result = lab.answer(spec)
     examples = load_split(pair[1], "validation")
-    signs = shuffled_by_attack(examples, 6)[""]
+    signs = shuffled_by_attack(examples, _keys(6, len(examples), seed=6))[""]
     assert torch.equal(signs[0] > 0, torch.from_numpy(examples.labels).bool())
     clean = stored(predictivity(lab.measure(spec.clean[0]).accuracy))
     fired = everything(lab, spec.adversarial[0], pair[1], examples) > (
@@ -129,7 +139,7 @@ def test_labels_are_shuffled_within_a_kind_of_attack() -> None:
         text_a=("x",) * 10, text_b=None, labels=labels, index=np.arange(10),
         attack=("typo",) * 6 + ("one class",) * 2 + ("human",) * 2,
     )  # fmt: skip
-    signs = shuffled_by_attack(examples, 5)
+    signs = shuffled_by_attack(examples, _keys(5, 10, seed=6))
     assert list(signs) == ["", "typo"], "the others are of one class"
     assert (signs[""] != 0).all()
     assert (signs["typo"][:, 6:] == 0).all()
@@ -160,7 +170,8 @@ def test_redrawn_weights_keep_the_number_of_examples_of_each_class() -> None:
 
 def test_halves_are_disjoint_and_one_is_like_the_adversarial_split() -> None:
     labels, wanted = np.arange(30) % 2, np.array([0] * 5 + [1] * 3)
-    small, rest, mixed = half_signs(labels, wanted, 4).unbind(dim=1)
+    parts = half_signs(labels, half_weights(labels, wanted, 4), _keys(4, 30, seed=5))
+    small, rest, mixed = parts.unbind(dim=1)
     assert (small.abs() + rest.abs() == 1).all()
     assert ((small == -1).sum(dim=1) == 5).all()
     assert ((small == 1).sum(dim=1) == 3).all()
@@ -170,7 +181,7 @@ def test_halves_are_disjoint_and_one_is_like_the_adversarial_split() -> None:
     assert torch.equal(mixed != 0, small != 0)
     assert ((mixed == 1).sum(dim=1) == 3).all()
     assert not torch.equal(mixed, small)
-    assert half_signs(labels, np.arange(99) % 2, 1)[0, 0].abs().sum() == 14
+    assert half_weights(labels, np.arange(99) % 2, 1).sum() == 14
 
 
 def test_neurons_that_tell_nothing_are_never_shared() -> None:
@@ -211,10 +222,27 @@ def test_blank_kinds_and_kinds_of_one_class_are_no_kinds() -> None:
         text_a=("x",) * 6, text_b=None, labels=labels, index=np.arange(6),
         attack=("", "", "a", "a", "b", "b"),
     )  # fmt: skip
-    signs = shuffled_by_attack(examples, 3)
+    signs = shuffled_by_attack(examples, _keys(3, 6, seed=6))
     assert list(signs) == ["", "a", "b"]
     assert (signs[""] != 0).all(), "all examples, blank or not"
     one = Examples(
         text_a=("x",) * 2, text_b=None, labels=np.array([1, 1]), index=np.arange(2), attack=None
     )
-    assert list(shuffled_by_attack(one, 2)) == [""]
+    assert list(shuffled_by_attack(one, _keys(2, 2, seed=6))) == [""]
+
+
+def test_binary_questions_of_a_task_share_what_is_drawn(tmp_path: Path) -> None:
+    three = load_task(str(write_task(tmp_path / "three", classes=3, n=90)))
+    whole = load_split(three, "validation")
+    small = half_weights(whole.labels, whole.labels, 5)
+    keys = _keys(4, len(whole), seed=6)
+    parts, orders = [], []
+    for negative, positive in (((1, 2), (0,)), ((0, 2), (1,))):
+        kept = balanced(contrasted(whole, Contrast(negative=negative, positive=positive)))
+        here = _places(whole, kept)
+        assert np.array_equal(whole.index[here], kept.index)
+        signs = half_signs(kept.labels, small[:, here], keys[:1].repeat(5, axis=0)[:, here])
+        parts.append({int(i) for i in kept.index[(signs[2, 0] != 0).numpy()]})
+        orders.append({int(i) for i in kept.index[(signs[2, 1] != 0).numpy()]})
+    assert not parts[0] & orders[1], "what is small for one question is no rest for another"
+    assert not parts[1] & orders[0]

@@ -295,6 +295,27 @@ def test_a_typed_text_stays_when_the_task_changes_and_an_example_gives_way() -> 
     assert not test.exception
 
 
+def test_undo_brings_back_what_the_attack_changed_and_nothing_else() -> None:
+    test = run("playground", task="Short reviews")
+
+    def press(label: str) -> None:
+        next(b for b in test.button if b.label == label).click().run()
+
+    first = test.text_area[0].value
+    press("typo")
+    press("distraction")
+    press("undo")
+    assert test.text_area[0].value == first
+    next(s for s in test.selectbox if s.label == "Task").set_value("Opinions").run()
+    assert test.text_area[0].value != first, "an example gives way, attacked or not"
+    press("typo")
+    test.text_area[0].set_value("Other words.").run()
+    assert not [b for b in test.button if b.label == "undo"], "nothing of these was attacked"
+    press("negation")
+    press("undo")
+    assert test.text_area[0].value == "Other words."
+
+
 def test_an_example_can_be_chosen_again_after_changes() -> None:
     test = run("playground")
     for _ in range(2):

@@ -268,6 +268,24 @@ def test_what_stays_has_the_spread_of_the_replicates_and_of_shuffled_labels(
     assert attack.p.to_dict() == {"share": 1.0, "median": 1.0}
 
 
+def test_a_constant_layer_is_left_out_also_after_storing(
+    lab: Lab, asked: dict[str, RobustnessSweep]
+) -> None:
+    spec = asked["a"].agreement
+    lab.store.add(
+        Agreement(
+            spec=spec, kind=("measured",), attack=("",), spearman=np.array([[0.4, np.nan]]),
+            skill=np.ones((1, 8, 2), int), kept=np.ones((1, 8, 2), int),
+            median=np.full((1, 8), np.nan), neurons=WIDTH, n_clean=4, n_adversarial=2,
+        ),
+        RUN,
+    )  # fmt: skip
+    draws = K._draws(lab.store, asked["a"])
+    assert draws is not None
+    assert draws.spearman.tolist() == [0.4]
+    assert np.isnan(draws.median).all()
+
+
 def test_what_is_not_known_is_not_significant() -> None:
     assert np.isnan(K._null(np.nan, np.zeros(5))["p"])
     assert np.isnan(K._null(0.5, np.full(5, np.nan))["p"])
@@ -352,7 +370,7 @@ def numbers(
     lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task], rows: pd.DataFrame
 ) -> Numbers:
     return Numbers(
-        answers=rows, accuracy=R.accuracy(rows),
+        answers=rows,
         paired_tests=R.paired_tests(lab.store, asked, R.attacks(tasks[1])),
         discoveries=K.discoveries(lab.store, asked), overlap=K.overlap(lab.store, asked),
         agreement=K.agreement(lab.store, asked),
@@ -361,7 +379,7 @@ def numbers(
 
 def said(lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]) -> Finding:
     rows = R.answers(lab.store, asked, tasks)
-    return finding(numbers(lab, asked, tasks, rows), fraction=0.05)
+    return finding(numbers(lab, asked, tasks, rows), backbones=list(asked), fraction=0.05)
 
 
 def kept(**changes: object) -> pd.DataFrame:
@@ -385,7 +403,7 @@ def kept(**changes: object) -> pd.DataFrame:
         # b shares more, but as little beyond shuffled labels
         (kept(share=[0.2, 0.8], shuffled=[0.1, 0.7]), "no difference", "no support"),
         # neither keeps anything: less little is not more
-        (kept(share=[0.1, -0.3], p=[0.9, 0.9]), "no difference", "no support"),
+        (kept(share=[0.1, -0.3], p=[0.9, 0.9]), "no difference", "no more than shuffled labels"),
         # of what can be kept, b keeps all and a a sixth
         (kept(share=[0.2, 0.3], halves=[0.7, 0.3], p=[0.01, 0.01]), "contradicts", "keeps less"),
         (kept(halves_p=[0.04, 0.1]), "open", "with b even two parts of the clean data"),
@@ -491,7 +509,7 @@ def test_there_is_no_verdict_and_no_made_up_interval_before_all_is_there(
         agreement(lab, asked[name], 0.5, 0.05)
     rows = R.answers(lab.store, asked, tasks)
     part = rows[~((rows.backbone == "a") & (rows.data == "adversarial") & (rows.seed > 0))]
-    early = finding(numbers(lab, asked, tasks, part), fraction=0.05)
+    early = finding(numbers(lab, asked, tasks, part), backbones=list(asked), fraction=0.05)
     assert early.verdict == "open"
     assert "Not every prompt has answered" in early.lead
 

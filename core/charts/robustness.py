@@ -128,7 +128,7 @@ def overlap_layers(table: pd.DataFrame, look: Look) -> alt.LayerChart:
     tips = [
         alt.Tooltip("backbone"), "layer", alt.Tooltip("share", title="shared", format=PERCENT),
         alt.Tooltip("shared", title="shared neurons"), alt.Tooltip("chosen", title="of"),
-        *NULL_TIPS, alt.Tooltip("p", title="p (shuffled labels, Holm over layers)", format=".2g"),
+        *NULL_TIPS, alt.Tooltip("p", title="p (shuffled labels, this layer)", format=".2g"),
         *CHANCE_TIPS,
     ]  # fmt: skip
     base = alt.Chart(table).encode(

@@ -115,16 +115,16 @@ def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, twin: 
         compared = f"with shuffled labels {row.shuffled:.0%}, p = {row.p:.3f}"
         assert f"{stay:.0%} are on top on adversarial data, too ({compared}" in said
         assert rho.spearman == pytest.approx(spearman, abs=1e-6)
-        assert f"correlate at {spearman:.2f}" in said
-        assert f"with shuffled labels {rho.shuffled:.2f}, p = {rho.p:.3f}" in said.replace(
+        assert f"correlate at {spearman:z.2f}" in said
+        assert f"with shuffled labels {rho.shuffled:z.2f}, p = {rho.p:.3f}" in said.replace(
             "\N{MINUS SIGN}", "-"
         )
         for cost in costs[(costs.backbone == backbone) & (costs.found == "clean")].itertuples():
             if isinstance(cost.attack, float):  # all of them
-                points = f"{100 * cost.cost:+.1f} points".replace("-", "\N{MINUS SIGN}")
+                points = f"{100 * cost.cost:+z.1f} points".replace("-", "\N{MINUS SIGN}")
                 assert points in said
         low, high = rho.spearman - 1.96 * rho.error, rho.spearman + 1.96 * rho.error
-        interval = f"{max(-1, low):.2f} to {min(1, high):.2f}"
+        interval = f"{max(-1, low):z.2f} to {min(1, high):z.2f}"
         assert interval.replace("-", "\N{MINUS SIGN}") in said
     difference = draws["t5-mini"][0] - draws["roberta-mini"][0]
     low, high = by_hand_difference({b: wide for b, (_, wide) in draws.items()}, rng)
