@@ -12,7 +12,8 @@ pytestmark = pytest.mark.browser
 expect.set_options(timeout=30_000)
 
 CHART = '[data-testid="stVegaLiteChart"]'
-PAGES = {
+NEURON = re.compile(r"^\d+ / \d+$")
+PAGES: dict[str, str | re.Pattern[str]] = {
     "": "Skillscope",
     "transfer": "Transfer",
     "predictivity": "Predictivity",
@@ -20,7 +21,7 @@ PAGES = {
     "suppression": "Suppression",
     "robustness": "Robustness",
     "rankings": "Rankings",
-    "neuron": "0 / 0",
+    "neuron": NEURON,
     "playground": "Playground",
     "tuning": "Tuning",
     "library": "Library",
@@ -29,11 +30,7 @@ PAGES = {
 
 def open_page(page: Page, app: str, path: str) -> None:
     page.goto(f"{app}/{path}")
-    title = page.get_by_role("heading", level=1)
-    if path.startswith("neuron?"):
-        expect(title).to_have_text(re.compile(r"\d+ / \d+"))
-    else:
-        expect(title).to_have_text(PAGES[path.split("?")[0]])
+    expect(page.get_by_role("heading", level=1)).to_have_text(PAGES[path.split("?")[0]])
 
 
 def no_error(page: Page) -> None:
