@@ -106,25 +106,31 @@ def firing(look: charts.Look) -> None:
         return
     examples = load_split(task, chosen.split)
     rows = profiles.fired(cached, examples, layer, neuron, task.labels)
-    level = lab.neurons(chosen)["baseline"][layer, neuron].item()
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True):
         st.subheader("When does it fire?", anchor=False)
-        if not rows.activation.any():
+        if rows.activation.any():
+            histogram(rows, look)
+        else:
             st.caption(f"Never: its activation is 0 on all {len(rows)} examples.")
-            return
-        figure = charts.activation_histogram(rows, look, baseline=level, classes=task.labels)
-        st.altair_chart(figure, width="stretch", theme=None)
-        st.caption(
-            f"Activation at its best position, {len(rows)} examples of the {chosen.split} split. "
-            f"Dashed: the baseline, its mean on train ({level:.3f})."
-        )
-        answers.downloads("neuron-activations", rows, ("", figure))
     with right, st.container(border=True):
         st.subheader("What if it alone is switched off?", anchor=False)
         alone_off(effect)
     rows = rows.merge(effect.drop(columns="label"), on="example", how="left")
-    ends(rows)
+    if rows.activation.any():
+        ends(rows)
+
+
+def histogram(rows: pd.DataFrame, look: charts.Look) -> None:
+    """Activations by class, with the baseline."""
+    level = lab.neurons(chosen)["baseline"][layer, neuron].item()
+    figure = charts.activation_histogram(rows, look, baseline=level, classes=task.labels)
+    st.altair_chart(figure, width="stretch", theme=None)
+    st.caption(
+        f"Activation at its best position, {len(rows)} examples of the {chosen.split} split. "
+        f"Dashed: the baseline, its mean on train ({level:.3f})."
+    )
+    answers.downloads("neuron-activations", rows, ("", figure))
 
 
 def alone_off(effect: pd.DataFrame) -> None:
