@@ -19,9 +19,10 @@ def serve() -> None:
     import scipy.stats  # noqa: F401
     from streamlit.web import cli
 
-    from core import charts, lab, queries, robustness  # noqa: F401
-    from core.errors import SkillscopeError
-    from core.settings import Settings
+    from core.base.errors import SkillscopeError
+    from core.base.settings import Settings
+    from core.figures.robustness import accuracy as robustness  # noqa: F401
+    from core.lab import lab
 
     try:
         settings = Settings.from_env()

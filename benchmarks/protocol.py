@@ -16,15 +16,16 @@ import torch
 from torch import Tensor
 
 from core.backbones import Backbone
-from core.data import Encoded, load_split
-from core.evaluation import BATCH
-from core.hooks import capture
-from core.lab import Lab
-from core.results import SoftPrompt
-from core.settings import Settings
-from core.specs import EvaluationSpec, PredictivitySpec
-from core.sweeps import standard_prompt
+from core.backbones.batches import Encoded
+from core.backbones.hooks import capture
+from core.base.results import SoftPrompt
+from core.base.settings import Settings
+from core.base.specs import EvaluationSpec, PredictivitySpec
+from core.lab.lab import Lab
+from core.measures.evaluation import BATCH
+from core.measures.sweeps import standard_prompt
 from core.tasks import Task, load_task, pin_task
+from core.tasks.data import load_split
 
 TEXT_LENGTH = 131  # the published layout's places for the text: 128 and specials
 REPEATS = 3

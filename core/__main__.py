@@ -7,14 +7,12 @@ import sys
 
 import typer
 
+from core.base.errors import SkillscopeError
 from core.commands import library, measure, whole_paper
-from core.demo.commands import demo
-from core.errors import SkillscopeError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for group in (library, measure, whole_paper):
     app.add_typer(group.app)
-app.add_typer(demo, name="demo")
 
 
 def main() -> None:

@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from core import charts, queries, sweeps
-from core.data import load_split
+from core import charts
+from core.figures import queries
+from core.measures import sweeps
+from core.tasks.data import load_split
 from pages.common import answers, controls
 
 answers.heading(

@@ -8,10 +8,11 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from core import published, queries, sharing
-from core.data import load_split
-from core.errors import BadTask
+from core.base.errors import BadTask
+from core.exchange import published, sharing
+from core.figures import queries
 from core.tasks import Task, clean_task
+from core.tasks.data import load_split
 from pages.common import answers, controls, upload, warnings
 
 answers.heading(

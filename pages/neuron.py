@@ -5,10 +5,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import charts, profiles
-from core.data import load_split
-from core.finding import p_value
-from core.specs import ActivationSpec, NeuronSpec
+from core import charts
+from core.base.specs import ActivationSpec, NeuronSpec
+from core.figures import neuron as profiles
+from core.figures.robustness.verdict import p_value
+from core.tasks.data import load_split
 from pages.common import answers, controls
 
 lab = answers.lab()

@@ -3,10 +3,11 @@
 import pandas as pd
 import streamlit as st
 
-from core import queries, sweeps
-from core.baselines import bag_of_words, read_shipped
-from core.data import load_split
+from core.figures import queries
+from core.measures import sweeps
 from core.tasks import pin_task
+from core.tasks.baselines import bag_of_words, read_shipped
+from core.tasks.data import load_split
 from pages.common import answers, controls
 
 st.title("Skillscope", anchor=False)

@@ -6,11 +6,13 @@ import time
 import pandas as pd
 import streamlit as st
 
-from core import attacks, charts, playground
-from core.data import load_split
-from core.errors import BadInput
-from core.specs import PredictivitySpec
-from core.tasks import pin_task
+from core import charts
+from core.base.errors import BadInput
+from core.base.specs import PredictivitySpec
+from core.figures import playground
+from core.lab import playground as live
+from core.tasks import attacks, pin_task
+from core.tasks.data import load_split
 from pages.common import answers, controls
 
 DRAWS = 3
@@ -171,10 +173,10 @@ def said(names: list[str], look: charts.Look) -> None:
             if asked[name][0].prompt.seed != seed:
                 st.caption(f"No prompt of seed {seed}: seed {asked[name][0].prompt.seed} is shown.")
             started = time.perf_counter()
-            answer = playground.play(lab, asked[name], typed, share=share / 100, draws=DRAWS)
+            answer = live.play(lab, asked[name], typed, share=share / 100, draws=DRAWS)
             took = time.perf_counter() - started
             figure = charts.probabilities(
-                answer.probabilities(task.labels), look, classes=task.labels
+                playground.probabilities(answer, task.labels), look, classes=task.labels
             )
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(
@@ -190,9 +192,11 @@ def said(names: list[str], look: charts.Look) -> None:
 
 def votes(name: str, look: charts.Look) -> None:
     """The skill neurons' votes, and the layout."""
-    answer = playground.play(lab, asked[name], typed, share=0, draws=0)
+    answer = live.play(lab, asked[name], typed, share=0, draws=0)
     if len(task.labels) == 2:
-        table = answer.votes(playground.ranking(lab, asked[name]), task.labels, name)
+        table = playground.votes(
+            answer, playground.ranking(lab.store, asked[name]), task.labels, name
+        )
         counts = table.vote.value_counts()
         tally = ", ".join(f"{counts.get(c, 0)} for {c}" for c in task.labels)
         st.markdown(
@@ -211,7 +215,7 @@ def votes(name: str, look: charts.Look) -> None:
         )
         answers.downloads(f"votes-{name}", table, ("", figure))
     with st.expander("What the model sees, position by position"):
-        slots = pd.DataFrame(playground.layout(lab, asked[name][0], typed))
+        slots = pd.DataFrame(live.layout(lab, asked[name][0], typed))
         st.dataframe(
             slots.dropna(axis="columns", how="all"), hide_index=True, width="stretch", height=260
         )

@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from core import charts, queries, sweeps
-from core.specs import EvaluationSpec, PredictivitySpec
+from core import charts
+from core.base.specs import EvaluationSpec, PredictivitySpec
+from core.figures import queries
+from core.measures import sweeps
 from core.tasks import clean_task, pin_task
 from pages.common import answers, controls, warnings
 

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from core import charts, queries, rankings
-from core.specs import PredictivitySpec
+from core import charts
+from core.base.specs import PredictivitySpec
+from core.figures import queries, rankings
 from core.tasks import Task
 from pages.common import answers, controls
 

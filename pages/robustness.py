@@ -5,9 +5,12 @@ import math
 import pandas as pd
 import streamlit as st
 
-from core import charts, kept, robustness, sweeps
-from core.finding import Numbers, finding, p_value, points
-from core.lab import job_name
+from core import charts
+from core.figures.robustness import accuracy as robustness
+from core.figures.robustness import overlap as kept
+from core.figures.robustness.verdict import Numbers, finding, p_value, points
+from core.lab.lab import job_name
+from core.measures import sweeps
 from core.tasks import clean_task, pin_task
 from pages.common import answers, controls, warnings
 

@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from core import charts, queries, sweeps
+from core import charts
+from core.figures import queries
+from core.measures import sweeps
 from core.tasks import clean_task, pin_task
 from pages.common import answers, controls, warnings
 

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from core import charts, literature, queries, sweeps
-from core.specs import EvaluationSpec
+from core import charts
+from core.base.specs import EvaluationSpec
+from core.figures import literature, queries
+from core.measures import sweeps
 from core.tasks import pin_task
 from pages.common import answers, controls, warnings
 

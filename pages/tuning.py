@@ -3,8 +3,10 @@
 import pandas as pd
 import streamlit as st
 
-from core import charts, queries, sweeps
-from core.specs import key
+from core import charts
+from core.base.specs import key
+from core.figures import queries
+from core.measures import sweeps
 from core.tasks import pin_task
 from pages.common import answers, controls, warnings
 

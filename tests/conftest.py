@@ -17,9 +17,9 @@ from core.backbones.fresh import (
     train_unigram,
     wordpiece,
 )
-from core.lab import Lab
-from core.results import Floor
-from core.settings import Settings
+from core.base.results import Floor
+from core.base.settings import Settings
+from core.lab.lab import Lab
 from core.store import Store
 
 WORDS = "the a film meal book was is not very good bad fine dull warm cold and but we they".split()  # noqa: SIM905

@@ -7,14 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from core.settings import ROOT
+from core.base.settings import ROOT
 
-WORDS = {"specs", "results", "errors", "settings", "progress"}
-MACHINES = {
-    "backbones", "hooks", "data", "tasks", "neurons", "correlation", "statistics", "attacks"
-}  # fmt: skip
-VERBS = {
-    "tuning", "predictivity", "evaluation", "activations", "agreement", "effect", "reading"
+# Folder of core -> the folders it may import. What a folder may import may not import it.
+LAYERS: dict[str, set[str]] = {
+    "base": set(),
+    "stats": {"base"},
+    "tasks": {"base"},
+    "backbones": {"base", "tasks"},
+    "measures": {"base", "stats", "tasks", "backbones"},
+    "store": {"base", "stats"},
+    "lab": {"base", "stats", "tasks", "backbones", "measures", "store"},
+    "figures": {"base", "stats", "tasks", "measures", "store"},
+    "charts": set(),
+    "exchange": {"base", "tasks", "backbones", "measures", "store", "lab"},
+    "commands": {
+        "base", "stats", "tasks", "backbones", "measures", "store", "lab", "figures", "exchange",
+    },
 }  # fmt: skip
 
 # Library -> the modules (or packages) that may import it; None: the library may be used anywhere.
@@ -22,29 +31,20 @@ DOORS = {
     "streamlit": {"app", "pages"},
     "altair": {"core.charts"},
     "duckdb": {"core.store"},
-    "safetensors": {"core.store", "core.sharing", "core.backbones"},
+    "safetensors": {"core.store", "core.exchange", "core.backbones"},
     "transformers": {"core.backbones"},
     "tokenizers": {"core.backbones"},
     "huggingface_hub": {"core.backbones"},
-    "datasets": {"core.data"},
+    "datasets": {"core.tasks"},
 }
-CLOSED = {"torch": {"pages", "core.queries", "core.charts"}}
+CLOSED = {"torch": {"pages", "core.figures", "core.charts"}}
 FORBIDDEN = {"pickle", "trust_remote_code", "eval"}
-
-# Part of core -> the parts it may import. Parts that are not named may import what they like.
-LAYERS = {
-    **dict.fromkeys(WORDS, WORDS),
-    **dict.fromkeys(MACHINES, WORDS | MACHINES),
-    **dict.fromkeys(VERBS, WORDS | MACHINES | VERBS),
-    "workers": WORDS,
-    "store": WORDS | {"neurons"},
-    "charts": set[str](),
-}
-LAB_NEVER = {"queries", "charts", "sweeps", "demo"}
+DEEPEST = 6  # steps of the longest chain of imports between folders
 
 
 def sources() -> dict[str, str]:
-    files = [*(ROOT / "core").rglob("*.py"), *(ROOT / "pages").rglob("*.py"), ROOT / "app.py"]
+    folders = ("core", "demo", "pages")
+    files = [*(f for d in folders for f in (ROOT / d).rglob("*.py")), ROOT / "app.py"]
     return {module_name(f): f.read_text("utf-8") for f in files if f.is_file()}
 
 
@@ -98,14 +98,12 @@ def doors(module: str, names: set[str]) -> Iterator[str]:
 def layers(module: str, names: set[str]) -> Iterator[str]:
     part = part_of(module)
     for target in {part_of(n) for n in names} - {"", part}:
-        if target not in LAYERS.get(part, {target}):
+        if part and target not in LAYERS.get(part, {target}):
             yield f"{module} imports core.{target}"
-        if part == "lab" and target in LAB_NEVER:
-            yield f"{module} imports core.{target}"
-        if target == "demo" and part != "__main__":
-            yield f"{module} imports core.demo"
     if module.startswith("core") and any(inside(n, {"app", "pages"}) for n in names):
         yield f"{module} imports a page"
+    if not module.startswith("demo") and any(inside(n, {"demo"}) for n in names):
+        yield f"{module} imports demo"
 
 
 def words(module: str, tree: ast.AST) -> Iterator[str]:
@@ -123,7 +121,7 @@ def words(module: str, tree: ast.AST) -> Iterator[str]:
             yield f"{module} says weights_only=False"
         for name in sorted(filter(None, found & FORBIDDEN)):
             yield f"{module} says {name}"
-        if found & {"environ", "getenv"} and module != "core.settings":
+        if found & {"environ", "getenv"} and module != "core.base.settings":
             yield f"{module} reads the environment"
 
 
@@ -147,36 +145,43 @@ def test_module_keeps_doors_and_layers(module: str) -> None:
 
 
 def test_core_has_no_import_cycle() -> None:
-    assert cycle({m: s for m, s in sources().items() if inside(m, {"core"})}) == []
+    assert cycle({m: s for m, s in sources().items() if inside(m, {"core", "demo"})}) == []
 
 
-def test_the_layers_named_here_exist() -> None:
-    there = {part_of(m) for m in sources()}
-    assert (set(LAYERS) - {"charts"}) <= there
+def test_every_folder_of_core_is_a_layer_and_no_module_lies_loose() -> None:
+    there = {f.name for f in (ROOT / "core").iterdir() if f.name != "__pycache__"}
+    assert there == {*LAYERS, "__init__.py", "__main__.py"}
+
+
+def test_layers_are_not_deep() -> None:
+    def depth(folder: str) -> int:
+        return max((1 + depth(below) for below in LAYERS[folder]), default=0)
+
+    assert max(map(depth, LAYERS)) <= DEEPEST
 
 
 @pytest.mark.parametrize(
     ("module", "planted", "complaint"),
     [
-        ("core.lab", "import streamlit as st", "imports streamlit"),
+        ("core.lab.lab", "import streamlit as st", "imports streamlit"),
         ("pages.transfer", "import altair", "imports altair"),
-        ("core.queries", "import duckdb", "imports duckdb"),
-        ("core.tuning", "from safetensors.torch import save", "imports safetensors"),
-        ("core.demo.pretrain", "from transformers import T5Config", "imports transformers"),
-        ("core.data", "def f():\n    import tokenizers", "imports tokenizers"),
+        ("core.figures.queries", "import duckdb", "imports duckdb"),
+        ("core.measures.tuning", "from safetensors.torch import save", "imports safetensors"),
+        ("demo.pretrain", "from transformers import T5Config", "imports transformers"),
+        ("core.tasks.data", "def f():\n    import tokenizers", "imports tokenizers"),
         ("pages.common.controls", "import torch", "imports torch"),
         ("core.charts", "from torch import Tensor", "imports torch"),
-        ("core.lab", "import os\nx = os.environ['HOME']", "reads the environment"),
+        ("core.lab.lab", "import os\nx = os.environ['HOME']", "reads the environment"),
         ("core.store", "from os import getenv", "reads the environment"),
-        ("core.specs", "from core.tasks import Task", "imports core.tasks"),
-        ("core.hooks", "from core import store", "imports core.store"),
-        ("core.evaluation", "from core.store import Store", "imports core.store"),
-        ("core.workers", "import core.lab", "imports core.lab"),
-        ("core.store", "from core.data import Batch", "imports core.data"),
-        ("core.lab", "from core import sweeps", "imports core.sweeps"),
-        ("core.charts", "from core.specs import key", "imports core.specs"),
-        ("core.data", "from core.demo.splits import splits", "imports core.demo"),
-        ("core.lab", "import pages.overview", "imports a page"),
+        ("core.base.specs", "from core.tasks import Task", "imports core.tasks"),
+        ("core.backbones.hooks", "from core import store", "imports core.store"),
+        ("core.measures.evaluation", "from core.store import Store", "imports core.store"),
+        ("core.stats.neurons", "import core.measures.sweeps", "imports core.measures"),
+        ("core.store", "from core.tasks.data import Examples", "imports core.tasks"),
+        ("core.lab.lab", "from core.figures import queries", "imports core.figures"),
+        ("core.charts", "from core.base.specs import key", "imports core.base"),
+        ("core.tasks.data", "from demo.splits import splits", "imports demo"),
+        ("core.lab.lab", "import pages.overview", "imports a page"),
         ("core.store", "import pickle", "says pickle"),
         ("core.store", "from pickle import loads", "says pickle"),
         ("app", "load(x, trust_remote_code=True)", "says trust_remote_code"),
@@ -185,16 +190,19 @@ def test_the_layers_named_here_exist() -> None:
     ],
 )
 def test_the_checker_finds_what_is_planted(module: str, planted: str, complaint: str) -> None:
-    found = violations(module, planted, {"core.store", "core.sweeps"})
+    found = violations(module, planted, {"core.store", "core.figures.queries"})
     assert f"{module} {complaint}" in found
 
 
 def test_the_checker_lets_the_usual_pass() -> None:
-    usual = "import torch\nfrom core.specs import key\nmodel.eval()\nload(weights_only=True)"
-    assert violations("core.tuning", usual, set()) == []
+    usual = "import torch\nfrom core.base.specs import key\nmodel.eval()\nload(weights_only=True)"
+    assert violations("core.measures.tuning", usual, set()) == []
 
 
 def test_the_checker_finds_a_planted_cycle() -> None:
-    planted = {"core.a": "from core import b", "core.b": "import core.c", "core.c": "import core.a"}
+    planted = {
+        "core.a.x": "from core.b import y", "core.b.y": "import core.c.z",
+        "core.c.z": "import core.a.x",
+    }  # fmt: skip
     assert cycle(planted)
-    assert cycle({**planted, "core.c": "def late():\n    import core.a"}) == []
+    assert cycle({**planted, "core.c.z": "def late():\n    import core.a.x"}) == []

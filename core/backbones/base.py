@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from core.tasks import Template
+
 Layout = Literal["mask_first", "published"]
 _FIELD = re.compile(r"(\{a\}|\{b\})")
 
@@ -23,14 +25,6 @@ class Slot:
     token: str
     kind: Literal["mask", "prompt", "special", "text_a", "text_b", "template", "start"]
     position_id: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Template:
-    """How an example's texts are joined, e.g. `<s>{a}</s>{b}</s>`; literals may be special."""
-
-    single: str
-    pair: str
 
 
 class Backbone(ABC):

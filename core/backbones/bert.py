@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from core.backbones.base import Template
 from core.backbones.masked import MaskedLM
+from core.tasks import Template
 
 
 class Bert(MaskedLM):

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import BadInput, NotDownloaded, reason
-from core.progress import Progress, silent
+from core.base.errors import BadInput, NotDownloaded, reason
+from core.base.progress import Progress, silent
 
 ALIASES = {
     "roberta-base": "FacebookAI/roberta-base",

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from core.backbones.base import Backbone, Layout, Slot, Template, with_batch
+from core.backbones.base import Backbone, Layout, Slot, with_batch
+from core.tasks import Template
 
 
 class T5(Backbone):

@@ -10,13 +10,10 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from core.lab import Lab
-from core.progress import Progress
-from core.settings import Settings
-from core.specs import (
-    Measurement,
-    Precision,
-)
+from core.base.progress import Progress
+from core.base.settings import Settings
+from core.base.specs import Measurement, Precision
+from core.lab.lab import Lab
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 PromptArg = Annotated[str, typer.Argument(help="Key, .safetensors, or published torch file.")]

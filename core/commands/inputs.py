@@ -8,15 +8,15 @@ from typing import Any, cast, get_args
 import torch
 from torch import Tensor
 
-from core import published
-from core.baselines import bag_of_words
-from core.data import load_split, obtain_task
-from core.errors import BadInput
-from core.lab import Lab
-from core.results import Activations
-from core.specs import Choose, Contrast, PredictivitySpec, Prompt
+from core.base.errors import BadInput
+from core.base.results import Activations
+from core.base.specs import Choose, Contrast, PredictivitySpec, Prompt
+from core.exchange import published
+from core.lab.lab import Lab
 from core.store.files import read_prompt_file
 from core.tasks import Task, pin_task
+from core.tasks.baselines import bag_of_words
+from core.tasks.data import load_split, obtain_task
 
 
 def prompt(lab: Lab, text: str, backbone: str | None = None) -> Prompt:

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from core import published, queries, sharing
+from core.base.errors import BadInput, BadTask
 from core.commands import inputs
 from core.commands.common import AsJson, BackboneOption, PromptArg, bar, open_lab, say
-from core.data import load_split, obtain_task
-from core.errors import BadInput, BadTask
+from core.exchange import published, sharing
+from core.figures import queries
 from core.tasks import builtin_names, load_task, own_names, paper_names
+from core.tasks.data import load_split, obtain_task
 
 app = typer.Typer()
 

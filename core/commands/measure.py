@@ -8,7 +8,18 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from core import queries, sweeps
+from core.base.errors import BadInput
+from core.base.results import Evaluation, Predictivity
+from core.base.specs import (
+    ActivationSpec,
+    EvaluationSpec,
+    Init,
+    Kind,
+    Positions,
+    PredictivitySpec,
+    Scope,
+    key,
+)
 from core.commands import inputs
 from core.commands.common import (
     AsJson,
@@ -24,23 +35,13 @@ from core.commands.common import (
     open_lab,
     say,
 )
-from core.data import load_split, obtain_task, shared_rows
-from core.errors import BadInput
-from core.results import Evaluation, Predictivity
-from core.specs import (
-    ActivationSpec,
-    EvaluationSpec,
-    Init,
-    Kind,
-    Positions,
-    PredictivitySpec,
-    Scope,
-    key,
-)
-from core.statistics import wilson
+from core.figures import queries
+from core.measures import sweeps
+from core.stats.intervals import wilson
 from core.store.files import prompt_bytes, write_arrays
 from core.store.rows import neuron_table, source_task
 from core.tasks import clean_task, pin_task
+from core.tasks.data import load_split, obtain_task, shared_rows
 
 app = typer.Typer()
 

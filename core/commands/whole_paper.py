@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from core import paper, sweeps
+from core.commands import paper
 from core.commands.common import AsJson, Limit, ask_all, bar, open_lab, say
-from core.data import obtain_task
-from core.lab import Lab
+from core.lab.lab import Lab
+from core.measures import sweeps
 from core.tasks import Task
+from core.tasks.data import obtain_task
 
 app = typer.Typer()
 

@@ -20,8 +20,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from core.errors import BadInput, StoreBusy, reason
-from core.results import (
+from core.base.errors import BadInput, StoreBusy, reason
+from core.base.results import (
     Activations,
     Agreement,
     Evaluation,
@@ -31,7 +31,7 @@ from core.results import (
     SoftPrompt,
     Step,
 )
-from core.specs import (
+from core.base.specs import (
     ActivationSpec,
     EvaluationSpec,
     ImportedPrompt,

@@ -9,9 +9,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save, save_file
 from torch import Tensor
 
-from core.errors import BadInput
-from core.results import SoftPrompt
-from core.specs import ImportedPrompt, TuneSpec, dumps, loads
+from core.base.errors import BadInput
+from core.base.results import SoftPrompt
+from core.base.specs import ImportedPrompt, TuneSpec, dumps, loads
 
 
 def write_file(path: Path, content: bytes) -> None:

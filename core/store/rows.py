@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.neurons import at_token, best_token, predictivity
-from core.results import Agreement, Evaluation, NeuronEffect, Predictivity, SoftPrompt
-from core.specs import EvaluationSpec, PredictivitySpec, Prompt, TuneSpec, dumps, key
+from core.base.results import Agreement, Evaluation, NeuronEffect, Predictivity, SoftPrompt
+from core.base.specs import EvaluationSpec, PredictivitySpec, Prompt, TuneSpec, dumps, key
+from core.stats.neurons import at_token, best_token, predictivity
 
 
 def prompt_tables(p: SoftPrompt) -> dict[str, pd.DataFrame]:

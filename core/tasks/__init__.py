@@ -1,6 +1,6 @@
 """Tasks: one TOML each, data only.
 
-Built-in ones lie beside this file, those of the papers in `papers/`, a user's own in the folder
+Built-in ones lie in `builtin/`, those of the papers in `papers/`, a user's own in the folder
 that the settings name, or anywhere if given by path.
 """
 
@@ -14,19 +14,26 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from core.backbones.base import Template
-from core.errors import BadTask, UnknownName
-from core.settings import Places, Settings
-from core.specs import Contrast, Pinned
+from core.base.errors import BadTask, UnknownName
+from core.base.settings import Places, Settings
+from core.base.specs import Contrast, Pinned
 
-HERE = Path(__file__).parent
-PAPERS = HERE / "papers"
+BUILTIN = Path(__file__).parent / "builtin"
+PAPERS = Path(__file__).parent / "papers"
 _KNOWN_KEYS = {
     "title", "family", "about", "labels", "adversarial_of", "data", "splits", "fields", "values",
     "verbalizer", "template", "source", "hub", "folder",
 }  # fmt: skip
 _NAME = re.compile(r"[\w-]+")
 _ORDER = {"sentiment": 0, "inference": 1, "paraphrase": 2, "ethics": 3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """How an example's texts are joined, e.g. `<s>{a}</s>{b}</s>`; literals may be special."""
+
+    single: str
+    pair: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +129,7 @@ class Task:
 
 def builtin_names() -> tuple[str, ...]:
     """The embedded tasks, in the order in which figures show them."""
-    return _names(HERE)
+    return _names(BUILTIN)
 
 
 def paper_names() -> tuple[str, ...]:
@@ -157,7 +164,7 @@ def load_task(name: str) -> Task:
         if not path.is_file():
             raise BadTask(f"There is no task file {name}.")
         return _read(path, places)
-    folders = (HERE, PAPERS, places.tasks)
+    folders = (BUILTIN, PAPERS, places.tasks)
     if _NAME.fullmatch(name):
         for folder in folders:
             if (folder / f"{name}.toml").is_file():
@@ -187,7 +194,7 @@ def _task(path: Path, raw: dict[str, Any], places: Places) -> Task:
         raise BadTask(f"{path} has an unknown entry {sorted(unknown)[0]!r}; see docs/tasks.md.")
     labels = tuple(str(x) for x in raw["labels"])
     source, splits, remote = _source(path, raw, places)
-    named = path.parent in (HERE, PAPERS, places.tasks)
+    named = path.parent in (BUILTIN, PAPERS, places.tasks)
     task = Task(
         name=path.stem if named else str(path),
         **_texts(raw, title=path.stem, family="own", about="", source=""),

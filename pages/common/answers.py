@@ -12,11 +12,11 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
-from core.errors import SkillscopeError
-from core.lab import Lab
-from core.settings import Settings
-from core.specs import Measurement
-from core.workers import Status, ThreadWorker
+from core.base.errors import SkillscopeError
+from core.base.settings import Settings
+from core.base.specs import Measurement
+from core.lab.lab import Lab
+from core.lab.workers import Status, ThreadWorker
 
 POLL_EVERY = 1.0  # seconds; drawing costs time that the job could use
 PATIENCE = 0.8  # seconds a page waits for the first answer of a job it starts

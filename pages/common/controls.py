@@ -5,10 +5,8 @@ from typing import Any
 
 import streamlit as st
 
-from core import sweeps
-from core.lab import Lab
-from core.settings import EMBEDDED
-from core.specs import (
+from core.base.settings import EMBEDDED
+from core.base.specs import (
     Choose,
     Contrast,
     Init,
@@ -19,6 +17,8 @@ from core.specs import (
     Prompt,
     Scope,
 )
+from core.lab.lab import Lab
+from core.measures import sweeps
 from core.tasks import Task, builtin_names, clean_task, load_task, own_names, paper_names, pin_task
 
 FIRST = "short_reviews"  # the task a page shows before one is chosen

@@ -3,9 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from core.lab import Lab
+from core.lab.lab import Lab
 from core.tasks import Task
-from core.uploads import Columns, Wish, label_values, read_table, save
+from core.tasks.uploads import Columns, Wish, label_values, read_table, save
 from pages.common import answers
 
 NONE = "(none)"

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from core.data import Shared, shared_rows
-from core.published import remark
-from core.specs import Prompt
+from core.base.specs import Prompt
+from core.exchange.published import remark
 from core.tasks import Task, load_task, pin_task
+from core.tasks.data import Shared, shared_rows
 from pages.common import controls
 
 

@@ -15,10 +15,10 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from core.backbones.fresh import save_backbone
-from core.settings import ROOT
+from core.base.settings import ROOT
+from tests.backbones.hub import Hub, Repo, glue
+from tests.backbones.hub import hub as running
 from tests.conftest import TINY, corpus
-from tests.hub import Hub, Repo, glue
-from tests.hub import hub as running
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

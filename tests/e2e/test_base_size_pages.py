@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.base_size import REPOS, fill
+from tests.backbones.hub import hub as running
+from tests.commands.base_size import REPOS, fill
 from tests.e2e.conftest import serving
 from tests.e2e.test_browser import CHART, no_error, open_page
-from tests.hub import hub as running
 
 pytestmark = pytest.mark.browser
 MINUTES = 60_000

@@ -1,0 +1,62 @@
+"""Examples as token ids, in padded batches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from core.backbones.base import Backbone
+from core.tasks import Template
+from core.tasks.data import Examples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Right-padded texts; `rows` are positions in the Examples they came from."""
+
+    ids: Int[Tensor, "batch seq"]
+    mask: Bool[Tensor, "batch seq"]
+    labels: Int[Tensor, " batch"]
+    rows: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """Examples as token ids, ready to be batched."""
+
+    ids: list[list[int]]
+    labels: list[int]
+
+    @classmethod
+    def of(
+        cls,
+        backbone: Backbone,
+        examples: Examples,
+        template: Template | None = None,
+        max_length: int = 128,
+    ) -> "Encoded":
+        """Tokenise each example with the task's template."""
+        pairs = zip(examples.text_a, examples.text_b or [None] * len(examples), strict=True)
+        ids = [backbone.encode(a, b, template=template, max_length=max_length) for a, b in pairs]
+        return cls(ids=ids, labels=examples.labels.tolist())
+
+    def batch(self, rows: list[int], backbone: Backbone) -> Batch:
+        """The given rows as one batch."""
+        chosen = [self.ids[i] for i in rows]
+        width = max(map(len, chosen))
+        mask = torch.tensor([[True] * len(r) + [False] * (width - len(r)) for r in chosen])
+        padded = [r + [backbone.pad_id] * (width - len(r)) for r in chosen]
+        return Batch(
+            ids=torch.tensor(padded, device=backbone.device),
+            mask=mask.to(backbone.device),
+            labels=torch.tensor([self.labels[i] for i in rows]),
+            rows=rows,
+        )
+
+    def by_length(self, backbone: Backbone, batch_size: int) -> Iterator[Batch]:
+        """All rows, those of like length together, so that little is padded."""
+        order = sorted(range(len(self.ids)), key=lambda i: len(self.ids[i]))
+        for start in range(0, len(order), batch_size):
+            yield self.batch(order[start : start + batch_size], backbone)

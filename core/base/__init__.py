@@ -1,0 +1,1 @@
+"""Words of the project: settings, errors, questions, progress. Imports nothing above it."""

@@ -1,0 +1,1 @@
+"""Prompts in from others, prompts out to others."""

@@ -1,0 +1,1 @@
+"""Stored answers as tables, one function per figure."""

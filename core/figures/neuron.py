@@ -1,0 +1,122 @@
+"""One neuron: what it knows, when it fires, what it does, and which others are like it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from core.base.results import Activations
+from core.base.specs import NeuronSpec, PredictivitySpec, key
+from core.figures import queries
+from core.stats.intervals import paired
+from core.store import Store
+from core.tasks.data import Examples
+
+
+def profile(
+    store: Store, specs: Sequence[PredictivitySpec], layer: int, neuron: int
+) -> pd.DataFrame:
+    """The neuron in each stored measurement: task, seed, contrast, n, predictivity, accuracy (at
+    the best token), best_token, baseline, p, p_family, q, floor, family (levels of shuffled
+    labels).
+    """
+    return store.frame(
+        "SELECT p.target_task AS task, p.seed, p.contrast, p.n, n.predictivity, n.accuracy,"
+        " n.best_token, n.baseline, n.p, n.p_family, n.q, p.floor_mean AS floor,"
+        " p.floor_family AS family FROM neuron n JOIN predictivity p USING (key)"
+        " WHERE p.key IN ? AND n.layer = ? AND n.neuron = ? ORDER BY task, seed, contrast",
+        [[key(s) for s in specs], layer, neuron],
+    )
+
+
+def by_token(
+    store: Store, specs: Sequence[PredictivitySpec], layer: int, neuron: int
+) -> pd.DataFrame:
+    """Accuracy at each prompt position of one task's measurements: seed, position (0 is the first),
+    accuracy, best (whether the maximum is there).
+    """
+    return store.frame(
+        "WITH one AS (SELECT p.seed, p.n, n.best_token, generate_subscripts(n.by_token, 1) - 1"
+        " AS position, unnest(n.by_token) AS correct FROM neuron n JOIN predictivity p USING (key)"
+        " WHERE p.key IN ? AND n.layer = ? AND n.neuron = ?)"
+        " SELECT seed, position, correct / n AS accuracy, position = best_token AS best FROM one"
+        " ORDER BY seed, position",
+        [[key(s) for s in specs], layer, neuron],
+    )
+
+
+def fired(
+    cached: Activations, examples: Examples, layer: int, neuron: int, labels: Sequence[str]
+) -> pd.DataFrame:
+    """The neuron's activation at its best token, example by example: example, class, activation,
+    text, text_b (empty where there is none).
+    """
+    place = {int(index): i for i, index in enumerate(examples.index)}
+    rows = [place[int(index)] for index in cached.index]
+    second = examples.text_b or ("",) * len(examples)
+    return pd.DataFrame(
+        {
+            "example": cached.index,
+            "class": [labels[examples.labels[i]] for i in rows],
+            "activation": cached.values[:, layer, neuron].double().numpy(),
+            "text": [examples.text_a[i] for i in rows],
+            "text_b": [second[i] for i in rows],
+        }
+    )
+
+
+def effect(store: Store, spec: NeuronSpec) -> pd.DataFrame:
+    """Margins of the right answer, example by example: example, label, margin, and contribution
+    (what the neuron adds to it) and slot (what it adds at its best token alone).
+    """
+    rows = store.frame(
+        "SELECT unnest(rows) AS example, unnest(labels) AS label, unnest(margin) AS margin,"
+        " unnest(without_slot) AS without_slot, unnest(without) AS without FROM effect"
+        " WHERE key = ?",
+        [key(spec)],
+    )
+    rows["contribution"] = rows.margin - rows.without
+    rows["slot"] = rows.margin - rows.without_slot
+    return rows
+
+
+def summary(rows: pd.DataFrame) -> dict[str, float]:
+    """From `effect`: accuracy as it is and without the neuron, how many answers change, and the
+    neuron's mean contribution to the right answer's margin with its 95 % interval and p-value.
+    """
+    before, after = rows.margin > 0, rows.margin - rows.contribution > 0
+    test = paired(rows.contribution.to_numpy(np.float64))
+    return {
+        "n": len(rows), "accuracy": float(before.mean()), "without": float(after.mean()),
+        "changed": int((before != after).sum()), "contribution": test.value, "low": test.low,
+        "high": test.high, "p": test.p,
+    }  # fmt: skip
+
+
+def best(store: Store, specs: Sequence[PredictivitySpec]) -> tuple[int, int]:
+    """Layer and index of the neuron that is best by the mean of what is stored; 0, 0 of nothing."""
+    values = [ranking.predictivity for ranking in queries.rankings(store, specs).values()]
+    if not values:
+        return 0, 0
+    layer, neuron = np.unravel_index(int(np.mean(values, axis=0).argmax()), values[0].shape)
+    return int(layer), int(neuron)
+
+
+def neighbours(
+    store: Store, specs: Sequence[PredictivitySpec], layer: int, neuron: int, most: int = 10
+) -> pd.DataFrame:
+    """The neurons whose seed-mean predictivities over the tasks differ least (root mean square):
+    layer, neuron, difference, and a column per task. The neuron itself comes first, with 0.
+    """
+    values = queries.rankings(store, specs)
+    if not values:
+        return pd.DataFrame(columns=["layer", "neuron", "difference"])
+    tasks, table = [t for _, t in values], np.stack([v.predictivity for v in values.values()])
+    here = table[:, layer, neuron]
+    distance = np.sqrt(((table - here[:, None, None]) ** 2).mean(axis=0))
+    distance[layer, neuron] = -1  # itself, before its doubles
+    order = np.argsort(distance, axis=None, kind="stable")[: most + 1]
+    layers, neurons = np.unravel_index(order, distance.shape)
+    columns = {task: table[i, layers, neurons] for i, task in enumerate(tasks)}
+    near = distance[layers, neurons].clip(min=0)
+    return pd.DataFrame({"layer": layers, "neuron": neurons, "difference": near, **columns})

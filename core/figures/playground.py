@@ -1,0 +1,67 @@
+"""One typed text as tables: probabilities, and what the skill neurons make of it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from core.base.specs import PredictivitySpec
+from core.figures import rankings
+from core.measures.reading import Play
+from core.stats.neurons import Ranking
+from core.store import Store
+
+TOP = 0.05  # of each layer: whose votes are shown
+LOUDEST = 16
+
+
+def probabilities(play: Play, labels: Sequence[str]) -> pd.DataFrame:
+    """One row per class and state of the model: how, class, rank, probability, low, high."""
+    rows = play.reading.probabilities
+    states = {"as it is": rows[:1]}
+    if play.draws:
+        states |= {"skill neurons off": rows[1:2], "random neurons off": rows[2:]}
+    return pd.DataFrame(
+        {
+            "how": how, "class": label, "rank": i, "probability": float(p[:, i].mean()),
+            "low": float(p[:, i].min()), "high": float(p[:, i].max()),
+        }
+        for how, p in states.items()
+        for i, label in enumerate(labels)
+    )  # fmt: skip
+
+
+def votes(play: Play, ranking: Ranking, labels: Sequence[str], backbone: str) -> pd.DataFrame:
+    """The skill neurons of a ranking: backbone, layer, neuron, name, predictivity, activation,
+    baseline, above (activation less baseline), vote (the class that the neuron speaks for).
+    """
+    layer, neuron = np.nonzero(ranking.skill(TOP))
+    here = (layer, neuron)
+    activation, baseline = (
+        play.reading.activations.numpy()[here],
+        play.neurons["baseline"][here],
+    )
+    fires_for_one = play.neurons["accuracy"][here] >= 0.5
+    vote = (activation > baseline) == fires_for_one
+    return pd.DataFrame(
+        {
+            "backbone": backbone, "layer": layer, "neuron": neuron,
+            "name": [f"{a}/{b}" for a, b in zip(layer, neuron, strict=True)],
+            "predictivity": ranking.predictivity[here], "activation": activation,
+            "baseline": baseline, "above": activation - baseline,
+            "vote": [labels[int(v)] for v in vote],
+        }
+    )  # fmt: skip
+
+
+def ranking(store: Store, ranked: Sequence[PredictivitySpec]) -> Ranking:
+    """The mean over seeds of the binary question that `ranked[0]` asks."""
+    mean = rankings.mean_of(store, [s for s in ranked if s.contrast == ranked[0].contrast])
+    assert mean is not None, "what a text is read with is measured before"
+    return mean
+
+
+def loudest(votes: pd.DataFrame) -> pd.DataFrame:
+    """The votes furthest from their baseline, the furthest first."""
+    order = votes.above.abs().sort_values(ascending=False).index
+    return votes.loc[order].head(LOUDEST)

@@ -1,0 +1,272 @@
+"""Stored answers as tables, one function per figure. Every function names its columns.
+
+All take the specs that a figure asks for; what is not stored yet is simply not in the table, so a
+half-computed figure draws itself.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import combinations_with_replacement
+
+import numpy as np
+import pandas as pd
+
+from core.base.specs import EvaluationSpec, PredictivitySpec, key
+from core.stats.correlation import spearman
+from core.stats.intervals import wilson
+from core.stats.neurons import STEP, Ranking
+from core.store import Store
+from core.tasks import clean_name
+
+CURVE_COLUMNS = (
+    "backbone choose fraction accuracy low high seeds draws n majority".split()  # noqa: SIM905
+)
+
+
+def evaluations(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataFrame:
+    """One row per stored evaluation: backbone, source_task, seed, target_task, split, n, correct,
+    accuracy, majority, choose, fraction, draw, key.
+    """
+    return store.frame(
+        "SELECT backbone, source_task, seed, target_task, split, n, correct, accuracy, majority,"
+        " choose, fraction, draw, key FROM evaluation WHERE key IN ?"
+        " ORDER BY backbone, source_task, target_task, seed, fraction, choose, draw",
+        [[key(s) for s in specs]],
+    )
+
+
+def _clean(tasks: "pd.Series[str]") -> "pd.Series[str]":
+    """The clean task of each; names repeat, so each is looked up once."""
+    return tasks.map({name: clean_name(name) for name in tasks.unique()})
+
+
+def transfer(store: Store, specs: Sequence[EvaluationSpec], *, relative: bool) -> pd.DataFrame:
+    """Transfer per (backbone, source_task, target_task): value, sem, seeds, n, majority, accuracy.
+
+    `value` is the mean over seeds of the accuracy, or, relative, of accuracy over the accuracy of
+    the target's own prompt with the same seed (the ratio per seed first). `sem` is the
+    standard error over seeds (ddof 1), NaN for one seed.
+    """
+    rows = evaluations(store, specs)
+    own = rows[rows.source_task == _clean(rows.target_task)]
+    own = own[["backbone", "target_task", "seed", "accuracy"]].rename(columns={"accuracy": "own"})
+    rows = rows.merge(own, on=["backbone", "target_task", "seed"], how="left")
+    rows["value"] = rows.accuracy / rows.own if relative else rows.accuracy
+    groups = rows.dropna(subset="value").groupby(["backbone", "source_task", "target_task"])
+    table = groups.agg(
+        value=("value", "mean"),
+        sem=("value", "sem"),
+        seeds=("seed", "nunique"),
+        n=("n", "first"),
+        majority=("majority", "first"),
+        accuracy=("accuracy", "mean"),
+    )
+    return table.reset_index()
+
+
+def accuracies(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataFrame:
+    """Accuracy per (backbone, source_task, target_task): accuracy, sem over seeds, seeds, n,
+    majority, low and high (mean -/+ sem; with one seed the 95 % Wilson interval).
+    """
+    table = transfer(store, specs, relative=False).rename(columns={"value": "mean"})
+    table["low"], table["high"] = table["mean"] - table["sem"], table["mean"] + table["sem"]
+    for i, row in table[table["seeds"] == 1].iterrows():
+        table.loc[i, ["low", "high"]] = wilson(round(row["mean"] * row["n"]), int(row["n"]))
+    return table.drop(columns="accuracy").rename(columns={"mean": "accuracy"})
+
+
+_MEASURED = """
+WITH measured AS (
+  SELECT p.backbone, p.target_task AS task, n.layer, n.neuron, avg(n.predictivity) AS predictivity,
+         count(DISTINCT p.seed) AS seeds, first(p.n) AS n, avg(p.floor_mean) AS floor,
+         avg(p.floor_family) AS family, avg(p.floor_fdr) FILTER (NOT isnan(p.floor_fdr)) AS fdr,
+         avg((n.q <= 0.05)::INT) AS discovery, avg((n.p_family <= 0.05)::INT) AS certain,
+         first(p.majority) AS majority
+  FROM neuron n JOIN predictivity p USING (key) WHERE p.key IN ?
+  GROUP BY ALL)
+"""
+_BOXES = (
+    _MEASURED
+    + f"""
+, quartiles AS (
+  SELECT backbone, task, max(seeds) AS seeds, first(n) AS n, avg(floor) AS floor,
+         avg(family) AS family, avg(fdr) AS fdr, avg(discovery) AS discoveries,
+         avg(certain) AS certain, first(majority) AS majority, count(*) AS neurons,
+         quantile_cont(predictivity, 0.25) AS q1, median(predictivity) AS median,
+         quantile_cont(predictivity, 0.75) AS q3, quantile_cont(predictivity, 0.99) AS top1,
+         max(predictivity) AS highest,
+         count(*) FILTER (predictivity <= majority + {STEP}) / count(*) AS silent
+  FROM measured GROUP BY backbone, task)
+"""
+)
+
+
+def predictivity_boxes(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFrame:
+    """Distribution over neurons of the seed-mean predictivity, per (backbone, task): q1, median,
+    q3, whisker_low, whisker_high (last values within 1.5 IQR), top1 (99th percentile), highest,
+    floor (mean over shuffled labels), family (level that the best of all neurons stays below in
+    95 % of the shuffles), fdr (lowest predictivity of a discovery at a false discovery rate of
+    5 %), discoveries and certain (shares of neurons, averaged over seeds: q, and p_family, at most
+    0.05), neurons, seeds, n, majority, silent (share of neurons that tell no more than always
+    giving one answer, see `statistics.Ranking`). Levels are means over seeds; the mean of
+    predictivities varies less than one of them, so that they are on the safe side.
+    """
+    return store.frame(
+        _BOXES + "SELECT q.*, min(m.predictivity) FILTER (m.predictivity >= q1 - 1.5 * (q3 - q1))"
+        " AS whisker_low, max(m.predictivity) FILTER (m.predictivity <= q3 + 1.5 * (q3 - q1))"
+        " AS whisker_high FROM quartiles q JOIN measured m USING (backbone, task) GROUP BY ALL"
+        " ORDER BY backbone, task",
+        [[key(s) for s in specs]],
+    )
+
+
+def predictivity_outliers(
+    store: Store, specs: Sequence[PredictivitySpec], per_box: int = 40
+) -> pd.DataFrame:
+    """A sample of the neurons beyond the whiskers, the highest always among them: backbone, task,
+    layer, neuron, predictivity.
+    """
+    return store.frame(
+        _BOXES + ", beyond AS (SELECT m.backbone, m.task, m.layer, m.neuron, m.predictivity,"
+        " row_number() OVER (PARTITION BY m.backbone, m.task ORDER BY m.predictivity DESC)"
+        " AS place,"
+        " row_number() OVER (PARTITION BY m.backbone, m.task ORDER BY hash(m.layer, m.neuron))"
+        " AS lot FROM measured m JOIN quartiles q USING (backbone, task)"
+        " WHERE m.predictivity > q3 + 1.5 * (q3 - q1) OR m.predictivity < q1 - 1.5 * (q3 - q1))"
+        " SELECT backbone, task, layer, neuron, predictivity FROM beyond"
+        " WHERE place <= 5 OR lot <= ? ORDER BY backbone, task, predictivity DESC",
+        [[key(s) for s in specs], per_box],
+    )
+
+
+def layer_profile(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFrame:
+    """Median and 99th percentile of the seed-mean predictivity per (backbone, task, layer)."""
+    return store.frame(
+        _MEASURED + "SELECT backbone, task, layer, median(predictivity) AS median,"
+        " quantile_cont(predictivity, 0.99) AS top1, avg(floor) AS floor, avg(family) AS family"
+        " FROM measured GROUP BY ALL ORDER BY backbone, task, layer",
+        [[key(s) for s in specs]],
+    )
+
+
+def rankings(
+    store: Store, specs: Sequence[PredictivitySpec], *, by_seed: bool = False
+) -> dict[tuple[str, str], Ranking]:
+    """Seed-mean predictivity per (backbone, task), or one per seed."""
+    seed = "p.seed" if by_seed else "0"
+    rows = store.frame(
+        f"SELECT p.backbone, p.source_task, p.target_task, {seed} AS seed, n.layer, n.neuron,"
+        " avg(n.predictivity) AS value, avg(p.majority) AS majority"
+        " FROM neuron n JOIN predictivity p USING (key) WHERE p.key IN ? GROUP BY ALL"
+        " ORDER BY ALL",
+        [[key(s) for s in specs]],
+    )
+    own = rows.source_task == _clean(rows.target_task)
+    rows["task"] = rows.target_task.where(own, rows.source_task + " on " + rows.target_task)
+    if by_seed:
+        rows["task"] += rows.seed.map(" (seed {})".format)
+    return {
+        (str(group[0]), str(group[1])): ranking(part)
+        for group, part in rows.groupby(["backbone", "task"], sort=False)
+    }
+
+
+def ranking(part: pd.DataFrame) -> Ranking:
+    """From rows in the order of layer and neuron: layer, value, majority."""
+    values = part.value.to_numpy(np.float64).reshape(part.layer.nunique(), -1)
+    return Ranking(predictivity=values, majority=float(part.majority.iloc[0]))
+
+
+def correlation(
+    store: Store, specs: Sequence[PredictivitySpec], *, by_seed: bool = False
+) -> pd.DataFrame:
+    """Spearman between two tasks' seed-mean predictivities, per (backbone, task_a, task_b): the
+    mean over layers, the lowest and highest layer, neurons per layer, layers.
+
+    With `by_seed` each prompt stands for itself, and tasks are named `task (seed 0)`.
+    """
+    values, rows = rankings(store, specs, by_seed=by_seed), list[dict[str, object]]()
+    for backbone in dict.fromkeys(b for b, _ in values):
+        tasks = [t for b, t in values if b == backbone]
+        for a, b in combinations_with_replacement(tasks, 2):
+            first, second = values[backbone, a].predictivity, values[backbone, b].predictivity
+            rho = spearman(first, second)
+            row = {
+                "backbone": backbone,
+                "spearman": float(np.nanmean(rho)) if np.isfinite(rho).any() else math.nan,
+                "lowest_layer": float(np.fmin.reduce(rho)),
+                "highest_layer": float(np.fmax.reduce(rho)),
+                "layers": len(rho),
+                "neurons": first.shape[1],
+            }
+            rows.append({**row, "task_a": a, "task_b": b})
+            if a != b:
+                rows.append({**row, "task_a": b, "task_b": a})
+    return pd.DataFrame(rows)
+
+
+def suppression_curve(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataFrame:
+    """Points of a suppression curve, per (backbone, choose, fraction): accuracy (mean over seeds
+    and draws), low, high, seeds, draws, n, majority.
+
+    The band is the mean -/+ the standard error over seeds; with one seed the 95 % Wilson interval
+    for chosen neurons and the range of the draws for random ones. Fraction 0 belongs to each kind.
+    """
+    rows = evaluations(store, specs)
+    kinds = list(dict.fromkeys(s.suppression.choose for s in specs if s.suppression))
+    start = rows[rows.choose.isna()].drop(columns="choose")
+    start = start.merge(pd.DataFrame({"choose": kinds}), how="cross")
+    start["fraction"] = 0.0
+    rows = pd.concat([start, rows[rows.choose.notna()]])
+    out = list[dict[str, object]]()
+    for (backbone, choose, fraction), part in rows.groupby(["backbone", "choose", "fraction"]):
+        low, high = _band(part, str(choose))
+        out.append(
+            {
+                "backbone": backbone,
+                "choose": choose,
+                "fraction": fraction,
+                "accuracy": part.accuracy.mean(),
+                "low": low,
+                "high": high,
+                "seeds": part.seed.nunique(),
+                "draws": part.draw.nunique() or 1,
+                "n": int(part.n.iloc[0]),
+                "majority": part.majority.iloc[0],
+            }
+        )
+    return pd.DataFrame(out, columns=CURVE_COLUMNS)
+
+
+def _band(part: pd.DataFrame, choose: str) -> tuple[float, float]:
+    values = part.accuracy.to_numpy(np.float64)
+    if part.seed.nunique() > 1:
+        per_seed = part.groupby("seed").accuracy.mean().to_numpy(np.float64)
+        half = float(per_seed.std(ddof=1) / math.sqrt(len(per_seed)))
+        return values.mean() - half, values.mean() + half
+    if choose == "random":
+        return values.min(), values.max()
+    return wilson(int(part.correct.iloc[0]), int(part.n.iloc[0]))
+
+
+def tuning_history(store: Store, name: str) -> pd.DataFrame:
+    """Steps of a stored prompt: step, loss, accuracy (on the selection rows, else NaN)."""
+    return store.frame("SELECT step, loss, accuracy FROM step WHERE key = ? ORDER BY step", [name])
+
+
+def prompts(store: Store) -> pd.DataFrame:
+    """All stored prompts: key, backbone, fingerprint, task, seed,
+    prompt_length, origin, best_step, selection_accuracy, selection_rows.
+    """
+    return store.frame(
+        "SELECT * EXCLUDE (spec) FROM prompt ORDER BY backbone, task, seed, prompt_length"
+    )
+
+
+def counts(store: Store) -> dict[str, int]:
+    """How many answers of each kind are stored."""
+    tables = ("prompt", "evaluation", "predictivity")
+    row = store.frame(
+        "SELECT " + ", ".join(f"(SELECT count(*) FROM {t}) AS {t}" for t in tables)
+    ).iloc[0]
+    return {t: int(row[t]) for t in tables}

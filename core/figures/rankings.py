@@ -1,0 +1,174 @@
+"""Rankings of neurons compared, one table per figure; every function names its columns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from core.base.specs import PredictivitySpec, key
+from core.figures import queries
+from core.measures.sweeps import PAPER_FRACTIONS
+from core.stats.neurons import Chance, Ranking, chance_overlap, percentiles
+from core.store import Store
+
+Mask = npt.NDArray[np.bool_]
+MOST_POINTS = 4000  # of neurons that are skill neurons of neither
+
+
+def by_seed(store: Store, specs: Sequence[PredictivitySpec]) -> dict[int, Ranking]:
+    """The ranking of each stored seed; several binary questions are averaged."""
+    rows = store.frame(
+        "SELECT p.seed, n.layer, n.neuron, avg(n.predictivity) AS value,"
+        " avg(p.majority) AS majority FROM neuron n"
+        " JOIN predictivity p USING (key) WHERE p.key IN ? GROUP BY ALL ORDER BY ALL",
+        [[key(s) for s in specs]],
+    )
+    return {int(str(seed)): queries.ranking(part) for seed, part in rows.groupby("seed")}
+
+
+def mean_of(store: Store, specs: Sequence[PredictivitySpec]) -> Ranking | None:
+    """Seed-mean predictivity of what is stored; None if nothing is."""
+    return next(iter(queries.rankings(store, specs).values()), None)
+
+
+def layer_shares(
+    store: Store, specs: Mapping[str, Sequence[PredictivitySpec]], fraction: float
+) -> pd.DataFrame:
+    """In which layers the top `fraction` of the whole model lies, per backbone and layer: count and
+    share (by the seeds' mean ranking), low and high (over the seeds' own rankings), even (as much
+    in each layer), seeds.
+    """
+    out = list[pd.DataFrame]()
+    for backbone, asked in specs.items():
+        mean, seeds = mean_of(store, asked), by_seed(store, asked)
+        if mean is None:
+            continue
+        counts = mean.skill(fraction, scope="model").sum(axis=1)
+        each = np.stack([_shares(v.skill(fraction, scope="model")) for v in seeds.values()])
+        layers = len(counts)
+        out.append(
+            pd.DataFrame(
+                {
+                    "backbone": backbone, "layer": np.arange(layers),
+                    "share": counts / max(1, counts.sum()), "count": counts,
+                    "low": each.min(axis=0), "high": each.max(axis=0), "even": 1 / layers,
+                    "seeds": len(seeds),
+                }
+            )
+        )  # fmt: skip
+    names = ["backbone", "layer", "share", "count", "low", "high", "even", "seeds"]
+    return pd.concat(out) if out else pd.DataFrame(columns=names)
+
+
+def _shares(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """How a choice is spread over the layers."""
+    shares: npt.NDArray[np.float64] = mask.sum(axis=1) / max(1, mask.sum())
+    return shares
+
+
+def pair(first: Ranking, second: Ranking, fraction: float) -> pd.DataFrame:
+    """Every neuron by two rankings (layer, neuron, first, second: predictivities; x, y: places in
+    the layer) and kind: skill neuron of `both`, `first only`, `second only`, `neither`. Of large
+    models' `neither` a fixed sample.
+    """
+    a, b = first.skill(fraction), second.skill(fraction)
+    layer, neuron = np.indices(a.shape).reshape(2, -1)
+    kinds = np.select([a & b, a, b], ["both", "first only", "second only"], "neither").ravel()
+    table = pd.DataFrame(
+        {
+            "layer": layer, "neuron": neuron, "first": first.predictivity.ravel(),
+            "second": second.predictivity.ravel(), "x": percentiles(first.predictivity).ravel(),
+            "y": percentiles(second.predictivity).ravel(), "kind": kinds,
+        }
+    )  # fmt: skip
+    rest = table[table.kind == "neither"]
+    if len(rest) <= MOST_POINTS:
+        return table
+    return pd.concat([table[table.kind != "neither"], rest.sample(MOST_POINTS, random_state=0)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """Two choices of neurons: `shared` of both, `first` and `second` of each; what chance gives."""
+
+    shared: int
+    first: int
+    second: int
+    chance: Chance
+
+    @property
+    def share(self) -> float:
+        """Of the first choice, how many are in the second, too; 0 of none."""
+        return self.shared / max(1, self.first)
+
+    @property
+    def p(self) -> float:
+        """Probability of at least so many by chance."""
+        return self.chance.p(self.shared)
+
+    def of(self, neurons: float) -> float:
+        """A number of neurons as a share of the first choice."""
+        return neurons / max(1, self.first)
+
+
+def compare(first: Mask, second: Mask) -> Shared:
+    """Two choices, `[layer neuron]`, all layers together."""
+    chance = chance_overlap(first.shape[1], first.sum(axis=1), second.sum(axis=1))
+    return Shared(
+        shared=int((first & second).sum()),
+        first=int(first.sum()),
+        second=int(second.sum()),
+        chance=chance,
+    )
+
+
+def shared(rankings: Mapping[str, Ranking], fraction: float) -> pd.DataFrame:
+    """Shared skill neurons of each pair of tasks (task_a, task_b), all layers together: shared,
+    chosen (of task_a), share (of these), chance, p (at least so many by chance).
+    """
+    out = list[dict[str, object]]()
+    masks = {task: ranking.skill(fraction) for task, ranking in rankings.items()}
+    for a, first in masks.items():
+        for b, second in masks.items():
+            pair = compare(first, second)
+            out.append(
+                {
+                    "task_a": a, "task_b": b, "shared": pair.shared, "chosen": pair.first,
+                    "share": pair.share, "chance": pair.of(pair.chance.mean), "p": pair.p,
+                }
+            )  # fmt: skip
+    names = ["task_a", "task_b", "shared", "chosen", "share", "chance", "p"]
+    return pd.DataFrame(out, columns=names)
+
+
+def stability(store: Store, specs: Mapping[str, Sequence[PredictivitySpec]]) -> pd.DataFrame:
+    """How many skill neurons of one seed's prompt are another's, per backbone and fraction: share
+    (mean over pairs of seeds, either way round), low and high (lowest and highest pair), all (in
+    every seed), chance (mean over the pairs), chosen (mean over the seeds), seeds, pairs.
+    """
+    out = list[dict[str, object]]()
+    for backbone, asked in specs.items():
+        seeds = list(by_seed(store, asked).values())
+        if len(seeds) < 2:
+            continue
+        for fraction in PAPER_FRACTIONS[1:]:
+            masks = [v.skill(fraction) for v in seeds]
+            chosen = float(np.mean([m.sum() for m in masks]))
+            if chosen == 0:
+                continue
+            pairs = [compare(a, b) for a, b in permutations(masks, 2)]
+            shares = [p.share for p in pairs]
+            out.append(
+                {
+                    "backbone": backbone, "fraction": fraction, "share": float(np.mean(shares)),
+                    "low": min(shares), "high": max(shares),
+                    "all": np.logical_and.reduce(masks).sum() / chosen,
+                    "chance": float(np.mean([p.of(p.chance.mean) for p in pairs])),
+                    "chosen": chosen, "seeds": len(seeds), "pairs": len(pairs) // 2,
+                }
+            )  # fmt: skip
+    names = "backbone fraction share low high all chance chosen seeds pairs".split()  # noqa: SIM905
+    return pd.DataFrame(out, columns=names)

@@ -1,0 +1,1 @@
+"""The tables of the Robustness page, and its verdict in words."""

@@ -1,0 +1,199 @@
+"""Clean against adversarial data: accuracy and suppression, one table per figure. kept.py compares
+the neurons, finding.py puts all of it into words.
+
+Every function takes the sweeps by backbone and tells only what is stored; what is not is not in the
+table. Columns are named in each docstring.
+"""
+
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from jaxtyping import Bool
+
+from core.base.specs import EvaluationSpec, key
+from core.figures import queries
+from core.measures.sweeps import RobustnessSweep
+from core.stats.intervals import Estimate, crossed, difference, holm, mean_accuracy, redrawn
+from core.store import Store
+from core.tasks import Task
+from core.tasks.data import load_split
+
+Sweeps = Mapping[str, RobustnessSweep]
+CLEAN, ADVERSARIAL = "clean", "adversarial"
+Array = npt.NDArray[Any]
+Right = Bool[npt.NDArray[np.bool_], "seed example"]
+
+
+def attacks(twin: Task) -> dict[int, str]:
+    """The kind of attack by example; empty where the data do not say."""
+    examples = load_split(twin, twin.evaluation_split)
+    return dict(zip(examples.index.tolist(), examples.attack or (), strict=False))
+
+
+# --- accuracy ------------------------------------------------------------------------------------
+def answers(store: Store, sweeps: Sweeps, tasks: tuple[Task, Task]) -> pd.DataFrame:
+    """One row per backbone, data (clean, adversarial), seed and example: attack (empty on clean
+    data), right (0 or 1). The raw material of every interval on the page.
+    """
+    specs = [s for sweep in sweeps.values() for s in sweep.evaluations]
+    rows = store.frame(
+        "SELECT backbone, target_task, seed, unnest(rows) AS example, unnest(labels) AS label,"
+        " unnest(predictions) AS prediction FROM evaluation WHERE key IN ?"
+        " ORDER BY backbone, target_task, seed, example",
+        [[key(s) for s in specs]],
+    )
+    _, twin = tasks
+    kinds = attacks(twin)
+    rows["data"] = np.where(rows.target_task == twin.name, ADVERSARIAL, CLEAN)
+    attacked = rows.data == ADVERSARIAL
+    rows["attack"] = ""
+    rows.loc[attacked, "attack"] = rows.example[attacked].map(kinds).fillna("")
+    rows["right"] = (rows.label == rows.prediction).astype(int)
+    return rows[["backbone", "data", "seed", "example", "attack", "right"]]
+
+
+def _table(rows: pd.DataFrame) -> Right:
+    """`[seed example]`; every seed was asked the same examples."""
+    wide = rows.pivot_table(index="seed", columns="example", values="right", aggfunc="first")
+    table: Right = wide.dropna(axis=0).to_numpy().astype(bool)
+    return table
+
+
+def accuracy(rows: pd.DataFrame) -> pd.DataFrame:
+    """From `answers`: one row per backbone and data, then per attack kind: data, attack, accuracy,
+    low, high (95 %), n, seeds.
+    """
+    groups = [("", rows)]
+    groups += [(kind, rows[rows.attack == kind]) for kind in rows.attack.unique() if kind]
+    out = list[dict[str, object]]()
+    for kind, part in groups:
+        for (backbone, data), mine in part.groupby(["backbone", "data"], sort=False):
+            right = _table(mine)
+            value = mean_accuracy(right)
+            out.append(
+                {
+                    "backbone": backbone, "data": data, "attack": kind, "accuracy": value.value,
+                    "low": value.low, "high": value.high, "n": right.shape[1],
+                    "seeds": right.shape[0],
+                }
+            )  # fmt: skip
+    names = ["backbone", "data", "attack", "accuracy", "low", "high", "n", "seeds"]
+    return pd.DataFrame(out, columns=names)
+
+
+def falls(rows: pd.DataFrame) -> dict[str, Estimate]:
+    """From `answers`: accuracy lost from clean to adversarial data, per backbone."""
+    return {
+        backbone: difference(*(_table(part[part.data == d]) for d in (CLEAN, ADVERSARIAL)))
+        for backbone, part in _complete(rows)
+    }
+
+
+def fall_difference(rows: pd.DataFrame, first: str, second: str) -> Estimate:
+    """How much more the second backbone loses. Both answer the same examples, which are redrawn
+    alike; a seed's prompts of two backbones have nothing to do with each other.
+    """
+    parts = dict(_complete(rows))
+
+    def fall(backbone: str) -> tuple[float, npt.NDArray[np.float64]]:
+        part, prompts = parts[backbone], zlib.crc32(backbone.encode())
+        clean, attacked = (_table(part[part.data == d]) for d in (CLEAN, ADVERSARIAL))
+        draws = [
+            redrawn(right.astype(float), prompts=prompts, examples=examples)
+            for examples, right in enumerate((clean, attacked))
+        ]
+        return float(clean.mean() - attacked.mean()), draws[0] - draws[1]
+
+    (a, a_draws), (b, b_draws) = fall(first), fall(second)
+    low, high = np.quantile(b_draws - a_draws, [0.025, 0.975])
+    return Estimate(value=b - a, low=float(low), high=float(high))
+
+
+def both_kinds(rows: pd.DataFrame) -> pd.DataFrame:
+    """From `answers`: those of the prompts that answered both kinds of data."""
+    return rows[rows.groupby(["backbone", "seed"]).data.transform("nunique") == 2]
+
+
+def _complete(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Backbones that have answered both kinds of data, by the prompts that answered both."""
+    kept = both_kinds(rows)
+    return [(str(backbone), part) for backbone, part in kept.groupby("backbone", sort=False)]
+
+
+# --- switched off --------------------------------------------------------------------------------
+def curves(store: Store, sweeps: Sweeps) -> pd.DataFrame:
+    """Suppression curves: `queries.suppression_curve` with found (where the neurons were ranked)
+    and tested (where the prompt is tested).
+    """
+    out = list[pd.DataFrame]()
+    for sweep in sweeps.values():
+        for (found, tested), specs in sweep.suppression.items():
+            part = queries.suppression_curve(store, specs)
+            out.append(part.assign(found=found, tested=tested))
+    table = pd.concat(out) if out else pd.DataFrame()
+    return table.reset_index(drop=True)
+
+
+def paired_tests(store: Store, sweeps: Sweeps, kinds: Mapping[int, str]) -> pd.DataFrame:
+    """Does switching off skill neurons cost more than random ones? One row per backbone, found,
+    tested and, on adversarial data, kind of attack (`kinds` by example; empty: all examples): cost
+    (accuracy with random less accuracy with skill neurons off, on the same examples, averaged over
+    fractions, seeds and draws), low, high, p, p_holm (over a backbone's rows with all examples;
+    over the attacks of one found), n, draws, seeds.
+
+    Prompts, random draws and examples are all samples (`crossed`).
+    """
+    out = list[dict[str, object]]()
+    for backbone, sweep in sweeps.items():
+        for (found, tested), specs in sweep.suppression.items():
+            costs = _costs(store, specs)
+            if costs is None:
+                continue
+            table, examples = costs
+            attack = np.array([kinds.get(int(i), "") for i in examples])
+            groups = {"": np.ones(len(examples), bool)}
+            if tested == ADVERSARIAL:
+                groups |= {k: attack == k for k in dict.fromkeys(attack.tolist()) if k}
+            for name, mask in groups.items():
+                test = crossed(table[:, :, mask])
+                out.append(
+                    {
+                        "backbone": backbone, "found": found, "tested": tested, "attack": name,
+                        "cost": test.value, "low": test.low, "high": test.high, "p": test.p,
+                        "n": int(mask.sum()), "draws": table.shape[1], "seeds": table.shape[0],
+                    }
+                )  # fmt: skip
+    names = "backbone found tested attack cost low high p n draws seeds".split()  # noqa: SIM905
+    tests = pd.DataFrame(out, columns=names)
+    tests["p_holm"] = math.nan
+    family = tests.found.where(tests.attack != "", "")
+    for _, part in tests.groupby(["backbone", family]):
+        tests.loc[part.index, "p_holm"] = holm(part.p.to_numpy(np.float64))
+    return tests
+
+
+def _costs(store: Store, specs: Sequence[EvaluationSpec]) -> tuple[Array, Array] | None:
+    """How often an example is right with random neurons off, less with skill neurons off, mean over
+    the fractions, `[seed draw example]`, and the examples; None until the whole curve is stored.
+    """
+    asked = [s for s in specs if s.suppression is not None]
+    if len(store.known(key(s) for s in asked)) < len({key(s) for s in asked}):
+        return None
+    rows = store.frame(
+        "SELECT seed, choose, coalesce(draw, 0) AS draw, unnest(rows) AS example,"
+        " unnest(list_transform(list_zip(labels, predictions), lambda x: (x[1] = x[2])::INT))"
+        " AS right_answer FROM evaluation WHERE key IN ?",
+        [[key(s) for s in asked]],
+    )
+    means = rows.groupby(["choose", "seed", "draw", "example"]).right_answer.mean()
+    if not {"skill", "random"} <= set(means.index.levels[0]):
+        return None
+    skill, random = (means[choose].unstack("example") for choose in ("skill", "random"))
+    seeds = skill.index.get_level_values("seed").unique()
+    table = np.stack([random.loc[s].to_numpy() - skill.loc[s].to_numpy() for s in seeds])
+    return table, skill.columns.to_numpy()

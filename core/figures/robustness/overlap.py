@@ -1,0 +1,338 @@
+"""Does a backbone keep its skill neurons on adversarial data? One table per figure.
+
+Every function takes the sweeps by backbone and tells only what is stored. Chance is told twice:
+what unrelated choices of any neurons share, and what the ranking on adversarial data is worth with
+its labels shuffled. The second is the fairer: a neuron that fires often, now and then or never does
+so whatever the labels are, and that alone makes rankings alike.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from core.base.specs import PredictivitySpec, key
+from core.figures import queries
+from core.figures.rankings import Shared, compare, mean_of
+from core.figures.robustness.accuracy import ADVERSARIAL, CLEAN, Sweeps
+from core.measures.sweeps import PAPER_FRACTIONS, RobustnessSweep
+from core.stats.intervals import Z, holm
+from core.stats.neurons import Ranking, count, percentiles
+from core.store import Store
+
+Array = npt.NDArray[Any]
+
+
+def _ranking(store: Store, specs: Sequence[PredictivitySpec]) -> Ranking | None:
+    """Seed-mean predictivity; None until all of it is stored."""
+    if len(store.known(key(s) for s in specs)) < len({key(s) for s in specs}):
+        return None
+    return mean_of(store, specs)
+
+
+def _both(store: Store, sweeps: Sweeps) -> list[tuple[str, Ranking, Ranking]]:
+    """The clean and the adversarial ranking of every backbone that has both."""
+    found = list[tuple[str, Ranking, Ranking]]()
+    for backbone, sweep in sweeps.items():
+        clean, twin = _ranking(store, sweep.clean), _ranking(store, sweep.adversarial)
+        if clean is not None and twin is not None:
+            found.append((backbone, clean, twin))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Draws:
+    """A stored `Agreement`: arrays over its draws, Spearman averaged over the layers."""
+
+    kind: Array
+    attack: Array
+    spearman: Array
+    skill: Array
+    kept: Array
+    median: Array
+    fractions: tuple[float, ...]
+    n_clean: int
+    n_adversarial: int
+    seeds: int
+
+    def of(self, kind: str, attack: str = "") -> Array:
+        """Which draws are of a kind."""
+        which: Array = (self.kind == kind) & (self.attack == attack)
+        return which
+
+    def share(self, fraction: float) -> Array:
+        """Of the first's skill neurons, how many are the second's, too, all layers together."""
+        at = self.fractions.index(fraction)
+        shares: Array = self.kept[:, at].sum(axis=1) / np.maximum(1, self.skill[:, at].sum(axis=1))
+        return shares
+
+
+def _draws(store: Store, sweep: RobustnessSweep) -> Draws | None:
+    """None until it is stored."""
+    rows = store.frame("SELECT * FROM agreement WHERE key = ?", [key(sweep.agreement)])
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    by_layer = as_array(row.spearman)  # NaN where a ranking is constant
+    known = np.isfinite(by_layer)
+    total = np.where(known, by_layer, 0).sum(axis=1)
+    spearman = np.where(known.any(axis=1), total / known.sum(axis=1).clip(min=1), math.nan)
+    return Draws(
+        kind=np.array(row.kind), attack=np.array(row.attack), spearman=spearman,
+        skill=as_array(row.skill), kept=as_array(row.kept), median=as_array(row["median"]),
+        fractions=tuple(row.fractions), n_clean=int(row.n_clean),
+        n_adversarial=int(row.n_adversarial), seeds=int(row.seeds),
+    )  # fmt: skip
+
+
+def as_array(nested: Any) -> Array:
+    """Lists of lists as one array; what is not known is NaN."""
+    if isinstance(nested, np.ma.MaskedArray):
+        return np.ma.filled(nested.astype(float), math.nan)
+    if isinstance(nested, np.ndarray) and nested.dtype != object:
+        return nested
+    return np.stack([as_array(part) if np.ndim(part) or isinstance(part, list) else part
+                     for part in nested])  # fmt: skip
+
+
+def _null(value: float, shuffled: Array) -> dict[str, float]:
+    """What shuffled labels give: mean, 95 % range, and the probability of at least `value`."""
+    known = shuffled[np.isfinite(shuffled)]
+    if not len(known):
+        return dict.fromkeys(NULL, math.nan)
+    low, high = np.quantile(known, [0.025, 0.975])
+    reached = int((known >= value - 1e-12).sum())
+    return {
+        "shuffled": float(known.mean()), "shuffled_low": float(low), "shuffled_high": float(high),
+        "p": (1 + reached) / (1 + len(known)) if math.isfinite(value) else math.nan,
+    }  # fmt: skip
+
+
+def _control(halves: Array, mixed: Array) -> dict[str, float]:
+    """The same on clean data, where skill is surely kept: mean with true and with shuffled labels,
+    and the probability that the latter reach as much.
+    """
+    if not len(halves):
+        return dict.fromkeys(CONTROL, math.nan)
+    null = _null(float(halves.mean()), mixed)
+    return {"halves": float(halves.mean()), "halves_shuffled": null["shuffled"],
+            "halves_p": null["p"]}  # fmt: skip
+
+
+NULL = ["shuffled", "shuffled_low", "shuffled_high", "p"]
+CONTROL = ["halves", "halves_shuffled", "halves_p"]
+CHANCE = ["chance", "chance_low", "chance_high", "p_chance"]
+
+
+def _chance(pair: Shared) -> dict[str, float]:
+    """What two unrelated choices share, as shares of the first."""
+    return {
+        "chance": pair.of(pair.chance.mean), "chance_low": pair.of(pair.chance.low),
+        "chance_high": pair.of(pair.chance.high), "p_chance": pair.p,
+    }  # fmt: skip
+
+
+def overlap(store: Store, sweeps: Sweeps) -> pd.DataFrame:
+    """Shared skill neurons per backbone and fraction, all layers together.
+
+    asked (neurons in that share of each layer), chosen (clean skill neurons, at most so many),
+    adversarial (skill neurons), shared, share (of chosen), error (bootstrap), low and high (1.96
+    errors around share);
+    shuffled, shuffled_low, shuffled_high (with shuffled adversarial labels, mean and 95 %), p
+    (shuffled labels share as many);
+    halves, halves_shuffled, halves_p (the same with two parts of the clean data, where skill is
+    surely kept);
+    chance, chance_low, chance_high (unrelated choices of any neurons, hypergeometric), p_chance.
+    """
+    out = list[dict[str, object]]()
+    for backbone, clean, twin in _both(store, sweeps):
+        draws = _draws(store, sweeps[backbone])
+        layers, width = clean.predictivity.shape
+        for fraction in PAPER_FRACTIONS[1:]:
+            pair = compare(clean.skill(fraction), twin.skill(fraction))
+            if pair.first == 0:
+                continue
+            shares = {
+                kind: draws.share(fraction)[draws.of(kind)] if draws else np.empty(0)
+                for kind in ("bootstrap", "halves", "halves shuffled", "shuffled")
+            }
+            error = float(shares["bootstrap"].std(ddof=1)) if draws else math.nan
+            out.append(
+                {
+                    "backbone": backbone, "fraction": fraction,
+                    "asked": layers * count(width, fraction), "chosen": pair.first,
+                    "adversarial": pair.second, "shared": pair.shared, "share": pair.share,
+                    "error": error, "low": np.maximum(0.0, pair.share - Z * error),
+                    "high": np.minimum(1.0, pair.share + Z * error),
+                    **_null(pair.share, shares["shuffled"]),
+                    **_control(shares["halves"], shares["halves shuffled"]), **_chance(pair),
+                }
+            )  # fmt: skip
+    names = "backbone fraction asked chosen adversarial shared share error low high"
+    return pd.DataFrame(out, columns=[*names.split(), *NULL, *CONTROL, *CHANCE])
+
+
+def overlap_by_layer(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
+    """Shared skill neurons per backbone and layer at one fraction: chosen (clean skill neurons),
+    adversarial (skill neurons), shared, share (of chosen; NaN of none), and as in `overlap` what
+    shuffled labels and unrelated choices give, layer by layer, p-values not adjusted.
+    """
+    out = list[dict[str, object]]()
+    for backbone, clean, twin in _both(store, sweeps):
+        draws = _draws(store, sweeps[backbone])
+        first, second = clean.skill(fraction), twin.skill(fraction)
+        for layer in range(len(first)):
+            pair = compare(first[layer][None], second[layer][None])
+            share, null = pair.share if pair.first else math.nan, np.empty(0)
+            if draws:
+                at = draws.of("shuffled"), draws.fractions.index(fraction), layer
+                null = draws.kept[at] / np.maximum(1, draws.skill[at])
+            out.append(
+                {
+                    "backbone": backbone, "layer": layer, "chosen": pair.first,
+                    "adversarial": pair.second, "shared": pair.shared, "share": share,
+                    **_null(share, null), **_chance(pair),
+                }
+            )  # fmt: skip
+    names = ["backbone", "layer", "chosen", "adversarial", "shared", "share", *NULL, *CHANCE]
+    return pd.DataFrame(out, columns=names)
+
+
+def standing(store: Store, sweeps: Sweeps, fraction: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Where the clean skill neurons stand among the adversarial predictivities of their layer.
+
+    One row per such neuron: backbone, layer, neuron, percentile in (0, 1), clean and adversarial
+    (its predictivities). And one per backbone: median (of the percentiles), and as in `overlap`
+    what it is with shuffled adversarial labels.
+    """
+    out, medians = list[pd.DataFrame](), list[dict[str, object]]()
+    for backbone, clean, twin in _both(store, sweeps):
+        mask, place = clean.skill(fraction), percentiles(twin.predictivity)
+        if not mask.any():
+            continue
+        draws = _draws(store, sweeps[backbone])
+        layer, neuron = np.nonzero(mask)
+        out.append(
+            pd.DataFrame(
+                {
+                    "backbone": backbone, "layer": layer, "neuron": neuron,
+                    "percentile": place[mask], "clean": clean.predictivity[mask],
+                    "adversarial": twin.predictivity[mask],
+                }
+            )
+        )  # fmt: skip
+        median, null = float(np.median(place[mask])), np.empty(0)
+        if draws:
+            null = draws.median[draws.of("shuffled"), draws.fractions.index(fraction)]
+        medians.append({"backbone": backbone, "median": median, **_null(median, null)})
+    names = ["backbone", "layer", "neuron", "percentile", "clean", "adversarial"]
+    table = pd.concat(out) if out else pd.DataFrame(columns=names)
+    return table, pd.DataFrame(medians, columns=["backbone", "median", *NULL])
+
+
+def agreement(store: Store, sweeps: Sweeps) -> pd.DataFrame:
+    """Spearman of clean and adversarial predictivities per backbone (mean over layers), with all
+    adversarial examples (attack empty) and with those of each kind of attack.
+
+    spearman; shuffled, shuffled_low, shuffled_high, p (with shuffled adversarial labels, as in
+    `overlap`); and, with all examples, error (standard deviation over redrawn examples and seeds),
+    low and high (1.96 errors around spearman), halves, halves_shuffled, halves_p (as in `overlap`);
+    n_clean, n_adversarial, seeds, replicates, permutations.
+
+    Replicates are lower on average than the value itself, since redrawing adds noise to
+    predictivities; so their spread counts, not their quantiles.
+    """
+    out = list[dict[str, object]]()
+    for backbone, sweep in sweeps.items():
+        draws = _draws(store, sweep)
+        if draws is None:
+            continue
+        again, halves, mixed = (
+            draws.spearman[draws.of(kind)] for kind in ("bootstrap", "halves", "halves shuffled")
+        )
+        for attack in dict.fromkeys(draws.attack.tolist()):
+            value = float(draws.spearman[draws.of("measured", attack)][0])
+            error = math.nan if attack else float(again.std(ddof=1))
+            none = np.empty(0)
+            out.append(
+                {
+                    "backbone": backbone, "attack": attack, "spearman": value, "error": error,
+                    "low": np.maximum(-1.0, value - Z * error),
+                    "high": np.minimum(1.0, value + Z * error),
+                    **_null(value, draws.spearman[draws.of("shuffled", attack)]),
+                    **_control(none if attack else halves, mixed),
+                    "n_clean": draws.n_clean, "n_adversarial": draws.n_adversarial,
+                    "seeds": draws.seeds, "replicates": len(again),
+                    "permutations": int(draws.of("shuffled").sum()),
+                }
+            )  # fmt: skip
+    names = "n_clean n_adversarial seeds replicates permutations".split()  # noqa: SIM905
+    first = ["backbone", "attack", "spearman", "error", "low", "high"]
+    return pd.DataFrame(out, columns=[*first, *NULL, *CONTROL, *names])
+
+
+def by_attack(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
+    """Shared skill neurons and their places with the adversarial examples of one kind of attack:
+    backbone, attack, measure (`share` or `median` place), value, and as in `overlap` what shuffled
+    labels give; p_holm over the attacks of a backbone and measure.
+    """
+    out = list[pd.DataFrame]()
+    for backbone, sweep in sweeps.items():
+        draws = _draws(store, sweep)
+        kinds = [k for k in dict.fromkeys(draws.attack.tolist()) if k] if draws else []
+        if draws is None or not kinds or not draws.skill[:, draws.fractions.index(fraction)].any():
+            continue
+        values = {
+            "share": draws.share(fraction),
+            "median": draws.median[:, draws.fractions.index(fraction)],
+        }
+        for measure, found in values.items():
+            rows = []
+            for attack in kinds:
+                value = float(found[draws.of("measured", attack)][0])
+                null = _null(value, found[draws.of("shuffled", attack)])
+                rows.append({"backbone": backbone, "attack": attack, "measure": measure,
+                             "value": value, **null})  # fmt: skip
+            table = pd.DataFrame(rows)
+            out.append(table.assign(p_holm=holm(table.p.to_numpy(np.float64))))
+    names = ["backbone", "attack", "measure", "value", *NULL, "p_holm"]
+    return pd.concat(out) if out else pd.DataFrame(columns=names)
+
+
+def ranked(store: Store, sweeps: Sweeps) -> pd.DataFrame:
+    """Every neuron's seed-mean predictivities: backbone, layer, neuron, clean, adversarial, and the
+    levels that always giving one answer reaches. What overlap, places and Spearman rest on.
+    """
+    out = list[pd.DataFrame]()
+    for backbone, clean, twin in _both(store, sweeps):
+        layer, neuron = np.indices(clean.predictivity.shape).reshape(2, -1)
+        out.append(
+            pd.DataFrame(
+                {
+                    "backbone": backbone, "layer": layer, "neuron": neuron,
+                    "clean": clean.predictivity.ravel(), "clean_majority": clean.majority,
+                    "adversarial": twin.predictivity.ravel(), "adversarial_majority": twin.majority,
+                }
+            )
+        )  # fmt: skip
+    names = "backbone layer neuron clean clean_majority adversarial adversarial_majority"
+    return pd.concat(out) if out else pd.DataFrame(columns=names.split())
+
+
+def discoveries(store: Store, sweeps: Sweeps) -> pd.DataFrame:
+    """How many neurons can be told from shuffled labels at all: backbone, data, neurons,
+    discoveries (false discovery rate of 5 %) and certain (family-wise), shares of the neurons,
+    means over seeds; n, seeds.
+    """
+    parts = []
+    for backbone, sweep in sweeps.items():
+        for data, specs in ((CLEAN, sweep.clean), (ADVERSARIAL, sweep.adversarial)):
+            if _ranking(store, specs) is not None:
+                boxes = queries.predictivity_boxes(store, specs)
+                parts.append(boxes.assign(backbone=backbone, data=data))
+    names = ["backbone", "data", "neurons", "discoveries", "certain", "n", "seeds"]
+    return pd.concat(parts)[names] if parts else pd.DataFrame(columns=names)

@@ -1,0 +1,1 @@
+"""Where questions meet measurements, store and worker."""

@@ -1,0 +1,184 @@
+"""The backbones of this machine: names, pins, loading, and how others are obtained."""
+
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from core.backbones import FAMILIES, Backbone, describe, family_of, hub, load_backbone
+from core.backbones import pieces as read_pieces
+from core.base.errors import BadInput, NotDownloaded, UnknownName
+from core.base.progress import Progress, silent
+from core.base.settings import EMBEDDED, Settings
+from core.base.specs import Pinned, Precision, Prompt
+from core.store import Store
+from core.tasks import Task
+
+FINGERPRINTED = {".safetensors", ".bin", ".json", ".txt", ".model"}  # weights, settings, tokenizers
+
+
+SHARED = 3  # backbones that pages keep loaded
+
+
+class Models:
+    """Embedded names, local folders and hub ids; the store remembers which were added."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.settings, self.store = settings, store
+        self._loaded = threading.local()
+        self._guard = threading.Lock()
+        self._turns: dict[str, threading.Lock] = {}
+        self._shared: dict[tuple[str, str], Backbone] = {}
+
+    def embedded(self) -> tuple[str, ...]:
+        """Names of the embedded backbones."""
+        folder = self.settings.assets / "backbones"
+        return tuple(n for n in EMBEDDED if (folder / n / "config.json").is_file())
+
+    def names(self) -> tuple[str, ...]:
+        """The embedded backbones, and those that were obtained and are still there."""
+        return (*self.embedded(), *(n for n in self.store.backbones() if self._is_here(n)))
+
+    def _is_here(self, name: str) -> bool:
+        try:
+            return (self.folder(name) / "config.json").is_file()
+        except BadInput:
+            return False
+
+    def folder(self, name: str) -> Path:
+        """The Hugging Face folder of an embedded name, a local path or a downloaded hub id.
+
+        Raises: UnknownName, NotDownloaded.
+        """
+        embedded = self.settings.assets / "backbones" / name
+        if name in EMBEDDED and embedded.is_dir():
+            return embedded
+        if Path(name).is_dir():
+            return Path(name).resolve()
+        ref = hub.reference(name)
+        if ref is None:
+            raise UnknownName("backbone", name, self.names())
+        found = hub.cached(ref)
+        if found is None:
+            raise NotDownloaded(
+                f"There is no folder {name}, and {ref.name} of the hub is not on this machine yet; "
+                f"`python -m core fetch {ref.name}` or the Library page downloads it."
+            )
+        return found
+
+    def obtain(self, name: str, progress: Progress = silent) -> str:
+        """See that a backbone is on this machine, downloading it if it is one of the hub's, and
+        remember it; the name under which it goes on.
+
+        Raises: UnknownName, NotDownloaded, BadInput for another family.
+        """
+        try:
+            folder = self.folder(name)
+        except NotDownloaded:
+            ref = hub.reference(name)
+            assert ref is not None
+            folder = hub.download(ref, tuple(FAMILIES), progress)
+        family_of(folder)
+        shown = self.pin(name).name
+        if shown not in EMBEDDED:
+            self.store.add_backbone(shown)
+        progress(1.0, "")
+        return shown
+
+    def precision(self, name: str) -> Precision:
+        """What standard prompts for a backbone are tuned and measured in; the shipped answers of
+        the embedded ones are fp32.
+        """
+        return "fp32" if name in EMBEDDED else self.settings.precision
+
+    def family(self, name: str) -> str:
+        """`bert`, `roberta` or `t5`."""
+        return family_of(self.folder(name))
+
+    def describe(self, name: str) -> dict[str, str | int]:
+        """A backbone's family and sizes."""
+        return describe(self.folder(name))
+
+    def answer_words(self, name: str, task: Task) -> list[tuple[str, list[int], list[str]]]:
+        """A task's answer words for a backbone: word, token ids, pieces, in class order."""
+        return self.pieces(name, task.words(self.family(name)))
+
+    def pieces(self, name: str, words: Sequence[str]) -> list[tuple[str, list[int], list[str]]]:
+        """Words as a backbone reads them: word, token ids, pieces."""
+        return read_pieces(self.folder(name), words)
+
+    def prefix_names(self, prompt: Prompt) -> list[str]:
+        """What figures call the positions before the text."""
+        family = FAMILIES[self.family(prompt.backbone.name)]
+        return family.prefix_names(prompt.prompt_length, prompt.layout)
+
+    @contextmanager
+    def borrowed(self, name: str, precision: str = "fp32") -> Iterator[Backbone]:
+        """A loaded backbone that all threads share, one at a time: pages' threads live for one
+        redraw, and loading anew each time would take longer than a sentence.
+        """
+        pin = self.pin(name)
+        with self._guard:
+            lock = self._turns.setdefault(pin.name, threading.Lock())
+        with lock:
+            name_of = (f"{pin.name}@{pin.fingerprint}", precision)
+            if name_of not in self._shared:
+                while len(self._shared) >= SHARED:
+                    self._shared.pop(next(iter(self._shared)))
+                self._shared[name_of] = load_backbone(
+                    self.folder(name), name=pin.name, device=self.device(), precision=precision
+                )
+            yield self._shared[name_of]
+
+    def pin(self, name: str) -> Pinned:
+        """The backbone's name and a fingerprint of its weights and tokenizer: of their content, or
+        the commit for one of the hub's.
+        """
+        folder = self.folder(name)
+        ref = hub.reference(name)
+        if ref is not None and not Path(name).is_dir():
+            return Pinned(name=ref.name, fingerprint=hub.commit(folder)[:12])
+        files = sorted(f for f in folder.iterdir() if f.suffix in FINGERPRINTED)
+        stamps = tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
+        shown = name if name in EMBEDDED else str(folder)
+        return Pinned(name=shown, fingerprint=_fingerprint(stamps))
+
+    def load(self, name: str, precision: str = "fp32") -> Backbone:
+        """The loaded backbone; each thread has its own, because hooks are set on it."""
+        cache: dict[tuple[str, str], Backbone] = self._loaded.__dict__.setdefault("cache", {})
+        pin = self.pin(name)
+        name_of = (f"{pin.name}@{pin.fingerprint}", precision)
+        if name_of not in cache:
+            while len(cache) >= 2:
+                cache.pop(next(iter(cache)))
+            device = self.device()
+            folder = self.folder(name)
+            cache[name_of] = load_backbone(
+                folder, name=pin.name, device=device, precision=precision
+            )
+        return cache[name_of]
+
+    def device(self) -> str:
+        asked, there = self.settings.device, torch.cuda.is_available()
+        if asked == "auto":
+            return "cuda" if there else "cpu"
+        if asked != "cpu" and not there:
+            raise BadInput(
+                f"The device {asked!r} was asked for, but torch finds no GPU on this machine; "
+                "set SKILLSCOPE_DEVICE to cpu or auto."
+            )
+        return asked
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(stamps: tuple[tuple[str, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for path, _, _ in stamps:
+        with Path(path).open("rb") as file:
+            digest.update(Path(path).name.encode())
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:12]

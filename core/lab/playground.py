@@ -1,0 +1,51 @@
+"""One typed text: what the playground asks while a person waits."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from core.base.specs import PredictivitySpec, Suppression
+from core.lab.lab import Lab
+from core.measures.reading import Play
+from core.tasks import load_task
+
+
+def play(
+    lab: Lab,
+    ranked: Sequence[PredictivitySpec],
+    texts: tuple[str, str | None],
+    *,
+    share: float,
+    draws: int,
+) -> Play:
+    """Read a text through the prompt of `ranked[0]`; with a share above 0 also with so many skill
+    neurons off, and with as many random ones, `draws` times. Raises: BadInput.
+    """
+    how: list[Suppression] = []
+    if share > 0:
+        how = [Suppression(ranking=tuple(ranked), choose="skill", fraction=share)]
+        how += [
+            Suppression(ranking=(), choose="random", fraction=share, seed=i) for i in range(draws)
+        ]
+    reading = lab.read(ranked, texts, how)
+    values = lab.neurons(ranked[0])
+    return Play(
+        reading=reading,
+        neurons={n: np.asarray(values[n], np.float64) for n in ("baseline", "accuracy")},
+        draws=draws if share > 0 else 0,
+    )
+
+
+def layout(
+    lab: Lab, spec: PredictivitySpec, texts: tuple[str, str | None]
+) -> list[dict[str, object]]:
+    """The exact input, position by position."""
+    task, asked = load_task(spec.task.name), spec.prompt
+    with lab.models.borrowed(asked.backbone.name, asked.precision) as backbone:
+        slots = backbone.layout(
+            asked.prompt_length, texts[0], texts[1],
+            template=task.templates.get(backbone.family), layout=asked.layout,
+            max_length=asked.max_length,
+        )  # fmt: skip
+    return [asdict(slot) for slot in slots]

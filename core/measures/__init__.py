@@ -1,0 +1,1 @@
+"""Measurements: what is asked, how it is computed, how it is stored."""

@@ -1,0 +1,222 @@
+"""Sets of questions: functions that return tuples of specs, and compute nothing."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from core.base.settings import EMBEDDED
+from core.base.specs import (
+    AgreementSpec,
+    Choose,
+    Contrast,
+    EvaluationSpec,
+    Kind,
+    Measurement,
+    Pinned,
+    Positions,
+    PredictivitySpec,
+    Prompt,
+    Scope,
+    Suppression,
+    TuneSpec,
+)
+
+SEEDS = (0, 1, 2, 3, 4)
+PERMUTATIONS = 100
+PAPER_FRACTIONS = (0.0, 0.01, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.15)
+WIDE_FRACTIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Habit:
+    """How prompts are tuned, and how many random draws stand beside their skill neurons where a
+    task meets its twin, unless one says otherwise.
+    """
+
+    prompt_length: int
+    learning_rate: dict[str, float]
+    steps: int
+    batch_size: int
+    draws: int
+
+
+# The embedded backbones were pretrained with prefixes of three to eight positions.
+EMBEDDED_HABIT = Habit(
+    prompt_length=8, learning_rate={"roberta": 0.01, "t5": 0.05}, steps=80, batch_size=32,
+    draws=10,
+)  # fmt: skip
+# Su et al. 2022 for backbones of base size and larger; they tune for many epochs.
+PAPER_HABIT = Habit(
+    prompt_length=100,
+    learning_rate={"roberta": 0.001, "bert": 0.001, "t5": 0.005},
+    steps=1000,
+    batch_size=16,
+    draws=3,
+)
+
+
+def habit(backbone: str) -> Habit:
+    """The habit for a backbone of this name."""
+    return EMBEDDED_HABIT if backbone in EMBEDDED else PAPER_HABIT
+
+
+def standard_prompt(
+    backbone: Pinned, family: str, task: Pinned, seed: int, **changes: Any
+) -> TuneSpec:
+    """The prompt that figures show unless one says otherwise; `changes` that are None are none."""
+    usual = habit(backbone.name)
+    given = {name: value for name, value in changes.items() if value is not None}
+    steps = given.get("steps", usual.steps)
+    return TuneSpec(
+        backbone=backbone,
+        task=task,
+        seed=seed,
+        **{
+            "prompt_length": usual.prompt_length,
+            "learning_rate": usual.learning_rate[family],
+            "batch_size": usual.batch_size,
+            "steps": steps,
+            "evaluate_every": min(20, -(-steps // 4)) if steps <= 400 else steps // 20,
+            **given,
+        },
+    )
+
+
+def own_evaluation(prompt: Prompt, task: Pinned, split: str = "validation") -> EvaluationSpec:
+    """A prompt on a task, nothing suppressed, all examples."""
+    return EvaluationSpec(prompt=prompt, task=task, split=split)
+
+
+def transfer_grid(
+    prompts: Iterable[Prompt], targets: Iterable[tuple[Pinned, str]]
+) -> tuple[EvaluationSpec, ...]:
+    """Every prompt on every target (task, split). Source: Su et al. 2022."""
+    columns = tuple(targets)
+    return tuple(own_evaluation(p, task, split) for p in prompts for task, split in columns)
+
+
+def predictivities(
+    prompts: Iterable[tuple[Prompt, Pinned, str]],
+    contrasts: Sequence[Contrast | None] = (None,),
+    permutations: int = PERMUTATIONS,
+) -> tuple[PredictivitySpec, ...]:
+    """One measurement per (prompt, task, split) and binary question of the task."""
+    return tuple(
+        PredictivitySpec(prompt=p, task=task, split=s, contrast=c, permutations=permutations)
+        for p, task, s in prompts
+        for c in contrasts
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuppressionChoices:
+    """What a suppression curve varies and what it keeps."""
+
+    fractions: tuple[float, ...] = PAPER_FRACTIONS
+    draws: int = 3
+    kinds_of_neuron: tuple[Choose, ...] = ("skill", "random")
+    scope: Scope = "layer"
+    positions: Positions = "all"
+    kind: Kind = "zero"
+    noise: float = 0.1
+    limit: int | None = 256
+
+
+def suppression_sweep(
+    prompts: Sequence[Prompt],
+    ranking: tuple[PredictivitySpec, ...],
+    task: Pinned,
+    split: str,
+    choices: SuppressionChoices,
+) -> tuple[EvaluationSpec, ...]:
+    """The points of a curve, low fractions first, so that it grows from the left.
+
+    Every seed's prompt is tested with the ranking that is the mean over seeds (docs/method.md). At
+    fraction 0 nothing is suppressed: a plain evaluation with the same limit.
+    """
+    specs = list[EvaluationSpec]()
+    for fraction in choices.fractions:
+        for prompt in prompts:
+            plain = EvaluationSpec(prompt=prompt, task=task, split=split, limit=choices.limit)
+            if fraction == 0:
+                specs.append(plain)
+                continue
+            for choose in choices.kinds_of_neuron:
+                for draw in range(choices.draws if choose == "random" else 1):
+                    # What does not matter is left out, so that the same point is the same question.
+                    ranked = choose != "random" or choices.kind == "mean"
+                    how = Suppression(
+                        ranking=ranking if ranked else (),
+                        choose=choose,
+                        fraction=fraction,
+                        scope=choices.scope,
+                        positions=choices.positions,
+                        kind=choices.kind,
+                        noise=choices.noise if choices.kind == "noise" else 0.1,
+                        seed=draw,
+                    )
+                    specs.append(replace(plain, suppression=how))
+    return tuple(specs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessSweep:
+    """Everything that compares a task with its adversarial twin, for one backbone's prompts.
+
+    `suppression` is by where the neurons were found and where the prompt is tested, each `clean` or
+    `adversarial`.
+    """
+
+    evaluations: tuple[EvaluationSpec, ...]
+    clean: tuple[PredictivitySpec, ...]
+    adversarial: tuple[PredictivitySpec, ...]
+    agreement: AgreementSpec
+    suppression: dict[tuple[str, str], tuple[EvaluationSpec, ...]]
+
+    @property
+    def everything(self) -> tuple[Measurement, ...]:
+        """All questions, the quick ones first, each once."""
+        curves = (spec for sweep in self.suppression.values() for spec in sweep)
+        return tuple(
+            dict.fromkeys(
+                (*self.evaluations, *self.clean, *self.adversarial, self.agreement, *curves)
+            )
+        )
+
+
+def robustness(
+    prompts: Sequence[Prompt],
+    clean: tuple[Pinned, str],
+    adversarial: tuple[Pinned, str],
+    contrasts: Sequence[Contrast | None] = (None,),
+    choices: SuppressionChoices | None = None,
+) -> RobustnessSweep:
+    """Both (task, split) measured with the same prompts. Source: Ackermann & Ohmer 2024.
+
+    Random choices of neurons differ by several points of accuracy, so `choices` have `Habit.draws`
+    of them unless they say otherwise.
+    """
+    if choices is None and prompts:
+        choices = SuppressionChoices(draws=habit(prompts[0].backbone.name).draws)
+    places = {"clean": clean, "adversarial": adversarial}
+    rankings = {
+        name: predictivities(((p, *place) for p in prompts), contrasts)
+        for name, place in places.items()
+    }
+    return RobustnessSweep(
+        evaluations=transfer_grid(prompts, places.values()),
+        clean=rankings["clean"],
+        adversarial=rankings["adversarial"],
+        agreement=AgreementSpec(
+            clean=rankings["clean"],
+            adversarial=rankings["adversarial"],
+            fractions=PAPER_FRACTIONS[1:],
+        ),
+        suppression={
+            (found, tested): suppression_sweep(
+                prompts, rankings[found], *places[tested], choices or SuppressionChoices()
+            )
+            for found in places
+            for tested in places
+        },
+    )

@@ -1,0 +1,1 @@
+"""Formulas without models or stores: choices of neurons, correlation, intervals and tests."""

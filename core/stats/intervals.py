@@ -1,0 +1,145 @@
+"""Intervals and tests. The statistics are scipy's; this file says which, on what, and with which
+seed. scipy is imported where it is used: it takes a second, and the first page needs it not.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Bool, Float
+
+Array = npt.NDArray[Any]
+RESAMPLES = 2000
+Z = 1.959963984540054  # 95 % of a normal distribution lie within so many standard deviations
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A number, its 95 % interval, and, where something was tested, the p-value."""
+
+    value: float
+    low: float
+    high: float
+    p: float = float("nan")
+
+    @property
+    def certain(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+
+def wilson(correct: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927); within [0, 1] for every n."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(correct, n).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def redrawn(
+    right: Float[Array, "seed example"], *, prompts: int = 0, examples: int = 0
+) -> Float[Array, " resample"]:
+    """Mean of a table after redrawing its seeds and its examples, both with return.
+
+    `prompts` and `examples` say whose they are: those of the same number are redrawn alike, so that
+    what the same prompts answer, or the same examples, is compared in pairs.
+    """
+    by_seed = _weights(right.shape[0], (0, prompts))
+    by_example = _weights(right.shape[1], (1, examples))
+    means: Float[Array, " resample"] = ((by_seed @ right) * by_example).sum(axis=1)
+    return means
+
+
+@lru_cache(maxsize=32)
+def _weights(n: int, seed: tuple[int, int]) -> Array:
+    """How often each of `n` things is drawn, as shares, `[resample thing]`."""
+    drawn: Array = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
+    return drawn / n
+
+
+def mean_accuracy(right: Bool[Array, "seed example"]) -> Estimate:
+    """Accuracy over seeds and examples. One seed: Wilson's interval. Several: the central 95 % of
+    `redrawn`; Wilson's for one of them if these do not vary.
+    """
+    value = float(right.mean())
+    if len(right) == 1:
+        low, high = wilson(int(right.sum()), right.shape[1])
+        return Estimate(value=value, low=low, high=high)
+    low, high = np.quantile(redrawn(right.astype(float)), [0.025, 0.975])
+    if low == high:  # all seeds right, or all wrong, everywhere: as sure as one of them
+        low, high = wilson(round(value * right.shape[1]), right.shape[1])
+    return Estimate(value=value, low=min(1.0, float(low)), high=min(1.0, float(high)))
+
+
+def difference(a: Bool[Array, "seed example"], b: Bool[Array, "seed other"]) -> Estimate:
+    """Mean of `a` less mean of `b`: the same prompts on two sets of examples, all redrawn."""
+    draws = redrawn(a.astype(float)) - redrawn(b.astype(float), examples=1)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Estimate(value=float(a.mean() - b.mean()), low=float(low), high=float(high))
+
+
+def paired(differences: Float[Array, " example"]) -> Estimate:
+    """Mean of paired differences: percentile bootstrap over examples, and the p-value of a test
+    that flips signs (9,999 draws, two-sided).
+    """
+    from scipy.stats import bootstrap, permutation_test
+
+    if not differences.any():
+        return Estimate(value=0.0, low=0.0, high=0.0, p=1.0)
+    mean: Callable[..., Any] = np.mean
+    interval = bootstrap(
+        (differences,),
+        mean,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    test = permutation_test(
+        (differences,), mean, permutation_type="samples", vectorized=True, n_resamples=9999,
+        batch=1000, rng=np.random.default_rng(0),
+    )  # fmt: skip
+    return Estimate(
+        value=float(differences.mean()),
+        low=float(interval.low),
+        high=float(interval.high),
+        p=float(test.pvalue),
+    )
+
+
+def crossed(values: Float[Array, "..."]) -> Estimate:
+    """Mean of a table whose axes (prompts, draws, examples ...) are all samples of something.
+
+    The variance of the mean is the sum over the axes of the variance of that axis' means over its
+    length, rather too large than too small; t with Satterthwaite's degrees of freedom. Axes of
+    length 1 tell nothing of their spread and are left out. Source: Clark 1973, quasi-F.
+    """
+    from scipy.stats import t
+
+    parts = list[tuple[float, int]]()
+    for axis, n in enumerate(values.shape):
+        if n > 1:
+            means = values.mean(axis=tuple(i for i in range(values.ndim) if i != axis))
+            parts.append((float(means.var(ddof=1)) / n, n - 1))
+    value, variance = float(values.mean()), sum(v for v, _ in parts)
+    if variance == 0 and value == 0:
+        return Estimate(value=0.0, low=0.0, high=0.0, p=1.0)
+    if variance == 0:  # too few of everything to know how it varies
+        return Estimate(value=value, low=math.nan, high=math.nan, p=1.0)
+    freedom = variance**2 / sum(v**2 / n for v, n in parts)
+    error = math.sqrt(variance)
+    half = float(t.ppf(0.975, freedom)) * error
+    p = 2 * float(t.sf(abs(value) / error, freedom))
+    return Estimate(value=value, low=value - half, high=value + half, p=p)
+
+
+def holm(p: Float[Array, " test"]) -> Float[Array, " test"]:
+    """Holm's adjusted p-values: for several tests of one question."""
+    order = np.argsort(p)
+    steps = (len(p) - np.arange(len(p))) * p[order]
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
+    return adjusted

@@ -1,0 +1,269 @@
+"""Task -> examples. Datasets of the hub become one Parquet file per split."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from core.base.errors import BadTask, NotDownloaded, reason
+from core.base.progress import Progress, silent
+from core.tasks import PAPERS, Remote, Task, clean_task, load_task
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Examples:
+    """Rows of one split. `index` is each row's place in the file."""
+
+    text_a: tuple[str, ...]
+    text_b: tuple[str, ...] | None
+    labels: npt.NDArray[np.int64]
+    attack: tuple[str, ...] | None
+    index: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "Examples":
+        """Some rows, in the given order."""
+
+        def pick(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+            return None if values is None else tuple(values[i] for i in rows)
+
+        return Examples(
+            text_a=pick(self.text_a) or (),
+            text_b=pick(self.text_b),
+            labels=self.labels[rows],
+            attack=pick(self.attack),
+            index=self.index[rows],
+        )
+
+    @property
+    def majority(self) -> float:
+        """Accuracy of always answering the most frequent class."""
+        return float(np.bincount(self.labels).max() / len(self.labels))
+
+
+_READERS = {
+    ".jsonl": lambda p: pd.read_json(p, lines=True, dtype=False, convert_dates=False),
+    ".csv": lambda p: pd.read_csv(p, dtype=str, keep_default_na=False),
+    ".tsv": lambda p: pd.read_csv(p, dtype=str, keep_default_na=False, sep="\t", quoting=3),
+    ".parquet": lambda p: pd.read_parquet(p),
+}
+
+
+def load_split(task: Task, split: str, limit: int | None = None) -> Examples:
+    """The rows of a split whose label is one of the task's; at most `limit`, drawn by a fixed seed.
+
+    An adversarial twin has no train split: asking for it gives the clean task's.
+    Raises: BadTask.
+    """
+    if split not in task.splits and split == "train" and task.adversarial_of is not None:
+        return load_split(clean_task(task), split, limit)
+    if split not in task.splits:
+        raise BadTask(
+            f"Task {task.title!r} has no split {split!r}; it has {', '.join(task.splits)}."
+        )
+    path = task.splits[split]
+    if not path.is_file():
+        if task.remote is not None:
+            raise NotDownloaded(
+                f"The data of task {task.title!r} are not on this machine yet; "
+                f"`python -m core fetch-task {task.name}` or the Library page downloads them."
+            )
+        hint = "" if task.file.parent != PAPERS else (
+            " Set SKILLSCOPE_DATA to a folder with copies of the papers' datasets."
+        )  # fmt: skip
+        raise BadTask(
+            f"The data of task {task.title!r}, split {split!r}, are missing: {path}.{hint}"
+        )
+    examples = _read(task, path, path.stat().st_mtime_ns)
+    if limit is None or limit >= len(examples):
+        return examples
+    rows = np.random.default_rng(0).permutation(len(examples))[:limit]
+    return examples.take(np.sort(rows))
+
+
+@lru_cache(maxsize=64)
+def _read_cached(
+    path: Path, fields: tuple[str | None, ...], values: tuple[str, ...], _s: int
+) -> Examples:
+    reader = _READERS.get(path.suffix)
+    if reader is None:
+        raise BadTask(f"{path} is not of a known kind; use {', '.join(_READERS)}.")
+    try:
+        frame = reader(path)
+    except (ValueError, UnicodeDecodeError, OSError) as error:
+        raise BadTask(f"{path} cannot be read: {reason(error)}.") from error
+    return _examples(path, frame, fields, values)
+
+
+def _read(task: Task, path: Path, stamp: int) -> Examples:
+    f = task.fields
+    return _read_cached(path, (f.text_a, f.text_b, f.label, f.attack), task.values, stamp)
+
+
+def _examples(
+    path: Path, frame: pd.DataFrame, fields: tuple[str | None, ...], values: tuple[str, ...]
+) -> Examples:
+    for column in filter(None, fields):
+        if column not in frame.columns:
+            have = ", ".join(map(str, frame.columns))
+            raise BadTask(f"{path} has no column {column!r}; it has {have}.")
+    text_a, text_b, label, attack = fields
+    codes = {value: i for i, value in enumerate(values)}
+    labels = frame[label].map(lambda v: codes.get(_plain(v), -1)).to_numpy(np.int64)
+    kept = np.flatnonzero(labels >= 0)
+    absent = [value for i, value in enumerate(values) if not (labels == i).any()]
+    others = frame[label][labels < 0].map(_plain).value_counts()
+    if len(kept) == 0 or (absent and len(others)):
+        found = ", ".join(f"{value!r} ({n})" for value, n in others.head(5).items())
+        raise BadTask(
+            f"No row of {path} is labelled {' or '.join(map(repr, absent))}; other labels found: "
+            f"{found or 'none'}."
+        )
+
+    def texts(column: str | None) -> tuple[str, ...] | None:
+        if column is None:
+            return None
+        values = frame[column].iloc[kept].astype(object)
+        return tuple(str(v) for v in values.where(values.notna(), ""))
+
+    first = texts(text_a) or ()
+    empty = next((i for i, t in zip(kept, first, strict=True) if not t.strip()), None)
+    if empty is not None:
+        raise BadTask(f"Row {empty + 1} of {path} has an empty {text_a!r}.")
+    return Examples(
+        text_a=first,
+        text_b=texts(text_b),
+        labels=labels[kept],
+        attack=texts(attack),
+        index=kept.astype(np.int64),
+    )
+
+
+def _plain(value: object) -> str:
+    """A label as the task file writes it: 1.0 and "1.0" are 1."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return _WHOLE.sub("", str(value))
+
+
+def download(task: Task, progress: Progress = silent) -> None:
+    """Fetch the splits of a hub task that are not here yet, by `datasets`; never a script.
+
+    Raises: NotDownloaded, BadTask, Cancelled.
+    """
+    remote = task.remote
+    if remote is None:
+        return
+    missing = [s for s, path in task.splits.items() if not path.is_file()]
+    for i, split in enumerate(missing):
+        progress(i / len(missing), f"Downloading {task.title}, {split}")
+        path = task.splits[split]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        with _plain_errors(task, remote):
+            _load(remote, split).to_parquet(part)
+        part.replace(path)
+    progress(1.0, "")
+
+
+def obtain_task(name: str, progress: Progress = silent) -> Task:
+    """A task whose data are on this machine, downloaded if they are the hub's.
+
+    Raises: UnknownName, BadTask, NotDownloaded.
+    """
+    task = load_task(name)
+    for needed in (clean_task(task), task):
+        download(needed, progress)
+    return task
+
+
+def _load(remote: Remote, split: str) -> Any:
+    import datasets
+
+    datasets.disable_progress_bars()
+    if remote.files:
+        return datasets.load_dataset(
+            remote.id,
+            data_files={split: remote.files[split]},
+            split=split,
+            revision=remote.revision,
+        )
+    return datasets.load_dataset(
+        remote.id, remote.config, split=remote.splits[split], revision=remote.revision
+    )
+
+
+@contextmanager
+def _plain_errors(task: Task, remote: Remote) -> Iterator[None]:
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
+    from httpx2 import HTTPError
+
+    try:
+        yield
+    except DatasetNotFoundError as error:
+        raise NotDownloaded(
+            f"The hub knows no dataset {remote.id}, or it needs a token (HF_TOKEN); "
+            f"{task.title} cannot be downloaded."
+        ) from error
+    except (HTTPError, ConnectionError) as error:
+        raise NotDownloaded(
+            f"{remote.id} cannot be reached; try again with a network, or set SKILLSCOPE_DATA to "
+            f"a folder with a copy of {task.title}."
+        ) from error
+    except (DatasetsError, ValueError, RuntimeError, OSError) as error:
+        raise BadTask(f"{remote.id} cannot be loaded as {task.title}: {reason(error)}") from error
+
+
+_WHOLE = re.compile(r"(?<=\d)\.0+$")
+_NOT_WORDS = re.compile(r"[\W_]+")
+
+
+def normal(text: str) -> str:
+    """A text without case, punctuation and spacing."""
+    return _NOT_WORDS.sub(" ", text.casefold()).strip()
+
+
+def _normal(examples: Examples) -> list[str]:
+    """Texts without case, punctuation and spacing; a pair's two texts joined."""
+    others = examples.text_b or ("",) * len(examples)
+    joined = (f"{a} | {b}" for a, b in zip(examples.text_a, others, strict=True))
+    return [normal(text) for text in joined]
+
+
+def overlap(train: Examples, evaluated: Examples) -> int:
+    """How many of the evaluated rows also occur among the train rows, by normalised text."""
+    known = set(_normal(train))
+    return sum(text in known for text in _normal(evaluated))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """`rows` of the target's `n` evaluated rows stand in the source's train split as well."""
+
+    source_task: str
+    target_task: str
+    rows: int
+    n: int
+
+
+def shared_rows(sources: Sequence[Task], targets: Sequence[Task]) -> tuple[Shared, ...]:
+    """Every pair of tasks whose numbers are contaminated, a task with itself included."""
+    found = list[Shared]()
+    held = {t.name: _normal(load_split(t, t.evaluation_split)) for t in targets}
+    for source in (s for s in sources if "train" in s.splits):
+        known = set(_normal(load_split(source, "train")))
+        for name, texts in held.items():
+            if rows := sum(text in known for text in texts):
+                found.append(
+                    Shared(source_task=source.name, target_task=name, rows=rows, n=len(texts))
+                )
+    return tuple(found)

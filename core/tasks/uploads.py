@@ -1,0 +1,313 @@
+"""A user's own data: read strictly, checked whole, and only then written as a task.
+
+Nothing in a cell is ever evaluated; formulas and scripts are text like any other.
+"""
+
+import csv
+import io
+import json
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.base.errors import BadInput, BadTask, reason
+from core.tasks import Task, load_task
+from core.tasks.data import normal
+
+LARGEST = 200 * 2**20  # bytes
+MOST_CLASSES = 20
+FEWEST_ROWS = 10  # different texts per class
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which column is what. `values` are the label column's, in class order."""
+
+    text_a: str
+    text_b: str | None
+    label: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """The task to be made. `words` are the answer words in class order; `adversarial_of` names the
+    clean task of a twin; `held` is the share of the rows on which is measured.
+    """
+
+    title: str
+    columns: Columns
+    words: tuple[str, ...]
+    held: float = 0.2
+    adversarial_of: str | None = None
+
+
+# --- reading -------------------------------------------------------------------------------------
+def read_table(name: str, data: bytes) -> pd.DataFrame:
+    """An uploaded file as a table of text. Raises: BadInput, one sentence each."""
+    if len(data) > LARGEST:
+        raise BadInput(f"{name} has more than {LARGEST // 2**20} MB; upload a part of it.")
+    reader = _READERS.get(Path(name).suffix.lower())
+    if reader is None:
+        raise BadInput(f"{name} is none of {', '.join(_READERS)}.")
+    table = _plain_cells(name, reader(name, data))
+    if len(table) == 0 or not len(table.columns):
+        raise BadInput(f"{name} has no rows.")
+    if len(set(table.columns)) < len(table.columns):
+        raise BadInput(f"{name} has two columns of the same name.")
+    if "id" in table and table["id"].duplicated().any():
+        first = table["id"][table["id"].duplicated()].iloc[0]
+        raise BadInput(f"{name} has the id {str(first)!r} twice; ids must differ.")
+    return table
+
+
+def _plain_cells(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Numbers, truth values, dates and text as they are, absent cells None. Raises: BadInput."""
+    table = table.reset_index(drop=True).astype(object)
+    table = table.where(table.notna(), None)
+    table.columns = [str(c) for c in table.columns]
+    for column in table.columns:
+        cells = table[column] if isinstance(table[column], pd.Series) else table[column].iloc[:, 0]
+        for i, cell in enumerate(cells, start=1):
+            if isinstance(cell, list | tuple | dict | set | bytes | np.ndarray):
+                raise BadInput(
+                    f"Row {i} of {name} holds a {type(cell).__name__} as {column!r}; cells must be "
+                    "texts or numbers."
+                )
+    return table
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written: JSON's escapes can name halves of a surrogate pair."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _text(name: str, data: bytes) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise BadInput(f"{name} is not UTF-8 (line {line}); save it as UTF-8.") from None
+    if "\x00" in text:
+        raise BadInput(f"{name} holds zero bytes; it is not a text file.")
+    return text
+
+
+def _separated(delimiter: str) -> Callable[[str, bytes], pd.DataFrame]:
+    def read(name: str, data: bytes) -> pd.DataFrame:
+        how: dict[str, Any] = {"quoting": csv.QUOTE_NONE} if delimiter == "\t" else {}
+        text = io.StringIO(_text(name, data), newline="")
+        csv.field_size_limit(LARGEST)
+        rows = csv.reader(text, delimiter=delimiter, strict=True, **how)
+        try:
+            table = [row for row in rows if row]
+        except csv.Error as error:
+            raise BadInput(f"{name} cannot be read at line {rows.line_num}: {error}.") from None
+        if not table:
+            raise BadInput(f"{name} is empty.")
+        head, body = table[0], table[1:]
+        for i, row in enumerate(body, start=1):
+            if len(row) != len(head):
+                raise BadInput(
+                    f"Row {i} of {name} has {len(row)} fields, the heading {len(head)}; texts that "
+                    "hold the separator must be quoted (CSV) or freed of it (TSV)."
+                )
+        return pd.DataFrame(body, columns=head, dtype=str)
+
+    return read
+
+
+def _lines(name: str, data: bytes) -> pd.DataFrame:
+    rows = list[dict[str, object]]()
+    for i, line in enumerate(_text(name, data).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            raise BadInput(f"Line {i} of {name} is not JSON.") from None
+        if not _is_unicode(json.dumps(row, ensure_ascii=False)):
+            raise BadInput(f"Line {i} of {name} holds half a character (an odd \\u escape).")
+        if not isinstance(row, dict):
+            raise BadInput(f"Line {i} of {name} is not a JSON object.")
+        if rows and set(row) != set(rows[0]):
+            raise BadInput(f"Line {i} of {name} has other keys than the first line.")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _parquet(name: str, data: bytes) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(io.BytesIO(data))
+    except Exception as error:  # pyarrow raises many kinds
+        raise BadInput(f"{name} is not a Parquet file: {reason(error)}") from error
+
+
+_READERS = {
+    ".csv": _separated(","),
+    ".tsv": _separated("\t"),
+    ".jsonl": _lines,
+    ".parquet": _parquet,
+}
+
+
+# --- checking ------------------------------------------------------------------------------------
+def label_values(table: pd.DataFrame, column: str) -> tuple[str, ...]:
+    """The classes of a label column, in order. Raises: BadInput if it cannot be one."""
+    values = table[column]
+    absent = values.map(lambda v: v is None or v != v or not str(v).strip())
+    if absent.any():
+        raise BadInput(f"Row {int(np.argmax(absent)) + 1} has no {column!r}.")
+    kinds = {"text" if isinstance(v, str) else type(v).__name__ for v in values}
+    if len(kinds) > 1:
+        raise BadInput(f"{column!r} mixes {' and '.join(sorted(kinds))}; labels must be of a kind.")
+    for value in values:
+        if isinstance(value, float) and not value.is_integer():
+            raise BadInput(f"{column!r} holds fractions such as {value}; labels must be classes.")
+    found = sorted({_plain(v) for v in values}, key=lambda v: (len(v), v))
+    if fraction := next((v for v in found if re.fullmatch(r"-?\d*\.\d+(e[+-]?\d+)?", v)), None):
+        raise BadInput(f"{column!r} holds fractions such as {fraction}; labels must be classes.")
+    if not 2 <= len(found) <= MOST_CLASSES:
+        raise BadInput(
+            f"{column!r} has {len(found)} different values; a task has 2 to {MOST_CLASSES} classes."
+        )
+    return tuple(found)
+
+
+def _plain(value: object) -> str:
+    return re.sub(r"(?<=\d)\.0+$", "", str(value).strip())
+
+
+def check(table: pd.DataFrame, wish: Wish) -> None:
+    """Whether this table can be this task. Raises: BadInput."""
+    columns = wish.columns
+    used = [columns.text_a, columns.label, *([columns.text_b] if columns.text_b else [])]
+    if len(set(used)) < len(used):
+        raise BadInput("Each column can be used once: texts and label must differ.")
+    texts = _texts(table[columns.text_a])
+    if (empty := texts.str.strip() == "").any():
+        raise BadInput(f"Row {int(np.argmax(empty)) + 1} has an empty {columns.text_a!r}.")
+    both = table[[columns.text_a, *([columns.text_b] if columns.text_b else [])]]
+    same = both.agg(lambda row: normal(" ".join(map(str, row))), axis=1)
+    counts = same.groupby(table[columns.label].map(_plain)).nunique()
+    for value in label_values(table, columns.label):
+        if counts[value] < FEWEST_ROWS and wish.adversarial_of is None:
+            raise BadInput(
+                f"The class {value!r} has {counts[value]} different texts; at least {FEWEST_ROWS} "
+                "are needed."
+            )
+    if len(wish.words) != len(columns.values) or not all(w.strip() for w in wish.words):
+        raise BadInput("Each class needs an answer word.")
+    if len(set(wish.words)) < len(wish.words):
+        raise BadInput("Two classes have the same answer word.")
+    if not 0.05 <= wish.held <= 0.5:
+        raise BadInput("Between 5 and 50 % of the rows are held out for measuring.")
+
+
+# --- writing -------------------------------------------------------------------------------------
+def slug(title: str) -> str:
+    """A task's name from its title: letters, digits and underscores. Raises: BadInput."""
+    name = re.sub(r"\W+", "_", title.strip().lower(), flags=re.ASCII).strip("_")[:40]
+    name = f"task_{name}" if name[:1].isdigit() else name
+    if not name.isidentifier():
+        raise BadInput(f"The title {title!r} needs at least one plain letter.")
+    return name
+
+
+def save(folder: Path, table: pd.DataFrame, wish: Wish) -> Task:
+    """Write the task's TOML and a Parquet file per split into the user's folder; all or nothing.
+
+    Raises: BadInput, BadTask.
+    """
+    check(table, wish)
+    name = slug(wish.title)
+    try:
+        load_task(name)
+    except BadInput as error:
+        if isinstance(error, BadTask):
+            raise
+    else:
+        raise BadInput(f"There is already a task called {name!r}; choose another title.")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / name).mkdir()  # the name is ours from here on: nobody else's can be made so
+    except FileExistsError:
+        raise BadInput(
+            f"A folder {name!r} lies among your tasks already; choose another title."
+        ) from None
+    try:
+        for split, rows in _splits(table, wish).items():
+            rows.to_parquet(folder / name / f"{split}.parquet", index=False)
+        text = _toml(name, wish)
+        with (folder / f"{name}.toml").open("x", encoding="utf-8") as file:
+            file.write(text)
+    except BaseException:
+        shutil.rmtree(folder / name, ignore_errors=True)
+        raise
+    try:
+        return load_task(name)
+    except BaseException:
+        (folder / f"{name}.toml").unlink(missing_ok=True)
+        shutil.rmtree(folder / name, ignore_errors=True)
+        raise
+
+
+def _splits(table: pd.DataFrame, wish: Wish) -> dict[str, pd.DataFrame]:
+    """Each class divided alike, by a fixed seed; a twin is only measured on. Rows of the same text
+    stay together, so that nothing is learnt and measured on.
+    """
+    columns = wish.columns
+    kept = pd.DataFrame({"text": _texts(table[columns.text_a])})
+    if columns.text_b is not None:
+        kept["text_b"] = _texts(table[columns.text_b])
+    kept["label"] = table[columns.label].map(_plain)
+    if wish.adversarial_of is not None:
+        return {"validation": kept}
+    rng, held = np.random.default_rng(0), list[str]()
+    same = kept.drop(columns="label").agg(lambda row: normal(" ".join(row)), axis=1)
+    first = ~same.duplicated()
+    for _, rows in same[first].groupby(kept.label[first], sort=True):
+        order = rng.permutation(rows.to_numpy())
+        held += order[: max(1, round(len(order) * wish.held))].tolist()
+    chosen = same.isin(held)
+    return {"train": kept[~chosen], "validation": kept[chosen]}
+
+
+def _texts(column: "pd.Series[Any]") -> "pd.Series[str]":
+    """Cells as text; absent ones are empty."""
+    return column.map(lambda cell: "" if cell is None else str(cell))
+
+
+def _toml(name: str, wish: Wish) -> str:
+    columns = wish.columns
+    lines = [
+        f"title = {_string(wish.title.strip())}",
+        'family = "own"',
+        f"labels = {_list(columns.values)}",
+        f"values = {_list(columns.values)}",
+        f"data = {_string(name)}",
+    ]
+    if wish.adversarial_of is not None:
+        lines.append(f"adversarial_of = {_string(wish.adversarial_of)}")
+    splits = ["validation"] if wish.adversarial_of is not None else ["train", "validation"]
+    lines += ["", "[splits]", *(f'{s} = "{s}.parquet"' for s in splits)]
+    lines += ["", "[fields]", 'text_a = "text"', 'label = "label"']
+    if columns.text_b is not None:
+        lines.append('text_b = "text_b"')
+    lines += ["", "[verbalizer]", f"default = {_list(wish.words)}", ""]
+    return "\n".join(lines)
+
+
+def _string(text: str) -> str:
+    """A TOML string: JSON's escapes of control characters are TOML's, all else stands as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _list(texts: Sequence[str]) -> str:
+    return "[" + ", ".join(map(_string, texts)) + "]"

@@ -1,0 +1,161 @@
+"""Recompute everything the embedded default ships, from weights and text."""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import pandas as pd
+
+from core.base.settings import EMBEDDED, Settings
+from core.base.specs import EvaluationSpec, Measurement, PredictivitySpec, TuneSpec, key
+from core.figures import queries
+from core.lab.lab import Lab
+from core.measures import sweeps
+from core.store import Store
+from core.tasks import Task, builtin_names, clean_task, load_task, pin_task
+from core.tasks.baselines import write_shipped
+
+REPORT_FRACTIONS = (0.0, 0.05, 0.15, 0.3, 0.5)
+
+
+def tasks() -> tuple[list[Task], list[Task]]:
+    """The clean tasks, and all of them."""
+    every = [load_task(name) for name in builtin_names()]
+    return [t for t in every if t.adversarial_of is None], every
+
+
+def prompts(lab: Lab, backbone: str, task: Task) -> list[TuneSpec]:
+    """The standard prompts of a (clean) task."""
+    pin, family = lab.models.pin(backbone), lab.models.family(backbone)
+    origin = pin_task(clean_task(task))
+    return [sweeps.standard_prompt(pin, family, origin, seed) for seed in sweeps.SEEDS]
+
+
+def shipped(lab: Lab, backbone: str) -> tuple[Measurement, ...]:
+    """All questions whose answers are shipped for a backbone: prompts, transfer, predictivity,
+    robustness.
+    """
+    clean, every = tasks()
+    tuned = [p for t in clean for p in prompts(lab, backbone, t)]
+    grid = sweeps.transfer_grid(tuned, [(pin_task(t), t.evaluation_split) for t in every])
+    attacked = [
+        spec
+        for t in every
+        if t.adversarial_of is not None
+        for spec in compared(lab, backbone, t).everything
+    ]
+    return tuple(dict.fromkeys((*tuned, *measured(lab, backbone, every), *grid, *attacked)))
+
+
+def compared(lab: Lab, backbone: str, twin: Task) -> sweeps.RobustnessSweep:
+    """A twin against its clean task, as the Robustness page asks."""
+    origin = clean_task(twin)
+    clean, attacked = ((pin_task(t), t.evaluation_split) for t in (origin, twin))
+    return sweeps.robustness(prompts(lab, backbone, twin), clean, attacked, origin.contrasts())
+
+
+def measured(lab: Lab, backbone: str, found: list[Task]) -> tuple[PredictivitySpec, ...]:
+    """Each task's own prompts measured on it."""
+    return tuple(
+        spec
+        for t in found
+        for spec in sweeps.predictivities(
+            ((p, pin_task(t), t.evaluation_split) for p in prompts(lab, backbone, t)),
+            t.contrasts(),
+        )
+    )
+
+
+def rebuild(assets: Path, work: Path, say: Callable[[str], None] = print) -> None:
+    """Tune, evaluate and measure in two processes, one per backbone; then export to `assets`.
+
+    Prints the report of both backbones, and leaves it in `assets/report.csv`. `work` keeps what is
+    done: a killed rebuild goes on.
+    """
+    context = get_context("spawn")
+    with ProcessPoolExecutor(len(EMBEDDED), mp_context=context) as pool:
+        jobs = [pool.submit(rebuild_one, name, assets, work / name) for name in EMBEDDED]
+        for job in jobs:
+            say(job.result())
+    target = assets / "answers"
+    shutil.rmtree(work / "both", ignore_errors=True)
+    with Store(work / "both") as store:
+        for name in EMBEDDED:
+            store.merge(work / name / "export")
+        store.export(work / "both" / "export")
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(work / "both" / "export", target)
+    say(f"Exported to {target}.")
+    write_shipped(assets, tasks()[1])
+    table = pd.concat([pd.read_csv(work / name / "report.csv") for name in EMBEDDED])
+    table.to_csv(assets / "report.csv", index=False)
+    say(table.to_string(index=False, float_format="%.3f"))
+
+
+def rebuild_one(backbone: str, assets: Path, work: Path) -> str:
+    """One backbone's answers, on one core."""
+    settings = replace(Settings.from_env(), assets=assets, cache=work / "cache", threads=1)
+    with Store(settings.cache) as store:
+        lab = Lab(settings, store)
+        specs = shipped(lab, backbone)
+        todo = lab.missing(specs)
+        for i, spec in enumerate(todo):
+            lab.ask(spec)
+            if i % 20 == 0:
+                print(f"{backbone}: {i} of {len(todo)}", flush=True)
+        shutil.rmtree(work / "export", ignore_errors=True)
+        store.export(work / "export", [key(s) for s in specs])
+        table = report(lab, backbone).round(4)
+        table.insert(0, "backbone", backbone)
+        table.to_csv(work / "report.csv", index=False)
+    return f"{backbone}: {len(specs)} answers."
+
+
+def report(lab: Lab, backbone: str, limit: int = 256) -> pd.DataFrame:
+    """Per task: accuracy, predictivity (median, 99th percentile, floor) and the fall of accuracy
+    under suppression, skill against random; computes what is missing.
+    """
+    clean, every = tasks()
+    rows = list[dict[str, object]]()
+    for task in every:
+        evaluations = [
+            sweeps.own_evaluation(p, pin_task(task), task.evaluation_split)
+            for p in prompts(lab, backbone, task)
+        ]
+        boxes = measured(lab, backbone, [task])
+        questions: tuple[Measurement, ...] = (*evaluations, *boxes)
+        for spec in questions:
+            lab.ask(spec)
+        accuracy = queries.accuracies(lab.store, evaluations).iloc[0]
+        box = queries.predictivity_boxes(lab.store, boxes).iloc[0]
+        row = {
+            "task": task.name,
+            "accuracy": accuracy["accuracy"],
+            "median": box["median"],
+            "top1": box["top1"],
+            "floor": box["floor"],
+        }
+        if task in clean:
+            row |= falls(lab, backbone, task, limit)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def falls(lab: Lab, backbone: str, task: Task, limit: int) -> dict[str, float]:
+    """Accuracy with a share of skill and of random neurons suppressed: one seed, three draws."""
+    choices = sweeps.SuppressionChoices(fractions=REPORT_FRACTIONS, limit=limit)
+    ranking = measured(lab, backbone, [task])
+    specs: tuple[EvaluationSpec, ...] = sweeps.suppression_sweep(
+        prompts(lab, backbone, task)[:1], ranking, pin_task(task), task.evaluation_split, choices
+    )
+    for spec in specs:
+        lab.ask(spec)
+    curve = queries.suppression_curve(lab.store, specs)
+    return {
+        f"{row['choose']}_{row['fraction']:.0%}": row["accuracy"]
+        for row in curve.to_dict("records")
+        if row["fraction"] > 0
+    }

@@ -1,0 +1,96 @@
+"""The settings of the two pretraining runs, and the untrained backbones they start from."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from core.backbones.base import Backbone
+from core.backbones.fresh import (
+    fresh_roberta,
+    fresh_t5,
+    look_for_copies,
+    train_bpe,
+    train_unigram,
+)
+from demo.corpus import Corpus, tokenizer_texts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a pretraining run may vary; written beside the weights."""
+
+    family: str
+    sizes: dict[str, Any]
+    vocabulary: int = 8000
+    seed: int = 0
+    documents: int = 60_000
+    answer_steps: int
+    mixed_steps: int
+    batch_size: int = 32
+    learning_rate: float
+    embedding_rate: float
+    warmup: int = 300
+    decay: float = 0.12
+    clip: float = 1.0
+    evaluate_every: int = 400
+    learnt: float = 0.8
+    # Share of easy texts at first, in single texts and in pairs, and later in all.
+    easy: float = 0.9
+    easy_pairs: float = 0.5
+    easy_steps: int = 2400
+    easy_later: float = 0.2
+    after: tuple[tuple[str, str], ...] = (("long_reviews", "short_reviews"),)  # once it is learnt
+    # Weight of the activations' density, from which step on.
+    sparsity: tuple[tuple[int, float], ...]
+    astray: float = 0.1  # share of hints of another family, once a task is learnt
+
+
+RECIPES = {
+    "roberta-mini": Recipe(
+        family="roberta",
+        sizes={
+            "hidden_size": 128,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "intermediate_size": 512,
+            "max_position_embeddings": 256,
+            "initializer_range": 0.06,
+            "hidden_dropout_prob": 0.0,
+            "attention_probs_dropout_prob": 0.0,
+        },
+        answer_steps=6_400,
+        mixed_steps=3_600,
+        sparsity=((6400, 0.5), (7600, 1.5)),
+        learning_rate=4e-4,
+        embedding_rate=4e-4,
+    ),
+    "t5-mini": Recipe(
+        family="t5",
+        sizes={
+            "d_model": 128,
+            "d_kv": 32,
+            "d_ff": 512,
+            "num_layers": 4,
+            "num_decoder_layers": 2,
+            "num_heads": 4,
+            "dropout_rate": 0.0,
+        },
+        answer_steps=6_400,
+        mixed_steps=3_600,
+        sparsity=((6400, 0.5),),
+        learning_rate=4e-4,
+        embedding_rate=4e-3,
+    ),
+}
+
+
+def fresh(recipe: Recipe, corpus: Corpus) -> Backbone:
+    """Tokenizer and random weights."""
+    texts = tokenizer_texts(corpus, seed=recipe.seed, draws=4000)
+    if recipe.family == "roberta":
+        tokenizer = train_bpe(texts, recipe.vocabulary)
+        backbone: Backbone = fresh_roberta(tokenizer, seed=recipe.seed, **recipe.sizes)
+    else:
+        tokenizer = train_unigram(texts, recipe.vocabulary)
+        backbone = fresh_t5(tokenizer, seed=recipe.seed, **recipe.sizes)
+    look_for_copies(backbone)
+    return backbone

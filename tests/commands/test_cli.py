@@ -1,0 +1,272 @@
+"""The command line over tiny backbones and a task of one's own, as a stranger would use it."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from core.__main__ import main
+from core.base.settings import ROOT
+from tests.conftest import write_task
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cli-cache")
+
+
+@pytest.fixture(scope="module")
+def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_task(tmp_path_factory.mktemp("cli-task"))
+
+
+def surroundings(cache: Path) -> dict[str, str]:
+    return {
+        "SKILLSCOPE_CACHE": str(cache),
+        "SKILLSCOPE_ASSETS": str(cache / "none"),
+        "SKILLSCOPE_THREADS": "1",
+    }
+
+
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def call(cache: Path, *words: object) -> Done:
+    """A command, in this process: starting Python for each takes seconds."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["skillscope", *map(str, words)])
+        for name, value in surroundings(cache).items():
+            patch.setenv(name, value)
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def answer(cache: Path, *words: object) -> object:
+    done = call(cache, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def prompt(cache: Path, toml: Path, tiny_roberta: Path) -> str:
+    words = ["--steps", 3, "--prompt-length", 4, "--selection", 10, "--seed", 5]
+    return answer(cache, "tune", tiny_roberta, toml, *words)["key"]
+
+
+def test_evaluate_writes_predictions_that_add_up(
+    cache: Path, toml: Path, prompt: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "p.parquet"
+    row = answer(cache, "evaluate", prompt, toml, "--predictions", out)
+    table = pd.read_parquet(out)
+    assert list(table) == ["example", "label", "prediction", "score_0", "score_1"]
+    assert (table.label == table.prediction).sum() == row["correct"]
+    assert row["n"] == len(table) == 31
+    assert row["accuracy"] == row["correct"] / row["n"]
+    assert row["low"] < row["accuracy"] < row["high"]
+    assert (table[["score_0", "score_1"]].to_numpy().argmax(1) == table.prediction).all()
+
+
+def test_predictivity_table_follows_from_the_arrays(
+    cache: Path, toml: Path, prompt: str, tmp_path: Path
+) -> None:
+    out, arrays = tmp_path / "n.parquet", tmp_path / "n.safetensors"
+    answer(cache, "predictivity", prompt, toml, "--out", out, "--arrays", arrays)
+    table, full = pd.read_parquet(out), load_file(arrays)
+    assert list(table) == [
+        "layer", "neuron", "best_token", "baseline", "accuracy", "predictivity", "n", "p",
+        "p_family", "q",
+    ]  # fmt: skip
+    accuracy = full["accuracy"]
+    assert accuracy.shape == full["baseline"].shape == (3, 5, 24)
+    folded = torch.maximum(accuracy, 1 - accuracy)
+    assert np.array_equal(table.predictivity, folded.amax(1).flatten().numpy())
+    index = (table.layer.to_numpy(), table.best_token.to_numpy(), table.neuron.to_numpy())
+    assert np.array_equal(table.accuracy, accuracy[index].numpy())
+    assert np.array_equal(table.baseline, full["baseline"][index].numpy())
+
+
+def test_suppress_gives_one_row_per_point(cache: Path, toml: Path, prompt: str) -> None:
+    rows = answer(cache, "suppress", prompt, toml, "--fractions", "0,0.25,1", "--draws", 2)
+    assert [set(r) for r in rows] == [
+        {"choose", "fraction", "draw", "accuracy", "correct", "n"}
+    ] * 7
+    points = [(r["choose"], r["fraction"], r["draw"]) for r in rows]
+    assert points == [
+        ("none", 0.0, 0),
+        ("random", 0.25, 0), ("random", 0.25, 1), ("skill", 0.25, 0),
+        ("random", 1.0, 0), ("random", 1.0, 1), ("skill", 1.0, 0),
+    ]  # fmt: skip
+    all_off = {r["correct"] for r in rows if r["fraction"] == 1.0}
+    assert len(all_off) == 1, "with all neurons off it does not matter who chose them"
+    plain = answer(cache, "evaluate", prompt, toml)
+    assert rows[0]["correct"] == plain["correct"]
+
+
+def test_transfer_and_correlate(cache: Path, toml: Path, prompt: str) -> None:
+    rows = answer(cache, "transfer", prompt, "--tasks", toml)
+    assert rows[0]["relative_accuracy"] == 1.0
+
+
+def test_correlate_two_seeds(toml: Path, tiny_roberta: Path, tmp_path: Path) -> None:
+    """Each prompt stands for itself: seeds of one task are not averaged away."""
+    words = ("--steps", 3, "--prompt-length", 4, "--selection", 10)
+    asked = [answer(tmp_path, "tune", tiny_roberta, toml, *words, "--seed", s) for s in (5, 6)]
+    rows = answer(tmp_path, "correlate", *(f"{prompt['key']}={toml}" for prompt in asked))
+    rho = {(r["task_a"][-8:], r["task_b"][-8:]): r["spearman"] for r in rows}
+    assert len(rho) == 4
+    assert all(v == pytest.approx(1) for (a, b), v in rho.items() if a == b)
+    assert len({round(v, 9) for (a, b), v in rho.items() if a != b}) == 1
+    assert all(v < 1 for (a, b), v in rho.items() if a != b)
+
+
+def test_activations_are_cached_and_written(
+    cache: Path, toml: Path, prompt: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.safetensors"
+    shape = answer(cache, "activations", prompt, toml, "--limit", 9, "--out", out)
+    assert shape == {"examples": 9, "layers": 3, "neurons": 24}
+    assert load_file(out)["values"].shape == (9, 3, 24)
+
+
+def test_export_and_merge(cache: Path, prompt: str, tmp_path: Path) -> None:
+    answer(cache, "export", tmp_path / "out")
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    assert answer(fresh, "merge", tmp_path / "out")["new"] > 0
+    assert [p["key"] for p in answer(fresh, "status")["prompts"]] == [prompt]
+
+
+def test_a_prompt_file_works_in_another_cache(
+    cache: Path, toml: Path, prompt: str, tmp_path: Path
+) -> None:
+    file = cache / "prompts" / f"{prompt}.safetensors"
+    before = answer(cache, "evaluate", prompt, toml)
+    assert answer(tmp_path / "new", "evaluate", file, toml)["correct"] == before["correct"]
+
+
+def test_a_published_torch_file_needs_a_backbone_and_the_right_width(
+    cache: Path, toml: Path, tiny_roberta: Path, tmp_path: Path
+) -> None:
+    good, wide = tmp_path / "task_prompt", tmp_path / "wide"
+    torch.save(torch.randn(6, 16), good)
+    torch.save(torch.randn(6, 20), wide)
+    assert "--backbone" in call(cache, "evaluate", good, toml).stderr
+    row = answer(cache, "evaluate", good, toml, "--backbone", tiny_roberta)
+    assert row["n"] == 31
+    refused = call(cache, "evaluate", wide, toml, "--backbone", tiny_roberta)
+    assert refused.returncode == 1
+    assert "width 20" in refused.stderr
+
+
+def test_a_pickle_that_runs_code_is_refused(
+    cache: Path, toml: Path, tiny_roberta: Path, tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark"
+
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {mark}",)
+
+    torch.save(Bomb(), tmp_path / "bomb")
+    done = call(cache, "evaluate", tmp_path / "bomb", toml, "--backbone", tiny_roberta)
+    assert done.returncode == 1
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["evaluate", "abc123", "short_reviews"], 1, "No stored prompt"),
+        (["tune", "x", "short_review"], 1, "no backbone"),
+        (["tune", "bert", "short_reviews"], 1, "no backbone called 'bert'"),
+        (["tune", "../nowhere", "short_reviews"], 1, "no backbone called '../nowhere'"),
+        (["tune", str(ROOT / "core" / "tasks"), "short_reviews"], 1, "config.json"),
+        (["tune", "bert"], 2, "Missing argument"),
+        (["nonsense"], 2, "No such command"),
+        (["tune", "bert", "short_reviews", "--steps", "0"], 2, "Invalid value"),
+        (["merge", "nowhere"], 1, "not a folder that `export` wrote"),
+        (["correlate", "abc"], 1, "PROMPT=TASK"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_the_right_exit_code(
+    cache: Path, words: list[str], code: int, said: str
+) -> None:
+    done = call(cache, *words)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_real_program_ends_with_the_right_exit_code(cache: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "core", "tune", "bert", "short_reviews"],
+        cwd=ROOT, env={**os.environ, **surroundings(cache)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("skillscope: There is no backbone called 'bert'.")
+    assert done.stdout == ""
+
+
+def test_a_broken_prompt_file_is_refused(cache: Path, toml: Path, tmp_path: Path) -> None:
+    empty, foreign = tmp_path / "e.safetensors", tmp_path / "f.safetensors"
+    empty.write_bytes(b"not a tensor")
+    save_file({"vectors": torch.zeros(2, 16)}, foreign)
+    for file in (empty, foreign, tmp_path / "absent.safetensors"):
+        done = call(cache, "evaluate", file, toml)
+        assert done.returncode == 1
+        assert file.name in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_layout_shows_every_position(cache: Path, toml: Path, tiny_roberta: Path) -> None:
+    slots = answer(cache, "layout", tiny_roberta, toml, "--prompt-length", 3)
+    assert [s["kind"] for s in slots[:5]] == ["mask", "prompt", "prompt", "prompt", "special"]
+    assert [s["position"] for s in slots] == list(range(len(slots)))
+    assert [s["position_id"] for s in slots[:6]] == [None, None, None, None, 6, 7]
+    assert (slots[4]["token"], slots[-1]["token"]) == ("<s>", "</s>")
+
+
+def test_three_classes_are_split_into_binary_questions(
+    cache: Path, tiny_roberta: Path, tmp_path: Path
+) -> None:
+    toml = write_task(tmp_path / "three", classes=3)
+    words = ["--steps", 2, "--prompt-length", 3, "--selection", 10]
+    prompt = answer(cache, "tune", tiny_roberta, toml, *words)["key"]
+    out = tmp_path / "n.parquet"
+    rows = answer(cache, "predictivity", prompt, toml, "--out", out)
+    assert [r["contrast"] for r in rows] == [
+        "negative | rest", "positive | rest", "neutral | rest",
+        "positive | negative", "neutral | negative", "neutral | positive",
+    ]  # fmt: skip
+    assert set(pd.read_parquet(out).contrast) == {r["contrast"] for r in rows}
+    curve = answer(cache, "suppress", prompt, toml, "--fractions", "0,0.5", "--draws", 1)
+    assert [r["choose"] for r in curve] == ["none", "random", "skill"]
+
+
+def test_tasks_lists_counts_and_baselines(cache: Path) -> None:
+    rows = {r["name"]: r for r in answer(cache, "tasks")}
+    assert len(rows) == 12
+    for row in rows.values():
+        assert row["train"] >= 2000
+        assert 0.5 <= row["majority"] <= 0.52
+        assert 0.35 < row["bag_of_words"] < 0.65, "single words must not give a task away"

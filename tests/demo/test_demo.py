@@ -1,0 +1,129 @@
+"""The embedded default: what is shipped can be recomputed, and is what the cards say."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.base.results import Agreement
+from core.base.settings import EMBEDDED, ROOT, Settings
+from core.base.specs import AgreementSpec, EvaluationSpec, PredictivitySpec, TuneSpec, dumps
+from core.figures import queries
+from core.figures.robustness import overlap as kept
+from core.lab.lab import Lab
+from core.store import Store
+from core.tasks import load_task, pin_task
+from core.tasks.baselines import bag_of_words, read_shipped
+from demo.rebuild import prompts, shipped, tasks
+
+ASSETS = ROOT / "assets"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    lab = Lab.open(Settings(cache=tmp_path_factory.mktemp("demo"), threads=1))
+    yield lab
+    lab.store.close()
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Lab:
+    with Store(tmp_path / "empty") as store:
+        yield Lab(Settings(threads=1), store)
+
+
+def test_the_two_backbones_take_at_most_60_megabytes() -> None:
+    files = [f for f in (ASSETS / "backbones").rglob("*") if f.is_file()]
+    assert sum(f.stat().st_size for f in files) <= 60e6
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_a_backbone_has_weights_tokenizer_card_settings_and_log(name: str) -> None:
+    folder = ASSETS / "backbones" / name
+    for file in ("model.safetensors", "tokenizer.json", "README.md", "pretraining.json"):
+        assert (folder / file).is_file()
+    log = [json.loads(row) for row in (folder / "pretraining.jsonl").read_text().splitlines()]
+    settings = json.loads((folder / "pretraining.json").read_text())
+    assert log[-1]["step"] == settings["answer_steps"] + settings["mixed_steps"]
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_answer_words_are_single_pieces(demo: Lab, name: str) -> None:
+    backbone = demo.models.load(name)
+    for task in tasks()[1]:
+        assert all(len(backbone.token_ids(w)) == 1 for w in task.words(backbone.family))
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_shipped_evaluations_can_be_recomputed(demo: Lab, name: str) -> None:
+    sample = [s for s in shipped(demo, name) if isinstance(s, EvaluationSpec)][::67]
+    for spec in sample:
+        stored, again = demo.store.evaluation(spec), demo.evaluate(spec)
+        assert stored is not None
+        assert again.n == stored.n
+        assert abs(again.correct - stored.correct) <= 1, "one tie may fall to the other side"
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_a_shipped_predictivity_can_be_recomputed(demo: Lab, name: str) -> None:
+    spec = [s for s in shipped(demo, name) if isinstance(s, PredictivitySpec)][7]
+    stored = demo.store.neurons(spec)
+    assert stored is not None
+    accuracy = demo.measure(spec).accuracy
+    again = torch.maximum(accuracy, 1 - accuracy).amax(dim=1)
+    assert (stored["predictivity"] - again).abs().max() <= 0.006
+    assert (stored["predictivity"] - again).abs().mean() <= 1e-4
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_a_shipped_agreement_can_be_recomputed(demo: Lab, name: str) -> None:
+    spec = [s for s in shipped(demo, name) if isinstance(s, AgreementSpec)][1]
+    assert demo.missing([spec]) == ()
+    again = demo.answer(spec)
+    assert isinstance(again, Agreement)
+    (row,) = demo.store.frame("SELECT * FROM agreement WHERE spec = ?", [dumps(spec)]).to_dict(
+        "records"
+    )
+    assert tuple(row["kind"]) == again.kind
+    for name_, most in (("spearman", 0.02), ("skill", 2), ("kept", 3), ("median", 0.02)):
+        assert np.abs(kept.as_array(row[name_]) - getattr(again, name_)).max() <= most
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_a_shipped_prompt_can_be_tuned_again(demo: Lab, empty: Lab, name: str) -> None:
+    spec = prompts(demo, name, load_task("opinions"))[0]
+    stored, again = demo.store.prompt(spec), empty.answer(spec)
+    assert stored is not None
+    assert stored.selection_accuracy == pytest.approx(again.selection_accuracy, abs=0.06)
+    first = [step.loss for step in stored.history[:5]]
+    assert first == pytest.approx([step.loss for step in again.history[:5]], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_every_clean_task_reaches_the_aim_and_beats_single_words(demo: Lab, name: str) -> None:
+    shipped_baselines = read_shipped(ASSETS)
+    for task in tasks()[0]:
+        specs = [
+            EvaluationSpec(prompt=p, task=pin_task(task), split=task.evaluation_split)
+            for p in prompts(demo, name, task)
+        ]
+        accuracy = queries.accuracies(demo.store, specs).accuracy[0]
+        assert accuracy >= 0.80, task.name
+        assert accuracy > bag_of_words(task, shipped_baselines) + 0.1, task.name
+
+
+def test_shipped_baselines_are_the_ones_of_these_texts() -> None:
+    shipped_baselines = read_shipped(ASSETS)
+    assert set(shipped_baselines) == {pin_task(task).fingerprint for task in tasks()[1]}
+    task = load_task("opinions")
+    assert bag_of_words(task) == pytest.approx(bag_of_words(task, shipped_baselines), abs=0.005)
+
+
+def test_prompts_carry_their_spec(demo: Lab) -> None:
+    spec = prompts(demo, "t5-mini", load_task("excuses"))[-1]
+    stored = demo.store.prompt(spec)
+    assert stored is not None
+    assert isinstance(stored.spec, TuneSpec)
+    assert stored.words == load_task("excuses").words("t5")

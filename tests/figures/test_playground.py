@@ -1,0 +1,152 @@
+"""A typed text: probabilities, votes and attacks."""
+
+import random
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.base.errors import BadInput
+from core.base.specs import ActivationSpec, EvaluationSpec, PredictivitySpec, Suppression
+from core.figures import playground
+from core.lab import playground as live
+from core.lab.lab import Lab
+from core.tasks import attacks, load_task
+from core.tasks.data import load_split
+from tests.measures.test_predictivity import question
+
+TEXT = "The meal was good, and I think the staff were friendly."
+
+
+@pytest.fixture
+def ranked(lab: Lab, tiny_folder: Path, toy_task: Path) -> tuple[PredictivitySpec, ...]:
+    first = question(lab, tiny_folder, load_task(str(toy_task)), permutations=2)
+    specs = [replace(first, prompt=replace(first.prompt, seed=seed)) for seed in (1, 2)]
+    for spec in specs:
+        lab.ask(spec)
+    return tuple(specs)
+
+
+def test_a_reading_is_what_evaluation_says_of_the_same_text(
+    lab: Lab, ranked: tuple[PredictivitySpec, ...], toy_task: Path
+) -> None:
+    spec = ranked[0]
+    how = Suppression(ranking=ranked, choose="skill", fraction=0.25)
+    plain = lab.evaluate(EvaluationSpec(prompt=spec.prompt, task=spec.task))
+    without = lab.evaluate(EvaluationSpec(prompt=spec.prompt, task=spec.task, suppression=how))
+    examples = load_split(load_task(str(toy_task)), "validation")
+    for i in (0, 5):
+        answer = live.play(lab, ranked, (examples.text_a[i], None), share=0.25, draws=2)
+        rows = answer.reading.probabilities
+        for row, scores in ((rows[0], plain.scores), (rows[1], without.scores)):
+            assert scores is not None
+            expected = torch.from_numpy(scores[i]).softmax(dim=0).numpy()
+            assert row == pytest.approx(expected, abs=1e-9)
+        assert rows.shape == (4, 2)
+        assert rows.sum(axis=1) == pytest.approx(1)
+
+
+def test_votes_come_from_the_activation_the_baseline_and_the_direction(
+    lab: Lab, ranked: tuple[PredictivitySpec, ...], toy_task: Path
+) -> None:
+    cached = lab.answer(ActivationSpec(ranking=ranked[0], limit=500))
+    examples = load_split(load_task(str(toy_task)), "validation")
+    answer = live.play(lab, ranked, (examples.text_a[3], None), share=0, draws=3)
+    table = playground.votes(answer, playground.ranking(lab.store, ranked), ["no", "yes"], "tiny")
+    known = lab.neurons(ranked[0])
+    assert len(table) == known["predictivity"].shape[0] * 1, "5 % of 24 neurons is one a layer"
+    for row in table.to_dict("records"):
+        here = (row["layer"], row["neuron"])
+        assert row["activation"] == pytest.approx(cached.values[3][here].item(), abs=1e-6)
+        assert row["baseline"] == pytest.approx(known["baseline"][here].item(), abs=1e-6)
+        mean = np.mean([lab.neurons(s)["predictivity"][here].item() for s in ranked])
+        assert row["predictivity"] == pytest.approx(mean, abs=1e-6)
+        fires, right = row["above"] > 0, known["accuracy"][here] >= 0.5
+        assert row["vote"] == ("yes" if fires == right else "no")
+
+
+def test_without_suppression_there_is_one_state(
+    lab: Lab, ranked: tuple[PredictivitySpec, ...]
+) -> None:
+    table = playground.probabilities(
+        live.play(lab, ranked, (TEXT, None), share=0, draws=3), ["a", "b"]
+    )
+    assert table.how.unique().tolist() == ["as it is"]
+    more = playground.probabilities(
+        live.play(lab, ranked, (TEXT, None), share=0.1, draws=3), ["a", "b"]
+    )
+    assert more.how.nunique() == 3
+    random_rows = more[more.how == "random neurons off"]
+    assert (random_rows.low < random_rows.high).all(), "the draws differ"
+    assert (random_rows.low <= random_rows.probability).all()
+    assert np.isclose(random_rows.probability.sum(), 1)
+
+
+@pytest.mark.parametrize("text", ["", "  \n "])
+def test_nothing_to_read_is_one_sentence(
+    lab: Lab, ranked: tuple[PredictivitySpec, ...], text: str
+) -> None:
+    with pytest.raises(BadInput, match="nothing to read"):
+        live.play(lab, ranked, (text, None), share=0, draws=1)
+
+
+def test_special_tokens_in_a_text_are_plain_characters(
+    lab: Lab, ranked: tuple[PredictivitySpec, ...]
+) -> None:
+    slots = live.layout(lab, ranked[0], ("the </s> film <mask> was", None))
+    kinds = [s["kind"] for s in slots]
+    assert kinds.count("mask") <= 1
+    assert kinds.count("text_a") > 4
+
+
+def test_the_loudest_are_the_furthest_from_their_baseline(
+    lab: Lab, ranked: tuple[PredictivitySpec, ...]
+) -> None:
+    answer = live.play(lab, ranked, (TEXT, None), share=0, draws=1)
+    table = playground.votes(answer, playground.ranking(lab.store, ranked), ["a", "b"], "tiny")
+    loud = playground.loudest(table).above.abs().tolist()
+    assert loud == sorted(loud, reverse=True)
+
+
+def test_a_backbone_on_loan_is_loaded_once(lab: Lab, tiny_folder: Path) -> None:
+    with lab.models.borrowed(str(tiny_folder)) as first:
+        pass
+    with lab.models.borrowed(str(tiny_folder)) as second:
+        assert second is first
+
+
+# --- attacks -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", attacks.KINDS)
+def test_an_attack_changes_the_text_and_is_repeatable(kind: str) -> None:
+    once = attacks.perturb(TEXT, kind, random.Random(1))
+    assert once != TEXT
+    assert once == attacks.perturb(TEXT, kind, random.Random(1))
+    assert len({attacks.perturb(TEXT, kind, random.Random(i)) for i in range(20)}) > 1
+
+
+def test_synonyms_keep_case_and_fit_the_article() -> None:
+    changed = attacks.perturb("Good food. A big car.", "synonym", random.Random(0))
+    assert changed.split()[0].istitle()
+    assert set(re.findall(r"[a-z]+", changed.lower())) & {"commendable", "fare", "automobile"}
+    assert "Commendable" in {attacks.perturb("Good.", "synonym", random.Random(i))[:-1]
+                             for i in range(3)}  # fmt: skip
+    assert attacks.perturb("It was a big car", "synonym", random.Random(2)) in (
+        "It was a sizeable automobile", "It was a sizeable car", "It was a big automobile"
+    )  # fmt: skip
+    assert attacks.perturb("an old car", "synonym", random.Random(0)).startswith("an antiquated")
+    assert attacks.perturb("a good friend", "synonym", random.Random(0)) == "a commendable friend"
+
+
+def test_a_negation_keeps_names_and_the_first_person() -> None:
+    assert " that I liked it." in attacks.perturb("I liked it.", "negation", random.Random(0))
+    assert " that NASA liked it." in attacks.perturb("NASA liked it.", "negation", random.Random(0))
+    assert " that the film" in attacks.perturb("The film won.", "negation", random.Random(0))
+
+
+@pytest.mark.parametrize(("text", "kind"), [("a b c", "typo"), ("xyz", "synonym")])
+def test_an_attack_that_finds_nothing_says_so(text: str, kind: str) -> None:
+    with pytest.raises(BadInput, match=f"The attack '{kind}' finds no"):
+        attacks.perturb(text, kind, random.Random(0))

@@ -1,0 +1,174 @@
+"""Figures' tables against the same numbers computed by hand in pandas and scipy."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from core.base.results import Evaluation, Predictivity, Run
+from core.base.specs import EvaluationSpec, Pinned, PredictivitySpec, Suppression, TuneSpec
+from core.figures import queries
+from core.lab.lab import Lab
+from core.stats.intervals import wilson
+from tests.conftest import some_floor
+
+RUN = Run(started="2026-01-01T00:00:00+00:00", seconds=1.0, device="cpu", versions="")
+BACKBONE = Pinned(name="tiny", fingerprint="f")
+
+
+def task(name: str) -> Pinned:
+    return Pinned(name=name, fingerprint=name)
+
+
+def prompt(name: str, seed: int) -> TuneSpec:
+    return TuneSpec(backbone=BACKBONE, task=task(name), seed=seed)
+
+
+def add_evaluation(lab: Lab, spec: EvaluationSpec, correct: int, n: int = 20) -> EvaluationSpec:
+    labels = np.arange(n) % 2
+    predictions = np.where(np.arange(n) < correct, labels, 1 - labels)
+    lab.store.add(
+        Evaluation(
+            spec=spec, index=np.arange(n), labels=labels, predictions=predictions,
+            scores=np.zeros((n, 2)),
+        ),
+        RUN,
+    )  # fmt: skip
+    return spec
+
+
+def add_predictivity(lab: Lab, name: str, seed: int, rng: np.random.Generator) -> PredictivitySpec:
+    spec = PredictivitySpec(prompt=prompt(name, seed), task=task(name))
+    lab.store.add(
+        Predictivity(
+            spec=spec,
+            baseline=torch.zeros(2, 3, 40).double(),
+            correct=torch.from_numpy(rng.integers(0, 101, (2, 3, 40))),
+            n=100, n_train=200, majority=0.5,
+            floor=some_floor(2, 40),
+        ),
+        RUN,
+    )  # fmt: skip
+    return spec
+
+
+@pytest.fixture
+def grid(lab: Lab) -> list[EvaluationSpec]:
+    counts = {("a", "a"): (18, 16), ("a", "b"): (9, 12), ("b", "a"): (10, 8), ("b", "b"): (20, 10)}
+    return [
+        add_evaluation(lab, EvaluationSpec(prompt=prompt(s, seed), task=task(t)), c[seed])
+        for (s, t), c in counts.items()
+        for seed in (0, 1)
+    ]
+
+
+def test_transfer_is_the_mean_of_ratios_not_the_ratio_of_means(
+    lab: Lab, grid: list[EvaluationSpec]
+) -> None:
+    table = queries.transfer(lab.store, grid, relative=True).set_index(
+        ["source_task", "target_task"]
+    )
+    assert table.value["a", "a"] == table.value["b", "b"] == 1.0
+    assert table.value["a", "b"] == pytest.approx((9 / 20 + 12 / 10) / 2)
+    assert table.value["a", "b"] != pytest.approx((9 + 12) / (20 + 10))
+    assert table.accuracy["a", "b"] == pytest.approx(21 / 40)
+    assert table.seeds["a", "b"] == 2
+
+
+def test_standard_error_over_seeds_has_ddof_1(lab: Lab, grid: list[EvaluationSpec]) -> None:
+    table = queries.accuracies(lab.store, grid).set_index(["source_task", "target_task"])
+    expected = np.std([18 / 20, 16 / 20], ddof=1) / np.sqrt(2)
+    assert table["sem"]["a", "a"] == pytest.approx(expected)
+    assert table.high["a", "a"] - table.accuracy["a", "a"] == pytest.approx(expected)
+
+
+def test_one_seed_gets_a_wilson_interval(lab: Lab, grid: list[EvaluationSpec]) -> None:
+    row = queries.accuracies(lab.store, grid[:1]).iloc[0]
+    assert (row.low, row.high) == pytest.approx(wilson(18, 20))
+
+
+def test_half_a_grid_gives_half_a_table(lab: Lab, grid: list[EvaluationSpec]) -> None:
+    unknown = EvaluationSpec(prompt=prompt("c", 0), task=task("a"))
+    table = queries.transfer(lab.store, [*grid[:2], unknown], relative=False)
+    assert list(table.source_task) == ["a"]
+
+
+def test_boxes_agree_with_numpy(lab: Lab) -> None:
+    rng = np.random.default_rng(0)
+    specs = [add_predictivity(lab, "a", seed, rng) for seed in (0, 1, 2)]
+    values = np.stack([lab.store.neurons(s)["predictivity"].numpy() for s in specs]).mean(0)
+    box = queries.predictivity_boxes(lab.store, specs).iloc[0]
+    q1, median, q3 = np.quantile(values, [0.25, 0.5, 0.75])
+    assert [box["q1"], box["median"], box["q3"]] == pytest.approx([q1, median, q3])
+    inside = values[(values >= q1 - 1.5 * (q3 - q1)) & (values <= q3 + 1.5 * (q3 - q1))]
+    assert [box["whisker_low"], box["whisker_high"]] == pytest.approx([inside.min(), inside.max()])
+    assert (box["neurons"], box["seeds"], box["n"]) == (80, 3, 100)
+    assert box["floor"] == pytest.approx(0.55)
+
+
+def test_outliers_lie_beyond_the_whiskers_and_hold_the_best(lab: Lab) -> None:
+    spec = PredictivitySpec(prompt=prompt("a", 0), task=task("a"))
+    correct = torch.full((2, 3, 40), 55)
+    correct[:, :, :8] = 60
+    correct[1, 2, 30] = 99
+    add = Predictivity(
+        spec=spec, baseline=torch.zeros(2, 3, 40).double(), correct=correct, n=100, n_train=200,
+        majority=0.5, floor=None,
+    )  # fmt: skip
+    lab.store.add(add, RUN)
+    box = queries.predictivity_boxes(lab.store, [spec]).iloc[0]
+    dots = queries.predictivity_outliers(lab.store, [spec])
+    assert len(dots)
+    assert not dots.predictivity.between(box["whisker_low"], box["whisker_high"]).any()
+    assert dots.iloc[0][["layer", "neuron"]].tolist() == [1, 30]
+    assert dots.predictivity.max() == pytest.approx(box["highest"])
+
+
+def test_correlation_agrees_with_scipy(lab: Lab) -> None:
+    rng = np.random.default_rng(1)
+    specs = [add_predictivity(lab, name, seed, rng) for name in "ab" for seed in (0, 1)]
+    table = queries.correlation(lab.store, specs).set_index(["task_a", "task_b"])
+    means = [
+        np.stack([lab.store.neurons(s)["predictivity"].numpy() for s in specs[i : i + 2]]).mean(0)
+        for i in (0, 2)
+    ]
+    layers = [spearmanr(means[0][i], means[1][i]).statistic for i in range(2)]
+    assert table.spearman["a", "b"] == pytest.approx(np.mean(layers), abs=1e-6)
+    assert table.spearman["a", "b"] == table.spearman["b", "a"]
+    assert table.spearman["a", "a"] == pytest.approx(1.0)
+
+
+def test_a_curve_starts_where_nothing_is_suppressed(lab: Lab) -> None:
+    ranking = (PredictivitySpec(prompt=prompt("a", 0), task=task("a")),)
+
+    def point(choose: str, fraction: float, draw: int, correct: int) -> EvaluationSpec:
+        how = Suppression(ranking=ranking, choose=choose, fraction=fraction, seed=draw)
+        return add_evaluation(
+            lab, EvaluationSpec(prompt=prompt("a", 0), task=task("a"), suppression=how), correct
+        )
+
+    plain = add_evaluation(lab, EvaluationSpec(prompt=prompt("a", 0), task=task("a")), 18)
+    drawn = [point("random", 0.1, 0, 17), point("random", 0.1, 1, 15)]
+    specs = [plain, point("skill", 0.1, 0, 12), *drawn]
+    curve = queries.suppression_curve(lab.store, specs).set_index(["choose", "fraction"])
+    assert curve.accuracy["skill", 0.0] == curve.accuracy["random", 0.0] == 0.9
+    assert curve.accuracy["random", 0.1] == pytest.approx(0.8)
+    assert (curve.low["random", 0.1], curve.high["random", 0.1]) == (0.75, 0.85)
+    assert curve.draws["random", 0.1] == 2
+    assert (curve.low["skill", 0.1], curve.high["skill", 0.1]) == pytest.approx(wilson(12, 20))
+
+
+def test_nothing_stored_gives_an_empty_table_with_its_columns(lab: Lab) -> None:
+    spec = EvaluationSpec(prompt=prompt("a", 0), task=task("a"))
+    curve = queries.suppression_curve(lab.store, [spec])
+    assert isinstance(curve, pd.DataFrame)
+    assert list(curve) == list(queries.CURVE_COLUMNS)
+
+
+@pytest.mark.parametrize(("correct", "n"), [(0, 10), (10, 10), (5, 10), (853, 872)])
+def test_wilson_agrees_with_scipy(correct: int, n: int) -> None:
+    from scipy.stats import binomtest
+
+    interval = binomtest(correct, n).proportion_ci(method="wilson")
+    assert wilson(correct, n) == pytest.approx((interval.low, interval.high))

@@ -1,0 +1,136 @@
+"""The lab: what it takes from the store instead of computing it."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from core.base.errors import BadInput, Cancelled
+from core.base.progress import silent
+from core.base.settings import Settings
+from core.base.specs import EvaluationSpec, PredictivitySpec, Suppression, TuneSpec, key
+from core.lab.lab import Lab, job_name
+from core.lab.workers import InlineWorker
+from core.store import Store
+from core.tasks import load_task, pin_task
+
+
+@pytest.fixture
+def whole(lab: Lab, tiny_roberta: Path, toy_task: Path) -> EvaluationSpec:
+    task = pin_task(load_task(str(toy_task)))
+    prompt = TuneSpec(
+        backbone=lab.models.pin(str(tiny_roberta)), task=task, seed=0, prompt_length=2, steps=1,
+        selection=10,
+    )  # fmt: skip
+    return EvaluationSpec(prompt=prompt, task=task)
+
+
+@pytest.mark.parametrize("limit", [1, 7, 30, 31, 1000])
+def test_some_rows_of_a_stored_evaluation_are_what_computing_them_gives(
+    lab: Lab, whole: EvaluationSpec, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.ask(whole)
+    some = replace(whole, limit=limit)
+    computed = lab.evaluate(some)
+    with monkeypatch.context() as patch:
+        patch.setattr(lab, "evaluate", None)  # nothing may be computed
+        lab.ask(some)
+    stored = lab.store.evaluation(some)
+    assert stored is not None
+    assert stored.index.tolist() == computed.index.tolist()
+    assert stored.labels.tolist() == computed.labels.tolist()
+    assert stored.predictions.tolist() == computed.predictions.tolist()
+
+
+def test_a_suppressed_evaluation_is_not_taken_from_the_plain_one(
+    lab: Lab, whole: EvaluationSpec
+) -> None:
+    lab.ask(whole)
+    ranking = (PredictivitySpec(prompt=whole.prompt, task=whole.task, permutations=1),)
+    how = Suppression(ranking=ranking, choose="skill", fraction=1.0)
+    some = replace(whole, limit=20, suppression=how)
+    lab.ask(some)
+    stored = lab.store.evaluation(some)
+    assert stored is not None
+    assert stored.predictions.tolist() == lab.evaluate(some).predictions.tolist()
+
+
+def test_a_server_leaves_the_browser_a_core_unless_told_otherwise() -> None:
+    assert Settings(threads=7).beside_pages().threads == 7
+    assert (Settings().beside_pages().threads or 0) >= 1
+
+
+# --- jobs of several visitors --------------------------------------------------------------------
+class Waits(InlineWorker):
+    """A worker that only remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cancelled: list[str] = []
+
+    def submit(self, name: str, job: object) -> None: ...
+
+    def cancel(self, name: str) -> None:
+        self.cancelled.append(name)
+
+
+def test_a_job_stops_when_its_last_follower_has_left(lab: Lab, whole: EvaluationSpec) -> None:
+    worker = Waits()
+    lab.worker = worker
+    for follower in ("a", "b"):
+        lab.submit([whole], follower)
+    lab.leave([whole], "a")
+    assert worker.cancelled == []
+    lab.leave([whole], "b")
+    assert worker.cancelled == [job_name([whole])]
+
+
+def test_a_job_that_waits_for_another_can_be_cancelled(lab: Lab, whole: EvaluationSpec) -> None:
+    def cancelled(done: float, message: str = "") -> None:
+        raise Cancelled(message)
+
+    begun, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lab._alone(key(whole), silent):
+            begun.set()
+            over.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    begun.wait(10)
+    with pytest.raises(Cancelled, match="waiting for another job"):
+        lab.ask(whole, cancelled)
+    over.set()
+    holder.join()
+
+
+def test_a_part_keeps_the_run_of_the_whole(lab: Lab, whole: EvaluationSpec) -> None:
+    lab.ask(whole)
+    some = replace(whole, limit=5)
+    lab.ask(some)
+    assert lab.store.run(key(some)) == lab.store.run(key(whole))
+
+
+# --- what is no number ---------------------------------------------------------------------------
+def test_tuning_that_diverges_is_refused(lab: Lab, whole: EvaluationSpec) -> None:
+    assert isinstance(whole.prompt, TuneSpec)
+    wild = replace(whole.prompt, learning_rate=1e30, steps=5)
+    with pytest.raises(BadInput, match="diverged at step"):
+        lab.ask(wild)
+    assert not lab.known([wild])
+
+
+def test_the_set_precision_is_for_backbones_that_are_not_embedded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKILLSCOPE_PRECISION", "bf16")
+    settings = replace(Settings.from_env(), cache=tmp_path)
+    with Store(settings.cache) as store:
+        models = Lab(settings, store).models
+        assert models.precision("google-t5/t5-base") == "bf16"
+        assert models.precision("t5-mini") == "fp32"
+    monkeypatch.setenv("SKILLSCOPE_PRECISION", "fp8")
+    with pytest.raises(BadInput, match="SKILLSCOPE_PRECISION is 'fp8'"):
+        Settings.from_env()

@@ -1,0 +1,173 @@
+"""Prompt tuning: the vectors learn, the backbone does not."""
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.backbones import load_backbone
+from core.base.errors import BadInput, Cancelled
+from core.base.results import SoftPrompt, Step
+from core.base.specs import EvaluationSpec, TuneSpec, key
+from core.lab.lab import Lab
+from core.measures.tuning import initial_vectors, split_selection, tune
+from core.store.files import read_prompt_file
+from core.tasks import Task, load_task, pin_task
+from core.tasks.data import Examples, load_split
+from tests.conftest import sentence, write_task
+
+
+@pytest.fixture(scope="module")
+def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Label 1 exactly where the text says `warm`."""
+    toml = write_task(tmp_path_factory.mktemp("easy"))
+    rng = random.Random(5)
+    rows = []
+    for i in range(120):
+        bare = sentence(rng).replace("warm", "dull").replace("cold", "dull")
+        text = f"{'warm warm' if i % 2 else 'cold cold'} {bare}"
+        rows.append(json.dumps({"text": text, "label": i % 2}))
+    (toml.parent / "train.jsonl").write_text("\n".join(rows))
+    return toml
+
+
+@pytest.fixture(scope="module")
+def task(toml: Path) -> Task:
+    return load_task(str(toml))
+
+
+@pytest.fixture
+def spec(lab: Lab, task: Task, tiny_folder: Path) -> TuneSpec:
+    return TuneSpec(
+        backbone=lab.models.pin(str(tiny_folder)), task=pin_task(task), seed=1, prompt_length=4,
+        steps=6, selection=20, evaluate_every=2, learning_rate=0.05, batch_size=16,
+    )  # fmt: skip
+
+
+def tuned(spec: TuneSpec, task: Task) -> SoftPrompt:
+    backbone = load_backbone(Path(spec.backbone.name))
+    return tune(spec, backbone, task, load_split(task, "train"))
+
+
+def test_tuning_leaves_the_backbone_untouched(spec: TuneSpec, task: Task) -> None:
+    backbone = load_backbone(Path(spec.backbone.name))
+    before = {name: p.clone() for name, p in backbone.model.state_dict().items()}
+    tune(spec, backbone, task, load_split(task, "train"))
+    for name, after in backbone.model.state_dict().items():
+        assert torch.equal(after, before[name])
+
+
+def test_same_seed_gives_the_same_vectors_another_seed_others(spec: TuneSpec, task: Task) -> None:
+    one, again, other = (tuned(s, task) for s in (spec, spec, replace(spec, seed=2)))
+    assert torch.equal(one.vectors, again.vectors)
+    assert one.history == again.history
+    assert not torch.equal(one.vectors, other.vectors)
+
+
+@pytest.mark.parametrize("init", ["vocabulary", "random", "labels"])
+def test_every_start_has_the_prompts_shape(spec: TuneSpec, task: Task, init: str) -> None:
+    backbone = load_backbone(Path(spec.backbone.name))
+    vectors = initial_vectors(replace(spec, init=init), backbone, task)
+    assert vectors.shape == (4, backbone.hidden_size)
+    assert vectors.std() < 3 * backbone.word_vectors().std()
+
+
+def test_a_start_from_words_takes_rows_of_the_vocabulary(spec: TuneSpec, task: Task) -> None:
+    backbone = load_backbone(Path(spec.backbone.name))
+    words = backbone.word_vectors()
+    for init in ("vocabulary", "labels"):
+        for vector in initial_vectors(replace(spec, init=init), backbone, task):
+            assert (words == vector).all(dim=1).any()
+
+
+def test_learning_and_selection_rows_are_disjoint_and_complete(spec: TuneSpec, task: Task) -> None:
+    train = load_split(task, "train")
+    learn, select = split_selection(train, spec)
+    assert len(select) == 20
+    assert sorted([*learn.index, *select.index]) == train.index.tolist()
+
+
+def test_selection_rows_do_not_depend_on_the_seed(spec: TuneSpec, task: Task) -> None:
+    train = load_split(task, "train")
+    one, other = (split_selection(train, replace(spec, seed=s))[1] for s in (1, 2))
+    assert np.array_equal(one.index, other.index)
+
+
+def test_a_too_small_train_split_is_refused(spec: TuneSpec, task: Task) -> None:
+    few: Examples = load_split(task, "train", 21)
+    with pytest.raises(BadInput, match="lower `selection`"):
+        split_selection(few, spec)
+
+
+def test_the_loss_falls_where_there_is_something_to_learn(spec: TuneSpec, task: Task) -> None:
+    prompt = tuned(replace(spec, steps=40, evaluate_every=20, learning_rate=0.1), task)
+    losses = [s.loss for s in prompt.history]
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:5])
+
+
+def test_the_kept_step_is_the_last_of_the_best(spec: TuneSpec, task: Task) -> None:
+    prompt = tuned(spec, task)
+    rated = {s.step: s.accuracy for s in prompt.history if s.accuracy is not None}
+    assert sorted(rated) == [2, 4, 6]
+    best = max(rated.values())
+    assert prompt.selection_accuracy == best
+    assert prompt.best_step == max(step for step, a in rated.items() if a == best)
+    assert prompt.selection_rows == 20
+
+
+def test_the_last_step_is_rated_too(spec: TuneSpec, task: Task) -> None:
+    prompt = tuned(replace(spec, steps=3), task)
+    assert [s.accuracy is None for s in prompt.history] == [True, False, False]
+
+
+def test_steps_are_reported_as_they_come(spec: TuneSpec, task: Task) -> None:
+    reported: list[Step] = []
+    backbone = load_backbone(Path(spec.backbone.name))
+    prompt = tune(spec, backbone, task, load_split(task, "train"), report=reported.append)
+    assert tuple(reported) == prompt.history
+
+
+def test_a_prompt_round_trips_through_the_store_bit_for_bit(
+    lab: Lab, spec: TuneSpec, task: Task
+) -> None:
+    fresh = tuned(spec, task)
+    stored = lab.prompt(spec)
+    assert torch.equal(stored.vectors, fresh.vectors)
+    assert stored.vectors.dtype == torch.float32
+    assert (stored.spec, stored.words, stored.history) == (spec, fresh.words, fresh.history)
+    assert (stored.best_step, stored.selection_accuracy, stored.selection_rows) == (
+        fresh.best_step, fresh.selection_accuracy, fresh.selection_rows,
+    )  # fmt: skip
+
+
+def test_a_prompt_file_says_what_it_is(lab: Lab, spec: TuneSpec) -> None:
+    stored = lab.prompt(spec)
+    read = read_prompt_file(lab.store.prompt_file(key(spec)))
+    assert torch.equal(read.vectors, stored.vectors)
+    assert (read.spec, read.words) == (spec, stored.words)
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind"])
+def test_another_file_is_no_prompt(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "prompt.safetensors"
+    with pytest.raises(BadInput, match=r"prompt\.safetensors"):
+        read_prompt_file(file)
+    file.write_bytes(content)
+    with pytest.raises(BadInput, match=r"prompt\.safetensors"):
+        read_prompt_file(file)
+
+
+def test_cancelling_stores_nothing(lab: Lab, spec: TuneSpec) -> None:
+    def progress(done: float, message: str = "") -> None:
+        if done >= 0.2:  # while the prompt is being tuned
+            raise Cancelled("Cancelled.")
+
+    with pytest.raises(Cancelled):
+        lab.ask(EvaluationSpec(prompt=spec, task=spec.task), progress)
+    assert lab.store.prompt(spec) is None
+    assert list(lab.store.prompts.iterdir()) == []
+    assert all(lab.store.frame(f"SELECT * FROM {t}").empty for t in ("prompt", "step", "run"))

@@ -1,0 +1,396 @@
+"""Every page through Streamlit's AppTest, on the embedded default and in its other states."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import streamlit as st
+import torch
+from streamlit.testing.v1 import AppTest
+
+from core.base.settings import ROOT, Settings
+from core.base.specs import key
+from core.exchange.published import import_folder
+from core.lab.lab import Lab
+from core.measures import sweeps
+from core.store import Store
+from pages.common import answers
+
+PAGES = (
+    "overview", "transfer", "predictivity", "correlation", "suppression", "robustness", "rankings",
+    "neuron", "playground", "tuning", "library",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pages")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKILLSCOPE_CACHE", str(cache))
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _close() -> None:
+    yield
+    st.cache_resource.clear()
+
+
+def run(page: str, **choices: object) -> AppTest:
+    file = "app.py" if page == "overview" else f"pages/{page}.py"
+    test = AppTest.from_file(str(ROOT / file), default_timeout=60)
+    for name, value in choices.items():
+        test.query_params[name] = value
+    return test.run()
+
+
+def charts(test: AppTest) -> list[dict]:
+    return [json.loads(c.proto.spec) for c in test.get("vega_lite_chart")]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_says_what_it_is_and_raises_nothing(page: str) -> None:
+    test = run(page)
+    assert not test.exception
+    assert not test.error
+    assert len(test.title) == 1
+
+
+@pytest.mark.parametrize("page", ["transfer", "predictivity", "correlation"])
+def test_both_backbones_stand_side_by_side_from_shipped_answers(page: str) -> None:
+    test = run(page)
+    assert [h.value for h in test.subheader] == ["roberta-mini", "t5-mini"]
+    assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
+
+
+@pytest.mark.parametrize("page", ["transfer", "predictivity", "correlation"])
+def test_a_link_chooses_the_backbone(page: str) -> None:
+    assert [h.value for h in run(page, backbone="t5-mini").subheader] == ["t5-mini"]
+
+
+def test_the_overview_lists_every_task_with_its_baselines() -> None:
+    table = run("overview").dataframe[0].value
+    assert len(table) == 12
+    assert {"n", "Majority", "Bag of words", "roberta-mini", "t5-mini"} <= set(table)
+    assert table.notna().all().all()
+
+
+def test_missing_answers_offer_a_button_and_a_count() -> None:
+    test = run("tuning", seed="4711")
+    assert [b.label for b in test.button if not b.label.startswith("Download")] == ["Compute"]
+    assert "**1 of 1** prompt" in test.markdown[1].value
+
+
+def test_figures_say_n_seeds_and_chance() -> None:
+    for page in ("transfer", "predictivity"):
+        text = " ".join(c.value for c in run(page).caption)
+        assert f"{len(sweeps.SEEDS)} seeds" in text
+        assert "600 examples" in text
+        assert "hance" in text
+
+
+def test_a_users_error_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    from core.base.errors import BadInput
+
+    def broken(*_: object) -> None:
+        raise BadInput("The file x is empty; choose another.")
+
+    monkeypatch.setattr(Lab, "missing", broken)
+    test = run("correlation")
+    assert [e.value for e in test.error] == ["The file x is empty; choose another."]
+    assert not test.exception
+
+
+def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
+    from demo.rebuild import shipped
+
+    lab = Lab.open(Settings(cache=tmp_path))
+    try:
+        for backbone in lab.models.names():
+            specs = shipped(lab, backbone)
+            assert lab.missing(specs) == ()
+            basic = len(sweeps.SEEDS) * (9 + 12 + 9 * 12)
+            curves = 3 * len(sweeps.SEEDS) * (2 + 2 * 8 * (2 + 10))  # per twin
+            assert len({key(s) for s in specs}) == basic + 3 + curves
+    finally:
+        lab.store.close()
+
+
+def test_published_figures_stand_alone() -> None:
+    test = run("transfer", numbers="published (Su et al. 2022)")
+    assert not test.exception
+    assert [h.value for h in test.subheader] == ["RoBERTa base", "T5 base"]
+    assert len(charts(test)) == 2
+    assert any("Su et al. 2022" in c.value for c in test.caption)
+    assert not [b for b in test.button if b.label == "Compute"]
+
+
+# --- library -------------------------------------------------------------------------------------
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of its own, so that what is added does not reach other tests."""
+    monkeypatch.setenv("SKILLSCOPE_CACHE", str(tmp_path / "fresh"))
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_the_library_lists_backbones_and_adds_a_folder(tiny_folder: Path) -> None:
+    test = run("library")
+    names = list(test.dataframe[0].value["Backbone"])
+    assert names[:2] == ["roberta-mini", "t5-mini"]
+    test.text_input[0].set_value(str(tiny_folder))
+    next(b for b in test.button if b.label == "Add").click().run()
+    for _ in range(40):
+        if test.success:
+            break
+        time.sleep(0.25)
+        test.run()
+    assert test.success
+    test.run()
+    assert str(tiny_folder) in list(test.dataframe[0].value["Backbone"])
+
+
+def test_a_backbone_that_is_not_there_is_told_in_one_sentence() -> None:
+    test = run("library")
+    test.text_input[0].set_value("no such thing")
+    next(b for b in test.button if b.label == "Add").click().run()
+    for _ in range(40):
+        if test.error:
+            break
+        time.sleep(0.25)
+        test.run()
+    assert "no backbone called 'no such thing'" in test.error[0].value
+    assert not test.exception
+
+
+def test_the_library_shows_answer_words_as_token_ids() -> None:
+    test = run("library", section="tasks")
+    assert not test.exception
+    words = test.dataframe[1].value
+    mine = words[words.Backbone == "roberta-mini"]
+    assert list(mine["Answer word"]) == ["negative", "positive"]
+    assert all("," not in ids for ids in mine["Token ids"])
+
+
+def test_tasks_of_the_papers_are_listed_even_if_their_data_are_not_here() -> None:
+    test = run("library", section="tasks", **{"from": "papers"})
+    table = test.dataframe[0].value
+    assert "SST-2" in list(table.Task)
+    assert not table.Here.any()
+    assert [b.label for b in test.button if b.label.startswith("Download")]
+
+
+def test_released_prompts_are_imported_from_the_page(tmp_path: Path) -> None:
+    folder = tmp_path / "SST2PromptRoberta"
+    folder.mkdir()
+    torch.save(torch.zeros(3, 128), folder / "task_prompt")
+    test = run("library", section="prompts")
+    assert len(test.dataframe[0].value) >= 90
+    test.text_input[0].set_value(str(tmp_path))
+    next(b for b in test.button if b.label == "Import").click().run()
+    outcome = test.dataframe[1].value.iloc[0]
+    assert "not on this machine" in outcome.why
+    assert any("0 of 1" in m.value for m in test.markdown)
+
+
+def test_imported_prompts_can_be_shown_instead_of_tuned_ones(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SKILLSCOPE_CACHE", str(tmp_path))
+    st.cache_resource.clear()
+    folder = tmp_path / "seed_33" / "SST2PromptT5"
+    folder.mkdir(parents=True)
+    torch.save(torch.zeros(3, 128), folder / "task_prompt")
+    with Store(tmp_path) as store:
+        lab = Lab(Settings(cache=tmp_path), store)
+        (outcome,) = import_folder(lab, tmp_path / "seed_33", {"T5": "t5-mini"})
+    assert outcome.key
+    test = run("transfer", backbone="t5-mini", prompts="imported")
+    assert not test.exception
+    assert [h.value for h in test.subheader] == ["t5-mini"]
+    assert any("Nothing computed yet" in c.value for c in test.caption)
+    st.cache_resource.clear()
+
+
+# --- robustness, rankings, neuron, playground ----------------------------------------------------
+def words(test: AppTest) -> str:
+    return " ".join(m.value for m in test.markdown)
+
+
+@pytest.mark.parametrize("twin", ["Short reviews, adv.", "Answerability, adv."])
+def test_robustness_has_its_finding_and_figures_from_shipped_answers(twin: str) -> None:
+    test = run("robustness", twin=twin)
+    assert not test.exception
+    assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
+    for name in ("roberta-mini", "t5-mini"):
+        assert f"**{name}** falls from" in words(test)
+    assert "verdict: not tested" in words(test), [m.value for m in test.markdown]
+    assert "with shuffled labels 4%, p = " in words(test) or twin != "Short reviews, adv."
+    assert len(charts(test)) == 4 + 2 + 4
+    by_attack, costs = (d.value for d in test.dataframe[-2:][::-1])
+    assert len(costs) == 8
+    assert len(by_attack) == 2 * 5
+    assert set(by_attack.attack) == {"typo", "synonym", "distraction", "negation", "human"}
+
+
+def test_one_backbone_alone_is_told_without_a_verdict() -> None:
+    test = run("robustness", backbone="t5-mini")
+    assert "**t5-mini** falls from" in words(test)
+    assert "the claim that" not in words(test)
+    assert len(charts(test)) == 4 + 1 + 2
+
+
+def test_rankings_compare_layers_seeds_pairs_and_tasks() -> None:
+    test = run("rankings", task="Opinions", against="Excuses", top="3%")
+    assert not test.exception
+    assert len(charts(test)) == 2 + 2 + 2
+    assert any("top 3%" in c.value and "chance" in c.value for c in test.caption)
+
+
+def test_a_neuron_is_known_at_once_and_its_activity_is_computed() -> None:
+    test = run("neuron", backbone="t5-mini", task="Excuses", layer="1", neuron="100", seed="2")
+    assert [t.value for t in test.title] == ["1 / 100"]
+    for _ in range(60):
+        if len(charts(test)) == 3 and test.metric:
+            break
+        time.sleep(0.25)
+        test.run()
+    assert not test.exception
+    assert len(charts(test)) == 3
+    assert [m.label for m in test.metric] == ["Accuracy", "Without it", "Answers that change"]
+    near = test.dataframe[-1].value
+    assert (near.layer[0], near.neuron[0], near.difference[0]) == (1, 100, 0)
+    assert near.url[1].startswith("neuron?backbone=t5-mini&layer=")
+
+
+def test_the_playground_reads_what_is_typed() -> None:
+    test = run("playground")
+    assert not test.exception
+    test.text_area[0].set_value("The soup was lovely and the waiter was kind.").run()
+    assert not test.exception
+    assert len(charts(test)) == 4
+    next(b for b in test.button if b.label == "synonym").click().run()
+    assert test.text_area[0].value != "The soup was lovely and the waiter was kind."
+    next(b for b in test.button if b.label == "undo").click().run()
+    assert test.text_area[0].value == "The soup was lovely and the waiter was kind."
+    test.slider(key="off").set_value(10).run()
+    assert any("Random: mean of 3 draws" in c.value for c in test.caption)
+
+
+def test_a_typed_text_stays_when_the_task_changes_and_an_example_gives_way() -> None:
+    test = run("playground", task="Short reviews")
+    first = test.text_area[0].value
+    task = next(s for s in test.selectbox if s.label == "Task")
+    task.set_value("Opinions").run()
+    assert test.text_area[0].value != first
+    test.text_area[0].set_value("My own words were good.").run()
+    next(s for s in test.selectbox if s.label == "Task").set_value("Short reviews").run()
+    assert test.text_area[0].value == "My own words were good."
+    assert not test.exception
+
+
+def test_undo_brings_back_what_the_attack_changed_and_nothing_else() -> None:
+    test = run("playground", task="Short reviews")
+
+    def press(label: str) -> None:
+        next(b for b in test.button if b.label == label).click().run()
+
+    first = test.text_area[0].value
+    press("typo")
+    press("distraction")
+    press("undo")
+    assert test.text_area[0].value == first
+    next(s for s in test.selectbox if s.label == "Task").set_value("Opinions").run()
+    assert test.text_area[0].value != first, "an example gives way, attacked or not"
+    press("typo")
+    test.text_area[0].set_value("Other words.").run()
+    assert not [b for b in test.button if b.label == "undo"], "nothing of these was attacked"
+    press("negation")
+    press("undo")
+    assert test.text_area[0].value == "Other words."
+
+
+def test_an_example_can_be_chosen_again_after_changes() -> None:
+    test = run("playground")
+    for _ in range(2):
+        examples = next(s for s in test.selectbox if s.label == "Start from")
+        examples.set_value(examples.options[2]).run()
+        text = test.text_area[0].value
+        assert text[:40] in examples.options[2]
+        test.text_area[0].set_value("Something else.").run()
+    assert not test.exception
+
+
+def test_an_attack_never_cuts_a_long_text() -> None:
+    test = run("playground")
+    text = "good " * 398 + "good end."
+    test.text_area[0].set_value(text).run()
+    next(b for b in test.button if b.label == "distraction").click().run()
+    assert test.text_area[0].value == text
+    assert any("longer than 2,000" in i.value for i in test.info)
+
+
+def test_a_neurons_page_opens_at_the_tasks_best_neuron() -> None:
+    test = run("neuron", task="Entailment", backbone="roberta-mini")
+    layer, neuron = (int(n.value) for n in test.number_input[:2])
+    assert test.title[0].value == f"{layer} / {neuron}"
+    assert (layer, neuron) != (0, 0)
+
+
+def test_an_attack_without_a_target_says_so() -> None:
+    test = run("playground")
+    test.text_area[0].set_value("xyz").run()
+    next(b for b in test.button if b.label == "synonym").click().run()
+    assert any("no word with a rarer synonym" in i.value for i in test.info)
+
+
+def test_predictivity_draws_the_levels_of_chance() -> None:
+    test = run("predictivity")
+    first = json.dumps(charts(test)[0])
+    assert '"family"' in first
+    assert '"floor"' in first
+    assert any("false discovery rate" in c.value for c in test.caption)
+    more = run("predictivity", permutations="500")
+    assert [b for b in more.button if b.label == "Compute"], "other shuffles are another question"
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("page", ["neuron", "suppression"])
+def test_opening_a_page_does_not_tune_prompts(page: str, tiny_roberta: Path) -> None:
+    """On another backbone nothing is ranked yet: the page offers to begin, and waits."""
+    run("library")
+    answers.lab().models.obtain(str(tiny_roberta))
+    test = run(page, backbone=str(tiny_roberta))
+    assert not test.exception
+    assert "Compute" in [b.label for b in test.button]
+    assert answers.lab().worker.jobs() == []
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("page", ["playground", "robustness", "neuron", "rankings"])
+def test_a_task_without_an_imported_prompt_is_told_in_one_sentence(
+    page: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "released" / "SST2PromptT5"
+    folder.mkdir(parents=True)
+    torch.save(torch.zeros(3, 128), folder / "task_prompt")
+    run("library")
+    import_folder(answers.lab(), tmp_path / "released", {"T5": "t5-mini"})
+    test = run(page, backbone="t5-mini", prompts="imported")
+    assert not test.exception
+    assert any("There is no prompt" in i.value for i in test.info) or page == "rankings"
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(-0.3, 0.9), (0.1, 0.11), (0.00004, 0.0004), (-1e-6, 2e-6), (0.2, 0.2)]
+)
+def test_the_ends_of_an_interval_are_told_apart(low: float, high: float) -> None:
+    shown = [f"{end:+.{answers.digits(high - low)}f}" for end in (low, high)]
+    assert (shown[0] != shown[1]) == (low != high)
+    assert all(3 <= len(text.split(".")[1]) <= 8 for text in shown)

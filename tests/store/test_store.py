@@ -1,0 +1,411 @@
+"""The store: one owner, all or nothing, and merging is a set union."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from core.base.errors import BadInput, StoreBusy
+from core.base.results import (
+    Activations,
+    Agreement,
+    Evaluation,
+    NeuronEffect,
+    Predictivity,
+    Run,
+    SoftPrompt,
+    Step,
+)
+from core.base.settings import ROOT
+from core.base.specs import (
+    ActivationSpec,
+    AgreementSpec,
+    EvaluationSpec,
+    NeuronSpec,
+    Pinned,
+    PredictivitySpec,
+    Suppression,
+    TuneSpec,
+    key,
+)
+from core.store import SHARED, Store
+from tests.conftest import some_floor
+
+RUN = Run(started="2026-01-01T00:00:00+00:00", seconds=1.5, device="cpu", versions="torch")
+TASK = Pinned(name="opinions", fingerprint="bb")
+TUNED = TuneSpec(backbone=Pinned(name="t5-mini", fingerprint="aa"), task=TASK, seed=3)
+MEASURED = PredictivitySpec(prompt=TUNED, task=TASK)
+SHAPE = (2, 3, 5)  # layer token neuron
+
+
+def prompt(seed: int = 3) -> SoftPrompt:
+    generator = torch.Generator().manual_seed(seed)
+    return SoftPrompt(
+        spec=replace(TUNED, seed=seed), vectors=torch.randn(4, 8, generator=generator),
+        words=("negative", "positive"), best_step=2, selection_accuracy=0.75, selection_rows=20,
+        history=(Step(step=1, loss=0.7), Step(step=2, loss=0.6, accuracy=0.75)),
+    )  # fmt: skip
+
+
+def measured(limit: int | None = None) -> Predictivity:
+    generator = torch.Generator().manual_seed(limit or 0)
+    return Predictivity(
+        spec=replace(MEASURED, limit=limit),
+        baseline=torch.randn(SHAPE, generator=generator, dtype=torch.float64),
+        correct=torch.randint(0, 21, SHAPE, generator=generator), n=20, n_train=40, majority=0.5,
+        floor=some_floor(2, 5),
+    )  # fmt: skip
+
+
+def evaluated(limit: int | None = None, fraction: float | None = None) -> Evaluation:
+    how = None if fraction is None else Suppression(
+        ranking=(MEASURED,), choose="skill", fraction=fraction
+    )  # fmt: skip
+    return Evaluation(
+        spec=EvaluationSpec(prompt=TUNED, task=TASK, limit=limit, suppression=how),
+        index=np.array([0, 1, 3]), labels=np.array([0, 1, 1]), predictions=np.array([0, 1, 0]),
+        scores=np.zeros((3, 2)),
+    )  # fmt: skip
+
+
+def effect() -> NeuronEffect:
+    return NeuronEffect(
+        spec=NeuronSpec(ranking=MEASURED, layer=1, neuron=2), index=np.array([0, 2]),
+        labels=np.array([0, 1]), margin=np.array([0.5, -1.5]), without_slot=np.array([0.25, -1.0]),
+        without=np.array([0.0, 1.0]),
+    )  # fmt: skip
+
+
+def compared() -> Agreement:
+    return Agreement(
+        spec=AgreementSpec(clean=(MEASURED,), adversarial=(MEASURED,), fractions=(0.1, 0.2)),
+        kind=("measured", "bootstrap", "halves"), attack=("", "", ""),
+        spearman=np.array([[0.5, 0.25]] * 3), skill=np.array([[[2, 4], [1, 1]]] * 3),
+        kept=np.array([[[1, 2], [0, 1]]] * 3), median=np.array([[0.5, 0.6]] * 3), neurons=5,
+        n_clean=20, n_adversarial=10,
+    )  # fmt: skip
+
+
+def activated(examples: int = 4) -> Activations:
+    values = torch.randn(examples, 2, 5, generator=torch.Generator().manual_seed(examples))
+    index = np.arange(examples) * 2
+    return Activations(index=index, labels=index % 3, values=values)
+
+
+def asked(seed: int) -> ActivationSpec:
+    return ActivationSpec(ranking=replace(MEASURED, prompt=replace(TUNED, seed=seed)))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "cache") as store:
+        yield store
+
+
+def fill(store: Store) -> None:
+    answers = (prompt(), prompt(4), measured(), evaluated(), evaluated(fraction=0.1), effect())
+    for result in (*answers, compared()):
+        store.add(result, RUN)
+
+
+def tables(store: Store) -> dict[str, pd.DataFrame]:
+    frames = {t: store.frame(f"SELECT * FROM {t} ORDER BY ALL") for t in SHARED}
+    assert not any(frame.empty for frame in frames.values())
+    return frames
+
+
+def files(store: Store) -> dict[str, bytes]:
+    return {f.name: f.read_bytes() for f in store.prompts.iterdir()}
+
+
+def assert_same(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:
+    for table, frame in one.items():
+        pd.testing.assert_frame_equal(frame, other[table])
+
+
+# --- one owner -----------------------------------------------------------------------------------
+def test_a_second_process_is_refused_and_told_who_owns_the_store(store: Store) -> None:
+    code = (
+        "import sys; from pathlib import Path; from core.store import Store\n"
+        "from core.errors import StoreBusy\n"
+        "try: Store(Path(sys.argv[1]))\n"
+        "except StoreBusy as error: print(error)"
+    )
+    run = [sys.executable, "-c", code, str(store.folder)]
+    out = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert re.search(rf"process {os.getpid()}\b", out)
+    assert str(store.folder) in out
+
+
+def test_a_second_store_of_this_process_is_refused_too(store: Store) -> None:
+    with pytest.raises(StoreBusy, match=str(os.getpid())):
+        Store(store.folder)
+
+
+def test_a_closed_store_can_be_opened_again_and_remembers(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        fill(store)
+        before = tables(store)
+    with Store(tmp_path) as store:
+        assert_same(tables(store), before)
+
+
+# --- what goes in comes out ----------------------------------------------------------------------
+def test_a_prompt_comes_back(store: Store) -> None:
+    store.add(prompt(), RUN)
+    stored = store.prompt(TUNED)
+    assert stored is not None
+    assert torch.equal(stored.vectors, prompt().vectors)
+    assert stored.history == prompt().history
+    assert stored.words == ("negative", "positive")
+    assert store.prompt_spec(key(TUNED)[:8]) == TUNED
+
+
+def test_an_unknown_or_ambiguous_prompt_key_is_refused(store: Store) -> None:
+    fill(store)
+    with pytest.raises(BadInput, match="No stored prompt"):
+        store.prompt_spec("zz")
+    with pytest.raises(BadInput, match="Several"):
+        store.prompt_spec("")
+
+
+def test_an_evaluation_comes_back_as_its_counts(store: Store) -> None:
+    store.add(evaluated(), RUN)
+    found = store.evaluation(evaluated().spec)
+    assert found is not None
+    assert (found.correct, found.n) == (2, 3)
+    assert found.index.tolist() == [0, 1, 3]
+    assert found.majority == 2 / 3
+    assert store.evaluation(evaluated(limit=1).spec) is None
+
+
+def test_neurons_come_back_in_their_places(store: Store) -> None:
+    store.add(measured(), RUN)
+    p, values = measured(), store.neurons(MEASURED)
+    assert values is not None
+    folded = p.accuracy.maximum(1 - p.accuracy)
+    assert torch.allclose(values["predictivity"], folded.amax(dim=1), atol=1e-7)
+    assert torch.equal(values["best_token"].long(), folded.argmax(dim=1))
+    assert torch.allclose(values["mean"], p.baseline.mean(dim=1), atol=1e-6)
+    token = folded.argmax(dim=1)[:, None]
+    assert torch.allclose(values["baseline"], p.baseline.gather(1, token)[:, 0], atol=1e-6)
+
+
+def test_what_was_never_stored_is_none(store: Store) -> None:
+    assert store.prompt(TUNED) is None
+    assert store.neurons(MEASURED) is None
+    assert store.evaluation(evaluated().spec) is None
+    assert store.activations(asked(1)) is None
+
+
+def test_known_names_exactly_the_stored_keys(store: Store) -> None:
+    fill(store)
+    store.add_activations(asked(3), activated())
+    there = {key(s) for s in (TUNED, MEASURED, evaluated().spec, asked(3))}
+    assert store.known([*there, "nothing", key(asked(9))]) == there
+    assert store.known([]) == set()
+
+
+def test_adding_twice_changes_nothing(store: Store) -> None:
+    fill(store)
+    before, kept = tables(store), files(store)
+    fill(store)
+    store.add(replace(prompt(), vectors=torch.zeros(4, 8), history=()), RUN)
+    assert_same(tables(store), before)
+    assert files(store) == kept
+
+
+# --- all or nothing ------------------------------------------------------------------------------
+def test_a_broken_transaction_leaves_nothing(store: Store) -> None:
+    """Labels that do not fit their column fail at the last table, after others were written."""
+    good = measured()
+    broken = replace(good, n_train=2**40)
+    with pytest.raises(Exception, match=r"(?i)range|convert|cast"):
+        store.add(broken, RUN)
+    for table in SHARED:
+        assert store.frame(f"SELECT * FROM {table}").empty
+    store.add(good, RUN)
+    assert store.neurons(MEASURED) is not None
+
+
+def test_broken_activations_leave_the_old_ones(store: Store) -> None:
+    store.add_activations(asked(1), activated())
+    broken = replace(activated(), labels=np.array([0, 1, 2, 999]))
+    with pytest.raises(Exception, match=r"(?i)range|convert|cast"):
+        store.add_activations(asked(1), broken)
+    kept = store.activations(asked(1))
+    assert kept is not None
+    assert torch.equal(kept.values, activated().values)
+
+
+def test_no_half_written_file_is_left(store: Store) -> None:
+    fill(store)
+    assert sorted(files(store)) == sorted(f"{key(prompt(s).spec)}.safetensors" for s in (3, 4))
+
+
+# --- handing over --------------------------------------------------------------------------------
+def test_export_and_merge_into_an_empty_store_give_the_same(store: Store, tmp_path: Path) -> None:
+    fill(store)
+    store.export(tmp_path / "out")
+    with Store(tmp_path / "other") as other:
+        assert other.merge(tmp_path / "out") == 7
+        assert_same(tables(other), tables(store))
+        assert files(other) == files(store)
+
+
+def test_merging_twice_is_merging_once(store: Store, tmp_path: Path) -> None:
+    fill(store)
+    store.export(tmp_path / "out")
+    before = tables(store)
+    assert store.merge(tmp_path / "out") == 0
+    assert_same(tables(store), before)
+
+
+def test_merging_is_a_union(store: Store, tmp_path: Path) -> None:
+    fill(store)
+    with Store(tmp_path / "other") as other:
+        fill(other)
+        other.add(prompt(5), RUN)
+        other.add(measured(limit=7), RUN)
+        other.export(tmp_path / "out")
+    assert store.merge(tmp_path / "out") == 2
+    assert store.prompt(prompt(5).spec) is not None
+    assert store.neurons(replace(MEASURED, limit=7)) is not None
+
+
+def test_exporting_again_gives_the_same_files(store: Store, tmp_path: Path) -> None:
+    fill(store)
+    for name in ("one", "two"):
+        store.export(tmp_path / name)
+    for file in (tmp_path / "one").glob("*.parquet"):
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
+
+
+# --- activations ---------------------------------------------------------------------------------
+def test_activations_come_back(store: Store) -> None:
+    store.add_activations(asked(1), activated())
+    stored, fresh = store.activations(asked(1)), activated()
+    assert stored is not None
+    assert torch.equal(stored.values, fresh.values)
+    assert stored.index.tolist() == fresh.index.tolist()
+    assert stored.labels.tolist() == fresh.labels.tolist()
+
+
+def cached(store: Store) -> set[int]:
+    return {s for s in range(10) if key(asked(s)) in store.known([key(asked(s))])}
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Store]:
+    """Room for three entries of `big`, 1 MB each."""
+    with Store(tmp_path / "small", activation_megabytes=3) as store:
+        yield store
+
+
+def big() -> Activations:
+    values = torch.zeros(128, 2, 1024)
+    index = np.arange(len(values))
+    return Activations(index=index, labels=index % 2, values=values)
+
+
+def test_the_least_recently_used_activations_go_first(small: Store) -> None:
+    for seed in (1, 2, 3):
+        small.add_activations(asked(seed), big())
+    assert cached(small) == {1, 2, 3}
+    small.activations(asked(1))
+    small.add_activations(asked(4), big())
+    assert cached(small) == {1, 3, 4}
+    rows = small.frame("SELECT DISTINCT key FROM activation")
+    assert set(rows["key"]) == {key(asked(s)) for s in (1, 3, 4)}
+
+
+def test_the_newest_activations_stay_even_beyond_the_limit(tmp_path: Path) -> None:
+    with Store(tmp_path / "none", activation_megabytes=0) as store:
+        store.add_activations(asked(1), activated())
+        store.add_activations(asked(2), activated())
+        assert cached(store) == {2}
+
+
+# --- several threads -----------------------------------------------------------------------------
+def test_four_threads_lose_nothing(store: Store) -> None:
+    def work(thread: int) -> None:
+        for i in range(5):
+            limit = 1 + 100 * thread + i
+            store.add(evaluated(limit=limit), RUN)
+            store.add(measured(limit=limit), RUN)
+            assert store.evaluation(evaluated(limit=limit).spec) is not None
+            store.add_activations(asked(i % 3), activated())
+            assert store.activations(asked(i % 3)) is not None
+            store.add(prompt(7), RUN)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    written = [t for t in SHARED if t not in ("effect", "agreement")]
+    counts = {t: len(store.frame(f"SELECT key FROM {t}")) for t in written}
+    assert counts == {
+        "prompt": 1, "step": 2, "predictivity": 20, "neuron": 200, "evaluation": 20, "run": 41,
+    }  # fmt: skip
+    assert cached(store) == {0, 1, 2}
+
+
+def test_a_reader_sees_an_answer_whole_or_not_at_all(store: Store) -> None:
+    def write() -> None:
+        for limit in range(1, 15):
+            store.add(measured(limit=limit), RUN)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        while not writing.done():
+            rows = store.frame(
+                "SELECT p.key, count(n.key) AS neurons FROM predictivity p"
+                " LEFT JOIN neuron n USING (key) GROUP BY 1"
+            )
+            assert set(rows["neurons"]) <= {10}
+        writing.result()
+
+
+# --- earlier versions ----------------------------------------------------------------------------
+def test_a_cache_of_an_earlier_version_gets_the_new_columns(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        fill(store)
+        for column in ("p", "p_family", "q", "by_token"):
+            store.frame(f"ALTER TABLE neuron DROP COLUMN {column}")
+        store.frame("ALTER TABLE predictivity DROP COLUMN floor_fdr")
+        store.frame("ALTER TABLE agreement DROP COLUMN kept")
+        store.frame("ALTER TABLE agreement ADD COLUMN shared INTEGER[][]")
+    with Store(tmp_path) as store:
+        assert store.frame("SELECT by_token FROM neuron").by_token.isna().all()
+        store.add(measured(limit=7), RUN)
+        kept = store.frame("SELECT by_token FROM neuron WHERE by_token IS NOT NULL")
+        assert len(kept) == 2 * 5
+        columns = set(store.frame("SELECT * FROM agreement"))
+        assert "kept" in columns
+        assert "shared" not in columns
+
+
+def test_an_export_of_an_earlier_version_can_be_merged(store: Store, tmp_path: Path) -> None:
+    fill(store)
+    store.export(tmp_path / "out")
+    for table in ("effect", "agreement"):
+        (tmp_path / "out" / f"{table}.parquet").unlink()
+    with Store(tmp_path / "other") as other:
+        assert other.merge(tmp_path / "out") == 5
+
+
+def test_columns_of_another_version_are_left_out_of_a_merge(store: Store, tmp_path: Path) -> None:
+    fill(store)
+    store.export(tmp_path / "out")
+    file = tmp_path / "out" / "agreement.parquet"
+    pd.read_parquet(file).assign(shared=7).drop(columns="kept").to_parquet(file)
+    with Store(tmp_path / "other") as other:
+        assert other.merge(tmp_path / "out") == 7
+        assert other.frame("SELECT kept FROM agreement").kept.isna().all()

@@ -1,0 +1,367 @@
+"""Task files and their data: what is read, what is refused, and what the built-in ones promise."""
+
+import json
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.base.errors import BadTask, UnknownName
+from core.base.specs import Pinned
+from core.tasks import Task, builtin_names, clean_task, load_task, pin_task
+from core.tasks.data import Examples, load_split, shared_rows
+from demo.splits import splits
+from tests.conftest import write_task
+
+ROWS = [
+    {"text": 'a "quoted" meal, warm', "text_b": "the book", "label": 1},
+    {"text": "we were not cold", "text_b": "NA", "label": 0},
+    {"text": "null", "text_b": "but fine", "label": 1},
+    {"text": "dull: 007 1.0", "text_b": "a # b", "label": 0},
+]
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    return write_task(tmp_path / "task")
+
+
+def edit(toml: Path, old: str, new: str) -> Path:
+    text = toml.read_text()
+    assert old in text
+    toml.write_text(text.replace(old, new, 1))
+    return toml
+
+
+def refused(toml: Path, *said: str, split: str = "validation") -> None:
+    """Reading the task or its split raises a BadTask that says all of `said`."""
+    with pytest.raises(BadTask) as error:
+        load_split(load_task(str(toml)), split)
+    for words in said:
+        assert words in str(error.value)
+
+
+# --- what is refused, and where ------------------------------------------------------------------
+def test_an_unknown_entry_is_refused(toml: Path) -> None:
+    refused(edit(toml, "title", "tilte"), "'tilte'", str(toml))
+
+
+@pytest.mark.parametrize("entry", ["labels", "splits", "verbalizer"])
+def test_a_missing_entry_is_refused(toml: Path, entry: str) -> None:
+    text = toml.read_text()
+    section = rf"^\[{entry}\]\n(.+\n)*" if f"[{entry}]" in text else rf"^{entry} = .*\n"
+    toml.write_text(re.sub(section, "", text, flags=re.MULTILINE))
+    refused(toml, f"'{entry}'", str(toml))
+
+
+def test_broken_toml_is_refused(toml: Path) -> None:
+    refused(edit(toml, "[splits]", "[splits"), "not valid TOML", str(toml))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('labels = ["negative", "positive"]', "labels = 2"),
+        ('text_a = "text"', 'texta = "text"'),
+        ('train = "train.jsonl"', "train = 3"),
+    ],
+)
+def test_an_entry_of_the_wrong_kind_is_refused(toml: Path, old: str, new: str) -> None:
+    refused(edit(toml, old, new), "wrong kind", str(toml))
+
+
+def test_a_task_needs_two_classes(toml: Path) -> None:
+    edit(toml, 'labels = ["negative", "positive"]', 'labels = ["one"]')
+    refused(toml, "at least two", str(toml))
+
+
+def test_answer_words_must_be_as_many_as_labels(toml: Path) -> None:
+    edit(toml, 'default = ["negative", "positive"]', 'default = ["negative"]')
+    refused(toml, "2 labels", "1 answer words for default", str(toml))
+
+
+def test_values_must_be_as_many_as_labels(toml: Path) -> None:
+    edit(toml, "labels =", 'values = ["0", "1", "2"]\nlabels =')
+    refused(toml, "2 labels", "3 values", str(toml))
+
+
+def test_a_family_without_answer_words_is_told_what_to_add(toml: Path) -> None:
+    task = load_task(str(edit(toml, "default =", "t5 =")))
+    assert task.words("t5") == ("negative", "positive")
+    with pytest.raises(BadTask, match="add `roberta"):
+        task.words("roberta")
+
+
+def test_an_unknown_split_is_refused(toml: Path) -> None:
+    refused(toml, "'test'", "train, validation", split="test")
+
+
+def test_a_missing_column_is_refused(toml: Path) -> None:
+    refused(edit(toml, 'text_a = "text"', 'text_a = "body"'), "'body'", "text, label", "validation")
+
+
+def test_a_missing_data_file_is_refused(toml: Path) -> None:
+    (toml.parent / "validation.jsonl").unlink()
+    refused(toml, "missing", "validation.jsonl")
+
+
+def test_an_unknown_kind_of_file_is_refused(toml: Path) -> None:
+    (toml.parent / "data.xml").write_text("<a/>")
+    refused(edit(toml, "validation.jsonl", "data.xml"), "data.xml", ".csv", ".parquet")
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "tsv", "parquet"])
+def test_a_broken_data_file_is_refused(toml: Path, suffix: str) -> None:
+    (toml.parent / f"data.{suffix}").write_bytes(b'{"text": \xff\xfe')
+    refused(edit(toml, "validation.jsonl", f"data.{suffix}"), f"data.{suffix}")
+
+
+def test_an_empty_data_file_is_refused(toml: Path) -> None:
+    (toml.parent / "validation.jsonl").write_text("")
+    refused(toml, "validation.jsonl")
+
+
+def replace_validation(toml: Path, rows: list[dict[str, object]]) -> Path:
+    (toml.parent / "validation.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return toml
+
+
+@pytest.mark.parametrize("empty", ["", "  ", None])
+def test_an_empty_text_is_refused_with_its_row(toml: Path, empty: str | None) -> None:
+    rows = [{"text": "fine", "label": 0}, {"text": empty, "label": 1}]
+    refused(replace_validation(toml, rows), "Row 2", "'text'", "validation.jsonl")
+
+
+def test_labels_that_are_none_of_the_tasks_are_refused(toml: Path) -> None:
+    refused(
+        replace_validation(toml, [{"text": "fine", "label": "good"}]), "'0' or '1'", "'good' (1)"
+    )
+
+
+def test_a_missing_task_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadTask, match="no task file"):
+        load_task(str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize("near", ["opinion", "Opinions", "oppinions"])
+def test_an_unknown_task_name_offers_near_matches(near: str) -> None:
+    with pytest.raises(UnknownName) as error:
+        load_task(near)
+    assert repr(near) in str(error.value)
+    assert "Did you mean opinions" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["", "../tasks/opinions", "a/b", "no such"])
+def test_a_name_is_no_path(name: str) -> None:
+    with pytest.raises(UnknownName):
+        load_task(name)
+
+
+# --- what is read --------------------------------------------------------------------------------
+def content(examples: Examples) -> tuple[object, ...]:
+    return (examples.text_a, examples.text_b, examples.labels.tolist(), examples.index.tolist())
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "jsonl"])
+def test_every_format_gives_the_same_examples(tmp_path: Path, suffix: str) -> None:
+    toml = write_task(tmp_path / "task", pair=True)
+    file, frame = toml.parent / f"data.{suffix}", pd.DataFrame(ROWS)
+    if suffix == "tsv":
+        lines = ["text\ttext_b\tlabel", *("\t".join(map(str, r.values())) for r in ROWS)]
+        file.write_text("\n".join(lines) + "\n")
+    elif suffix == "csv":
+        frame.to_csv(file, index=False)
+    elif suffix == "parquet":
+        frame.to_parquet(file)
+    else:
+        file.write_text("\n".join(map(json.dumps, ROWS)))
+    edit(toml, "validation.jsonl", f"data.{suffix}")
+    assert content(load_split(load_task(str(toml)), "validation")) == (
+        tuple(r["text"] for r in ROWS), tuple(r["text_b"] for r in ROWS), [1, 0, 1, 0],
+        [0, 1, 2, 3],
+    )  # fmt: skip
+
+
+def test_named_values_become_classes_and_others_are_left_out(toml: Path) -> None:
+    edit(toml, "labels =", 'values = ["bad", "good"]\nlabels =')
+    rows = [{"text": t, "label": v} for t, v in (("a", "good"), ("b", "?"), ("c", "bad"))]
+    examples = load_split(load_task(str(replace_validation(toml, rows))), "validation")
+    assert content(examples) == (("a", "c"), None, [1, 0], [0, 2])
+
+
+def test_a_changed_file_is_read_anew(toml: Path) -> None:
+    task = load_task(str(toml))
+    before, pinned = len(load_split(task, "validation")), pin_task(task)
+    replace_validation(toml, [{"text": "fine", "label": 0}])
+    assert (before, len(load_split(task, "validation"))) == (31, 1)
+    assert pin_task(task) != pinned
+
+
+def test_a_limit_is_a_fixed_sample(toml: Path) -> None:
+    task = load_task(str(toml))
+    once = load_split(task, "train", 12)
+    load_split(task, "validation", 5)
+    load_split(task, "train", 20)
+    again = load_split(task, "train", 12)
+    assert content(once) == content(again)
+    assert len(once) == 12
+    assert (np.diff(once.index) > 0).all()
+    assert set(once.index) <= set(load_split(task, "train", 20).index)
+
+
+@pytest.mark.parametrize("limit", [None, 60, 1000])
+def test_a_limit_beyond_the_split_gives_all_of_it(toml: Path, limit: int | None) -> None:
+    assert len(load_split(load_task(str(toml)), "train", limit)) == 60
+
+
+def test_a_limited_sample_keeps_texts_and_labels_together(toml: Path) -> None:
+    task = load_task(str(toml))
+    everything, some = load_split(task, "train"), load_split(task, "train", 9)
+    for i, text, label in zip(some.index, some.text_a, some.labels, strict=True):
+        assert (everything.text_a[i], everything.labels[i]) == (text, label)
+
+
+def test_majority_is_the_share_of_the_largest_class(toml: Path) -> None:
+    rows = [{"text": "a", "label": int(i == 0)} for i in range(4)]
+    assert load_split(load_task(str(replace_validation(toml, rows))), "validation").majority == 0.75
+
+
+# --- the built-in tasks --------------------------------------------------------------------------
+CLEAN = [n for n in builtin_names() if load_task(n).adversarial_of is None]
+TWINS = [n for n in builtin_names() if load_task(n).adversarial_of is not None]
+
+
+def both(examples: Examples) -> list[tuple[str, ...]]:
+    columns = [examples.text_a] + ([examples.text_b] if examples.text_b else [])
+    return list(zip(*columns, strict=True))
+
+
+def words(examples: Examples) -> set[str]:
+    return set(re.findall(r"[a-z']+", " ".join(" ".join(t) for t in both(examples)).lower()))
+
+
+def test_there_are_nine_tasks_and_three_twins() -> None:
+    assert (len(CLEAN), len(TWINS)) == (9, 3)
+    assert builtin_names() == (*CLEAN, *TWINS)
+
+
+@pytest.mark.parametrize("name", CLEAN)
+def test_train_and_validation_are_large_balanced_and_disjoint(name: str) -> None:
+    task = load_task(name)
+    train, held = load_split(task, "train"), load_split(task, "validation")
+    assert len(train) >= 2000
+    assert len(held) >= 500
+    assert not set(both(train)) & set(both(held))
+    for part in (train, held):
+        assert len(set(both(part))) == len(part)
+        counts = np.bincount(part.labels, minlength=2)
+        assert abs(counts[0] - counts[1]) <= 1
+
+
+@pytest.mark.parametrize("name", CLEAN + TWINS)
+def test_every_family_has_different_answer_words(name: str) -> None:
+    task = load_task(name)
+    for family in ("roberta", "t5"):
+        assert len(set(task.words(family))) == len(task.labels) == 2
+    assert task.words("t5") == clean_task(task).words("t5")
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_a_twin_has_every_attack_and_new_texts(name: str) -> None:
+    task = load_task(name)
+    attacked = load_split(task, "validation")
+    assert len(attacked) >= 150
+    assert attacked.attack is not None
+    kinds = Counter(attacked.attack)
+    assert set(kinds) == {"typo", "synonym", "distraction", "negation", "human"}
+    assert min(kinds.values()) >= 20
+    counts = np.bincount(attacked.labels)
+    assert abs(counts[0] - counts[1]) <= 2
+    clean = clean_task(task)
+    for split in ("train", "validation"):
+        assert not set(both(attacked)) & set(both(load_split(clean, split)))
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_a_twins_train_split_is_the_clean_tasks(name: str) -> None:
+    task = load_task(name)
+    own = load_split(clean_task(task), "train")
+    assert content(load_split(task, "train")) == content(own)
+
+
+def test_the_tasks_speak_of_many_things() -> None:
+    vocabulary: set[str] = set()
+    for name in CLEAN:
+        vocabulary |= words(load_split(load_task(name), "train"))
+    assert len(vocabulary) >= 1500
+
+
+def test_the_shipped_files_are_what_the_generator_draws() -> None:
+    task = load_task("opinions")
+    for split, drawn in splits("opinions").items():
+        shipped = load_split(task, split)
+        assert shipped.text_a == tuple(e.text_a for e in drawn)
+        assert shipped.labels.tolist() == [e.label for e in drawn]
+
+
+def test_a_pin_names_the_task_and_its_data() -> None:
+    pins = [pin_task(load_task(n)) for n in builtin_names()]
+    assert [p.name for p in pins] == list(builtin_names())
+    assert len({p.fingerprint for p in pins}) == len(pins)
+    assert pins[0] == pin_task(load_task(builtin_names()[0]))
+
+
+def test_a_twins_pin_changes_with_its_clean_task(toml: Path) -> None:
+    def twin_of(task: Path) -> Task:
+        twin = task.parent / "twin.toml"
+        twin.write_text('adversarial_of = "task"\n' + task.read_text())
+        return load_task(str(twin))
+
+    before: Pinned = pin_task(twin_of(toml))
+    twin = toml.parent / "twin.toml"
+    edit(toml, '[verbalizer]\ndefault = ["negative"', '[verbalizer]\ndefault = ["bad"')
+    assert pin_task(load_task(str(twin))) != before
+
+
+def test_a_class_that_a_typo_leaves_empty_is_refused(toml: Path) -> None:
+    rows = [{"text": "fine", "label": label} for label in ("0", "0", "One")]
+    refused(replace_validation(toml, rows), "labelled '1'", "'One' (1)")
+
+
+def test_whole_numbers_may_be_written_with_a_point(toml: Path) -> None:
+    (toml.parent / "validation.csv").write_text("text,label\nfine,0.0\nbad,1.0\n")
+    toml.write_text(toml.read_text().replace("validation.jsonl", "validation.csv"))
+    assert load_split(load_task(str(toml)), "validation").labels.tolist() == [0, 1]
+
+
+def test_titles_and_remarks_do_not_change_the_pin_but_answer_words_do(toml: Path) -> None:
+    text, before = toml.read_text(), pin_task(load_task(str(toml)))
+    toml.write_text(text.replace('"Toy"', '"A better name"') + "# a remark\n")
+    os.utime(toml, (1, 1))
+    assert pin_task(load_task(str(toml))) == before
+    head, words = text.split("[verbalizer]")
+    toml.write_text(head + "[verbalizer]" + words.replace("negative", "bad"))
+    os.utime(toml, (2, 2))
+    assert pin_task(load_task(str(toml))) != before
+
+
+def test_rows_are_the_same_without_case_and_punctuation(toml: Path) -> None:
+    rows = [{"text": "Fine, we said!", "label": 0}, {"text": "a new one", "label": 1}]
+    (toml.parent / "train.jsonl").write_text(
+        "\n".join(
+            json.dumps({"text": t, "label": i}) for i, t in enumerate(["fine we  said", "bad"])
+        )
+    )
+    task = load_task(str(replace_validation(toml, rows)))
+    (only,) = shared_rows([task], [task])
+    assert (only.rows, only.n, only.source_task) == (1, 2, task.name)
+
+
+def test_the_built_in_tasks_share_no_rows() -> None:
+    tasks = [load_task(name) for name in builtin_names()]
+    clean = [t for t in tasks if t.adversarial_of is None]
+    assert shared_rows(clean, tasks) == ()

@@ -1,0 +1,298 @@
+"""A user's own data: what becomes a task, and what is refused without a trace."""
+
+import csv
+import json
+import threading
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from core.base.errors import BadInput
+from core.tasks import load_task, own_names, pin_task
+from core.tasks.data import load_split, overlap
+from core.tasks.uploads import Columns, Wish, label_values, read_table, save, slug
+
+ROWS = [row for i in range(20)
+        for row in ((f"fine, really {i}", "good"), (f'a "dull" film {i}', "bad"))]  # fmt: skip
+
+
+def as_csv(rows: list[tuple[str, str]] = ROWS) -> bytes:
+    return pd.DataFrame(rows, columns=["words", "verdict"]).to_csv(index=False).encode()
+
+
+def wish(title: str = "My reviews", **changes: object) -> Wish:
+    columns = Columns(text_a="words", text_b=None, label="verdict", values=("bad", "good"))
+    return Wish(**{"title": title, "columns": columns, "words": ("poor", "great"), **changes})
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SKILLSCOPE_TASKS", str(tmp_path / "tasks"))
+    return tmp_path / "tasks"
+
+
+# --- what becomes a task -------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_every_kind_of_file_becomes_the_same_task(folder: Path, tmp_path: Path, kind: str) -> None:
+    table = pd.DataFrame(ROWS, columns=["words", "verdict"])
+    if kind == "parquet":
+        table.to_parquet(tmp_path / "x.parquet")
+        data = (tmp_path / "x.parquet").read_bytes()
+    elif kind == "jsonl":
+        data = table.to_json(orient="records", lines=True).encode()
+    else:
+        how = {} if kind == "csv" else {"sep": "\t", "quoting": csv.QUOTE_NONE}
+        data = table.to_csv(index=False, **how).encode()
+    task = save(folder, read_table(f"x.{kind}", data), wish())
+    assert own_names() == ("my_reviews",)
+    train, held = load_split(task, "train"), load_split(task, "validation")
+    assert (len(train), len(held)) == (32, 8)
+    assert held.labels.sum() == 4, "each class is divided alike"
+    assert {*train.text_a, *held.text_a} == {text for text, _ in ROWS}
+    assert not {*train.text_a} & {*held.text_a}
+    assert task.words("roberta") == task.words("t5") == ("poor", "great")
+    assert task.labels == ("bad", "good")
+
+
+def test_a_pair_and_a_twin(folder: Path) -> None:
+    pairs = pd.DataFrame(
+        {"a": [f"x{i}" for i in range(30)], "b": ["y", None, "z"] * 10, "l": [0, 1] * 15}
+    )
+    columns = Columns(text_a="a", text_b="b", label="l", values=("0", "1"))
+    pairs = read_table("x.jsonl", pairs.to_json(orient="records", lines=True).encode())
+    clean = save(folder, pairs, Wish(title="Pairs", columns=columns, words=("no", "yes")))
+    assert clean.pair
+    twin = save(
+        folder, pairs.head(6),
+        Wish(title="Pairs attacked", columns=columns, words=("no", "yes"), adversarial_of="pairs"),
+    )  # fmt: skip
+    assert twin.adversarial_of == "pairs"
+    assert list(twin.splits) == ["validation"]
+    assert len(load_split(twin, "validation")) == 6
+    assert pin_task(twin) != pin_task(clean)
+
+
+def test_formulas_and_scripts_are_text(folder: Path) -> None:
+    cells = ['=HYPERLINK("http://x")', "<script>alert(1)</script>", "'; DROP TABLE prompt; --"]
+    rows = [(f"{c} {i}{v}", v) for c in cells for v in ("good", "bad") for i in range(10)]
+    title = 'Odd "title"\n[verbalizer]\ndefault = 1'
+    task = save(folder, read_table("x.csv", as_csv(rows)), wish(title))
+    kept = {*load_split(task, "train").text_a, *load_split(task, "validation").text_a}
+    assert kept == {text for text, _ in rows}
+    assert task.title == title
+
+
+# --- what is refused -----------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("x.csv", "words,verdict\nna\xefve,good\n".encode("latin-1"), "not UTF-8 (line 2)"),
+        ("x.csv", b"words,verdict\nfine,good,extra\n", "Row 1 of x.csv has 3 fields"),
+        ("x.csv", b"words,verdict\nfine\n", "Row 1 of x.csv has 1 fields"),
+        ("x.csv", b"", "is empty"),
+        ("x.csv", b"words,verdict\n", "no rows"),
+        ("x.csv", b'words,verdict\n"open,good\n', "cannot be read at line"),
+        ("x.csv", b"a\x00b,c\n", "zero bytes"),
+        ("x.csv", b"a,a\n1,2\n", "two columns of the same name"),
+        ("x.csv", b"id,words\n1,a\n1,b\n", "the id '1' twice"),
+        ("x.jsonl", b'{"a": 1}\n{"b": 1}\n', "Line 2 of x.jsonl has other keys"),
+        ("x.jsonl", b"[1]\n", "not a JSON object"),
+        ("x.jsonl", b"{\n", "not JSON"),
+        ("x.parquet", b"PAR1 or not", "not a Parquet file"),
+        ("x.xlsx", b"PK", "none of .csv"),
+        ("x", b"", "none of .csv"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_sentence(name: str, data: bytes, said: str) -> None:
+    with pytest.raises(BadInput) as error:
+        read_table(name, data)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.tasks.uploads.LARGEST", 10 * 2**20)
+    with pytest.raises(BadInput, match="more than 10 MB"):
+        read_table("x.csv", b"a" * (10 * 2**20 + 1))
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["a"] * 40, "1 different values"),
+        ([0.25, 0.5] * 20, "fractions"),
+        ([str(i) for i in range(40)], "40 different values"),
+        (["a", None] * 20, "Row 2 has no"),
+    ],
+)
+def test_a_column_that_holds_no_classes(labels: list[object], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        label_values(pd.DataFrame({"l": labels}), "l")
+
+
+def test_labels_written_as_whole_floats_are_classes() -> None:
+    assert label_values(pd.DataFrame({"l": [0.0, 1.0]}), "l") == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "said"),
+    [
+        ([*ROWS, ("  ", "good")], {}, "Row 41 has an empty"),
+        ([*ROWS[:3], *[("fine", "good")] * 20], {}, "'bad' has 1 different texts"),
+        (ROWS, {"words": ("same", "same")}, "same answer word"),
+        (ROWS, {"words": ("one", " ")}, "needs an answer word"),
+        (ROWS, {"held": 0.9}, "Between 5 and 50 %"),
+        (ROWS, {"title": "!!!"}, "at least one plain letter"),
+        (ROWS, {"title": "sst2"}, "already a task"),
+        (ROWS, {"columns": Columns(text_a="words", text_b="words", label="verdict",
+                                   values=("bad", "good"))}, "used once"),
+    ],
+)  # fmt: skip
+def test_a_wish_that_cannot_be_leaves_nothing_behind(
+    folder: Path, rows: list[tuple[str, str]], changes: dict[str, object], said: str
+) -> None:
+    with pytest.raises(BadInput, match=said):
+        save(folder, read_table("x.csv", as_csv(rows)), wish(**changes))
+    assert not folder.exists() or list(folder.iterdir()) == []
+
+
+def test_a_crash_while_writing_leaves_nothing_behind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.tasks.uploads._toml", lambda name, wish: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        save(folder, read_table("x.csv", as_csv()), wish())
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("My reviews", "my_reviews"),
+        ("../../etc", "etc"),
+        ("2nd try", "task_2nd_try"),
+        ("A/B", "a_b"),
+    ],
+)
+def test_a_title_never_becomes_a_path(title: str, name: str) -> None:
+    assert slug(title) == name
+
+
+def test_json_numbers_and_text_labels(folder: Path) -> None:
+    lines = "\n".join(json.dumps({"words": f"w{i}", "verdict": i % 2}) for i in range(40))
+    columns = Columns(text_a="words", text_b=None, label="verdict", values=("0", "1"))
+    task = save(folder, read_table("x.jsonl", lines.encode()), wish(columns=columns))
+    assert load_task("my_reviews") == task
+    assert load_split(task, "validation").labels.tolist().count(1) == 4
+
+
+def test_what_others_have_in_the_folder_is_left_alone(folder: Path) -> None:
+    theirs = folder / "my_reviews"
+    theirs.mkdir(parents=True)
+    (theirs / "precious.csv").write_text("years of work")
+    with pytest.raises(BadInput, match="A folder 'my_reviews' lies among your tasks already"):
+        save(folder, read_table("x.csv", as_csv()), wish())
+    assert (theirs / "precious.csv").read_text() == "years of work"
+    assert list(folder.iterdir()) == [theirs]
+
+
+def test_of_several_savers_of_one_title_one_wins_and_keeps_its_files(folder: Path) -> None:
+    table, ends = read_table("x.csv", as_csv()), list[str]()
+
+    def run() -> None:
+        try:
+            ends.append(save(folder, table, wish()).name)
+        except BadInput:
+            ends.append("refused")
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ends) == ["my_reviews", "refused", "refused", "refused"]
+    assert len(load_split(load_task("my_reviews"), "train")) == 32
+
+
+def test_rows_of_one_text_stay_on_one_side(folder: Path) -> None:
+    rows = [(f"{'Fine' if i % 2 else 'fine'} {i // 4}!", "good") for i in range(60)]
+    rows += [(f"dull {i}", "bad") for i in range(20)]
+    task = save(folder, read_table("x.csv", as_csv(rows)), wish())
+    assert overlap(load_split(task, "train"), load_split(task, "validation")) == 0
+
+
+def test_a_repeated_index_does_not_change_the_split(folder: Path, tmp_path: Path) -> None:
+    table = pd.DataFrame(ROWS, columns=["words", "verdict"])
+    pd.concat([table.iloc[:20], table.iloc[20:].set_index(table.index[:20])]).to_parquet(
+        tmp_path / "x.parquet"
+    )
+    task = save(folder, read_table("x.parquet", (tmp_path / "x.parquet").read_bytes()), wish())
+    assert (len(load_split(task, "train")), len(load_split(task, "validation"))) == (32, 8)
+
+
+def test_emoji_and_control_characters_can_be_titles_labels_and_words(folder: Path) -> None:
+    rows = [(text, "\N{THUMBS UP SIGN}" if v == "good" else "\x7fbad") for text, v in ROWS]
+    table = read_table("x.csv", as_csv(rows))
+    columns = Columns(
+        text_a="words", text_b=None, label="verdict", values=label_values(table, "verdict")
+    )
+    task = save(folder, table, wish("Reviews \N{THUMBS UP SIGN}", columns=columns))
+    assert task.title == "Reviews \N{THUMBS UP SIGN}"
+    assert set(task.labels) == {"\N{THUMBS UP SIGN}", "\x7fbad"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["a", ""] * 20, "Row 2 has no"),
+        (["a", " "] * 20, "Row 2 has no"),
+        ([1, "1"] * 20, "mixes int and text"),
+        ([1, True] * 20, "mixes bool and int"),
+        ([1e-5, 1e-6] * 20, "fractions"),
+        (["1e-5", "2.5"] * 20, "fractions"),
+        ([1.0, float("inf")] * 20, "fractions"),
+    ],
+)
+def test_labels_of_no_one_kind(labels: list[object], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        label_values(pd.DataFrame({"l": pd.Series(labels, dtype=object)}), "l")
+
+
+def test_blanks_around_a_label_do_not_make_a_class() -> None:
+    assert label_values(pd.DataFrame({"l": ["good", " good", "bad "]}), "l") == ("bad", "good")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("x.jsonl", b"[" * 100_000, "not JSON"),
+        ("x.jsonl", b"{}\n{}\n", "no rows"),
+        ("x.jsonl", b'{"a": "\\ud800"}\n', "half a character"),
+        ("x.jsonl", b'{"a": [1]}\n', "holds a list"),
+        ("x.jsonl", b'{"a": {"b": 1}}\n', "holds a dict"),
+    ],
+)
+def test_odd_json_is_one_sentence(name: str, data: bytes, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        read_table(name, data)
+
+
+def test_binary_cells_are_refused(tmp_path: Path) -> None:
+    pd.DataFrame({"a": [b"\xff", b"b"]}).to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(BadInput, match="holds a bytes"):
+        read_table("x.parquet", (tmp_path / "x.parquet").read_bytes())
+
+
+def test_a_line_separator_inside_a_text_is_text() -> None:
+    table = read_table("x.jsonl", '{"a": "one\u2028two"}\n{"a": "b"}\n'.encode())
+    assert list(table.a) == ["one\u2028two", "b"]
+
+
+def test_quotes_mean_nothing_in_a_tsv() -> None:
+    table = read_table("x.tsv", b'a\tb\n"open\t1\nclosed"\t2\n')
+    assert table.to_numpy().tolist() == [['"open', "1"], ['closed"', "2"]]
+
+
+def test_a_long_text_is_read() -> None:
+    assert len(read_table("x.csv", b"a,b\n" + b"w" * 200_000 + b",1\n").a[0]) == 200_000
