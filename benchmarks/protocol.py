@@ -18,11 +18,11 @@ from torch import Tensor
 from core.backbones import Backbone
 from core.backbones.batches import Encoded
 from core.backbones.hooks import capture
-from core.base.results import SoftPrompt
+from core.base.prompts import SoftPrompt
 from core.base.settings import Settings
-from core.base.specs import EvaluationSpec, PredictivitySpec
 from core.lab.lab import Lab
-from core.measures.evaluation import BATCH
+from core.measures.evaluation import BATCH, EvaluationSpec
+from core.measures.predictivity import PredictivitySpec
 from core.measures.sweeps import standard_prompt
 from core.tasks import Task, load_task, pin_task
 from core.tasks.data import load_split

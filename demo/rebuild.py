@@ -10,11 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from core.base.settings import EMBEDDED, Settings
-from core.base.specs import EvaluationSpec, Measurement, PredictivitySpec, TuneSpec, key
+from core.base.specs import Spec, key
 from core.figures import queries
-from core.lab.lab import Lab
+from core.lab.lab import Lab, open_store
 from core.measures import sweeps
-from core.store import Store
+from core.measures.evaluation import EvaluationSpec
+from core.measures.predictivity import PredictivitySpec
+from core.measures.tuning import TuneSpec
 from core.tasks import Task, builtin_names, clean_task, load_task, pin_task
 from core.tasks.baselines import write_shipped
 
@@ -30,17 +32,17 @@ def tasks() -> tuple[list[Task], list[Task]]:
 def prompts(lab: Lab, backbone: str, task: Task) -> list[TuneSpec]:
     """The standard prompts of a (clean) task."""
     pin, family = lab.models.pin(backbone), lab.models.family(backbone)
-    origin = pin_task(clean_task(task))
+    origin = pin_task(clean_task(task), family)
     return [sweeps.standard_prompt(pin, family, origin, seed) for seed in sweeps.SEEDS]
 
 
-def shipped(lab: Lab, backbone: str) -> tuple[Measurement, ...]:
+def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
     """All questions whose answers are shipped for a backbone: prompts, transfer, predictivity,
     robustness.
     """
     clean, every = tasks()
     tuned = [p for t in clean for p in prompts(lab, backbone, t)]
-    grid = sweeps.transfer_grid(tuned, [(pin_task(t), t.evaluation_split) for t in every])
+    grid = sweeps.transfer_grid(tuned, [(lab.pin(t, backbone), t.evaluation_split) for t in every])
     attacked = [
         spec
         for t in every
@@ -53,7 +55,7 @@ def shipped(lab: Lab, backbone: str) -> tuple[Measurement, ...]:
 def compared(lab: Lab, backbone: str, twin: Task) -> sweeps.RobustnessSweep:
     """A twin against its clean task, as the Robustness page asks."""
     origin = clean_task(twin)
-    clean, attacked = ((pin_task(t), t.evaluation_split) for t in (origin, twin))
+    clean, attacked = ((lab.pin(t, backbone), t.evaluation_split) for t in (origin, twin))
     return sweeps.robustness(prompts(lab, backbone, twin), clean, attacked, origin.contrasts())
 
 
@@ -63,7 +65,7 @@ def measured(lab: Lab, backbone: str, found: list[Task]) -> tuple[PredictivitySp
         spec
         for t in found
         for spec in sweeps.predictivities(
-            ((p, pin_task(t), t.evaluation_split) for p in prompts(lab, backbone, t)),
+            ((p, lab.pin(t, backbone), t.evaluation_split) for p in prompts(lab, backbone, t)),
             t.contrasts(),
         )
     )
@@ -82,7 +84,7 @@ def rebuild(assets: Path, work: Path, say: Callable[[str], None] = print) -> Non
             say(job.result())
     target = assets / "answers"
     shutil.rmtree(work / "both", ignore_errors=True)
-    with Store(work / "both") as store:
+    with open_store(replace(Settings.from_env(), cache=work / "both")) as store:
         for name in EMBEDDED:
             store.merge(work / name / "export")
         store.export(work / "both" / "export")
@@ -98,7 +100,7 @@ def rebuild(assets: Path, work: Path, say: Callable[[str], None] = print) -> Non
 def rebuild_one(backbone: str, assets: Path, work: Path) -> str:
     """One backbone's answers, on one core."""
     settings = replace(Settings.from_env(), assets=assets, cache=work / "cache", threads=1)
-    with Store(settings.cache) as store:
+    with open_store(settings) as store:
         lab = Lab(settings, store)
         specs = shipped(lab, backbone)
         todo = lab.missing(specs)
@@ -122,11 +124,11 @@ def report(lab: Lab, backbone: str, limit: int = 256) -> pd.DataFrame:
     rows = list[dict[str, object]]()
     for task in every:
         evaluations = [
-            sweeps.own_evaluation(p, pin_task(task), task.evaluation_split)
+            sweeps.own_evaluation(p, lab.pin(task, backbone), task.evaluation_split)
             for p in prompts(lab, backbone, task)
         ]
         boxes = measured(lab, backbone, [task])
-        questions: tuple[Measurement, ...] = (*evaluations, *boxes)
+        questions: tuple[Spec, ...] = (*evaluations, *boxes)
         for spec in questions:
             lab.ask(spec)
         accuracy = queries.accuracies(lab.store, evaluations).iloc[0]
@@ -135,7 +137,7 @@ def report(lab: Lab, backbone: str, limit: int = 256) -> pd.DataFrame:
             "task": task.name,
             "accuracy": accuracy["accuracy"],
             "median": box["median"],
-            "top1": box["top1"],
+            "p99": box["p99"],
             "floor": box["floor"],
         }
         if task in clean:
@@ -149,7 +151,11 @@ def falls(lab: Lab, backbone: str, task: Task, limit: int) -> dict[str, float]:
     choices = sweeps.SuppressionChoices(fractions=REPORT_FRACTIONS, limit=limit)
     ranking = measured(lab, backbone, [task])
     specs: tuple[EvaluationSpec, ...] = sweeps.suppression_sweep(
-        prompts(lab, backbone, task)[:1], ranking, pin_task(task), task.evaluation_split, choices
+        prompts(lab, backbone, task)[:1],
+        ranking,
+        lab.pin(task, backbone),
+        task.evaluation_split,
+        choices,
     )
     for spec in specs:
         lab.ask(spec)

@@ -123,7 +123,7 @@ def answer_words(task: Task) -> None:
 
 def zipped(key: str) -> bytes:
     """A prompt's files for others in one archive."""
-    spec = lab.store.prompt_spec(key)
+    spec = lab.prompt_named(key)
     files = sharing.share(lab.prompt(spec), lab.models.load(spec.backbone.name))
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:

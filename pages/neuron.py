@@ -6,9 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
-from core.base.specs import ActivationSpec, NeuronSpec
 from core.figures import neuron as profiles
 from core.figures.robustness.verdict import p_value
+from core.measures.ablation import AblationSpec
+from core.measures.activations import ActivationSpec
 from core.tasks.data import load_split
 from pages.common import answers, controls
 
@@ -41,7 +42,7 @@ if not mine:
     st.stop()
 chosen = next(s for s in mine if s.prompt.seed == seed)
 fires = ActivationSpec(ranking=chosen)
-alone = NeuronSpec(ranking=chosen, layer=layer, neuron=neuron)
+alone = AblationSpec(ranking=chosen, layer=layer, neuron=neuron)
 titles = controls.titles(found)
 
 
@@ -101,8 +102,8 @@ def knows(look: charts.Look) -> None:
 
 def firing(look: charts.Look) -> None:
     """Activations by class, the examples at both ends, and what the neuron adds there."""
-    cached = lab.store.activations(fires)
-    effect = profiles.effect(lab.store, alone)
+    cached = lab.store.read(fires)
+    effect = profiles.ablation(lab.store, alone)
     if cached is None:
         return
     examples = load_split(task, chosen.split)
@@ -124,7 +125,7 @@ def firing(look: charts.Look) -> None:
 
 def histogram(rows: pd.DataFrame, look: charts.Look) -> None:
     """Activations by class, with the baseline."""
-    level = lab.neurons(chosen)["baseline"][layer, neuron].item()
+    level = float(lab.stored(chosen).baseline[layer, neuron])
     figure = charts.activation_histogram(rows, look, baseline=level, classes=task.labels)
     st.altair_chart(figure, width="stretch", theme=None)
     st.caption(

@@ -5,7 +5,7 @@ import streamlit as st
 
 from core.figures import queries
 from core.measures import sweeps
-from core.tasks import pin_task
+from core.tasks import data_stamp
 from core.tasks.baselines import bag_of_words, read_shipped
 from core.tasks.data import load_split
 from pages.common import answers, controls
@@ -17,7 +17,7 @@ st.markdown(
     "what is lost when the neurons are **switched off**, for RoBERTa and T5 side by side."
 )
 lab = answers.lab()
-counts = queries.counts(lab.store)
+counts = {t: lab.store.counts()[t] for t in ("prompt", "evaluation", "predictivity")}
 for column, (what, n) in zip(st.columns(3), counts.items(), strict=True):
     column.metric({"prompt": "Soft prompts", "evaluation": "Evaluations"}.get(
         what, "Predictivity measurements"), f"{n:,}", border=True)  # fmt: skip
@@ -39,7 +39,7 @@ titles = controls.titles(found)
 clean = controls.tasks(adversarial=False)
 names = {t.name: t for t in found}
 specs = tuple(
-    sweeps.own_evaluation(prompt, pin_task(t), t.evaluation_split)
+    sweeps.own_evaluation(prompt, lab.pin(t, backbone), t.evaluation_split)
     for backbone in lab.models.embedded()
     for t in found
     for prompt in controls.prompts(lab, backbone, [names[t.adversarial_of or t.name]])
@@ -67,7 +67,7 @@ def baselines(fingerprints: tuple[str, ...]) -> pd.DataFrame:
 
 def draw() -> None:
     """The tasks, and how well each backbone does them."""
-    table = baselines(tuple(pin_task(t).fingerprint for t in found))
+    table = baselines(tuple(data_stamp(t) for t in found))
     rows = queries.accuracies(lab.store, specs)
     for backbone in lab.models.embedded():
         mine = rows[rows.backbone == backbone].set_index("target_task")

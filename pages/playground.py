@@ -8,10 +8,10 @@ import streamlit as st
 
 from core import charts
 from core.base.errors import BadInput
-from core.base.specs import PredictivitySpec
 from core.figures import playground
 from core.lab import playground as live
-from core.tasks import attacks, pin_task
+from core.measures.predictivity import PredictivitySpec
+from core.tasks import attacks, data_stamp
 from core.tasks.data import load_split
 from pages.common import answers, controls
 
@@ -106,7 +106,7 @@ def attack(kind: str) -> None:
     put(after)
 
 
-texts = samples(task.name, pin_task(task).fingerprint)
+texts = samples(task.name, data_stamp(task))
 if st.session_state.get("played") != task.name:
     st.session_state["played"] = task.name
     st.session_state.pop("before", None)

@@ -3,10 +3,11 @@
 import streamlit as st
 
 from core import charts
-from core.base.specs import EvaluationSpec, PredictivitySpec
 from core.figures import queries
 from core.measures import sweeps
-from core.tasks import clean_task, pin_task
+from core.measures.evaluation import EvaluationSpec
+from core.measures.predictivity import PredictivitySpec
+from core.tasks import clean_task
 from pages.common import answers, controls, warnings
 
 answers.heading(
@@ -44,7 +45,7 @@ def questions(
     boxes, bars = list[PredictivitySpec](), list[EvaluationSpec]()
     for t in found:
         prompts = controls.prompts(lab, backbone, [origins[t.name]])
-        asked = [(prompt, pin_task(t), t.evaluation_split) for prompt in prompts]
+        asked = [(prompt, lab.pin(t, backbone), t.evaluation_split) for prompt in prompts]
         boxes += sweeps.predictivities(asked, t.contrasts(), permutations)
         bars += [sweeps.own_evaluation(*a) for a in asked]
     return tuple(boxes), tuple(bars)

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from core import charts
-from core.base.specs import PredictivitySpec
 from core.figures import queries, rankings
+from core.measures.predictivity import PredictivitySpec
 from core.tasks import Task
 from pages.common import answers, controls
 

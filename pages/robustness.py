@@ -7,11 +7,11 @@ import streamlit as st
 
 from core import charts
 from core.figures.robustness import accuracy as robustness
-from core.figures.robustness import overlap as kept
+from core.figures.robustness import overlap
 from core.figures.robustness.verdict import Numbers, finding, p_value, points
 from core.lab.lab import job_name
 from core.measures import sweeps
-from core.tasks import clean_task, pin_task
+from core.tasks import clean_task
 from pages.common import answers, controls, warnings
 
 answers.heading(
@@ -41,8 +41,8 @@ if not backbones:
 asked = {
     backbone: sweeps.robustness(
         prompts[backbone],
-        (pin_task(clean), clean.evaluation_split),
-        (pin_task(twin), twin.evaluation_split),
+        (lab.pin(clean, backbone), clean.evaluation_split),
+        (lab.pin(twin, backbone), twin.evaluation_split),
         clean.contrasts(),
     )
     for backbone in backbones
@@ -63,13 +63,13 @@ def tables(view: str, known: int) -> tuple[Numbers, pd.DataFrame, pd.DataFrame, 
         Numbers(
             answers=rows,
             paired_tests=robustness.paired_tests(lab.store, asked, robustness.attacks(twin)),
-            discoveries=kept.discoveries(lab.store, asked),
-            overlap=kept.overlap(lab.store, asked),
-            agreement=kept.agreement(lab.store, asked),
+            discoveries=overlap.discoveries(lab.store, asked),
+            overlap=overlap.overlap(lab.store, asked),
+            stability=overlap.stability(lab.store, asked),
         ),
         robustness.accuracy(rows),
         robustness.curves(lab.store, asked),
-        kept.ranked(lab.store, asked),
+        overlap.ranked(lab.store, asked),
     )
 
 
@@ -78,9 +78,9 @@ def chosen(view: str, known: int, fraction: float) -> tuple[pd.DataFrame, ...]:
     """The same for one share of skill neurons: layers, attacks, places, and their medians."""
     del view, known
     return (
-        kept.overlap_by_layer(lab.store, asked, fraction),
-        kept.by_attack(lab.store, asked, fraction),
-        *kept.standing(lab.store, asked, fraction),
+        overlap.overlap_by_layer(lab.store, asked, fraction),
+        overlap.by_attack(lab.store, asked, fraction),
+        *overlap.rank_percentiles(lab.store, asked, fraction),
     )
 
 
@@ -141,7 +141,7 @@ def neurons(
     look: charts.Look,
 ) -> None:
     """Overlap against chance, and the rank correlation."""
-    shared, agree = numbers.overlap, numbers.agreement
+    shared, agree = numbers.overlap, numbers.stability
     st.subheader("Are they the same neurons?", anchor=False)
     if shared.empty:
         st.caption("Not computed yet.")
@@ -179,7 +179,7 @@ def neurons(
         )
         answers.downloads("robustness-layers", by_layer, ("", layers))
     if len(agree):
-        figure = charts.agreement_points(agree, look)
+        figure = charts.stability_points(agree, look)
         with st.container(border=True):
             st.markdown("**Do all neurons keep their order?** Spearman, mean over layers")
             st.altair_chart(figure, width="stretch", theme=None)

@@ -5,7 +5,7 @@ import streamlit as st
 from core import charts
 from core.figures import queries
 from core.measures import sweeps
-from core.tasks import clean_task, pin_task
+from core.tasks import clean_task
 from pages.common import answers, controls, warnings
 
 answers.heading(
@@ -62,7 +62,7 @@ specs = tuple(
     for spec in sweeps.suppression_sweep(
         controls.prompts(lab, backbone, [origin], seeds),
         controls.own_predictivities(lab, backbone, [origin]),
-        pin_task(task),
+        lab.pin(task, backbone),
         task.evaluation_split,
         choices,
     )

@@ -6,10 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
-from core.base.specs import EvaluationSpec
 from core.figures import literature, queries
 from core.measures import sweeps
-from core.tasks import pin_task
+from core.measures.evaluation import EvaluationSpec
 from pages.common import answers, controls, warnings
 
 COMPUTED, PUBLISHED = "computed here", "published (Su et al. 2022)"
@@ -89,11 +88,13 @@ else:
         targets = controls.task_set()
     sources = controls.clean(targets)
     titles = controls.titles(targets)
-    across = [(pin_task(t), t.evaluation_split) for t in targets]
     specs = tuple[EvaluationSpec, ...](
         s
         for b in backbones
-        for s in sweeps.transfer_grid(controls.prompts(lab, b, sources), across)
+        for s in sweeps.transfer_grid(
+            controls.prompts(lab, b, sources),
+            [(lab.pin(t, b), t.evaluation_split) for t in targets],
+        )
     )
 
     def draw() -> None:

@@ -7,7 +7,6 @@ from core import charts
 from core.base.specs import key
 from core.figures import queries
 from core.measures import sweeps
-from core.tasks import pin_task
 from pages.common import answers, controls, warnings
 
 answers.heading(
@@ -22,8 +21,8 @@ with one:
     task = controls.task(controls.clean(controls.task_set()))
 family = lab.models.family(backbone)
 seed = two.number_input("Seed", 0, 10_000, 0, key="seed", bind="query-params")
-usual = sweeps.habit(backbone)
-kind = "" if usual is sweeps.EMBEDDED_HABIT else "_paper"  # each kind keeps its own values
+usual = sweeps.tuning_defaults(backbone)
+kind = "" if usual is sweeps.EMBEDDED_DEFAULTS else "_paper"  # each kind keeps its own values
 length = two.number_input(
     "Prompt length", 1, 512, usual.prompt_length, key=f"length{kind}", bind="query-params"
 )
@@ -49,7 +48,7 @@ batch = four.number_input(
 spec = sweeps.standard_prompt(
     lab.models.pin(backbone),
     family,
-    pin_task(task),
+    lab.pin(task, backbone),
     int(seed),
     prompt_length=int(length),
     init=init,
@@ -84,7 +83,7 @@ def draw() -> None:
         st.subheader(f"{task.title}, {backbone}", anchor=False)
         st.altair_chart(loss, width="stretch", theme=None)
         st.altair_chart(accuracy, width="stretch", theme=None)
-    prompt = lab.store.prompt(spec)
+    prompt = lab.store.read(spec)
     if prompt is not None:
         st.success(
             f"Prompt {key(spec)}: accuracy {prompt.selection_accuracy:.3f} on "

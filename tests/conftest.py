@@ -3,7 +3,9 @@
 import json
 import random
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,9 +19,10 @@ from core.backbones.fresh import (
     train_unigram,
     wordpiece,
 )
-from core.base.results import Floor
 from core.base.settings import Settings
-from core.lab.lab import Lab
+from core.lab.lab import Lab, open_store
+from core.measures.predictivity import Floor
+from core.measures.registry import MEASURES
 from core.store import Store
 
 WORDS = "the a film meal book was is not very good bad fine dull warm cold and but we they".split()  # noqa: SIM905
@@ -134,8 +137,13 @@ def toy_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lab(tmp_path: Path) -> Lab:
     """A lab with an empty cache that knows the embedded backbones, if they are there."""
     settings = Settings(cache=tmp_path / "cache", threads=1)
-    with Store(settings.cache) as store:
+    with open_store(settings) as store:
         yield Lab(settings, store)
+
+
+def here(folder: Path, **options: Any) -> Store:
+    """A store of all measurements, without a migration."""
+    return Store(folder, MEASURES, **options)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -151,7 +159,7 @@ def random_vectors(backbone: Backbone, length: int, seed: int = 0) -> torch.Tens
 
 def some_floor(layers: int, neurons: int) -> Floor:
     """A floor as `measure` gives it, with made-up numbers."""
-    p = torch.linspace(0.01, 1, layers * neurons, dtype=torch.float64).view(layers, neurons)
+    p = np.linspace(0.01, 1, layers * neurons).reshape(layers, neurons)
     return Floor(
-        mean=0.55, p99=0.6, family=0.65, fdr=0.6, permutations=20, p=p, p_family=p.sqrt(), q=p
+        mean=0.55, p99=0.6, family=0.65, fdr=0.6, permutations=20, p=p, p_family=np.sqrt(p), q=p
     )

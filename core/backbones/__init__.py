@@ -13,11 +13,12 @@ from typing import Any
 import psutil
 import torch
 
-from core.backbones.base import Backbone, Layout, Slot
+from core.backbones.base import Backbone, Slot
 from core.backbones.bert import Bert
 from core.backbones.roberta import Roberta
 from core.backbones.t5 import T5
 from core.base.errors import BadInput, reason
+from core.base.specs import Layout
 from core.tasks import Template
 
 __all__ = ["FAMILIES", "Backbone", "Layout", "Slot", "Template", "family_of", "load_backbone"]

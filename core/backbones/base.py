@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from core.base.errors import BadInput
+from core.base.specs import Layout
 from core.tasks import Template
 
-Layout = Literal["mask_first", "published"]
 _FIELD = re.compile(r"(\{a\}|\{b\})")
 
 
@@ -36,6 +37,7 @@ class Backbone(ABC):
 
     family: ClassVar[str]
     template: ClassVar[Template]
+    writes: ClassVar[bool] = False  # whether it can answer in words of its own
 
     def __init__(self, name: str, model: Any, tokenizer: Any, device: str = "cpu") -> None:
         self.name, self.tokenizer, self.device = name, tokenizer, device
@@ -99,6 +101,33 @@ class Backbone(ABC):
         self, state: Float[Tensor, "batch hidden"], words: Int[Tensor, " word"] | slice
     ) -> Float[Tensor, "batch word"]:
         """Scores of some vocabulary entries only; equals the plain model's logits there."""
+
+    def write(
+        self,
+        vectors: Float[Tensor, "token hidden"],
+        ids: Int[Tensor, "batch seq"],
+        mask: Bool[Tensor, "batch seq"],
+        max_new_tokens: int,
+    ) -> list[str]:
+        """What the model writes behind the prompt, greedily. Raises: BadInput if it cannot."""
+        raise BadInput(self.cannot_write())
+
+    def text_loss(
+        self,
+        vectors: Float[Tensor, "token hidden"],
+        ids: Int[Tensor, "batch seq"],
+        mask: Bool[Tensor, "batch seq"],
+        targets: Sequence[str],
+    ) -> Float[Tensor, ""]:
+        """Cross entropy per token of the texts to be written. Raises: BadInput if it cannot."""
+        raise BadInput(self.cannot_write())
+
+    def cannot_write(self) -> str:
+        """Why a task with written answers is refused."""
+        return (
+            f"{self.name} cannot write: tasks with written answers need an encoder-decoder such as "
+            "T5."
+        )
 
     @classmethod
     @abstractmethod

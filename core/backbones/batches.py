@@ -20,6 +20,7 @@ class Batch:
     mask: Bool[Tensor, "batch seq"]
     labels: Int[Tensor, " batch"]
     rows: list[int]
+    targets: list[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class Encoded:
 
     ids: list[list[int]]
     labels: list[int]
+    targets: tuple[str, ...] | None = None
 
     @classmethod
     def of(
@@ -40,7 +42,7 @@ class Encoded:
         """Tokenise each example with the task's template."""
         pairs = zip(examples.text_a, examples.text_b or [None] * len(examples), strict=True)
         ids = [backbone.encode(a, b, template=template, max_length=max_length) for a, b in pairs]
-        return cls(ids=ids, labels=examples.labels.tolist())
+        return cls(ids=ids, labels=examples.labels.tolist(), targets=examples.targets)
 
     def batch(self, rows: list[int], backbone: Backbone) -> Batch:
         """The given rows as one batch."""
@@ -53,6 +55,7 @@ class Encoded:
             mask=mask.to(backbone.device),
             labels=torch.tensor([self.labels[i] for i in rows]),
             rows=rows,
+            targets=None if self.targets is None else [self.targets[i] for i in rows],
         )
 
     def by_length(self, backbone: Backbone, batch_size: int) -> Iterator[Batch]:

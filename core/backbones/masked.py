@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from core.backbones.base import Backbone, Layout, Slot, with_batch
+from core.backbones.base import Backbone, Slot, with_batch
+from core.base.specs import Layout
 
 
 class MaskedLM(Backbone):

@@ -1,12 +1,14 @@
 """T5: `prompt text` into the encoder, pads masked; the answer is the first decoder step."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from core.backbones.base import Backbone, Layout, Slot, with_batch
+from core.backbones.base import Backbone, Slot, with_batch
+from core.base.specs import Layout
 from core.tasks import Template
 
 
@@ -18,6 +20,7 @@ class T5(Backbone):
 
     family: ClassVar[str] = "t5"
     template: ClassVar[Template] = Template(single="{a}</s>", pair="{a}</s>{b}</s>")
+    writes: ClassVar[bool] = True
 
     def down_projections(self) -> list[nn.Linear]:
         return [block.layer[-1].DenseReluDense.wo for block in self.model.encoder.block]
@@ -39,14 +42,8 @@ class T5(Backbone):
         mask: Bool[Tensor, "batch seq"],
         layout: Layout = "mask_first",
     ) -> Float[Tensor, "batch hidden"]:
-        batch = ids.shape[0]
-        prompt = with_batch(vectors, batch)
-        attended = torch.cat([mask.new_ones(batch, prompt.shape[1]), mask], dim=1).long()
-        encoded = self.model.encoder(
-            inputs_embeds=torch.cat([prompt, self.word_vectors()[ids]], dim=1),
-            attention_mask=attended,
-        ).last_hidden_state
-        start = ids.new_full((batch, 1), self.model.config.decoder_start_token_id)
+        encoded, attended = self._encoded(vectors, ids, mask)
+        start = ids.new_full((len(ids), 1), self.model.config.decoder_start_token_id)
         decoded = self.model.decoder(
             input_ids=start,
             encoder_hidden_states=encoded,
@@ -55,6 +52,53 @@ class T5(Backbone):
         )
         state: Tensor = decoded.last_hidden_state[:, 0]
         return state
+
+    def _encoded(self, vectors: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoder's states, and which of them are attended."""
+        batch = ids.shape[0]
+        prompt = with_batch(vectors, batch)
+        attended = torch.cat([mask.new_ones(batch, prompt.shape[1]), mask], dim=1).long()
+        encoded: Tensor = self.model.encoder(
+            inputs_embeds=torch.cat([prompt, self.word_vectors()[ids]], dim=1),
+            attention_mask=attended,
+        ).last_hidden_state
+        return encoded, attended
+
+    def write(
+        self,
+        vectors: Float[Tensor, "token hidden"],
+        ids: Int[Tensor, "batch seq"],
+        mask: Bool[Tensor, "batch seq"],
+        max_new_tokens: int,
+    ) -> list[str]:
+        from transformers.modeling_outputs import BaseModelOutput
+
+        encoded, attended = self._encoded(vectors, ids, mask)
+        written = self.model.generate(
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
+            attention_mask=attended,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+        )
+        texts: list[str] = self.tokenizer.batch_decode(written, skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
+    def text_loss(
+        self,
+        vectors: Float[Tensor, "token hidden"],
+        ids: Int[Tensor, "batch seq"],
+        mask: Bool[Tensor, "batch seq"],
+        targets: Sequence[str],
+    ) -> Float[Tensor, ""]:
+        encoded, attended = self._encoded(vectors, ids, mask)
+        rows = [[*self.token_ids(t), self.tokenizer.eos_token_id] for t in targets]
+        width = max(map(len, rows))
+        labels = torch.tensor([r + [-100] * (width - len(r)) for r in rows], device=ids.device)
+        loss: Tensor = self.model(
+            encoder_outputs=(encoded,), attention_mask=attended, labels=labels
+        ).loss
+        return loss
 
     def logits(
         self, state: Float[Tensor, "batch hidden"], words: Int[Tensor, " word"] | slice

@@ -1,219 +1,147 @@
-"""The questions. A spec is frozen, nested and JSON-able: it is its own provenance.
+"""Questions. A spec is frozen, nested and JSON-able: it is its own provenance.
 
-`key(spec)` names the answer everywhere: in the store, in file names, in exports.
+`key(spec)` names the answer everywhere: in the store, in file names, in exports. What a measurement
+asks is defined beside the measurement (`core/measures`); here is what all questions have in common.
+
+What enters a key: the class and its version, and every field that is not at its default. So a spec
+can gain a field without orphaning an answer, and a default must never change: a new default is a
+new version. Of what is pinned only the fingerprint counts, not the name.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass, fields, is_dataclass
+import types
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import lru_cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 Precision = Literal["fp32", "bf16", "fp64"]
-Init = Literal["vocabulary", "random", "labels"]
-Choose = Literal["skill", "random", "lowest"]
-Scope = Literal["layer", "model"]
-Positions = Literal["all", "prompt"]
-Kind = Literal["zero", "mean", "noise"]
+Layout = Literal["mask_first", "published"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pinned:
-    """A name and the fingerprint of what stands behind it (weights, or task file and data)."""
+class Spec:
+    """A question or a part of one. Whole numbers given for fractions become fractions."""
 
-    name: str
+    version: ClassVar[int] = 1  # raised when the mathematics behind it changes
+
+    def __post_init__(self) -> None:
+        kind: Any = type(self)
+        for f, hint in _typed_fields(kind):
+            given = getattr(self, f.name)
+            exact = _exact(given, hint)
+            if exact is not given:
+                object.__setattr__(self, f.name, exact)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pinned(Spec):
+    """What is meant (`fingerprint`: of weights, or of data and how they are asked about), and where
+    it is found on this machine (`name`). Two names of the same thing are equal.
+    """
+
+    name: str = field(compare=False)
     fingerprint: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneSpec:
-    """A soft prompt: which one results from tuning like this?"""
-
-    backbone: Pinned
-    task: Pinned
-    seed: int
-    prompt_length: int = 16
-    init: Init = "vocabulary"
-    steps: int = 80
-    learning_rate: float = 0.03
-    batch_size: int = 32
-    selection: int = 200
-    evaluate_every: int = 20
-    max_length: int = 128
-    precision: Precision = "fp32"
-
-    @property
-    def layout(self) -> Literal["mask_first"]:
-        """Prompts of our own never have a dead row."""
-        return "mask_first"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImportedPrompt:
-    """A soft prompt from a file, named by the file's hash."""
-
-    backbone: Pinned
-    sha256: str
-    task: str
-    seed: int
-    prompt_length: int
-    layout: Literal["mask_first", "published"]
-    max_length: int = 128
-    precision: Precision = "fp32"
-
-
-Prompt = TuneSpec | ImportedPrompt
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contrast:
+class Contrast(Spec):
     """Two groups of classes; examples of other classes are left out."""
 
     negative: tuple[int, ...]
     positive: tuple[int, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class PredictivitySpec:
-    """How well does each neuron's activation, above its train mean, tell the classes apart?
-
-    The baseline is the mean on the train split of the clean task (at most `train_limit` examples);
-    accuracy is measured on `split`. `contrast` None means class 1 against class 0.
-    """
-
-    prompt: Prompt
-    task: Pinned
-    split: str = "validation"
-    contrast: Contrast | None = None
-    limit: int | None = None
-    train_limit: int | None = None
-    permutations: int = 100
-
-
-@dataclass(frozen=True, kw_only=True)
-class Suppression:
-    """Which neurons are switched off: the `fraction` chosen by a ranking's mean over its seeds."""
-
-    ranking: tuple[PredictivitySpec, ...]
-    choose: Choose
-    fraction: float
-    scope: Scope = "layer"
-    positions: Positions = "all"
-    kind: Kind = "zero"
-    seed: int = 0
-    noise: float = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationSpec:
-    """How many examples does the prompt get right? Transfer, robustness and suppression alike."""
-
-    prompt: Prompt
-    task: Pinned
-    split: str = "validation"
-    limit: int | None = None
-    suppression: Suppression | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ActivationSpec:
-    """Each neuron's activation at its best prompt token, example by example."""
-
-    ranking: PredictivitySpec
-    limit: int = 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class NeuronSpec:
-    """What does one neuron do to the answers, example by example, when it is switched off?"""
-
-    ranking: PredictivitySpec
-    layer: int
-    neuron: int
-    limit: int = 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class AgreementSpec:
-    """How far do predictivities on clean and on adversarial data agree, and how sure is that?
-
-    `clean[i]` and `adversarial[i]` are the same prompt's; the means over seeds are compared.
-    `fractions` are those at which shared skill neurons are counted. `permutations` shuffle the
-    adversarial labels, `replicates` redraw examples and seeds, `splits` halve the clean split.
-    """
-
-    clean: tuple[PredictivitySpec, ...]
-    adversarial: tuple[PredictivitySpec, ...]
-    fractions: tuple[float, ...]
-    replicates: int = 100
-    splits: int = 20
-    permutations: int = 100
-
-
-Measurement = (
-    TuneSpec | PredictivitySpec | EvaluationSpec | ActivationSpec | NeuronSpec | AgreementSpec
-)
-Spec = Measurement | ImportedPrompt
-
-_CLASSES: dict[str, type] = {
-    c.__name__: c
-    for c in (
-        Pinned,
-        TuneSpec,
-        ImportedPrompt,
-        Contrast,
-        PredictivitySpec,
-        Suppression,
-        EvaluationSpec,
-        ActivationSpec,
-        NeuronSpec,
-        AgreementSpec,
-    )
-}
-# Raised when the mathematics behind a spec changes: old answers are then no longer found.
-VERSIONS = {
-    "TuneSpec": 1, "PredictivitySpec": 2, "EvaluationSpec": 1, "ActivationSpec": 1,
-    "AgreementSpec": 6,
-}  # fmt: skip
-
-
+# --- keys ----------------------------------------------------------------------------------------
 def key(spec: Spec) -> str:
     """The answer's name: 20 hexadecimal digits that change with any part of the question."""
-    return _key(spec, tuple(VERSIONS.items()))
+    kind: Any = type(spec)
+    return _key(spec, kind, kind.version)
 
 
 @lru_cache(maxsize=1 << 16)
-def _key(spec: Spec, _versions: tuple[tuple[str, int], ...]) -> str:
-    text = json.dumps(_versioned(to_dict(spec)), sort_keys=True, separators=(",", ":"))
+def _key(spec: Spec, _kind: Any, _version: int) -> str:
+    text = json.dumps(_identity(spec), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def _versioned(value: Any) -> Any:
-    if isinstance(value, dict):
-        parts = {name: _versioned(part) for name, part in value.items()}
-        return {**parts, "version": VERSIONS.get(value["spec"], 1)}
-    return [_versioned(v) for v in value] if isinstance(value, list) else value
+def _identity(value: Any) -> Any:
+    """What of a spec enters its key, as JSON values."""
+    if isinstance(value, Pinned):
+        return value.fingerprint
+    if isinstance(value, Spec):
+        parts = {name: _identity(part) for name, part in _asked(value)}
+        if value.version > 1:
+            parts["version"] = value.version
+        return {**parts, "spec": type(value).__name__}
+    return [_identity(v) for v in value] if isinstance(value, tuple) else value
 
 
+def _asked(spec: Spec) -> Iterator[tuple[str, Any]]:
+    """Fields that are not at their default."""
+    kind: Any = type(spec)
+    for f, _ in _typed_fields(kind):
+        value = getattr(spec, f.name)
+        if f.default is MISSING or value != f.default:
+            yield f.name, value
+
+
+@lru_cache(maxsize=256)
+def _typed_fields(kind: Any) -> tuple[tuple[Field[Any], Any], ...]:
+    hints = get_type_hints(kind)
+    return tuple((f, hints[f.name]) for f in fields(kind))
+
+
+def _exact(value: Any, hint: Any) -> Any:
+    """A number as its field's type says: 1 is 1.0 where a fraction is asked for, -0.0 is 0.0."""
+    inner = get_args(hint)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        exact = float(value) + 0.0
+        return value if type(value) is float and repr(value) == repr(exact) else exact
+    if get_origin(hint) is tuple and isinstance(value, tuple) and float in inner:
+        exact_parts = tuple(_exact(v, float) for v in value)
+        same = all(a is b for a, b in zip(exact_parts, value, strict=True))
+        return value if same else exact_parts
+    if get_origin(hint) is types.UnionType and float in inner:
+        return _exact(value, float)
+    return value
+
+
+# --- JSON ----------------------------------------------------------------------------------------
 def to_dict(value: Any) -> Any:
     """A spec as plain JSON values; each object names its class under `spec`."""
-    if is_dataclass(value):
+    if isinstance(value, Spec):
         parts = {f.name: to_dict(getattr(value, f.name)) for f in fields(value)}
         return {"spec": type(value).__name__, **parts}
     return [to_dict(v) for v in value] if isinstance(value, tuple) else value
 
 
 def from_dict(value: Any) -> Any:
-    """The inverse of `to_dict`. Raises: KeyError, TypeError on what is no spec."""
+    """The inverse of `to_dict`; fields that are absent are at their default.
+
+    Raises: KeyError, TypeError on what is no spec.
+    """
     if isinstance(value, dict):
         parts = {k: from_dict(v) for k, v in value.items() if k != "spec"}
-        kind = _CLASSES[value["spec"]]
+        kind = _classes()[value["spec"]]
         hints = get_type_hints(kind)
         for name, part in parts.items():
             if name in hints and not _fits(part, hints[name]):
                 raise TypeError(f"{kind.__name__}.{name} cannot be {part!r}")
         return kind(**parts)
     return tuple(from_dict(v) for v in value) if isinstance(value, list) else value
+
+
+def _classes() -> dict[str, type[Spec]]:
+    """Every kind of spec by name."""
+
+    def below(kind: type[Spec]) -> Iterator[type[Spec]]:
+        yield kind
+        for child in kind.__subclasses__():
+            yield from below(child)
+
+    return {kind.__name__: kind for kind in below(Spec)}
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -236,5 +164,5 @@ def dumps(spec: Spec) -> str:
 
 
 def loads(text: str) -> Any:
-    """The spec that `dumps` wrote."""
+    """The spec that `dumps` wrote. Raises: ValueError, KeyError, TypeError."""
     return from_dict(json.loads(text))

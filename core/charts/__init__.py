@@ -12,11 +12,11 @@ from core.charts.neurons import activation_histogram, probabilities, profile, to
 from core.charts.rankings import layer_shares, rank_rank, stability
 from core.charts.robustness import (
     accuracy_points,
-    agreement_points,
     cross_curves,
     highest_bar,
     overlap_curves,
     overlap_layers,
+    stability_points,
     standing_histogram,
 )
 
@@ -25,7 +25,6 @@ __all__ = [
     "Look",
     "accuracy_points",
     "activation_histogram",
-    "agreement_points",
     "boxes_over_bars",
     "correlation_heatmap",
     "cross_curves",
@@ -41,6 +40,7 @@ __all__ = [
     "rank_rank",
     "shared_heatmap",
     "stability",
+    "stability_points",
     "standing_histogram",
     "suppression_curves",
     "svg",

@@ -80,7 +80,7 @@ def overlap_curves(table: pd.DataFrame, look: Look, *, fraction: float) -> alt.L
     y = alt.Scale(domain=[0, 1])
     names = {
         "share": "clean and adversarial", "shuffled": "with shuffled labels",
-        "halves": "clean and clean", "chance": "unrelated choices",
+        "control": "clean and clean", "chance": "unrelated choices",
     }  # fmt: skip
     long = table.melt(["backbone", "percent"], list(names), var_name="line", value_name="y")
     long["line"] = long["line"].map(names)
@@ -99,7 +99,7 @@ def overlap_curves(table: pd.DataFrame, look: Look, *, fraction: float) -> alt.L
         alt.Tooltip("low", title="interval from", format=PERCENT),
         alt.Tooltip("high", title="to", format=PERCENT), *NULL_TIPS,
         alt.Tooltip("p", title="p (shuffled labels)", format=".2g"), *CHANCE_TIPS,
-        alt.Tooltip("halves", title="clean and clean", format=PERCENT),
+        alt.Tooltip("control", title="clean and clean", format=PERCENT),
     ]  # fmt: skip
     base = alt.Chart(table).encode(x=x)
     layers = [
@@ -203,7 +203,7 @@ def highest_bar(table: pd.DataFrame) -> float:
     return max(parts, default=1.0)
 
 
-def agreement_points(table: pd.DataFrame, look: Look) -> alt.LayerChart:
+def stability_points(table: pd.DataFrame, look: Look) -> alt.LayerChart:
     """Spearman's rho of clean and adversarial predictivities, with all attacks and with each; grey:
     what it is with shuffled labels; tick: two parts of the clean data.
     """
@@ -218,7 +218,7 @@ def agreement_points(table: pd.DataFrame, look: Look) -> alt.LayerChart:
         alt.Tooltip("shuffled_low", title="from", format=".3f"),
         alt.Tooltip("shuffled_high", title="to", format=".3f"),
         alt.Tooltip("p", title="p (shuffled labels)", format=".2g"),
-        alt.Tooltip("halves", title="clean against clean", format=".3f"),
+        alt.Tooltip("control", title="clean against clean", format=".3f"),
         alt.Tooltip("seeds"),
     ]  # fmt: skip
     base = alt.Chart(table).encode(
@@ -239,7 +239,7 @@ def agreement_points(table: pd.DataFrame, look: Look) -> alt.LayerChart:
         ),
         base.mark_point(size=70, filled=True, opacity=1).encode(x=x, color=color),
         base.mark_tick(color=look.ink, thickness=2, size=16).encode(
-            x=alt.X("halves:Q", scale=scale)
+            x=alt.X("control:Q", scale=scale)
         ),
     ]  # fmt: skip
     return finish(alt.layer(*layers), look, 46 * len(order) + 60)

@@ -10,10 +10,13 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
+from core.base.errors import BadInput
 from core.base.progress import Progress
 from core.base.settings import Settings
-from core.base.specs import Measurement, Precision
+from core.base.specs import Precision, Spec
 from core.lab.lab import Lab
+from core.tasks import Task, clean_task, load_task
+from core.tasks.data import shared_rows
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 PromptArg = Annotated[str, typer.Argument(help="Key, .safetensors, or published torch file.")]
@@ -22,7 +25,10 @@ BackboneArg = Annotated[
     str, typer.Argument(help="Embedded name, Hugging Face folder, or hub id with @revision.")
 ]
 BackboneOption = Annotated[str | None, typer.Option(help="For published torch files.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="At most so many examples.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, help="At most so many examples, drawn at random by a fixed seed."),
+]
 Split = Annotated[str | None, typer.Option(help="Split to measure on.")]
 Exact = Annotated[Precision | None, typer.Option(help="fp32, bf16, or fp64 for exact repeats.")]
 
@@ -70,9 +76,26 @@ def bar() -> Progress:
     return show
 
 
-def ask_all(lab: Lab, specs: Sequence[Measurement]) -> None:
+def ask_all(lab: Lab, specs: Sequence[Spec]) -> None:
     """Answer these questions, one after the other."""
     show = bar()
     for i, spec in enumerate(specs):
         lab.ask(spec)
         show((i + 1) / len(specs), f"{i + 1} of {len(specs)}")
+
+
+def name_shared_rows(sources: Sequence[str], targets: Sequence[Task]) -> None:
+    """Say on standard error which evaluated rows also occur in a source task's train split."""
+    known = []
+    for name in dict.fromkeys(sources):
+        try:
+            task = load_task(name)
+        except BadInput:
+            continue  # an imported prompt's task need not be here
+        known += [task] if task.ready else []
+    for one in shared_rows([clean_task(t) for t in known], targets):
+        print(
+            f"skillscope: {one.rows} of {one.n} rows of {one.target_task} also occur in the train "
+            f"split of {one.source_task}.",
+            file=sys.stderr,
+        )

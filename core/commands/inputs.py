@@ -9,12 +9,16 @@ import torch
 from torch import Tensor
 
 from core.base.errors import BadInput
-from core.base.results import Activations
-from core.base.specs import Choose, Contrast, PredictivitySpec, Prompt
+from core.base.prompts import Prompt
+from core.base.specs import Contrast, Precision
 from core.exchange import published
+from core.exchange.sharing import read_prompt
 from core.lab.lab import Lab
-from core.store.files import read_prompt_file
-from core.tasks import Task, pin_task
+from core.measures import sweeps
+from core.measures.activations import Activations
+from core.measures.predictivity import PredictivitySpec
+from core.stats.neurons import Choose
+from core.tasks import Task
 from core.tasks.baselines import bag_of_words
 from core.tasks.data import load_split, obtain_task
 
@@ -23,11 +27,11 @@ def prompt(lab: Lab, text: str, backbone: str | None = None) -> Prompt:
     """A prompt by key, `.safetensors` file, or published torch file. Raises: BadInput."""
     path = Path(text)
     if path.suffix == ".safetensors":
-        found = read_prompt_file(path)
+        found = read_prompt(path)
         return lab.adopt(found, hashlib.sha256(path.read_bytes()).hexdigest())
     if path.is_file():
         return _published(lab, path, backbone)
-    return lab.store.prompt_spec(text)
+    return lab.prompt_named(text)
 
 
 def _published(lab: Lab, path: Path, backbone: str | None) -> Prompt:
@@ -50,19 +54,17 @@ def uses(texts: Sequence[str]) -> dict[str, str]:
     return {model: backbone for model, _, backbone in pairs}
 
 
-def pairing(lab: Lab, text: str, backbone: str | None) -> tuple[PredictivitySpec, ...]:
+def pairing(
+    lab: Lab, text: str, backbone: str | None, precision: Precision | None = None
+) -> tuple[PredictivitySpec, ...]:
     """`PROMPT=TASK` as measurements, one per binary question. Raises: BadInput."""
     name, sign, task_name = text.partition("=")
     if not sign:
         raise BadInput(f"{text!r} is not of the form PROMPT=TASK.")
     task = obtain_task(task_name)
     asked = prompt(lab, name, backbone)
-    return tuple(
-        PredictivitySpec(
-            prompt=asked, task=pin_task(task), split=task.evaluation_split, contrast=contrast
-        )
-        for contrast in task.contrasts()
-    )
+    where = (asked, lab.pin(task, asked.backbone.name), task.evaluation_split)
+    return sweeps.predictivities([where], task.contrasts(), precision=precision)
 
 
 def contrast(task: Task, name: str | None) -> Contrast | None:
@@ -103,7 +105,7 @@ def describe(task: Task) -> dict[str, Any]:
 def tensors(values: Activations) -> dict[str, Tensor]:
     """Cached activations as named tensors."""
     return {
-        "values": values.values,
+        "values": torch.from_numpy(values.values),
         "index": torch.from_numpy(values.index),
         "labels": torch.from_numpy(values.labels),
     }

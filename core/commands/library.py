@@ -25,9 +25,9 @@ def status(as_json: AsJson = False) -> None:
         prompts = queries.prompts(lab.store)
         if as_json:
             rows = prompts.to_dict("records")
-            say({"answers": queries.counts(lab.store), "prompts": rows}, True)
+            say({"answers": lab.store.counts(), "prompts": rows}, True)
             return
-        say(queries.counts(lab.store), False)
+        say(lab.store.counts(), False)
         say({"backbones": ", ".join(lab.models.names()), "cache": lab.settings.cache}, False)
 
 
@@ -101,7 +101,7 @@ def export(folder: Path, as_json: AsJson = False) -> None:
     """Write all answers as Parquet and safetensors, for `merge` on another machine."""
     with open_lab() as lab:
         lab.store.export(folder)
-        say({"folder": str(folder), **queries.counts(lab.store)}, as_json)
+        say({"folder": str(folder), **lab.store.counts()}, as_json)
 
 
 @app.command()

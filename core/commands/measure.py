@@ -1,25 +1,17 @@
 """Asking: tune, evaluate, predictivity, correlate, suppress, transfer, activations."""
 
-import sys
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
+import torch
 import typer
 
 from core.base.errors import BadInput
-from core.base.results import Evaluation, Predictivity
-from core.base.specs import (
-    ActivationSpec,
-    EvaluationSpec,
-    Init,
-    Kind,
-    Positions,
-    PredictivitySpec,
-    Scope,
-    key,
-)
+from core.base.prompts import Prompt
+from core.base.specs import key
 from core.commands import inputs
 from core.commands.common import (
     AsJson,
@@ -32,18 +24,26 @@ from core.commands.common import (
     TaskArg,
     ask_all,
     bar,
+    name_shared_rows,
     open_lab,
     say,
 )
 from core.figures import queries
+from core.lab.lab import Lab
 from core.measures import sweeps
+from core.measures.activations import Activations, ActivationSpec
+from core.measures.evaluation import Evaluation, EvaluationSpec, Kind, Positions
+from core.measures.predictivity import Predictivity, PredictivitySpec, asked_rows, contrasted
+from core.measures.prompts import artifact
+from core.measures.tuning import Init
 from core.stats.intervals import wilson
-from core.store.files import prompt_bytes, write_arrays
-from core.store.rows import neuron_table, source_task
-from core.tasks import clean_task, pin_task
-from core.tasks.data import load_split, obtain_task, shared_rows
+from core.stats.neurons import Scope
+from core.store.files import artifact_bytes, write_arrays
+from core.tasks import Task, clean_task
+from core.tasks.data import load_split, obtain_task
 
 app = typer.Typer()
+USUAL = sweeps.SuppressionChoices()
 
 
 @app.command()
@@ -91,7 +91,7 @@ def tune(
         spec = sweeps.standard_prompt(
             lab.models.pin(backbone),
             lab.models.family(backbone),
-            pin_task(obtain_task(task, bar())),
+            lab.pin(obtain_task(task, bar()), backbone),
             seed,
             steps=steps,
             prompt_length=prompt_length,
@@ -103,14 +103,14 @@ def tune(
         )
         prompt = lab.prompt(spec, bar())
         if out:
-            out.write_bytes(prompt_bytes(prompt))
+            out.write_bytes(artifact_bytes(artifact(prompt)))
         say(
             {
                 "key": key(spec),
                 "best_step": prompt.best_step,
                 "selection_accuracy": prompt.selection_accuracy,
                 "selection_rows": prompt.selection_rows,
-                "file": str(out or lab.store.prompt_file(key(spec))),
+                "file": str(out or lab.store.file("prompts", key(spec))),
             },
             as_json,
         )
@@ -122,6 +122,7 @@ def evaluate(
     task: TaskArg,
     split: Split = None,
     limit: Limit = None,
+    precision: Exact = None,
     backbone: BackboneOption = None,
     predictions: Annotated[Path | None, typer.Option(help="Parquet: one row per example.")] = None,
     as_json: AsJson = False,
@@ -129,34 +130,38 @@ def evaluate(
     """Accuracy of a prompt on a task."""
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
-        spec = EvaluationSpec(
-            prompt=asked,
-            task=pin_task(target),
-            split=split or target.evaluation_split,
-            limit=limit,
-        )
+        spec = sweeps.own_evaluation(
+            asked, lab.pin(target, asked.backbone.name), split or target.evaluation_split,
+            limit=limit, precision=precision,
+        )  # fmt: skip
         if predictions:
-            result = lab.recompute(spec, bar())
-            assert isinstance(result, Evaluation)
-            _write_predictions(result, predictions)
+            _write_predictions(lab.recompute(spec, bar()), predictions)
         lab.ask(spec, bar())
+        name_shared_rows([asked.source_task], [target])
         say(_point(queries.evaluations(lab.store, [spec])), as_json)
 
 
 def _point(rows: pd.DataFrame) -> dict[str, Any]:
     row = rows.iloc[0].to_dict()
-    low, high = wilson(int(row["correct"]), int(row["n"]))
     names = ("source_task", "target_task", "split", "n", "correct", "accuracy", "majority")
-    return {**{n: row[n] for n in names}, "low": low, "high": high, "key": row["key"]}
+    found = {**{n: row[n] for n in names}, "key": row["key"]}
+    if pd.isna(row["correct"]):
+        return found  # written answers are no counts
+    low, high = wilson(int(row["correct"]), int(row["n"]))
+    return {**found, "correct": int(row["correct"]), "low": low, "high": high}
 
 
 def _write_predictions(result: Evaluation, path: Path) -> None:
-    table = pd.DataFrame(
-        {"example": result.index, "label": result.labels, "prediction": result.predictions}
-    )
-    assert result.scores is not None
-    for i in range(result.scores.shape[1]):
-        table[f"score_{i}"] = result.scores[:, i]
+    if result.logits is None:
+        table = pd.DataFrame(
+            {"example": result.index, "written": result.written, result.metric: result.scores}
+        )
+    else:
+        table = pd.DataFrame(
+            {"example": result.index, "label": result.labels, "prediction": result.predictions}
+        )
+        for i in range(result.logits.shape[1]):
+            table[f"score_{i}"] = result.logits[:, i]
     table.to_parquet(path, index=False)
 
 
@@ -167,59 +172,85 @@ def predictivity(
     split: Split = None,
     limit: Limit = None,
     train_limit: Limit = None,
-    permutations: Annotated[int, typer.Option(min=0)] = 20,
+    permutations: Annotated[int, typer.Option(min=0)] = sweeps.PERMUTATIONS,
+    precision: Exact = None,
     backbone: BackboneOption = None,
     out: Annotated[Path | None, typer.Option(help="Parquet: one row per neuron.")] = None,
-    arrays: Annotated[Path | None, typer.Option(help="safetensors: baseline, accuracy.")] = None,
+    arrays: Annotated[
+        Path | None, typer.Option(help="safetensors: baseline, accuracy; measured anew.")
+    ] = None,
+    examples: Annotated[
+        Path | None, typer.Option(help="Parquet: the rows that were read and measured on.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """How well each neuron alone tells the classes apart; a summary, and all of it in files."""
+    """How well each neuron alone separates the classes; a summary, and all of it in files."""
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
-        tables, tensors, rows = [], {}, []
-        for contrast in target.contrasts():
-            spec = PredictivitySpec(
-                prompt=asked,
-                task=pin_task(target),
-                split=split or target.evaluation_split,
-                contrast=contrast,
-                limit=limit,
-                train_limit=train_limit,
-                permutations=permutations,
-            )
-            result = lab.recompute(spec, bar())
-            assert isinstance(result, Predictivity)
-            table = neuron_table(result)
-            label = "" if contrast is None else target.contrast_name(contrast)
-            tables.append(table if contrast is None else table.assign(contrast=label))
-            mark = f"{label}/" if label else ""
-            tensors[f"{mark}baseline"] = result.baseline
-            tensors[f"{mark}accuracy"] = result.accuracy
-            rows.append(_summary(table, result.floor, label or target.contrast_name(None)))
+        where = (asked, lab.pin(target, asked.backbone.name), split or target.evaluation_split)
+        specs = [
+            replace(spec, limit=limit, train_limit=train_limit)
+            for spec in sweeps.predictivities([where], target.contrasts(), permutations, precision)
+        ]
+        names = [target.contrast_name(s.contrast) for s in specs]
+        if arrays:
+            write_arrays(arrays, _tensors([lab.recompute(s, bar()) for s in specs], names))
+        tables, rows = [], []
+        for spec, name in zip(specs, names, strict=True):
+            lab.ask(spec, bar())
+            table, floor = queries.neurons(lab.store, spec)
+            tables.append(table if spec.contrast is None else table.assign(contrast=name))
+            rows.append({"contrast": name, **_summary(table), **floor})
         if out:
             pd.concat(tables).to_parquet(out, index=False)
-        if arrays:
-            write_arrays(arrays, tensors)
+        if examples:
+            pd.concat(_rows_used(lab, s, n) for s, n in zip(specs, names, strict=True)).to_parquet(
+                examples, index=False
+            )
+        name_shared_rows([asked.source_task], [target])
         say(rows, as_json)
 
 
-def _summary(table: pd.DataFrame, floor: Any, name: str) -> dict[str, Any]:
+def _tensors(results: Sequence[Predictivity], names: Sequence[str]) -> dict[str, Any]:
+    found = {}
+    for result, name in zip(results, names, strict=True):
+        mark = f"{name}/" if result.spec.contrast is not None else ""
+        found[f"{mark}baseline"] = torch.from_numpy(result.baseline)
+        found[f"{mark}accuracy"] = torch.from_numpy(result.accuracy)
+    return found
+
+
+def _rows_used(lab: Lab, spec: PredictivitySpec, name: str) -> pd.DataFrame:
+    """Which examples a measurement reads: contrast, split, example (its place in the file), label
+    (0 or 1).
+    """
+    task = lab.task(spec.task, spec.prompt)
+    train = contrasted(lab.examples(task, "train", spec.train_limit), spec.contrast)
+    held = asked_rows(lab.examples(task, spec.split, spec.limit), spec.contrast)
+    parts = [
+        pd.DataFrame({"split": split, "example": rows.index, "label": rows.labels})
+        for split, rows in (("train", train), (spec.split, held))
+    ]
+    table = pd.concat(parts)
+    table.insert(0, "contrast", name)
+    return table
+
+
+def _summary(table: pd.DataFrame) -> dict[str, Any]:
     values = table["predictivity"]
     return {
-        "contrast": name,
         "n": int(table["n"].iloc[0]),
         "neurons": len(table),
         "median": values.median(),
-        "top1": values.quantile(0.99),
+        "p99": values.quantile(0.99),
         "highest": values.max(),
-        "floor": None if floor is None else floor.mean,
-        "floor_p99": None if floor is None else floor.p99,
     }
 
 
 @app.command()
 def correlate(
     prompts: Annotated[list[str], typer.Argument(help="PROMPT=TASK pairs, at least two.")],
+    precision: Exact = None,
     backbone: BackboneOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -228,12 +259,10 @@ def correlate(
     Of a task with more than two classes, the mean predictivity over its binary questions counts.
     """
     with open_lab() as lab:
-        specs = [spec for text in prompts for spec in inputs.pairing(lab, text, backbone)]
+        pairs = [inputs.pairing(lab, text, backbone, precision) for text in prompts]
+        specs = [spec for pair in pairs for spec in pair]
         if len({s.prompt.backbone for s in specs}) > 1:
             raise BadInput("All prompts must be of one backbone.")
-        named = {(source_task(s.prompt), s.task.name, s.prompt.seed, s.contrast) for s in specs}
-        if len(named) < len({key(s) for s in specs}):
-            raise BadInput("Two prompts of one task have the same seed; give one of them.")
         for spec in specs:
             lab.ask(spec, bar())
         say(queries.correlation(lab.store, specs, by_seed=True), as_json)
@@ -243,50 +272,70 @@ def correlate(
 def suppress(
     prompt: PromptArg,
     task: TaskArg,
-    fractions: str = "0,0.01,0.03,0.05,0.07,0.09,0.11,0.13,0.15",
-    draws: Annotated[int, typer.Option(min=1)] = 5,
-    choose: Annotated[str, typer.Option(help="skill, random, lowest; comma-separated")] = (
-        "skill,random"
+    fractions: str = ",".join(f"{f:g}" for f in sweeps.PAPER_FRACTIONS),
+    draws: Annotated[int, typer.Option(min=1)] = USUAL.draws,
+    choose: Annotated[str, typer.Option(help="skill, random, lowest; comma-separated")] = ",".join(
+        USUAL.kinds_of_neuron
     ),
-    scope: Scope = "layer",
-    positions: Positions = "all",
-    kind: Kind = "zero",
-    noise: float = 0.1,
+    scope: Scope = USUAL.scope,
+    positions: Positions = USUAL.positions,
+    kind: Kind = USUAL.kind,
+    noise: float = USUAL.noise,
     split: Split = None,
-    limit: Limit = None,
-    ranked_on: Annotated[str | None, typer.Option(help="Task that ranks the neurons.")] = None,
+    limit: Limit = USUAL.limit,
+    ranked_on: Annotated[
+        str | None, typer.Option(help="Task that ranks the neurons; the clean one by default.")
+    ] = None,
+    alone: Annotated[
+        bool, typer.Option(help="Rank by this prompt only, not by the mean over seeds.")
+    ] = False,
+    precision: Exact = None,
     backbone: BackboneOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accuracy with a growing share of the neurons switched off; one row per point."""
+    """Accuracy with a growing share of the neurons suppressed; one row per point.
+
+    As on the page, neurons are ranked by the mean over the seeds' prompts, which are tuned if need
+    be; `--alone` ranks them by this prompt.
+    """
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
         ranker = obtain_task(ranked_on, bar()) if ranked_on else clean_task(target)
-        ranking = tuple(
-            PredictivitySpec(
-                prompt=asked, task=pin_task(ranker), split=ranker.evaluation_split, contrast=c
-            )
-            for c in ranker.contrasts()
-        )
         choices = sweeps.SuppressionChoices(
-            fractions=_fractions(fractions),
-            draws=draws,
-            kinds_of_neuron=inputs.kinds(choose),
-            scope=scope,
-            positions=positions,
-            kind=kind,
-            noise=noise,
-            limit=limit,
-        )
-        chosen = split or target.evaluation_split
-        specs = sweeps.suppression_sweep([asked], ranking, pin_task(target), chosen, choices)
+            fractions=_fractions(fractions), draws=draws, kinds_of_neuron=inputs.kinds(choose),
+            scope=scope, positions=positions, kind=kind, noise=noise, limit=limit,
+            precision=precision,
+        )  # fmt: skip
+        specs = suppression_specs(lab, asked, (ranker, target), split, choices, alone=alone)
         ask_all(lab, specs)
         rows = queries.evaluations(lab.store, specs)
         rows["choose"] = rows["choose"].fillna("none")
         rows["fraction"] = rows["fraction"].fillna(0.0)
         rows["draw"] = rows["draw"].fillna(0).astype(int)
+        rows["ranked_on"] = ranker.name
         rows = rows.sort_values(["fraction", "choose", "draw"])
-        say(rows[["choose", "fraction", "draw", "accuracy", "correct", "n"]], as_json)
+        name_shared_rows([asked.source_task], [target])
+        say(rows[["choose", "fraction", "draw", "accuracy", "correct", "n", "ranked_on"]], as_json)
+
+
+def suppression_specs(
+    lab: Lab,
+    prompt: Prompt,
+    tasks: tuple[Task, Task],
+    split: str | None,
+    choices: sweeps.SuppressionChoices,
+    *,
+    alone: bool = False,
+) -> tuple[EvaluationSpec, ...]:
+    """What `suppress` asks, with `tasks` that rank and that test."""
+    ranker, target = tasks
+    ranked = (prompt,) if alone else lab.siblings(prompt, sweeps.SEEDS)
+    there = lab.pin(ranker, prompt.backbone.name), ranker.evaluation_split
+    ranking = sweeps.predictivities(
+        ((p, *there) for p in ranked), ranker.contrasts(), precision=choices.precision
+    )
+    here = lab.pin(target, prompt.backbone.name), split or target.evaluation_split
+    return sweeps.suppression_sweep([prompt], ranking, *here, choices)
 
 
 @app.command()
@@ -294,17 +343,18 @@ def transfer(
     prompts: Annotated[list[str], typer.Argument(help="Prompts.")],
     tasks: Annotated[str, typer.Option(help="Target tasks, comma-separated.")],
     limit: Limit = None,
+    precision: Exact = None,
     backbone: BackboneOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Every prompt on every task: accuracy, and relative to the target's own prompt if given."""
     with open_lab() as lab:
         asked = [inputs.prompt(lab, p, backbone) for p in prompts]
-        if len({(p.backbone, source_task(p), p.seed) for p in asked}) < len(asked):
-            raise BadInput("Two prompts of one task have the same seed; give one of them.")
         targets = [obtain_task(t, bar()) for t in tasks.split(",")]
         specs = [
-            EvaluationSpec(prompt=p, task=pin_task(t), split=t.evaluation_split, limit=limit)
+            sweeps.own_evaluation(
+                p, lab.pin(t, p.backbone.name), t.evaluation_split, limit=limit, precision=precision
+            )
             for p in asked
             for t in targets
         ]
@@ -312,12 +362,7 @@ def transfer(
         absolute = queries.transfer(lab.store, specs, relative=False).drop(columns="value")
         relative = queries.transfer(lab.store, specs, relative=True)
         names = ["backbone", "source_task", "target_task"]
-        for one in shared_rows([t for t in targets if t.adversarial_of is None], targets):
-            print(
-                f"skillscope: {one.rows} of {one.n} rows of {one.target_task} also stand in the "
-                f"train split of {one.source_task}.",
-                file=sys.stderr,
-            )
+        name_shared_rows([p.source_task for p in asked], targets)
         both = absolute.merge(
             relative[[*names, "value"]].rename(columns={"value": "relative_accuracy"}),
             on=names,
@@ -332,6 +377,7 @@ def activations(
     task: TaskArg,
     limit: Annotated[int, typer.Option(min=1, max=100_000)] = 256,
     contrast: Annotated[str | None, typer.Option(help="As `predictivity` names it.")] = None,
+    precision: Exact = None,
     backbone: BackboneOption = None,
     out: Annotated[Path | None, typer.Option(help="safetensors: values, index, labels.")] = None,
     as_json: AsJson = False,
@@ -339,16 +385,12 @@ def activations(
     """Each neuron's activation at its best prompt token, example by example; cached in DuckDB."""
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
-        ranking = PredictivitySpec(
-            prompt=asked,
-            task=pin_task(target),
-            split=target.evaluation_split,
-            contrast=inputs.contrast(target, contrast),
-        )
+        where = (asked, lab.pin(target, asked.backbone.name), target.evaluation_split)
+        question = inputs.contrast(target, contrast)
+        (ranking,) = sweeps.predictivities([where], [question], precision=precision)
         spec = ActivationSpec(ranking=ranking, limit=limit)
         lab.ask(spec, bar())
-        values = lab.store.activations(spec)
-        assert values is not None
+        values: Activations = lab.stored(spec)
         if out:
             write_arrays(out, inputs.tensors(values))
         examples, layers, neurons = values.values.shape

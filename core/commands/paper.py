@@ -8,18 +8,14 @@ import torch
 
 from core.backbones.batches import Encoded
 from core.base.errors import BadInput
-from core.base.specs import (
-    AgreementSpec,
-    EvaluationSpec,
-    Measurement,
-    Pinned,
-    Precision,
-    PredictivitySpec,
-    Prompt,
-    TuneSpec,
-)
+from core.base.prompts import Prompt
+from core.base.specs import Pinned, Precision, Spec
 from core.lab.lab import Lab
 from core.measures import sweeps
+from core.measures.evaluation import EvaluationSpec
+from core.measures.predictivity import PredictivitySpec
+from core.measures.stability import StabilitySpec
+from core.measures.tuning import TuneSpec
 from core.tasks import Task, clean_task, load_task, pin_task
 from core.tasks.data import load_split
 
@@ -38,15 +34,15 @@ class Plan:
     prompts: tuple[Prompt, ...]
     transfer: tuple[EvaluationSpec, ...]
     predictivity: tuple[PredictivitySpec, ...]
-    agreement: tuple[AgreementSpec, ...]
+    stability: tuple[StabilitySpec, ...]
     suppression: tuple[EvaluationSpec, ...]
 
     @property
-    def everything(self) -> tuple[Measurement, ...]:
+    def everything(self) -> tuple[Spec, ...]:
         """All stages; a curve's start is a cell of the transfer matrix, and is asked once."""
-        tuned = (p for p in self.prompts if isinstance(p, TuneSpec))
-        stages: tuple[Measurement, ...] = (
-            *tuned, *self.transfer, *self.predictivity, *self.agreement, *self.suppression
+        tuned = (p for p in self.prompts if p.origin == "tuned")
+        stages: tuple[Spec, ...] = (
+            *tuned, *self.transfer, *self.predictivity, *self.stability, *self.suppression
         )  # fmt: skip
         return tuple(dict.fromkeys(stages))
 
@@ -65,7 +61,7 @@ def standard_prompts(
     return {
         t.name: tuple(
             sweeps.standard_prompt(
-                backbone, family, pin_task(t), seed,
+                backbone, family, pin_task(t, family), seed,
                 steps=steps, prompt_length=prompt_length, precision=precision,
             )
             for seed in seeds
@@ -80,7 +76,7 @@ def released_prompts(
 ) -> dict[str, tuple[Prompt, ...]]:
     """The imported prompts of the clean tasks. Raises: BadInput if a task has none."""
     found: dict[str, tuple[Prompt, ...]] = {
-        t.name: lab.store.imported(backbone, t.name) for t in tasks if t.adversarial_of is None
+        t.name: lab.imported(backbone, t.name) for t in tasks if t.adversarial_of is None
     }
     if absent := [name for name, prompts in found.items() if not prompts]:
         raise BadInput(
@@ -91,10 +87,15 @@ def released_prompts(
 
 
 def plan(
-    tasks: Sequence[Task], prompts: Mapping[str, Sequence[Prompt]], *, limit: int | None = None
+    tasks: Sequence[Task],
+    prompts: Mapping[str, Sequence[Prompt]],
+    family: str,
+    *,
+    limit: int | None = None,
 ) -> Plan:
     """Every prompt on every task; predictivity and suppression on the prompt's own task and its
-    adversarial twins, as the pages ask for them. `limit` is the most examples of an evaluation.
+    adversarial versions, as the pages ask for them. `family` is the backbone's, `limit` the most
+    examples of an evaluation.
 
     Source: Ackermann & Ohmer 2024 (per layer, zeroed; they draw random neurons once, we thrice).
     Raises: BadInput for a twin without its clean task.
@@ -106,7 +107,7 @@ def plan(
     choices = (
         sweeps.SuppressionChoices() if limit is None else sweeps.SuppressionChoices(limit=limit)
     )
-    places = {t.name: (pin_task(t), t.evaluation_split) for t in tasks}
+    places = {t.name: (pin_task(t, family), t.evaluation_split) for t in tasks}
     compared = [
         sweeps.robustness(
             group, places[clean_task(t).name], places[t.name], clean_task(t).contrasts(), choices
@@ -129,29 +130,29 @@ def plan(
     return Plan(
         prompts=tuple(p for group in prompts.values() for p in group),
         transfer=tuple(
-            EvaluationSpec(prompt=p, task=task, split=split, limit=limit)
+            sweeps.own_evaluation(p, task, split, limit=limit)
             for group in prompts.values()
             for p in group
             for task, split in places.values()
         ),
         predictivity=tuple(spec for group in rankings.values() for spec in group),
-        agreement=tuple(sweep.agreement for sweep in compared),
+        stability=tuple(sweep.stability for sweep in compared),
         suppression=tuple(dict.fromkeys(spec for curve in curves for spec in curve)),
     )
 
 
-def passes(questions: Sequence[Measurement]) -> int:
+def passes(questions: Sequence[Spec]) -> int:
     """Examples that go through the model, a training step counted three times."""
     return sum(map(_passes, questions))
 
 
-def _passes(spec: Measurement) -> int:
+def _passes(spec: Spec) -> int:
     if isinstance(spec, TuneSpec):
         checks = spec.steps // spec.evaluate_every + 1
         return BACKWARD * spec.steps * spec.batch_size + checks * spec.selection
     if isinstance(spec, PredictivitySpec):
         return _rows(spec.task, "train", None) + _rows(spec.task, spec.split, spec.limit)
-    if isinstance(spec, AgreementSpec):
+    if isinstance(spec, StabilitySpec):
         both = zip(spec.clean, spec.adversarial, strict=True)
         return sum(_passes(c) + _rows(a.task, a.split, a.limit) for c, a in both)
     assert isinstance(spec, EvaluationSpec)
@@ -163,11 +164,11 @@ def _rows(task: Pinned, split: str, limit: int | None) -> int:
     return rows if limit is None else min(rows, limit)
 
 
-def rows(questions: Sequence[Measurement]) -> int:
+def rows(questions: Sequence[Spec]) -> int:
     """Examples that are tokenised: each split of each task once, whoever asks for it."""
     read = set[tuple[str, str]]()
     for spec in questions:
-        if isinstance(spec, AgreementSpec):
+        if isinstance(spec, StabilitySpec):
             continue  # reads what its measurements read
         assert isinstance(spec, TuneSpec | PredictivitySpec | EvaluationSpec)
         read.add((spec.task.name, "train" if isinstance(spec, TuneSpec) else spec.split))
@@ -183,7 +184,7 @@ class Pace:
     forward: float
     reading: float
 
-    def hours(self, questions: Sequence[Measurement]) -> float:
+    def hours(self, questions: Sequence[Spec]) -> float:
         """What these questions are expected to take."""
         return (passes(questions) * self.forward + rows(questions) * self.reading) / 3600
 

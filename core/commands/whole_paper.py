@@ -43,7 +43,7 @@ def whole_paper(
                     pin, lab.models.family(name), tasks, seeds=range(seeds), steps=steps,
                     prompt_length=prompt_length, precision=lab.models.precision(name),
                 )  # fmt: skip
-            plans[name] = paper.plan(tasks, prompts, limit=limit)
+            plans[name] = paper.plan(tasks, prompts, lab.models.family(name), limit=limit)
         say([_expected(lab, name, plan, tasks) for name, plan in plans.items()], as_json)
         if dry_run:
             return
@@ -64,7 +64,7 @@ def _expected(lab: Lab, name: str, plan: paper.Plan, tasks: Sequence[Task]) -> d
         "prompts": len(plan.prompts),
         "transfer": len(plan.transfer),
         "predictivity": len(plan.predictivity),
-        "agreement": len(plan.agreement),
+        "stability": len(plan.stability),
         "suppression": len(plan.suppression),
         "left": len(left),
         "hours": paper.calibrate(lab, plan.prompts[0], tasks[0]).hours(left) if left else 0.0,

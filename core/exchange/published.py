@@ -15,9 +15,10 @@ from torch import Tensor
 
 from core.base.errors import BadInput, reason
 from core.base.progress import Progress, silent
-from core.base.results import SoftPrompt
-from core.base.specs import ImportedPrompt, Prompt, key
+from core.base.prompts import Prompt, SoftPrompt
+from core.base.specs import key
 from core.lab.lab import Lab
+from core.measures.prompts import ImportedPrompt
 
 LARGEST = 200_000_000  # bytes; the largest released prompt has 1.6 million
 MODELS = {
@@ -50,8 +51,8 @@ class Claim:
 
 def remark(prompt: Prompt) -> str:
     """What a reader must know of an imported prompt; empty if nothing."""
-    roberta = isinstance(prompt, ImportedPrompt) and "roberta" in prompt.backbone.name.lower()
-    if roberta and prompt.task == "sst2" and prompt.seed:
+    roberta = prompt.origin == "imported" and "roberta" in prompt.backbone.name.lower()
+    if roberta and prompt.source_task == "sst2" and prompt.seed:
         return (
             "The released RoBERTa prompts for SST-2 look as if they were tuned on the dev split "
             "(864 to 879 examples an epoch): what is measured there is flattered."
@@ -143,8 +144,8 @@ def import_file(lab: Lab, path: Path, claim: Claim, backbone: str) -> ImportedPr
         prompt_length=len(vectors),
         layout="published",
     )
-    for known in lab.store.imported(spec.backbone, spec.task):
-        stored = lab.store.prompt(known) if known.seed == spec.seed else None
+    for known in lab.imported(spec.backbone, spec.task):
+        stored = lab.store.read(known) if known.seed == spec.seed else None
         if stored is not None and torch.equal(stored.vectors, vectors):
             return known
     adopted = lab.adopt(SoftPrompt(spec=spec, vectors=vectors, words=()), spec.sha256)

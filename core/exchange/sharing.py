@@ -1,15 +1,21 @@
 """A prompt as files for others: safetensors with a card, and a PEFT adapter."""
 
 import json
+from pathlib import Path
 
 from safetensors.torch import save
 
 from core.backbones.base import Backbone
 from core.base.errors import BadInput
-from core.base.results import SoftPrompt
-from core.base.specs import TuneSpec, dumps, key
-from core.store.files import prompt_bytes
-from core.store.rows import source_task
+from core.base.prompts import SoftPrompt
+from core.base.specs import dumps, key
+from core.measures.prompts import artifact, from_artifact
+from core.store.files import artifact_bytes, read_artifact
+
+
+def read_prompt(path: Path) -> SoftPrompt:
+    """A prompt from a safetensors file that Skillscope wrote. Raises: BadInput."""
+    return from_artifact(read_artifact(path), path)
 
 
 def card(prompt: SoftPrompt) -> str:
@@ -19,22 +25,19 @@ def card(prompt: SoftPrompt) -> str:
         f"# Soft prompt {key(spec)}",
         "",
         f"- backbone: {spec.backbone.name} ({spec.backbone.fingerprint})",
-        f"- task: {source_task(spec)}",
+        f"- task: {spec.source_task}",
         f"- seed: {spec.seed}",
         f"- vectors: {len(prompt.vectors)} of width {prompt.vectors.shape[1]}",
         f"- layout: {spec.layout}",
     ]
     if prompt.words:
         lines.append(f"- answer words: {', '.join(prompt.words)}")
-    if isinstance(spec, TuneSpec):
-        lines += [
-            f"- best of {spec.steps} steps: {prompt.best_step}, accuracy "
-            f"{prompt.selection_accuracy:.3f} on {prompt.selection_rows} held-back train rows",
-            f"- learning rate {spec.learning_rate:g}, batch size {spec.batch_size}, start from "
-            f"{spec.init}",
-        ]
-    else:
-        lines.append(f"- imported from a file with SHA-256 {spec.sha256}")
+    lines += [f"- {line}" for line in spec.recipe]
+    if prompt.best_step is not None:
+        lines.append(
+            f"- best at step {prompt.best_step}, accuracy {prompt.selection_accuracy:.3f} on "
+            f"{prompt.selection_rows} held-back train rows"
+        )
     lines += ["", "```json", dumps(spec), "```", ""]
     return "\n".join(lines)
 
@@ -71,7 +74,10 @@ def adapter(prompt: SoftPrompt, backbone: Backbone) -> dict[str, bytes]:
 
 def share(prompt: SoftPrompt, backbone: Backbone) -> dict[str, bytes]:
     """All files for others, by their path in a folder."""
-    files = {"prompt.safetensors": prompt_bytes(prompt), "README.md": card(prompt).encode()}
+    files = {
+        "prompt.safetensors": artifact_bytes(artifact(prompt)),
+        "README.md": card(prompt).encode(),
+    }
     if backbone.family == "t5":
         files |= {f"peft/{name}": data for name, data in adapter(prompt, backbone).items()}
     return files

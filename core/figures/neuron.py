@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from core.base.results import Activations
-from core.base.specs import NeuronSpec, PredictivitySpec, key
-from core.figures import queries
+from core.base.specs import key
+from core.figures import asked, queries
+from core.measures.ablation import AblationSpec
+from core.measures.activations import Activations
+from core.measures.predictivity import PredictivitySpec
 from core.stats.intervals import paired
 from core.store import Store
 from core.tasks.data import Examples
@@ -21,11 +23,13 @@ def profile(
     labels).
     """
     return store.frame(
-        "SELECT p.target_task AS task, p.seed, p.contrast, p.n, n.predictivity, n.accuracy,"
+        "SELECT a.target_task AS task, a.seed, p.contrast, p.n, n.predictivity, n.accuracy,"
         " n.best_token, n.baseline, n.p, n.p_family, n.q, p.floor_mean AS floor,"
-        " p.floor_family AS family FROM neuron n JOIN predictivity p USING (key)"
-        " WHERE p.key IN ? AND n.layer = ? AND n.neuron = ? ORDER BY task, seed, contrast",
-        [[key(s) for s in specs], layer, neuron],
+        " p.floor_family AS family FROM asked a JOIN predictivity p USING (key)"
+        " JOIN neuron n USING (key)"
+        " WHERE n.layer = ? AND n.neuron = ? ORDER BY task, a.seed, contrast",
+        [layer, neuron],
+        asked=asked.table(specs),
     )
 
 
@@ -36,12 +40,14 @@ def by_token(
     accuracy, best (whether the maximum is there).
     """
     return store.frame(
-        "WITH one AS (SELECT p.seed, p.n, n.best_token, generate_subscripts(n.by_token, 1) - 1"
-        " AS position, unnest(n.by_token) AS correct FROM neuron n JOIN predictivity p USING (key)"
-        " WHERE p.key IN ? AND n.layer = ? AND n.neuron = ?)"
+        "WITH one AS (SELECT a.seed, p.n, n.best_token, generate_subscripts(n.by_token, 1) - 1"
+        " AS position, unnest(n.by_token) AS correct FROM asked a"
+        " JOIN predictivity p USING (key) JOIN neuron n USING (key)"
+        " WHERE n.layer = ? AND n.neuron = ?)"
         " SELECT seed, position, correct / n AS accuracy, position = best_token AS best FROM one"
         " ORDER BY seed, position",
-        [[key(s) for s in specs], layer, neuron],
+        [layer, neuron],
+        asked=asked.table(specs),
     )
 
 
@@ -58,20 +64,20 @@ def fired(
         {
             "example": cached.index,
             "class": [labels[examples.labels[i]] for i in rows],
-            "activation": cached.values[:, layer, neuron].double().numpy(),
+            "activation": cached.values[:, layer, neuron].astype(np.float64),
             "text": [examples.text_a[i] for i in rows],
             "text_b": [second[i] for i in rows],
         }
     )
 
 
-def effect(store: Store, spec: NeuronSpec) -> pd.DataFrame:
+def ablation(store: Store, spec: AblationSpec) -> pd.DataFrame:
     """Margins of the right answer, example by example: example, label, margin, and contribution
     (what the neuron adds to it) and slot (what it adds at its best token alone).
     """
     rows = store.frame(
         "SELECT unnest(rows) AS example, unnest(labels) AS label, unnest(margin) AS margin,"
-        " unnest(without_slot) AS without_slot, unnest(without) AS without FROM effect"
+        " unnest(without_slot) AS without_slot, unnest(without) AS without FROM ablation"
         " WHERE key = ?",
         [key(spec)],
     )
@@ -81,7 +87,7 @@ def effect(store: Store, spec: NeuronSpec) -> pd.DataFrame:
 
 
 def summary(rows: pd.DataFrame) -> dict[str, float]:
-    """From `effect`: accuracy as it is and without the neuron, how many answers change, and the
+    """From `ablation`: accuracy as it is and without the neuron, how many answers change, and the
     neuron's mean contribution to the right answer's margin with its 95 % interval and p-value.
     """
     before, after = rows.margin > 0, rows.margin - rows.contribution > 0

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from core.base.specs import PredictivitySpec
 from core.figures import rankings
+from core.measures.predictivity import PredictivitySpec
 from core.measures.reading import Play
 from core.stats.neurons import Ranking
 from core.store import Store
@@ -38,7 +38,7 @@ def votes(play: Play, ranking: Ranking, labels: Sequence[str], backbone: str) ->
     layer, neuron = np.nonzero(ranking.skill(TOP))
     here = (layer, neuron)
     activation, baseline = (
-        play.reading.activations.numpy()[here],
+        play.reading.activations[here],
         play.neurons["baseline"][here],
     )
     fires_for_one = play.neurons["accuracy"][here] >= 0.5

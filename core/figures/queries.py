@@ -11,7 +11,10 @@ from itertools import combinations_with_replacement
 import numpy as np
 import pandas as pd
 
-from core.base.specs import EvaluationSpec, PredictivitySpec, key
+from core.base.specs import key
+from core.figures import asked
+from core.measures.evaluation import EvaluationSpec
+from core.measures.predictivity import PredictivitySpec
 from core.stats.correlation import spearman
 from core.stats.intervals import wilson
 from core.stats.neurons import STEP, Ranking
@@ -24,14 +27,15 @@ CURVE_COLUMNS = (
 
 
 def evaluations(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataFrame:
-    """One row per stored evaluation: backbone, source_task, seed, target_task, split, n, correct,
-    accuracy, majority, choose, fraction, draw, key.
+    """One row per stored evaluation: backbone, source_task, prompt (its key), seed, target_task,
+    split, n, correct, accuracy, majority, choose, fraction, draw, key.
     """
     return store.frame(
-        "SELECT backbone, source_task, seed, target_task, split, n, correct, accuracy, majority,"
-        " choose, fraction, draw, key FROM evaluation WHERE key IN ?"
-        " ORDER BY backbone, source_task, target_task, seed, fraction, choose, draw",
-        [[key(s) for s in specs]],
+        "SELECT a.backbone, a.source_task, a.prompt, a.seed, a.target_task, a.split, e.n,"
+        " e.correct, e.accuracy, e.majority, e.choose, e.fraction, e.draw, key"
+        " FROM asked a JOIN evaluation e USING (key)"
+        " ORDER BY ALL",
+        asked=asked.table(specs),
     )
 
 
@@ -41,22 +45,24 @@ def _clean(tasks: "pd.Series[str]") -> "pd.Series[str]":
 
 
 def transfer(store: Store, specs: Sequence[EvaluationSpec], *, relative: bool) -> pd.DataFrame:
-    """Transfer per (backbone, source_task, target_task): value, sem, seeds, n, majority, accuracy.
+    """Transfer per (backbone, source_task, target_task): value, sem, seeds (prompts), n, majority,
+    accuracy.
 
-    `value` is the mean over seeds of the accuracy, or, relative, of accuracy over the accuracy of
-    the target's own prompt with the same seed (the ratio per seed first). `sem` is the
-    standard error over seeds (ddof 1), NaN for one seed.
+    `value` is the mean over prompts of the accuracy, or, relative, of accuracy over the accuracy of
+    the target's own prompt with the same seed (the ratio per prompt first; the mean, if several own
+    prompts have that seed). `sem` is the standard error over prompts (ddof 1), NaN for one.
     """
     rows = evaluations(store, specs)
     own = rows[rows.source_task == _clean(rows.target_task)]
-    own = own[["backbone", "target_task", "seed", "accuracy"]].rename(columns={"accuracy": "own"})
-    rows = rows.merge(own, on=["backbone", "target_task", "seed"], how="left")
+    same = ["backbone", "target_task", "seed"]
+    own = own.groupby(same).accuracy.mean().rename("own").reset_index()
+    rows = rows.merge(own, on=same, how="left")
     rows["value"] = rows.accuracy / rows.own if relative else rows.accuracy
     groups = rows.dropna(subset="value").groupby(["backbone", "source_task", "target_task"])
     table = groups.agg(
         value=("value", "mean"),
         sem=("value", "sem"),
-        seeds=("seed", "nunique"),
+        seeds=("prompt", "nunique"),
         n=("n", "first"),
         majority=("majority", "first"),
         accuracy=("accuracy", "mean"),
@@ -75,15 +81,22 @@ def accuracies(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataFrame:
     return table.drop(columns="accuracy").rename(columns={"mean": "accuracy"})
 
 
+# A mean over prompts is one fraction of summed counts, so that equal neurons compare as equal; the
+# binary questions of a task with more classes are averaged.
 _MEASURED = """
-WITH measured AS (
-  SELECT p.backbone, p.target_task AS task, n.layer, n.neuron, avg(n.predictivity) AS predictivity,
-         count(DISTINCT p.seed) AS seeds, first(p.n) AS n, avg(p.floor_mean) AS floor,
-         avg(p.floor_family) AS family, avg(p.floor_fdr) FILTER (NOT isnan(p.floor_fdr)) AS fdr,
+WITH by_question AS (
+  SELECT a.backbone, a.target_task AS task, a.contrast, n.layer, n.neuron,
+         sum(n.correct) / sum(p.n) AS predictivity, count(DISTINCT a.prompt) AS seeds,
+         first(p.n) AS n, avg(p.floor_mean) AS floor, avg(p.floor_family) AS family,
+         avg(p.floor_fdr) FILTER (NOT isnan(p.floor_fdr)) AS fdr,
          avg((n.q <= 0.05)::INT) AS discovery, avg((n.p_family <= 0.05)::INT) AS certain,
          first(p.majority) AS majority
-  FROM neuron n JOIN predictivity p USING (key) WHERE p.key IN ?
-  GROUP BY ALL)
+  FROM asked a JOIN predictivity p USING (key) JOIN neuron n USING (key) GROUP BY ALL),
+measured AS (
+  SELECT backbone, task, layer, neuron, avg(predictivity) AS predictivity, max(seeds) AS seeds,
+         first(n) AS n, avg(floor) AS floor, avg(family) AS family, avg(fdr) AS fdr,
+         avg(discovery) AS discovery, avg(certain) AS certain, first(majority) AS majority
+  FROM by_question GROUP BY ALL)
 """
 _BOXES = (
     _MEASURED
@@ -93,9 +106,9 @@ _BOXES = (
          avg(family) AS family, avg(fdr) AS fdr, avg(discovery) AS discoveries,
          avg(certain) AS certain, first(majority) AS majority, count(*) AS neurons,
          quantile_cont(predictivity, 0.25) AS q1, median(predictivity) AS median,
-         quantile_cont(predictivity, 0.75) AS q3, quantile_cont(predictivity, 0.99) AS top1,
+         quantile_cont(predictivity, 0.75) AS q3, quantile_cont(predictivity, 0.99) AS p99,
          max(predictivity) AS highest,
-         count(*) FILTER (predictivity <= majority + {STEP}) / count(*) AS silent
+         count(*) FILTER (predictivity <= majority + {STEP}) / count(*) AS uninformative
   FROM measured GROUP BY backbone, task)
 """
 )
@@ -103,12 +116,12 @@ _BOXES = (
 
 def predictivity_boxes(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFrame:
     """Distribution over neurons of the seed-mean predictivity, per (backbone, task): q1, median,
-    q3, whisker_low, whisker_high (last values within 1.5 IQR), top1 (99th percentile), highest,
+    q3, whisker_low, whisker_high (last values within 1.5 IQR), p99 (99th percentile), highest,
     floor (mean over shuffled labels), family (level that the best of all neurons stays below in
     95 % of the shuffles), fdr (lowest predictivity of a discovery at a false discovery rate of
     5 %), discoveries and certain (shares of neurons, averaged over seeds: q, and p_family, at most
-    0.05), neurons, seeds, n, majority, silent (share of neurons that tell no more than always
-    giving one answer, see `statistics.Ranking`). Levels are means over seeds; the mean of
+    0.05), neurons, seeds, n, majority (accuracy of the most frequent class), uninformative (share
+    of neurons at or below it). Levels are means over seeds; the mean of
     predictivities varies less than one of them, so that they are on the safe side.
     """
     return store.frame(
@@ -116,7 +129,7 @@ def predictivity_boxes(store: Store, specs: Sequence[PredictivitySpec]) -> pd.Da
         " AS whisker_low, max(m.predictivity) FILTER (m.predictivity <= q3 + 1.5 * (q3 - q1))"
         " AS whisker_high FROM quartiles q JOIN measured m USING (backbone, task) GROUP BY ALL"
         " ORDER BY backbone, task",
-        [[key(s) for s in specs]],
+        asked=asked.table(specs),
     )
 
 
@@ -135,7 +148,8 @@ def predictivity_outliers(
         " WHERE m.predictivity > q3 + 1.5 * (q3 - q1) OR m.predictivity < q1 - 1.5 * (q3 - q1))"
         " SELECT backbone, task, layer, neuron, predictivity FROM beyond"
         " WHERE place <= 5 OR lot <= ? ORDER BY backbone, task, predictivity DESC",
-        [[key(s) for s in specs], per_box],
+        [per_box],
+        asked=asked.table(specs),
     )
 
 
@@ -143,9 +157,9 @@ def layer_profile(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFra
     """Median and 99th percentile of the seed-mean predictivity per (backbone, task, layer)."""
     return store.frame(
         _MEASURED + "SELECT backbone, task, layer, median(predictivity) AS median,"
-        " quantile_cont(predictivity, 0.99) AS top1, avg(floor) AS floor, avg(family) AS family"
+        " quantile_cont(predictivity, 0.99) AS p99, avg(floor) AS floor, avg(family) AS family"
         " FROM measured GROUP BY ALL ORDER BY backbone, task, layer",
-        [[key(s) for s in specs]],
+        asked=asked.table(specs),
     )
 
 
@@ -153,22 +167,31 @@ def rankings(
     store: Store, specs: Sequence[PredictivitySpec], *, by_seed: bool = False
 ) -> dict[tuple[str, str], Ranking]:
     """Seed-mean predictivity per (backbone, task), or one per seed."""
-    seed = "p.seed" if by_seed else "0"
+    prompt = "a.seed, a.prompt" if by_seed else "0 AS seed, '' AS prompt"
     rows = store.frame(
-        f"SELECT p.backbone, p.source_task, p.target_task, {seed} AS seed, n.layer, n.neuron,"
-        " avg(n.predictivity) AS value, avg(p.majority) AS majority"
-        " FROM neuron n JOIN predictivity p USING (key) WHERE p.key IN ? GROUP BY ALL"
-        " ORDER BY ALL",
-        [[key(s) for s in specs]],
+        "WITH by_question AS ("
+        f" SELECT a.backbone, a.source_task, a.target_task, {prompt}, a.contrast, n.layer,"
+        "  n.neuron, sum(n.correct) / sum(p.n) AS value, avg(p.majority) AS majority"
+        "  FROM asked a JOIN predictivity p USING (key) JOIN neuron n USING (key) GROUP BY ALL)"
+        " SELECT * EXCLUDE (contrast, value, majority), avg(value) AS value,"
+        " avg(majority) AS majority FROM by_question GROUP BY ALL ORDER BY ALL",
+        asked=asked.table(specs),
     )
     own = rows.source_task == _clean(rows.target_task)
     rows["task"] = rows.target_task.where(own, rows.source_task + " on " + rows.target_task)
     if by_seed:
-        rows["task"] += rows.seed.map(" (seed {})".format)
+        rows["task"] += " (" + _prompt_names(rows) + ")"
     return {
         (str(group[0]), str(group[1])): ranking(part)
         for group, part in rows.groupby(["backbone", "task"], sort=False)
     }
+
+
+def _prompt_names(rows: pd.DataFrame) -> "pd.Series[str]":
+    """`seed 3`, with the prompt's key where several prompts of a task have that seed."""
+    names = rows.seed.map("seed {}".format)
+    same = rows.groupby(["backbone", "source_task", "target_task", "seed"]).prompt
+    return names.where(same.transform("nunique") == 1, names + ", " + rows.prompt.str[:8])
 
 
 def ranking(part: pd.DataFrame) -> Ranking:
@@ -229,7 +252,7 @@ def suppression_curve(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataF
                 "accuracy": part.accuracy.mean(),
                 "low": low,
                 "high": high,
-                "seeds": part.seed.nunique(),
+                "seeds": part.prompt.nunique(),
                 "draws": part.draw.nunique() or 1,
                 "n": int(part.n.iloc[0]),
                 "majority": part.majority.iloc[0],
@@ -240,8 +263,8 @@ def suppression_curve(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataF
 
 def _band(part: pd.DataFrame, choose: str) -> tuple[float, float]:
     values = part.accuracy.to_numpy(np.float64)
-    if part.seed.nunique() > 1:
-        per_seed = part.groupby("seed").accuracy.mean().to_numpy(np.float64)
+    if part.prompt.nunique() > 1:
+        per_seed = part.groupby("prompt").accuracy.mean().to_numpy(np.float64)
         half = float(per_seed.std(ddof=1) / math.sqrt(len(per_seed)))
         return values.mean() - half, values.mean() + half
     if choose == "random":
@@ -263,10 +286,17 @@ def prompts(store: Store) -> pd.DataFrame:
     )
 
 
-def counts(store: Store) -> dict[str, int]:
-    """How many answers of each kind are stored."""
-    tables = ("prompt", "evaluation", "predictivity")
-    row = store.frame(
-        "SELECT " + ", ".join(f"(SELECT count(*) FROM {t}) AS {t}" for t in tables)
-    ).iloc[0]
-    return {t: int(row[t]) for t in tables}
+def neurons(store: Store, spec: PredictivitySpec) -> tuple[pd.DataFrame, dict[str, float | None]]:
+    """One stored measurement: one row per neuron (layer, neuron, best_token, baseline, accuracy,
+    correct, predictivity, n, p, p_family, q), and what shuffled labels reach (floor, floor_p99;
+    None without shuffles).
+    """
+    table = store.frame(
+        "SELECT n.layer, n.neuron, n.best_token, n.baseline, n.accuracy, n.correct, n.predictivity,"
+        " p.n, n.p, n.p_family, n.q FROM neuron n JOIN predictivity p USING (key) WHERE key = ?"
+        " ORDER BY n.layer, n.neuron",
+        [key(spec)],
+    )
+    row = store.frame("SELECT floor_mean, floor_p99 FROM predictivity WHERE key = ?", [key(spec)])
+    levels = [None if math.isnan(v) else float(v) for v in row.iloc[0]]
+    return table, {"floor": levels[0], "floor_p99": levels[1]}

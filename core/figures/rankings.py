@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from core.base.specs import PredictivitySpec, key
 from core.figures import queries
+from core.measures.predictivity import PredictivitySpec
 from core.measures.sweeps import PAPER_FRACTIONS
 from core.stats.neurons import Chance, Ranking, chance_overlap, percentiles
 from core.store import Store
@@ -18,15 +18,11 @@ Mask = npt.NDArray[np.bool_]
 MOST_POINTS = 4000  # of neurons that are skill neurons of neither
 
 
-def by_seed(store: Store, specs: Sequence[PredictivitySpec]) -> dict[int, Ranking]:
-    """The ranking of each stored seed; several binary questions are averaged."""
-    rows = store.frame(
-        "SELECT p.seed, n.layer, n.neuron, avg(n.predictivity) AS value,"
-        " avg(p.majority) AS majority FROM neuron n"
-        " JOIN predictivity p USING (key) WHERE p.key IN ? GROUP BY ALL ORDER BY ALL",
-        [[key(s) for s in specs]],
-    )
-    return {int(str(seed)): queries.ranking(part) for seed, part in rows.groupby("seed")}
+def by_prompt(store: Store, specs: Sequence[PredictivitySpec]) -> list[Ranking]:
+    """The ranking of each stored prompt, in the order of seeds; several binary questions are
+    averaged.
+    """
+    return list(queries.rankings(store, specs, by_seed=True).values())
 
 
 def mean_of(store: Store, specs: Sequence[PredictivitySpec]) -> Ranking | None:
@@ -43,11 +39,11 @@ def layer_shares(
     """
     out = list[pd.DataFrame]()
     for backbone, asked in specs.items():
-        mean, seeds = mean_of(store, asked), by_seed(store, asked)
+        mean, seeds = mean_of(store, asked), by_prompt(store, asked)
         if mean is None:
             continue
         counts = mean.skill(fraction, scope="model").sum(axis=1)
-        each = np.stack([_shares(v.skill(fraction, scope="model")) for v in seeds.values()])
+        each = np.stack([_shares(v.skill(fraction, scope="model")) for v in seeds])
         layers = len(counts)
         out.append(
             pd.DataFrame(
@@ -151,7 +147,7 @@ def stability(store: Store, specs: Mapping[str, Sequence[PredictivitySpec]]) -> 
     """
     out = list[dict[str, object]]()
     for backbone, asked in specs.items():
-        seeds = list(by_seed(store, asked).values())
+        seeds = by_prompt(store, asked)
         if len(seeds) < 2:
             continue
         for fraction in PAPER_FRACTIONS[1:]:

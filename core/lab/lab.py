@@ -1,4 +1,4 @@
-"""Where questions meet verbs, store and worker: ask, submit, status."""
+"""Where questions meet measurements, store and worker: ask, submit, status."""
 
 import hashlib
 import threading
@@ -9,80 +9,68 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
-from typing import assert_never
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+from cachetools import LRUCache
 
-from core.backbones import Backbone, load_backbone
+from core.backbones import load_backbone
 from core.backbones.hooks import Intervention
+from core.backbones.prompted import PromptedModel
 from core.base.errors import BadInput
+from core.base.measure import Run
 from core.base.progress import Progress, part, silent
-from core.base.results import (
-    Activations,
-    Agreement,
-    Evaluation,
-    NeuronEffect,
-    Predictivity,
-    Result,
-    Run,
-    SoftPrompt,
-    Step,
-)
+from core.base.prompts import Prompt, SoftPrompt, Step
 from core.base.settings import EMBEDDED, Settings
-from core.base.specs import (
-    ActivationSpec,
-    AgreementSpec,
-    EvaluationSpec,
-    ImportedPrompt,
-    Measurement,
-    NeuronSpec,
-    Pinned,
-    PredictivitySpec,
-    Prompt,
-    Suppression,
-    TuneSpec,
-    key,
-)
+from core.base.specs import Pinned, Precision, Spec, key
+from core.lab.migration import upgrader
 from core.lab.models import Models
 from core.lab.workers import InlineWorker, Status, Worker
-from core.measures import evaluation, tuning
-from core.measures.ablation import effect
-from core.measures.activations import activations
-from core.measures.predictivity import measure
+from core.measures.evaluation import Suppression, suppressed_neurons
+from core.measures.predictivity import PredictivitySpec
+from core.measures.prompts import ImportedPrompt
 from core.measures.reading import Reading, read
-from core.measures.stability import agree, redraw
-from core.stats.neurons import choose_neurons, ranking
+from core.measures.registry import MEASURES
 from core.store import Store
 from core.tasks import Task, load_task, pin_task
-from core.tasks.data import load_split, obtain_task
+from core.tasks.data import Examples, load_split, obtain_task
 
-REMEMBERED = 64  # measurements whose neurons need not be read again
+REMEMBERED = 64  # stored answers that need not be read again
+
+
+def open_store(settings: Settings) -> Store:
+    """The store in the settings' cache; an older one is brought up to date. Raises: StoreBusy."""
+    return Store(
+        settings.cache,
+        MEASURES,
+        activation_megabytes=settings.activation_megabytes,
+        upgrade=upgrader(settings),
+    )
 
 
 class Lab:
-    """The one object that pages and the command line talk to."""
+    """The one object that pages and the command line talk to; the bench of every measurement."""
 
     def __init__(self, settings: Settings, store: Store, worker: Worker | None = None) -> None:
         self.settings, self.store = settings, store
         self.models = Models(settings, store)
         self.worker: Worker = worker or InlineWorker()
         self._live: dict[str, list[Step]] = {}
-        self._neurons: dict[str, dict[str, Tensor]] = {}
+        self._read: LRUCache[str, Any] = LRUCache(REMEMBERED)
         self._guard = threading.Lock()
         self._locks: dict[str, threading.RLock] = {}
         self._followers: dict[str, set[str]] = {}
+        self._following = threading.RLock()
         torch.set_num_threads(settings.threads or torch.get_num_threads())
 
     @classmethod
     def open(cls, settings: Settings, worker: Worker | None = None) -> "Lab":
         """Open the cache and take over the shipped answers. Raises: StoreBusy."""
-        store = Store(settings.cache, activation_megabytes=settings.activation_megabytes)
+        store = open_store(settings)
         shipped = settings.assets / "answers"
         try:
-            if (shipped / "evaluation.parquet").is_file():
+            if (shipped / "run.parquet").is_file():
                 store.merge_once(shipped)
         except BaseException:
             store.close()
@@ -90,38 +78,29 @@ class Lab:
         return cls(settings, store, worker)
 
     # --- asking --------------------------------------------------------------------------------
-    def known(self, specs: Iterable[Measurement]) -> set[str]:
+    def known(self, specs: Iterable[Spec]) -> set[str]:
         """Keys of those questions whose answer is stored."""
         return self.store.known(key(s) for s in specs)
 
-    def missing(self, specs: Sequence[Measurement]) -> tuple[Measurement, ...]:
+    def missing(self, specs: Sequence[Spec]) -> tuple[Spec, ...]:
         """Those questions whose answer is not stored yet, in their order."""
         known = self.known(specs)
         return tuple(s for s in specs if key(s) not in known)
 
-    def ask(self, spec: Measurement, progress: Progress = silent) -> None:
+    def ask(self, spec: Spec, progress: Progress = silent) -> None:
         """See that the answer is stored: nothing to do, or compute it and what it rests on."""
         with self._alone(key(spec), progress):
-            if not self.known([spec]) and not self._narrowed(spec):
+            if not self.known([spec]) and not self._taken_from_whole(spec):
                 self._compute(spec, progress)
 
-    def _narrowed(self, spec: Measurement) -> bool:
+    def _taken_from_whole(self, spec: Spec) -> bool:
         """An answer for some rows is part of the answer for all rows, if that is stored."""
-        if not isinstance(spec, EvaluationSpec) or spec.limit is None:
+        whole = MEASURES[type(spec)].whole
+        general = None if whole is None else whole.question(spec)
+        found = None if general is None else self.store.read(general)
+        if whole is None or general is None or found is None:
             return False
-        whole = self.store.evaluation(replace(spec, limit=None))
-        if whole is None:
-            return False
-        task = self._task(spec.task)
-        kept = np.isin(whole.index, load_split(task, spec.split, spec.limit).index)
-        part_of = Evaluation(
-            spec=spec,
-            index=whole.index[kept],
-            labels=whole.labels[kept],
-            predictions=whole.predictions[kept],
-            scores=None,
-        )
-        self.store.add(part_of, self.store.run(key(whole.spec)))
+        self.store.add(whole.part(spec, found, self), self.store.run(key(general)))
         return True
 
     @contextmanager
@@ -138,21 +117,16 @@ class Lab:
         finally:
             lock.release()
 
-    def recompute(self, spec: Measurement, progress: Progress = silent) -> Result:
+    def recompute(self, spec: Spec, progress: Progress = silent) -> Any:
         """Compute an answer anew, in full; store it unless it is stored already."""
         with self._alone(key(spec), progress):
             return self._compute(spec, progress)
 
-    def _compute(self, spec: Measurement, progress: Progress) -> Result:
+    def _compute(self, spec: Spec, progress: Progress) -> Any:
         progress(0.0, "")
         started, clock = datetime.now(UTC), time.perf_counter()
         result = self.answer(spec, progress)
-        run = self._run(started, time.perf_counter() - clock)
-        if isinstance(result, Activations):
-            assert isinstance(spec, ActivationSpec)
-            self.store.add_activations(spec, result)
-        elif not self.known([spec]):
-            self.store.add(result, run)
+        self.store.add(result, self._run(started, time.perf_counter() - clock))
         return result
 
     def _run(self, started: datetime, seconds: float) -> Run:
@@ -163,23 +137,95 @@ class Lab:
             versions=_versions(),
         )
 
-    def answer(self, spec: Measurement, progress: Progress = silent) -> Result:
-        """Compute an answer anew, without storing it; what it rests on is asked for."""
-        match spec:
-            case TuneSpec():
-                return self._tune(spec, progress)
-            case PredictivitySpec():
-                return self.measure(spec, progress)
-            case EvaluationSpec():
-                return self.evaluate(spec, progress)
-            case ActivationSpec():
-                return self._activations(spec, progress)
-            case NeuronSpec():
-                return self._effect(spec, progress)
-            case AgreementSpec():
-                return self._agreement(spec, progress)
-            case _:
-                assert_never(spec)
+    def answer(self, spec: Spec, progress: Progress = silent) -> Any:
+        """Compute an answer anew and in full, without storing it; what it rests on is asked for."""
+        measure = MEASURES[type(spec)]
+        needed = self.missing(tuple(dict.fromkeys(measure.needs(spec))))
+        border = 0.8 if needed else 0.0
+        for i, need in enumerate(needed):
+            self.ask(need, part(progress, border * i / len(needed), border * (i + 1) / len(needed)))
+        return measure.compute(spec, self, part(progress, border, 1))
+
+    # --- what measurements ask for (`core.measures.bench.Bench`) --------------------------------
+    def stored(self, spec: Spec) -> Any:
+        """What the store keeps of an answer, computed now if it is not there."""
+        name = key(spec)
+        found = self._read.get(name)
+        while found is None:
+            self.ask(spec)
+            found = self.store.read(spec)  # None if it had to make room meanwhile
+        if not MEASURES[type(spec)].bounded:
+            with self._guard:
+                self._read[name] = found
+        return found
+
+    def task(self, pin: Pinned, prompt: Prompt) -> Task:
+        """The pinned task, as the prompt's family is asked it. Raises: BadInput if it is not what
+        it was.
+        """
+        task = load_task(pin.name)
+        if pin_task(task, self.models.family(prompt.backbone.name)) != pin:
+            raise BadInput(
+                f"The data of task {task.title!r} changed since this question was asked; "
+                "choose the task again."
+            )
+        return task
+
+    def pin(self, task: Task, backbone: str) -> Pinned:
+        """The task as a backbone is asked it."""
+        return pin_task(task, self.models.family(backbone))
+
+    def examples(self, task: Task, split: str, limit: int | None = None) -> Examples:
+        """Rows of a split, at most `limit`, drawn by a fixed seed. Raises: BadTask."""
+        return load_split(task, split, limit)
+
+    def model(
+        self, prompt: Prompt, task: Task, precision: Precision | None = None
+    ) -> PromptedModel:
+        """The backbone behind a stored prompt, in a precision or that of the prompt."""
+        backbone = self._backbone(prompt, precision or prompt.precision)
+        return PromptedModel(backbone, self.prompt(prompt), task)
+
+    def untuned(self, prompt: Prompt, task: Task) -> PromptedModel:
+        """The backbone of a prompt that is yet to be tuned, behind no vectors."""
+        backbone = self._backbone(prompt, prompt.precision)
+        nothing = torch.zeros(prompt.prompt_length, backbone.hidden_size)
+        return PromptedModel(backbone, SoftPrompt(spec=prompt, vectors=nothing, words=()), task)
+
+    def report(self, spec: Spec, step: Step) -> None:
+        """A step of a tuning run."""
+        if step.step == 1:
+            self._live[key(spec)] = []
+        self._live.setdefault(key(spec), []).append(step)
+
+    def live(self, spec: Spec) -> tuple[Step, ...]:
+        """The steps so far of a prompt that is being tuned in this process."""
+        return tuple(self._live.get(key(spec), ()))
+
+    def _backbone(self, prompt: Prompt, precision: Precision) -> Any:
+        asked = prompt.backbone
+        if self.models.pin(asked.name) != asked:
+            raise BadInput(
+                f"The weights of {asked.name} changed since this question was asked; "
+                "choose the backbone again."
+            )
+        backbone = self.models.load(asked.name, precision)
+        needed = backbone.prefix_length(prompt.prompt_length, prompt.layout) + prompt.max_length
+        room = backbone.room()
+        if room is not None and needed > room:
+            raise BadInput(
+                f"{asked.name} takes {room} positions, but a prompt of {prompt.prompt_length} "
+                f"vectors and texts of up to {prompt.max_length} tokens need {needed}; "
+                "choose a shorter prompt."
+            )
+        return backbone
+
+    # --- prompts -------------------------------------------------------------------------------
+    def prompt(self, spec: Prompt, progress: Progress = silent) -> SoftPrompt:
+        """A prompt, tuned now if it is not stored. Raises: BadInput for a lost import."""
+        self.ask(spec, progress)
+        prompt: SoftPrompt = self.stored(spec)
+        return prompt
 
     def adopt(self, prompt: SoftPrompt, sha256: str) -> Prompt:
         """Store a prompt that came from a file, named by the file's hash.
@@ -195,124 +241,63 @@ class Lab:
             )
         if not prompt.vectors.isfinite().all():
             raise BadInput("The file holds vectors that are not numbers.")
-        width = self._backbone(spec).hidden_size
+        width = self._backbone(spec, spec.precision).hidden_size
         if prompt.vectors.shape[1] != width:
             raise BadInput(
                 f"The file holds vectors of width {prompt.vectors.shape[1]}, "
                 f"but {spec.backbone.name} has {width}."
             )
-        stored = self.store.prompt(spec)
+        stored = self.store.read(spec)
         if stored is not None and torch.equal(stored.vectors, prompt.vectors):
             return spec
-        if isinstance(spec, TuneSpec):
+        if not isinstance(spec, ImportedPrompt):
             spec = ImportedPrompt(
                 backbone=spec.backbone,
                 sha256=sha256,
-                task=spec.task.name,
+                task=spec.source_task,
                 seed=spec.seed,
                 prompt_length=spec.prompt_length,
                 layout=spec.layout,
                 max_length=spec.max_length,
                 precision=spec.precision,
             )
-        if self.store.prompt(spec) is None:
-            named = replace(prompt, spec=spec)
-            self.store.add(named, self._run(datetime.now(UTC), 0.0))
+        self.store.add(replace(prompt, spec=spec), self._run(datetime.now(UTC), 0.0))
         return spec
 
-    def prompt(self, spec: Prompt, progress: Progress = silent) -> SoftPrompt:
-        """A prompt, tuned now if it is not stored. Raises: BadInput for a lost import."""
-        if isinstance(spec, TuneSpec):
-            self.ask(spec, progress)
-        stored = self.store.prompt(spec)
-        if stored is None and isinstance(spec, ImportedPrompt):
-            raise BadInput(f"The imported prompt {key(spec)} is not in the cache; import it again.")
-        assert stored is not None
-        return stored
-
-    def _tune(self, spec: TuneSpec, progress: Progress) -> SoftPrompt:
-        task = self._task(spec.task)
-        backbone = self._backbone(spec)
-        live = self._live[key(spec)] = list[Step]()
-        train = load_split(task, "train")
-        return tuning.tune(spec, backbone, task, train, progress, live.append)
-
-    def live(self, spec: TuneSpec) -> tuple[Step, ...]:
-        """The steps so far of a prompt that is being tuned in this process."""
-        return tuple(self._live.get(key(spec), ()))
-
-    def measure(self, spec: PredictivitySpec, progress: Progress = silent) -> Predictivity:
-        """Predictivity with its full arrays."""
-        first, then = self._stages([spec.prompt], progress)
-        prompt = self.prompt(spec.prompt, first)
-        task = self._task(spec.task)
-        train = load_split(task, "train", spec.train_limit)
-        examples = load_split(task, spec.split, spec.limit)
-        return measure(spec, self._backbone(spec.prompt), prompt, task, train, examples, then)
-
-    def evaluate(self, spec: EvaluationSpec, progress: Progress = silent) -> Evaluation:
-        """Predictions and scores, example by example."""
-        how = spec.suppression
-        ranking = how.ranking if how is not None and how.choose != "random" else ()
-        first, then = self._stages([spec.prompt, *ranking], progress)
-        prompt = self.prompt(spec.prompt, part(first, 0, 0.5))
-        task = self._task(spec.task)
-        backbone = self._backbone(spec.prompt)
-        hook = None
-        if how is not None:
-            mask = self.mask(how, backbone, part(first, 0.5, 1))
-            prefix = backbone.prefix_length(len(prompt.vectors), spec.prompt.layout)
-            means = self._means(how) if how.kind == "mean" else None
-            hook = evaluation.intervention(mask, spec, prefix, means)
-        examples = load_split(task, spec.split, spec.limit)
-        return evaluation.evaluate(spec, backbone, prompt, task, examples, hook, then)
-
-    def _stages(
-        self, needed: Sequence[Measurement | ImportedPrompt], progress: Progress
-    ) -> tuple[Progress, Progress]:
-        """Progress of what a question rests on, and of itself; the former counts only if open."""
-        asked = [s for s in needed if not isinstance(s, ImportedPrompt)]
-        border = 0.8 if self.missing(asked) else 0.0
-        return part(progress, 0, border), part(progress, border, 1)
-
-    def mask(
-        self, how: Suppression, backbone: Backbone, progress: Progress = silent
-    ) -> Bool[Tensor, "layer neuron"]:
-        """The neurons that a suppression chooses."""
-        if how.choose == "random":
-            shape = (backbone.layers, backbone.intermediate_size)
-            rankings = [torch.zeros(shape)]
-        else:
-            rankings = self.rankings(how.ranking, progress)
-        return choose_neurons(
-            rankings, choose=how.choose, fraction=how.fraction, scope=how.scope, seed=how.seed
+    def imported(self, backbone: Pinned, task: str) -> tuple[ImportedPrompt, ...]:
+        """Stored imports for a backbone and a task, by seed; rows that cannot be read are left
+        out.
+        """
+        where = "origin = 'imported' AND fingerprint = ? AND task = ?"
+        found: tuple[ImportedPrompt, ...] = self.store.specs(
+            "prompt", where, [backbone.fingerprint, task]
         )
+        return tuple(replace(spec, backbone=backbone) for spec in found)
 
-    def rankings(
-        self, specs: Sequence[PredictivitySpec], progress: Progress = silent
-    ) -> list[Float[Tensor, "layer neuron"]]:
-        """One ranking per binary question: the mean over its seeds."""
-        groups: dict[object, list[Tensor]] = {}
-        for i, spec in enumerate(specs):
-            values = self.neurons(spec, part(progress, i / len(specs), (i + 1) / len(specs)))
-            groups.setdefault(spec.contrast, []).append(values["predictivity"])
-        return [ranking(group) for group in groups.values()]
+    def siblings(self, prompt: Prompt, seeds: Sequence[int]) -> tuple[Prompt, ...]:
+        """The prompts that stand beside one in a mean over seeds: tuned alike from these seeds, or
+        all imports for its backbone and task; itself among them.
+        """
+        tuned = [prompt.reseeded(seed) for seed in seeds]
+        found = [p for p in tuned if p is not None] or self.imported(
+            prompt.backbone, prompt.source_task
+        )  # fmt: skip
+        return tuple(dict.fromkeys((*found, prompt)))
 
-    def neurons(self, spec: PredictivitySpec, progress: Progress = silent) -> dict[str, Tensor]:
-        """Stored per-neuron values, measured now if they are not there."""
-        name = key(spec)
-        if name not in self._neurons:
-            self.ask(spec, progress)
-            values = self.store.neurons(spec)
-            assert values is not None
-            while len(self._neurons) >= REMEMBERED:
-                self._neurons.pop(next(iter(self._neurons)), None)
-            self._neurons[name] = values
-        return self._neurons[name]
+    def has_imports(self, backbones: Sequence[str]) -> bool:
+        """Whether any of these backbones has an imported prompt."""
+        pins = [self.models.pin(name).fingerprint for name in backbones]
+        return bool(self.store.specs("prompt", "origin = 'imported' AND fingerprint IN ?", [pins]))
 
-    def _means(self, how: Suppression) -> Float[Tensor, "layer neuron"]:
-        return ranking([self.neurons(spec)["mean"] for spec in how.ranking])
+    def prompt_named(self, prefix: str) -> Prompt:
+        """The stored prompt whose key starts so. Raises: BadInput."""
+        found: tuple[Prompt, ...] = self.store.specs("prompt", "starts_with(key, ?)", [prefix])
+        if len(found) != 1:
+            how = "No stored prompt has a key" if not found else "Several prompts have keys"
+            raise BadInput(f"{how} that starts with {prefix!r}; `status --json` lists them.")
+        return found[0]
 
+    # --- one typed text ------------------------------------------------------------------------
     def read(
         self,
         ranked: Sequence[PredictivitySpec],
@@ -324,89 +309,22 @@ class Lab:
         Everything it rests on must be stored: this answers while a person waits.
         """
         first = ranked[0]
-        prompt, task = self.prompt(first.prompt), self._task(first.task)
-        token = self.neurons(first)["best_token"].long()
-        with self.models.borrowed(first.prompt.backbone.name, first.prompt.precision) as backbone:
-            hooks = [Intervention(mask=self.mask(h, backbone)) for h in how]
-            return read(backbone, prompt, task, texts, token, [None, *hooks])
-
-    def _activations(self, spec: ActivationSpec, progress: Progress) -> Activations:
-        asked = spec.ranking
-        token = self.neurons(asked, part(progress, 0, 0.5))["best_token"].long()
-        task = self._task(asked.task)
-        examples = load_split(task, asked.split, spec.limit)
-        prompt = self.prompt(asked.prompt)
-        backbone = self._backbone(asked.prompt)
-        return activations(spec, backbone, prompt, task, examples, token, part(progress, 0.5, 1))
-
-    def _effect(self, spec: NeuronSpec, progress: Progress) -> NeuronEffect:
-        asked = spec.ranking
-        tokens = self.neurons(asked, part(progress, 0, 0.5))["best_token"]
-        if not (spec.layer < tokens.shape[0] and spec.neuron < tokens.shape[1]):
-            raise BadInput(
-                f"{asked.prompt.backbone.name} has layers 0 to {tokens.shape[0] - 1} with neurons "
-                f"0 to {tokens.shape[1] - 1}; there is no neuron {spec.layer}/{spec.neuron}."
-            )
-        task = self._task(asked.task)
-        examples = load_split(task, asked.split, spec.limit)
-        prompt, backbone = self.prompt(asked.prompt), self._backbone(asked.prompt)
-        token = int(tokens[spec.layer, spec.neuron])
-        return effect(spec, backbone, prompt, task, examples, token, part(progress, 0.5, 1))
-
-    def _agreement(self, spec: AgreementSpec, progress: Progress) -> Agreement:
-        redrawn = []
-        for i, (clean, adversarial) in enumerate(zip(spec.clean, spec.adversarial, strict=True)):
-            inner = part(progress, i / len(spec.clean), (i + 1) / len(spec.clean))
-            first, then = self._stages([clean.prompt], inner)
-            prompt = self.prompt(clean.prompt, first)
-            tasks = self._task(clean.task), self._task(adversarial.task)
-            data = (
-                load_split(tasks[0], "train", clean.train_limit),
-                load_split(tasks[0], clean.split, clean.limit),
-                load_split(tasks[1], adversarial.split, adversarial.limit),
-            )
-            backbone = self._backbone(clean.prompt)
-            redrawn.append(redraw(spec, i, backbone, prompt, tasks, data, then))
-        return agree(spec, redrawn)
-
-    def _backbone(self, prompt: Prompt) -> Backbone:
-        asked = prompt.backbone
-        now = self.models.pin(asked.name)
-        if now != asked:
-            raise BadInput(
-                f"The weights of {asked.name} changed since this question was asked; "
-                "choose the backbone again."
-            )
-        backbone = self.models.load(asked.name, prompt.precision)
-        needed = backbone.prefix_length(prompt.prompt_length, prompt.layout) + prompt.max_length
-        room = backbone.room()
-        if room is not None and needed > room:
-            raise BadInput(
-                f"{asked.name} takes {room} positions, but a prompt of {prompt.prompt_length} "
-                f"vectors and texts of up to {prompt.max_length} tokens need {needed}; "
-                "choose a shorter prompt."
-            )
-        return backbone
-
-    def _task(self, asked: Pinned) -> Task:
-        task = load_task(asked.name)
-        if pin_task(task) != asked:
-            raise BadInput(
-                f"The data of task {task.title!r} changed since this question was asked; "
-                "choose the task again."
-            )
-        return task
+        prompt, task = self.prompt(first.prompt), self.task(first.task, first.prompt)
+        precision = first.precision or first.prompt.precision
+        with self.models.borrowed(first.prompt.backbone.name, precision) as backbone:
+            model = PromptedModel(backbone, prompt, task)
+            masks = [suppressed_neurons(h, self, (model.layers, model.width)) for h in how]
+            hooks = [Intervention(mask=torch.from_numpy(mask)) for mask in masks]
+            return read(model, texts, self.stored(first).best_token, [None, *hooks])
 
     # --- long jobs -----------------------------------------------------------------------------
-    def submit(self, specs: Sequence[Measurement], follower: str = "") -> str:
+    def submit(self, specs: Sequence[Spec], follower: str = "") -> str:
         """Answer the open ones of these questions in the background; the job's name.
 
         `follower` is who wants it; a job may have several.
         """
         name = job_name(specs)
         wanted = tuple(specs)
-        with self._guard:
-            self._followers.setdefault(name, set()).add(follower)
 
         def job(progress: Progress) -> None:
             todo = self.missing(wanted)
@@ -414,10 +332,12 @@ class Lab:
                 inner = part(progress, i / len(todo), (i + 1) / len(todo))
                 self.ask(spec, _counted(inner, i, len(todo)))
 
-        self.worker.submit(name, job)
+        with self._following:
+            self._followers.setdefault(name, set()).add(follower)
+            self.worker.submit(name, job)
         return name
 
-    def status(self, specs: Sequence[Measurement]) -> Status | None:
+    def status(self, specs: Sequence[Spec]) -> Status | None:
         """Where the job that answers exactly these questions stands."""
         return self.worker.status(job_name(specs))
 
@@ -439,16 +359,16 @@ class Lab:
         self.worker.submit(f"obtain task {name}", job)
         return f"obtain task {name}"
 
-    def leave(self, specs: Sequence[Measurement], follower: str) -> None:
+    def leave(self, specs: Sequence[Spec], follower: str) -> None:
         """One follower no longer wants the job; without followers it stops."""
         name = job_name(specs)
-        with self._guard:
+        with self._following:  # nobody can follow between the count and the end
             left = self._followers.get(name, set())
             left.discard(follower)
-        if not left:
-            self.worker.cancel(name)
+            if not left:
+                self.worker.cancel(name)
 
-    def cancel(self, specs: Sequence[Measurement]) -> None:
+    def cancel(self, specs: Sequence[Spec]) -> None:
         """Stop that job; what it has answered stays."""
         self.worker.cancel(job_name(specs))
 
@@ -456,12 +376,12 @@ class Lab:
 def warm_up(settings: Settings) -> None:
     """Load the embedded backbones for nothing: the libraries' imports take seconds, once."""
     for name in EMBEDDED:
-        folder = settings.assets / "backbones" / name
+        folder: Path = settings.assets / "backbones" / name
         if (folder / "config.json").is_file():
             load_backbone(folder)
 
 
-def job_name(specs: Sequence[Measurement]) -> str:
+def job_name(specs: Sequence[Spec]) -> str:
     """One name for a set of questions."""
     return hashlib.sha256(" ".join(key(s) for s in specs).encode()).hexdigest()[:16]
 

@@ -1,27 +1,26 @@
 """The backbones of this machine: names, pins, loading, and how others are obtained."""
 
-import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 
 import torch
+from cachetools import LRUCache
 
 from core.backbones import FAMILIES, Backbone, describe, family_of, hub, load_backbone
 from core.backbones import pieces as read_pieces
+from core.backbones.identity import fingerprint
 from core.base.errors import BadInput, NotDownloaded, UnknownName
 from core.base.progress import Progress, silent
+from core.base.prompts import Prompt
 from core.base.settings import EMBEDDED, Settings
-from core.base.specs import Pinned, Precision, Prompt
+from core.base.specs import Pinned, Precision
 from core.store import Store
 from core.tasks import Task
 
-FINGERPRINTED = {".safetensors", ".bin", ".json", ".txt", ".model"}  # weights, settings, tokenizers
-
-
 SHARED = 3  # backbones that pages keep loaded
+OWN = 4  # backbones, each precision counted, that each job's thread keeps loaded
 
 
 class Models:
@@ -32,7 +31,7 @@ class Models:
         self._loaded = threading.local()
         self._guard = threading.Lock()
         self._turns: dict[str, threading.Lock] = {}
-        self._shared: dict[tuple[str, str], Backbone] = {}
+        self._shared: LRUCache[tuple[str, str], Backbone] = LRUCache(SHARED)
 
     def embedded(self) -> tuple[str, ...]:
         """Names of the embedded backbones."""
@@ -90,9 +89,7 @@ class Models:
         return shown
 
     def precision(self, name: str) -> Precision:
-        """What standard prompts for a backbone are tuned and measured in; the shipped answers of
-        the embedded ones are fp32.
-        """
+        """What prompts for a backbone are tuned in, unless one says otherwise."""
         return "fp32" if name in EMBEDDED else self.settings.precision
 
     def family(self, name: str) -> str:
@@ -125,42 +122,39 @@ class Models:
         with self._guard:
             lock = self._turns.setdefault(pin.name, threading.Lock())
         with lock:
-            name_of = (f"{pin.name}@{pin.fingerprint}", precision)
+            name_of = (pin.fingerprint, precision)
             if name_of not in self._shared:
-                while len(self._shared) >= SHARED:
-                    self._shared.pop(next(iter(self._shared)))
-                self._shared[name_of] = load_backbone(
-                    self.folder(name), name=pin.name, device=self.device(), precision=precision
-                )
+                self._shared[name_of] = self._load(pin, precision)
             yield self._shared[name_of]
 
     def pin(self, name: str) -> Pinned:
-        """The backbone's name and a fingerprint of its weights and tokenizer: of their content, or
-        the commit for one of the hub's.
+        """Where the backbone is found, and the fingerprint of what it is: its weights, settings and
+        tokenizer, wherever they lie and whatever lies beside them.
         """
         folder = self.folder(name)
         ref = hub.reference(name)
-        if ref is not None and not Path(name).is_dir():
-            return Pinned(name=ref.name, fingerprint=hub.commit(folder)[:12])
-        files = sorted(f for f in folder.iterdir() if f.suffix in FINGERPRINTED)
-        stamps = tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
-        shown = name if name in EMBEDDED else str(folder)
-        return Pinned(name=shown, fingerprint=_fingerprint(stamps))
+        if name in EMBEDDED:
+            shown = name
+        elif ref is not None and not Path(name).is_dir():
+            shown = ref.name
+        else:
+            shown = str(folder)
+        return Pinned(name=shown, fingerprint=fingerprint(folder))
 
     def load(self, name: str, precision: str = "fp32") -> Backbone:
         """The loaded backbone; each thread has its own, because hooks are set on it."""
-        cache: dict[tuple[str, str], Backbone] = self._loaded.__dict__.setdefault("cache", {})
+        cache: LRUCache[tuple[str, str], Backbone]
+        cache = self._loaded.__dict__.setdefault("cache", LRUCache(OWN))
         pin = self.pin(name)
-        name_of = (f"{pin.name}@{pin.fingerprint}", precision)
+        name_of = (pin.fingerprint, precision)
         if name_of not in cache:
-            while len(cache) >= 2:
-                cache.pop(next(iter(cache)))
-            device = self.device()
-            folder = self.folder(name)
-            cache[name_of] = load_backbone(
-                folder, name=pin.name, device=device, precision=precision
-            )
+            cache[name_of] = self._load(pin, precision)
         return cache[name_of]
+
+    def _load(self, pin: Pinned, precision: str) -> Backbone:
+        return load_backbone(
+            self.folder(pin.name), name=pin.name, device=self.device(), precision=precision
+        )
 
     def device(self) -> str:
         asked, there = self.settings.device, torch.cuda.is_available()
@@ -172,13 +166,3 @@ class Models:
                 "set SKILLSCOPE_DEVICE to cpu or auto."
             )
         return asked
-
-
-@lru_cache(maxsize=64)
-def _fingerprint(stamps: tuple[tuple[str, int, int], ...]) -> str:
-    digest = hashlib.sha256()
-    for path, _, _ in stamps:
-        with Path(path).open("rb") as file:
-            digest.update(Path(path).name.encode())
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:12]

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-import numpy as np
-
-from core.base.specs import PredictivitySpec, Suppression
 from core.lab.lab import Lab
+from core.measures.evaluation import Suppression
+from core.measures.predictivity import PredictivitySpec
 from core.measures.reading import Play
 from core.tasks import load_task
 
@@ -29,10 +28,10 @@ def play(
             Suppression(ranking=(), choose="random", fraction=share, seed=i) for i in range(draws)
         ]
     reading = lab.read(ranked, texts, how)
-    values = lab.neurons(ranked[0])
+    values = lab.stored(ranked[0])
     return Play(
         reading=reading,
-        neurons={n: np.asarray(values[n], np.float64) for n in ("baseline", "accuracy")},
+        neurons={"baseline": values.baseline, "accuracy": values.accuracy},
         draws=draws if share > 0 else 0,
     )
 

@@ -1,55 +1,81 @@
-"""What one neuron does to the answers when it is switched off, everywhere or at one slot."""
+"""What one neuron does to the answers: it is suppressed everywhere, or at one position."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor
 
-from core.backbones.base import Backbone
-from core.backbones.batches import Encoded
 from core.backbones.hooks import Intervention, suppress
-from core.base.progress import Progress, silent
-from core.base.results import NeuronEffect, SoftPrompt
-from core.base.specs import NeuronSpec
-from core.measures.evaluation import BATCH, word_ids
-from core.tasks import Task
-from core.tasks.data import Examples
+from core.base.errors import BadInput
+from core.base.measure import Measure, Stored, Table
+from core.base.progress import Progress
+from core.base.specs import Spec
+from core.measures.bench import Bench
+from core.measures.predictivity import PredictivitySpec, common
+
+Numbers = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
 
 
-def effect(
-    spec: NeuronSpec,
-    backbone: Backbone,
-    prompt: SoftPrompt,
-    task: Task,
-    examples: Examples,
-    token: int,
-    progress: Progress = silent,
-) -> NeuronEffect:
-    """Margins of the right answer with the neuron as it is, at 0 at slot `token`, and at 0."""
-    mask = torch.zeros(backbone.layers, backbone.intermediate_size, dtype=torch.bool)
+@dataclass(frozen=True, kw_only=True)
+class AblationSpec(Spec):
+    """What does one neuron do to the answers, example by example, when it is suppressed?"""
+
+    ranking: PredictivitySpec
+    layer: int
+    neuron: int
+    limit: int = 256
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ablation:
+    """The margin of the right answer, example by example: its logit less the best other one's.
+
+    `margin` as the model is, `without` with the neuron at 0 everywhere, `without_slot` with the
+    neuron at 0 at its best prompt token only.
+    """
+
+    spec: AblationSpec
+    index: Numbers
+    labels: Numbers
+    margin: Values
+    without_slot: Values
+    without: Values
+
+
+def needs(spec: AblationSpec) -> tuple[Spec, ...]:
+    """The measurement that says which token is best."""
+    return (spec.ranking, spec.ranking.prompt)
+
+
+def ablate(spec: AblationSpec, bench: Bench, progress: Progress) -> Ablation:
+    """Margins of the right answer with the neuron as it is, at 0 at its best token, and at 0."""
+    asked = spec.ranking
+    token = _token(spec, bench.stored(asked).best_token)
+    task = bench.task(asked.task, asked.prompt)
+    model = bench.model(asked.prompt, task, asked.precision)
+    examples = bench.examples(task, asked.split, spec.limit)
+    mask = torch.zeros(model.layers, model.width, dtype=torch.bool)
     mask[spec.layer, spec.neuron] = True
     hooks = (
         None,
         Intervention(mask=mask, positions=slice(token, token + 1)),
         Intervention(mask=mask),
     )
-    asked = spec.ranking.prompt
-    encoded = Encoded.of(backbone, examples, task.templates.get(backbone.family), asked.max_length)
-    words = word_ids(backbone, task)
-    vectors = prompt.vectors.to(backbone.device, backbone.dtype)
-    scores = torch.empty(len(hooks), len(examples), len(words), dtype=torch.float64)
+    scores = torch.empty(len(hooks), len(examples), len(task.labels), dtype=torch.float64)
     done = 0
-    for batch in encoded.by_length(backbone, BATCH):
+    for batch in model.batches(examples):
         for i, hook in enumerate(hooks):
-            with torch.inference_mode(), suppress(backbone.down_projections(), hook):
-                state = backbone.answer_state(vectors, batch.ids, batch.mask, asked.layout)
-                scores[i, batch.rows] = backbone.logits(state, words).double().cpu()
+            with torch.inference_mode(), suppress(model.down_projections(), hook):
+                scores[i, batch.rows] = model.scores(batch).double().cpu()
         done += len(batch.rows)
         progress(done / len(examples))
     margin, without_slot, without = (margins(s, examples.labels) for s in scores)
-    return NeuronEffect(
+    return Ablation(
         spec=spec,
         index=examples.index,
         labels=examples.labels,
@@ -59,11 +85,60 @@ def effect(
     )
 
 
-def margins(
-    scores: Tensor, labels: npt.NDArray[np.int64] | Sequence[int]
-) -> npt.NDArray[np.float64]:
+def _token(spec: AblationSpec, tokens: Numbers) -> int:
+    layers, width = tokens.shape
+    if not (0 <= spec.layer < layers and 0 <= spec.neuron < width):
+        raise BadInput(
+            f"{spec.ranking.prompt.backbone.name} has layers 0 to {layers - 1} with neurons 0 to "
+            f"{width - 1}; there is no neuron {spec.layer}/{spec.neuron}."
+        )
+    return int(tokens[spec.layer, spec.neuron])
+
+
+def margins(scores: Tensor, labels: Numbers | Sequence[int]) -> Values:
     """The right answer's logit less the best other one's: positive where the answer is right."""
     right = torch.as_tensor(np.asarray(labels))[:, None]
     others = scores.scatter(1, right, float("-inf"))
-    margin: npt.NDArray[np.float64] = (scores.gather(1, right)[:, 0] - others.amax(dim=1)).numpy()
+    margin: Values = (scores.gather(1, right)[:, 0] - others.amax(dim=1)).numpy()
     return margin
+
+
+MAIN = Table(
+    name="ablation",
+    columns="prompt VARCHAR, backbone VARCHAR, source_task VARCHAR, seed INTEGER,"
+    " target_task VARCHAR, split VARCHAR, layer INTEGER, neuron INTEGER, rows INTEGER[],"
+    " labels UTINYINT[], margin DOUBLE[], without_slot DOUBLE[], without DOUBLE[]",
+)
+
+
+def rows(a: Ablation) -> dict[str, pd.DataFrame]:
+    """One row with its examples."""
+    row = {
+        **common(a.spec.ranking),
+        "layer": a.spec.layer,
+        "neuron": a.spec.neuron,
+        "rows": a.index.astype(np.int32),
+        "labels": a.labels.astype(np.uint8),
+        "margin": a.margin,
+        "without_slot": a.without_slot,
+        "without": a.without,
+    }
+    return {"ablation": pd.DataFrame([row])}
+
+
+def read(spec: AblationSpec, stored: Stored) -> Ablation:
+    """All of it."""
+    row = stored.rows("ablation", "rows, labels, margin, without_slot, without").iloc[0]
+    return Ablation(
+        spec=spec,
+        index=np.array(row.rows, np.int64),
+        labels=np.array(row.labels, np.int64),
+        margin=np.array(row.margin, np.float64),
+        without_slot=np.array(row.without_slot, np.float64),
+        without=np.array(row.without, np.float64),
+    )
+
+
+ABLATION = Measure(
+    spec=AblationSpec, tables=(MAIN,), needs=needs, compute=ablate, rows=rows, read=read
+)

@@ -1,101 +1,329 @@
-"""How many examples does a prompt get right? Transfer, robustness and suppression alike."""
+"""How well does a prompt answer? Transfer, robustness and suppression alike."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.backbones.base import Backbone
-from core.backbones.batches import Encoded
 from core.backbones.hooks import Intervention, suppress
-from core.base.errors import BadInput, BadTask
+from core.backbones.prompted import PromptedModel
+from core.base.errors import BadInput
+from core.base.measure import Measure, Stored, Table, Whole
 from core.base.progress import Progress, silent
-from core.base.results import Evaluation, SoftPrompt
-from core.base.specs import EvaluationSpec
-from core.tasks import Task
+from core.base.prompts import Prompt
+from core.base.specs import Pinned, Precision, Spec, key
+from core.measures.bench import Bench
+from core.measures.predictivity import PredictivitySpec
+from core.stats.neurons import Choose, Scope, choose_neurons, mean_predictivity
+from core.tasks import Text
 from core.tasks.data import Examples
 
-BATCH = 32  # what lies in a processor's cache; 64 is slower on one thread, 16 on two
+Positions = Literal["all", "prompt"]
+Kind = Literal["zero", "mean", "noise"]
+Numbers = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+TIE = 1e-3
 
 
-def word_ids(backbone: Backbone, task: Task) -> Int[Tensor, " class"]:
-    """The first piece of each class's answer word. Raises: BadTask if two classes share one."""
-    words = task.words(backbone.family)
-    ids = [backbone.token_ids(word)[0] for word in words]
-    if len(set(ids)) < len(ids):
-        raise BadTask(
-            f"Two answer words of {task.title!r} begin with the same piece for {backbone.name}: "
-            f"{', '.join(words)}. Choose others under [verbalizer] in {task.file}."
-        )
-    return torch.tensor(ids, device=backbone.device)
+@dataclass(frozen=True, kw_only=True)
+class Suppression(Spec):
+    """Which neurons are suppressed: the `fraction` chosen by a ranking's mean over its seeds."""
+
+    ranking: tuple[PredictivitySpec, ...]
+    choose: Choose
+    fraction: float
+    scope: Scope = "layer"
+    positions: Positions = "all"
+    kind: Kind = "zero"
+    seed: int = 0
+    noise: float = 0.1
 
 
-def evaluate(
-    spec: EvaluationSpec,
-    backbone: Backbone,
-    prompt: SoftPrompt,
-    task: Task,
-    examples: Examples,
-    intervention: Intervention | None = None,
-    progress: Progress = silent,
-) -> Evaluation:
-    """Answer every example with the task's own answer words, under an intervention or none."""
-    encoded = Encoded.of(
-        backbone, examples, task.templates.get(backbone.family), spec.prompt.max_length
-    )
-    words = word_ids(backbone, task)
-    vectors = prompt.vectors.to(backbone.device, backbone.dtype)
-    scores = torch.empty(len(examples), len(words), dtype=torch.float64)
-    with (
-        torch.inference_mode(),
-        suppress(backbone.down_projections(), intervention) as current,
-    ):
-        done = 0
-        for batch in encoded.by_length(backbone, BATCH):
-            current[:] = examples.index[batch.rows].tolist()
-            scores[batch.rows] = score(backbone, vectors, batch.ids, batch.mask, words, spec).cpu()
-            done += len(batch.rows)
-            progress(done / len(examples))
-    if not scores.isfinite().all():
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSpec(Spec):
+    """How well does the prompt answer?
+
+    `precision` is that of the answers, None the prompt's: in fp64 an fp32 prompt is asked in fp32,
+    and again in fp64 where that leaves a near tie.
+    """
+
+    prompt: Prompt
+    task: Pinned
+    split: str = "validation"
+    limit: int | None = None
+    suppression: Suppression | None = None
+    precision: Precision | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """What the prompt answered, example by example, in the split's order.
+
+    `scores[example]` in [0, 1] by `metric`: for a task with classes `accuracy`, 1 where the answer
+    is right, with `labels` and `predictions`; else what is `written`. `logits[example class]` are
+    those of the answer words, of near ties in fp64; the store does not keep them.
+    """
+
+    spec: EvaluationSpec
+    index: Numbers
+    metric: str
+    scores: Values
+    labels: Numbers | None = None
+    predictions: Numbers | None = None
+    written: tuple[str, ...] | None = None
+    logits: Values | None = field(default=None, repr=False)
+
+    @property
+    def n(self) -> int:
+        """Examples evaluated."""
+        return len(self.scores)
+
+    @property
+    def score(self) -> float:
+        """Mean of the scores."""
+        return float(self.scores.mean())
+
+    @property
+    def majority(self) -> float:
+        """Accuracy of always answering the most frequent class; NaN without classes."""
+        if self.labels is None:
+            return float("nan")
+        return float(np.bincount(self.labels).max() / self.n)
+
+    @property
+    def correct(self) -> int:
+        """Examples with the full score: answered right."""
+        return int((self.scores == 1).sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Share answered right, in [0, 1]."""
+        return self.correct / self.n
+
+
+def needs(spec: EvaluationSpec) -> tuple[Spec, ...]:
+    """The prompt, and what a suppression's neurons are ranked by."""
+    how = spec.suppression
+    ranked = how is not None and (how.choose != "random" or how.kind == "mean")
+    return (spec.prompt, *(how.ranking if how is not None and ranked else ()))
+
+
+def evaluate(spec: EvaluationSpec, bench: Bench, progress: Progress) -> Evaluation:
+    """Answer every example, under a suppression or none."""
+    task = bench.task(spec.task, spec.prompt)
+    screened = spec.precision == "fp64" and spec.prompt.precision == "fp32"
+    model = bench.model(spec.prompt, task, "fp32" if screened else spec.precision)
+    examples = bench.examples(task, spec.split, spec.limit)
+    hook = None if spec.suppression is None else intervention(spec.suppression, bench, model)
+    if isinstance(task.answer, Text):
+        return _written(spec, model, task.answer, examples, hook, progress)
+    logits = _scored(model, examples, hook, progress)
+    near = np.flatnonzero(nearly_tied(logits)) if screened else np.empty(0, np.int64)
+    if len(near):
+        exact = bench.model(spec.prompt, task, "fp64")
+        logits[near] = _scored(exact, examples.take(near), hook)
+    if not logits.isfinite().all():
         raise BadInput(
-            f"With this prompt {backbone.name} gives answers that are no numbers; tune it with a "
-            "lower learning rate, or use fp32."
+            f"With this prompt {model.backbone.name} gives answers that are no numbers; tune it "
+            "with a lower learning rate, or use fp32."
         )
+    predictions = logits.argmax(dim=1).numpy()
     return Evaluation(
         spec=spec,
         index=examples.index,
+        metric="accuracy",
+        scores=(predictions == examples.labels).astype(np.float64),
         labels=examples.labels,
-        predictions=scores.argmax(dim=1).numpy(),
-        scores=scores.numpy(),
+        predictions=predictions,
+        logits=logits.numpy(),
     )
 
 
-def score(
-    backbone: Backbone,
-    vectors: Float[Tensor, "token hidden"],
-    ids: Int[Tensor, "batch seq"],
-    mask: Tensor,
-    words: Int[Tensor, " class"],
-    spec: EvaluationSpec,
-) -> Float[Tensor, "batch class"]:
+def _scored(
+    model: PromptedModel,
+    examples: Examples,
+    hook: Intervention | None,
+    progress: Progress = silent,
+) -> Float[Tensor, "example class"]:
     """Logits of the answer words, in double precision for the store."""
-    state = backbone.answer_state(vectors, ids, mask, spec.prompt.layout)
-    return backbone.logits(state, words).double()
+    logits = torch.empty(len(examples), len(model.task.labels), dtype=torch.float64)
+    done = 0
+    with torch.inference_mode(), suppress(model.down_projections(), hook) as current:
+        for batch in model.batches(examples):
+            current[:] = examples.index[batch.rows].tolist()
+            logits[batch.rows] = model.scores(batch).double().cpu()
+            done += len(batch.rows)
+            progress(done / len(examples))
+    return logits
 
 
-def intervention(
-    mask: Tensor,
+def nearly_tied(logits: Float[Tensor, "example class"]) -> Bool[Mask, " example"]:
+    """Where the two best answers are so close that rounding in fp32 could decide between them, by a
+    hundred times what it amounts to in small backbones: only these need fp64.
+    """
+    best = logits.topk(2, dim=1).values
+    near: Bool[Mask, " example"] = (
+        (best[:, 0] - best[:, 1]) < TIE * (1 + best.abs().amax(dim=1))
+    ).numpy()
+    return near
+
+
+def _written(
     spec: EvaluationSpec,
-    prefix: int,
-    means: Float[Tensor, "layer neuron"] | None,
-) -> Intervention | None:
-    """The hook's settings for a spec's suppression; None if no neuron is chosen."""
-    how = spec.suppression
-    if how is None or not mask.any():
+    model: PromptedModel,
+    answer: Text,
+    examples: Examples,
+    hook: Intervention | None,
+    progress: Progress,
+) -> Evaluation:
+    texts, scores, done = [""] * len(examples), np.zeros(len(examples)), 0
+    with torch.inference_mode(), suppress(model.down_projections(), hook) as current:
+        for batch in model.batches(examples):
+            current[:] = examples.index[batch.rows].tolist()
+            written = model.write(batch)
+            scores[batch.rows] = model.score_texts(written, batch)
+            for row, text in zip(batch.rows, written, strict=True):
+                texts[row] = text
+            done += len(batch.rows)
+            progress(done / len(examples))
+    return Evaluation(
+        spec=spec, index=examples.index, metric=answer.metric, scores=scores, written=tuple(texts)
+    )
+
+
+# --- suppression ---------------------------------------------------------------------------------
+def suppressed_neurons(
+    how: Suppression, bench: Bench, shape: tuple[int, int]
+) -> Bool[Mask, "layer neuron"]:
+    """The neurons that a suppression chooses."""
+    rankings = [np.zeros(shape)] if how.choose == "random" else _rankings(how.ranking, bench)
+    return choose_neurons(
+        rankings, choose=how.choose, fraction=how.fraction, scope=how.scope, seed=how.seed
+    )
+
+
+def _rankings(
+    specs: Sequence[PredictivitySpec], bench: Bench
+) -> list[Float[Values, "layer neuron"]]:
+    """One ranking per binary question: the mean over its seeds."""
+    groups: dict[object, list[tuple[Numbers, int]]] = {}
+    for spec in specs:
+        known = bench.stored(spec)
+        groups.setdefault(spec.contrast, []).append((known.correct, known.n))
+    return [mean_predictivity(group) for group in groups.values()]
+
+
+def intervention(how: Suppression, bench: Bench, model: PromptedModel) -> Intervention | None:
+    """The hook's settings for a suppression; None if no neuron is chosen."""
+    mask = suppressed_neurons(how, bench, (model.layers, model.width))
+    if not mask.any():
         return None
+    means = None
+    if how.kind == "mean":
+        means = torch.from_numpy(np.mean([bench.stored(s).mean for s in how.ranking], axis=0))
     return Intervention(
-        mask=mask,
-        positions=slice(0, prefix) if how.positions == "prompt" else slice(None),
-        replacement=means if how.kind == "mean" else None,
+        mask=torch.from_numpy(mask),
+        positions=slice(0, model.prefix) if how.positions == "prompt" else slice(None),
+        replacement=means,
         noise=how.noise if how.kind == "noise" else None,
         seed=how.seed,
     )
+
+
+# --- some rows of all ----------------------------------------------------------------------------
+def _all_rows(spec: EvaluationSpec) -> EvaluationSpec | None:
+    return None if spec.limit is None else replace(spec, limit=None)
+
+
+def _some_rows(spec: EvaluationSpec, whole: Evaluation, bench: Bench) -> Evaluation:
+    """The rows of a limit, as computing them would give."""
+    wanted = bench.examples(bench.task(spec.task, spec.prompt), spec.split, spec.limit).index
+    kept = np.isin(whole.index, wanted)
+
+    def pick(values: Numbers | None) -> Numbers | None:
+        return None if values is None else values[kept]
+
+    texts = whole.written
+    return Evaluation(
+        spec=spec,
+        index=whole.index[kept],
+        metric=whole.metric,
+        scores=whole.scores[kept],
+        labels=pick(whole.labels),
+        predictions=pick(whole.predictions),
+        written=None if texts is None else tuple(t for t, k in zip(texts, kept, strict=True) if k),
+    )
+
+
+# --- in the store --------------------------------------------------------------------------------
+MAIN = Table(
+    name="evaluation",
+    columns="prompt VARCHAR, backbone VARCHAR, source_task VARCHAR, seed INTEGER,"
+    " target_task VARCHAR, split VARCHAR, metric VARCHAR, n INTEGER, correct INTEGER,"
+    " accuracy DOUBLE, majority DOUBLE, choose VARCHAR, fraction DOUBLE, draw INTEGER,"
+    " rows INTEGER[], scores FLOAT[], labels UTINYINT[], predictions UTINYINT[],"
+    " written VARCHAR[]",
+)
+
+
+def rows(e: Evaluation) -> dict[str, pd.DataFrame]:
+    """An evaluation with its answers. `accuracy` is the mean score, by whichever metric."""
+    how = e.spec.suppression
+    row = {
+        "prompt": key(e.spec.prompt),
+        "backbone": e.spec.prompt.backbone.name,
+        "source_task": e.spec.prompt.source_task,
+        "seed": e.spec.prompt.seed,
+        "target_task": e.spec.task.name,
+        "split": e.spec.split,
+        "metric": e.metric,
+        "n": e.n,
+        "correct": e.correct if e.labels is not None else None,
+        "accuracy": e.score,
+        "majority": e.majority,
+        "choose": None if how is None else how.choose,
+        "fraction": None if how is None else how.fraction,
+        "draw": None if how is None else how.seed,
+        "rows": e.index.astype(np.int32),
+        "scores": e.scores.astype(np.float32),
+        "labels": None if e.labels is None else e.labels.astype(np.uint8),
+        "predictions": None if e.predictions is None else e.predictions.astype(np.uint8),
+        "written": None if e.written is None else list(e.written),
+    }
+    return {"evaluation": pd.DataFrame([row])}
+
+
+def read(spec: EvaluationSpec, stored: Stored) -> Evaluation:
+    """An evaluation without its logits."""
+    row = stored.rows("evaluation", "metric, rows, scores, labels, predictions, written").iloc[0]
+
+    def numbers(column: object) -> Numbers | None:
+        return None if column is None or np.ndim(column) == 0 else np.array(column, np.int64)  # type: ignore[arg-type]
+
+    return Evaluation(
+        spec=spec,
+        index=np.array(row.rows, np.int64),
+        metric=row.metric,
+        scores=np.array(row.scores, np.float64),
+        labels=numbers(row.labels),
+        predictions=numbers(row.predictions),
+        written=None if np.ndim(row.written) == 0 else tuple(row.written),
+    )
+
+
+EVALUATION = Measure(
+    spec=EvaluationSpec,
+    tables=(MAIN,),
+    needs=needs,
+    compute=evaluate,
+    rows=rows,
+    read=read,
+    whole=Whole(question=_all_rows, part=_some_rows),
+)

@@ -1,61 +1,152 @@
-"""Streamed predictivity: a running mean over train, then running counts over the split."""
+"""How well does each neuron's activation, above its train mean, separate the classes?
+
+Streamed: a running mean over train, then running counts over the split.
+"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.backbones.base import Backbone
-from core.backbones.batches import Batch, Encoded
+from core.backbones.batches import Batch
 from core.backbones.hooks import capture
-from core.base.errors import BadTask
+from core.backbones.prompted import PromptedModel
+from core.base.errors import BadInput, BadTask
+from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress, part, silent
-from core.base.results import Floor, Predictivity, SoftPrompt
-from core.base.specs import Contrast, PredictivitySpec
-from core.measures.evaluation import BATCH
-from core.tasks import Task
+from core.base.prompts import Prompt
+from core.base.specs import Contrast, Pinned, Precision, Spec, key
+from core.measures.bench import Bench
+from core.stats.neurons import at_token, best_token, folded
+from core.tasks import Choice, Task
 from core.tasks.data import Examples
 
+Array = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
-def measure(
-    spec: PredictivitySpec,
-    backbone: Backbone,
-    prompt: SoftPrompt,
-    task: Task,
-    train: Examples,
-    examples: Examples,
-    progress: Progress = silent,
-) -> Predictivity:
-    """Baseline on `train`, accuracy of `activation > baseline` on `examples`.
+
+@dataclass(frozen=True, kw_only=True)
+class PredictivitySpec(Spec):
+    """How well does each neuron's activation, above its train mean, separate the classes?
+
+    The baseline is the mean on the train split of the clean task (at most `train_limit` examples);
+    accuracy is measured on `split`. `contrast` None means class 1 against class 0. `precision` is
+    that of the forward pass, None that of the prompt.
+    """
+
+    prompt: Prompt
+    task: Pinned
+    split: str = "validation"
+    contrast: Contrast | None = None
+    limit: int | None = None
+    train_limit: int | None = None
+    permutations: int = 100
+    precision: Precision | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Floor:
+    """Predictivity that labels shuffled within the split reach, by the same maximum over tokens.
+
+    `mean` and `p99` over neurons and permutations. `family`: 95 % of the permutations have no
+    neuron above it. `fdr`: the lowest predictivity of a neuron whose `q` is at most 0.05, NaN if
+    there is none. Per neuron: `p` against its own shuffled values, `p_family` against the best
+    neuron's (Westfall & Young 1993), `q` the false discovery rate (Benjamini & Hochberg 1995) of
+    all that reach as much.
+    """
+
+    mean: float
+    p99: float
+    family: float
+    fdr: float
+    permutations: int
+    p: Float[Array, "layer neuron"]
+    p_family: Float[Array, "layer neuron"]
+    q: Float[Array, "layer neuron"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictivity:
+    """Per neuron and prompt token: how often `activation > baseline` guesses the class."""
+
+    spec: PredictivitySpec
+    baseline: Float[Array, "layer token neuron"]
+    correct: Int[Counts, "layer token neuron"]
+    n: int
+    n_train: int
+    majority: float
+    floor: Floor | None
+
+    @property
+    def accuracy(self) -> Float[Array, "layer token neuron"]:
+        """Share of examples guessed right, in [0, 1]."""
+        return self.correct / self.n
+
+
+def needs(spec: PredictivitySpec) -> tuple[Spec, ...]:
+    """The prompt."""
+    return (spec.prompt,)
+
+
+def measure(spec: PredictivitySpec, bench: Bench, progress: Progress) -> Predictivity:
+    """Baseline on train, accuracy of `activation > baseline` on the split.
 
     Strict >. For a contrast only its classes' rows count, and the larger group of the evaluated
     rows is thinned to the size of the smaller by a fixed seed, so that chance is 0.5.
     Source: Wang et al. 2022; baseline of the clean task: Ackermann & Ohmer 2024.
     """
-    if spec.contrast is None and len(task.labels) > 2:
-        raise BadTask(
-            f"{task.title} has {len(task.labels)} classes: ask about one of its contrasts, such "
-            f"as {task.contrast_name(task.contrasts()[0])!r}."
-        )
-    train, examples = contrasted(train, spec.contrast), contrasted(examples, spec.contrast)
-    if spec.contrast is not None:
-        examples = balanced(examples)
-    reader = Reader(backbone, prompt, task, spec)
-    baseline = reader.mean(train, part(progress, 0, len(train) / (len(train) + len(examples))))
-    rest = part(progress, len(train) / (len(train) + len(examples)), 1)
+    task = bench.task(spec.task, spec.prompt)
+    _check(task, spec)
+    model = bench.model(spec.prompt, task, spec.precision)
+    train = contrasted(bench.examples(task, "train", spec.train_limit), spec.contrast)
+    examples = asked_rows(bench.examples(task, spec.split, spec.limit), spec.contrast)
+    _check_labels(task, spec.split, examples)
+    reader = Reader(model)
+    share = len(train) / (len(train) + len(examples))
+    baseline = reader.mean(train, part(progress, 0, share))
     signs = shuffled(examples.labels, spec.permutations)
-    correct, best = guesses(reader, baseline, examples, signs, rest)
+    correct, best = guesses(reader, baseline, examples, signs, part(progress, share, 1))
     return Predictivity(
         spec=spec,
-        baseline=baseline,
-        correct=correct.long(),
+        baseline=baseline.numpy(),
+        correct=correct.long().numpy(),
         n=len(examples),
         n_train=len(train),
         majority=examples.majority,
         floor=floor(best, len(examples)),
     )
+
+
+def _check(task: Task, spec: PredictivitySpec) -> None:
+    if not isinstance(task.answer, Choice):
+        raise BadInput(
+            f"{task.title} asks for written answers: predictivity is asked of tasks with classes."
+        )
+    if spec.contrast is None and len(task.labels) > 2:
+        raise BadTask(
+            f"{task.title} has {len(task.labels)} classes: ask about one of its contrasts, such "
+            f"as {task.contrast_name(task.contrasts()[0])!r}."
+        )
+
+
+def _check_labels(task: Task, split: str, examples: Examples) -> None:
+    if len(set(examples.labels.tolist())) < 2:
+        raise BadTask(
+            f"All {len(examples)} measured examples of {task.title!r}, split {split!r}, are of one "
+            "class: no neuron can separate classes there; choose a split with both, or more rows."
+        )
+
+
+def asked_rows(examples: Examples, contrast: Contrast | None) -> Examples:
+    """The rows that a question is measured on: of a contrast, as many of either side."""
+    kept = contrasted(examples, contrast)
+    return kept if contrast is None else balanced(kept)
 
 
 def contrasted(examples: Examples, contrast: Contrast | None) -> Examples:
@@ -85,26 +176,17 @@ MOST_BYTES = 2 * 2**30  # of right guesses by row, layer, token and neuron
 class Reader:
     """Yields the prompt positions' activations, batch by batch, and keeps none of them."""
 
-    def __init__(
-        self, backbone: Backbone, prompt: SoftPrompt, task: Task, spec: PredictivitySpec
-    ) -> None:
-        self.backbone, self.task, self.spec = backbone, task, spec
-        self.vectors = prompt.vectors.to(backbone.device, backbone.dtype)
-        self.prefix = backbone.prefix_length(len(prompt.vectors), spec.prompt.layout)
+    def __init__(self, model: PromptedModel) -> None:
+        self.model = model
 
     def read(
         self, examples: Examples
     ) -> Iterator[tuple[Batch, dict[int, Float[Tensor, "batch token neuron"]]]]:
-        template = self.task.templates.get(self.backbone.family)
-        encoded = Encoded.of(self.backbone, examples, template, self.spec.prompt.max_length)
-        with (
-            torch.inference_mode(),
-            capture(self.backbone.down_projections(), slice(0, self.prefix)) as seen,
-        ):
-            for batch in encoded.by_length(self.backbone, BATCH):
-                self.backbone.answer_state(
-                    self.vectors, batch.ids, batch.mask, self.spec.prompt.layout
-                )
+        """Each batch with its activations by layer, at the prompt's positions."""
+        positions = slice(0, self.model.prefix)
+        with torch.inference_mode(), capture(self.model.down_projections(), positions) as seen:
+            for batch in self.model.batches(examples):
+                self.model.state(batch)
                 yield batch, seen
 
     def mean(self, examples: Examples, progress: Progress) -> Float[Tensor, "layer token neuron"]:
@@ -119,7 +201,8 @@ class Reader:
         return total / len(examples)
 
     def empty(self, dtype: torch.dtype, *front: int) -> Tensor:
-        size = (*front, self.backbone.layers, self.prefix, self.backbone.intermediate_size)
+        """Zeros for each neuron at each prompt position."""
+        size = (*front, self.model.layers, self.model.prefix, self.model.width)
         return torch.zeros(size, dtype=dtype)
 
 
@@ -210,9 +293,9 @@ def floor(best: Float[Tensor, "row layer neuron"], n: int) -> Floor | None:
         family=float(np.quantile(highest.numpy(), 0.95)) / n,
         fdr=found.min().item() / n if len(found) else float("nan"),
         permutations=len(null),
-        p=(1 + own).double() / (1 + len(null)),
-        p_family=(1 + above).double() / (1 + len(null)),
-        q=q,
+        p=((1 + own).double() / (1 + len(null))).numpy(),
+        p_family=((1 + above).double() / (1 + len(null))).numpy(),
+        q=q.numpy(),
     )
 
 
@@ -228,3 +311,123 @@ def false_discovery_rates(p: Float[Tensor, "layer neuron"]) -> Float[Tensor, "la
     from scipy.stats import false_discovery_control
 
     return torch.from_numpy(false_discovery_control(p.flatten().numpy())).view(p.shape)
+
+
+# --- in the store --------------------------------------------------------------------------------
+MAIN = Table(
+    name="predictivity",
+    columns="prompt VARCHAR, backbone VARCHAR, source_task VARCHAR, seed INTEGER,"
+    " target_task VARCHAR, split VARCHAR, contrast VARCHAR, n INTEGER, n_train INTEGER,"
+    " majority DOUBLE, floor_mean DOUBLE, floor_p99 DOUBLE, floor_family DOUBLE, floor_fdr DOUBLE,"
+    " permutations INTEGER",
+)
+NEURON = Table(
+    name="neuron",
+    columns="layer USMALLINT, neuron USMALLINT, correct UINTEGER, predictivity DOUBLE,"
+    " best_token USMALLINT, accuracy DOUBLE, baseline FLOAT, mean FLOAT, p FLOAT, p_family FLOAT,"
+    " q FLOAT, by_token UINTEGER[]",
+    order="key, layer, neuron",
+)
+
+
+def common(spec: PredictivitySpec) -> dict[str, object]:
+    """Columns that measurements of one prompt on one task share."""
+    return {
+        "prompt": key(spec.prompt),
+        "backbone": spec.prompt.backbone.name,
+        "source_task": spec.prompt.source_task,
+        "seed": spec.prompt.seed,
+        "target_task": spec.task.name,
+        "split": spec.split,
+    }
+
+
+def rows(p: Predictivity) -> dict[str, pd.DataFrame]:
+    """A measurement and its neurons."""
+    contrast, floor = p.spec.contrast, p.floor
+    row = {
+        **common(p.spec),
+        "contrast": None if contrast is None else str((contrast.negative, contrast.positive)),
+        "n": p.n,
+        "n_train": p.n_train,
+        "majority": p.majority,
+        "floor_mean": floor.mean if floor else np.nan,
+        "floor_p99": floor.p99 if floor else np.nan,
+        "floor_family": floor.family if floor else np.nan,
+        "floor_fdr": floor.fdr if floor else np.nan,
+        "permutations": floor.permutations if floor else 0,
+    }
+    table = neuron_table(p)
+    table["mean"] = p.baseline.mean(axis=1).ravel()
+    by_token = p.correct.transpose(0, 2, 1).reshape(-1, p.correct.shape[1])
+    table["by_token"] = list(by_token.astype(np.uint32))
+    return {"predictivity": pd.DataFrame([row]), "neuron": table.drop(columns="n")}
+
+
+def neuron_table(p: Predictivity) -> pd.DataFrame:
+    """One row per neuron: layer, neuron, best_token, baseline, correct (right guesses at the best
+    token, whichever class the neuron fires for), accuracy (of firing for class 1), predictivity, n;
+    with a floor also p, p_family, q.
+    """
+    token = best_token(p.correct, p.n)
+    layers, width = token.shape
+    known = {"p": p.floor.p, "p_family": p.floor.p_family, "q": p.floor.q} if p.floor else {}
+    right = at_token(folded(p.correct, p.n), token).ravel()
+    return pd.DataFrame(
+        {
+            "layer": np.repeat(np.arange(layers), width),
+            "neuron": np.tile(np.arange(width), layers),
+            "best_token": token.ravel(),
+            "baseline": at_token(p.baseline, token).ravel(),
+            "correct": right,
+            "accuracy": at_token(p.correct, token).ravel() / p.n,
+            "predictivity": right / p.n,
+            "n": p.n,
+            **{name: values.ravel() for name, values in known.items()},
+        }
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Neurons:
+    """What the store keeps of each neuron, `[layer neuron]`: right guesses out of `n` at its best
+    token, that token, accuracy and baseline there, and the mean activation over all prompt tokens.
+    """
+
+    correct: Int[Counts, "layer neuron"]
+    best_token: Int[Counts, "layer neuron"]
+    accuracy: Float[Array, "layer neuron"]
+    baseline: Float[Array, "layer neuron"]
+    mean: Float[Array, "layer neuron"]
+    n: int
+
+    @property
+    def predictivity(self) -> Float[Array, "layer neuron"]:
+        """Range [0.5, 1]."""
+        return self.correct / self.n
+
+
+def read(spec: PredictivitySpec, stored: Stored) -> Neurons:
+    """Values per neuron; the arrays by token stay in the store."""
+    n = int(stored.rows("predictivity", "n").n.iloc[0])
+    table = stored.rows(
+        "neuron", "layer, correct, best_token, accuracy, baseline, mean", "layer, neuron"
+    )
+    layers = int(table.layer.max()) + 1
+
+    def column(name: str, kind: type) -> Any:
+        return table[name].to_numpy(kind).reshape(layers, -1)
+
+    return Neurons(
+        correct=column("correct", np.int64),
+        best_token=column("best_token", np.int64),
+        accuracy=column("accuracy", np.float64),
+        baseline=column("baseline", np.float64),
+        mean=column("mean", np.float64),
+        n=n,
+    )
+
+
+PREDICTIVITY = Measure(
+    spec=PredictivitySpec, tables=(MAIN, NEURON), needs=needs, compute=measure, rows=rows, read=read
+)

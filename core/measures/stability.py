@@ -1,96 +1,169 @@
-"""Do the neurons that know the clean task also know the adversarial one, and how sure is that?
+"""Do clean and adversarial predictivities agree, and how sure is that?
 
 Everything is counted in the same pass as predictivity: redrawn examples and shuffled labels are
-rows of weights.
+rows of weights. Gains are whole numbers of right guesses beyond the majority class's.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.backbones.base import Backbone
+from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress, part, silent
-from core.base.results import Agreement, SoftPrompt
-from core.base.specs import AgreementSpec, PredictivitySpec
-from core.measures.predictivity import Reader, balanced, contrasted, guesses
+from core.base.specs import Spec
+from core.measures.bench import Bench
+from core.measures.predictivity import PredictivitySpec, Reader, asked_rows, contrasted, guesses
 from core.stats.correlation import spearman
 from core.stats.neurons import chosen, count, percentiles
-from core.tasks import Task
 from core.tasks.data import Examples
 
-Rows = Float[Tensor, "row layer neuron"]
-Values = Float[Tensor, "layer neuron"]
+Values = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StabilitySpec(Spec):
+    """How far do predictivities on clean and on adversarial data agree, and how sure is that?
+
+    `clean[i]` and `adversarial[i]` are the same prompt's; the means over prompts are compared.
+    `fractions` are those at which shared skill neurons are counted. `permutations` shuffle the
+    adversarial labels, `replicates` redraw examples and prompts, `splits` divide the clean split.
+    """
+
+    clean: tuple[PredictivitySpec, ...]
+    adversarial: tuple[PredictivitySpec, ...]
+    fractions: tuple[float, ...]
+    replicates: int = 100
+    splits: int = 20
+    permutations: int = 100
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Redrawn:
-    """Gains of one prompt's neurons: predictivity less what always giving one answer reaches.
+class Stability:
+    """Clean and adversarial predictivities compared, as they are and over redrawn data.
 
-    `[row layer neuron]`: in `clean` and `adversarial` row 0 the data as they are, then one row per
-    bootstrap replicate. `halves[split part layer neuron]` are parts of the clean split: one as
-    large as the adversarial split, the rest, and the first with shuffled labels. `by_attack[kind]`
-    are the adversarial examples of one kind (empty: all), row 0 with their labels, then with
-    shuffled ones.
+    Each draw is one comparison of two rankings: `spearman[draw layer]`; at each fraction, how many
+    skill neurons the first has in each layer, `skill[draw fraction layer]`, how many of these are
+    also the second's, `shared[draw fraction layer]`, and the median of their rank percentiles by
+    the second, `median[draw fraction]`. `kind` says which comparison: `measured`, clean against
+    adversarial data as they are; `shuffled`, with shuffled adversarial labels; `bootstrap`,
+    examples and prompts redrawn; `control`, two disjoint parts of the clean split, the second as
+    large as the adversarial split; `control shuffled`, with shuffled labels of the second. `attack`
+    is the kind of the adversarial examples, empty for all.
     """
 
-    seed: int
-    clean: Rows
-    adversarial: Rows
-    halves: Float[Tensor, "split part layer neuron"]
-    by_attack: dict[str, Rows]
+    spec: StabilitySpec
+    kind: tuple[str, ...]
+    attack: tuple[str, ...]
+    spearman: Values
+    skill: Counts
+    shared: Counts
+    median: Values
+    neurons: int
     n_clean: int
     n_adversarial: int
 
 
-def redraw(
-    spec: AgreementSpec,
-    place: int,
-    backbone: Backbone,
-    prompt: SoftPrompt,
-    tasks: tuple[Task, Task],
-    data: tuple[Examples, Examples, Examples],
-    progress: Progress = silent,
-) -> Redrawn:
-    """Measure the `place`-th prompt on `data` (train, clean, adversarial) and on redrawn ones."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gains:
+    """Right guesses of each neuron less the majority class's, out of `n`, in several drawings."""
+
+    values: Int[Tensor, "row layer neuron"]
+    n: Int[Tensor, " row"]
+
+    def rows(self, start: int, end: int) -> "Gains":
+        """Some of the drawings."""
+        return Gains(values=self.values[start:end], n=self.n[start:end])
+
+
+def mean_gain(gains: Sequence[Gains], row: int) -> Float[Values, "layer neuron"]:
+    """Mean of one drawing over prompts, as a share of the examples; exact where n is the same."""
+    by_n: dict[int, list[Tensor]] = {}
+    for one in gains:
+        by_n.setdefault(int(one.n[row]), []).append(one.values[row])
+    sums = [torch.stack(values).sum(dim=0).double().numpy() / n for n, values in by_n.items()]
+    mean: Values = sum(sums[1:], sums[0]) / len(gains)
+    return mean
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Redrawn:
+    """Gains of one prompt's neurons.
+
+    In `clean` and `adversarial` row 0 the data as they are, then one row per bootstrap replicate.
+    `control` has three rows a split of the clean data: a part as large as the adversarial split,
+    the rest, and the former with shuffled labels. `by_attack[kind]` are the adversarial examples of
+    one kind (empty: all), row 0 with their labels, then with shuffled ones.
+    """
+
+    prompt: object
+    clean: Gains
+    adversarial: Gains
+    control: Gains
+    by_attack: dict[str, Gains]
+    n_clean: int
+    n_adversarial: int
+
+
+def needs(spec: StabilitySpec) -> tuple[Spec, ...]:
+    """The prompts."""
+    return tuple(dict.fromkeys(s.prompt for s in spec.clean))
+
+
+def compare(spec: StabilitySpec, bench: Bench, progress: Progress) -> Stability:
+    """Measure every prompt on the data and on redrawn ones, then compare the means."""
+    drawn = []
+    for i in range(len(spec.clean)):
+        share = part(progress, i / len(spec.clean), (i + 1) / len(spec.clean))
+        drawn.append(redraw(spec, i, bench, share))
+    return agree(spec, drawn)
+
+
+def redraw(spec: StabilitySpec, place: int, bench: Bench, progress: Progress = silent) -> Redrawn:
+    """Measure the `place`-th prompt on both tasks' data and on redrawn ones."""
     asked = spec.clean[place], spec.adversarial[place]
-    train = contrasted(data[0], asked[0].contrast)
-    clean, adversarial = (_rows(d, s) for d, s in zip(data[1:], asked, strict=True))
-    readers = [Reader(backbone, prompt, t, s) for t, s in zip(tasks, asked, strict=True)]
+    tasks = [bench.task(s.task, s.prompt) for s in asked]
+    whole = [bench.examples(t, s.split, s.limit) for t, s in zip(tasks, asked, strict=True)]
+    train = contrasted(bench.examples(tasks[0], "train", asked[0].train_limit), asked[0].contrast)
+    clean, adversarial = (asked_rows(d, s.contrast) for d, s in zip(whole, asked, strict=True))
+    readers = [
+        Reader(bench.model(s.prompt, t, s.precision)) for s, t in zip(asked, tasks, strict=True)
+    ]
     baseline = readers[0].mean(train, part(progress, 0, 0.7))
     # What is drawn is drawn of whole splits: the binary questions of a task share their examples.
-    here, there = (_places(d, kept) for d, kept in zip(data[1:], (clean, adversarial), strict=True))
+    here, there = (_places(d, kept) for d, kept in zip(whole, (clean, adversarial), strict=True))
     first = 1 + spec.replicates
-    weights = bootstrap_weights(data[1].labels, spec.replicates, seed=1)[:, here]
-    small = half_weights(data[1].labels, data[2].labels, spec.splits)[:, here]
-    halves = half_signs(clean.labels, small, _keys(spec.splits, len(data[1]), seed=5)[:, here])
-    signs = torch.cat([signed(weights, clean.labels), halves.flatten(0, 1)])
+    weights = bootstrap_weights(whole[0].labels, spec.replicates, seed=1)[:, here]
+    small = control_weights(whole[0].labels, whole[1].labels, spec.splits)[:, here]
+    control = control_signs(clean.labels, small, _keys(spec.splits, len(whole[0]), seed=5)[:, here])
+    signs = torch.cat([signed(weights, clean.labels), control.flatten(0, 1)])
     measured = _measure(readers[0], baseline, clean, signs, part(progress, 0.7, 0.9))
-    weights = bootstrap_weights(data[2].labels, spec.replicates, seed=2)[:, there]
-    keys = _keys(spec.permutations, len(data[2]), seed=6)[:, there]
+    weights = bootstrap_weights(whole[1].labels, spec.replicates, seed=2)[:, there]
+    keys = _keys(spec.permutations, len(whole[1]), seed=6)[:, there]
     by_attack = shuffled_by_attack(adversarial, keys)
     signs = torch.cat([signed(weights, adversarial.labels), *by_attack.values()])
     attacked = _measure(readers[1], baseline, adversarial, signs, part(progress, 0.9, 1))
-    groups = attacked[first:].view(len(by_attack), 1 + spec.permutations, *attacked.shape[1:])
+    size = 1 + spec.permutations
     return Redrawn(
-        seed=spec.clean[place].prompt.seed,
-        clean=measured[:first],
-        adversarial=attacked[:first],
-        halves=measured[first:].view(spec.splits, 3, *measured.shape[1:]),
-        by_attack=dict(zip(by_attack, groups, strict=True)),
+        prompt=spec.clean[place].prompt,
+        clean=measured.rows(0, first),
+        adversarial=attacked.rows(0, first),
+        control=measured.rows(first, len(measured.n)),
+        by_attack={
+            kind: attacked.rows(first + i * size, first + (i + 1) * size)
+            for i, kind in enumerate(by_attack)
+        },
         n_clean=len(clean),
         n_adversarial=len(adversarial),
     )
-
-
-def _rows(examples: Examples, spec: PredictivitySpec) -> Examples:
-    kept = contrasted(examples, spec.contrast)
-    return kept if spec.contrast is None else balanced(kept)
 
 
 def _places(whole: Examples, kept: Examples) -> Labels:
@@ -110,13 +183,12 @@ def _measure(
     examples: Examples,
     signs: Float[Tensor, "row example"],
     progress: Progress,
-) -> Rows:
-    """Gain of each row of signs: above 0 a neuron tells something."""
-    n, ones = signs.abs().sum(dim=1), signs.clamp(min=0).sum(dim=1)
+) -> Gains:
+    """Gain of each row of signs: above 0 a neuron is informative."""
+    n, ones = signs.abs().sum(dim=1).long(), signs.clamp(min=0).sum(dim=1).long()
     _, counts = guesses(reader, baseline, examples, signs, progress)
-    # Predictivity as the store keeps it, so that equal means are equal here and there.
-    majority = torch.maximum(ones, n - ones) / n
-    return (counts / n[:, None, None]).double() - majority[:, None, None].double()
+    majority = torch.maximum(ones, n - ones)
+    return Gains(values=counts.long() - majority[:, None, None], n=n)
 
 
 def signed(weights: npt.NDArray[np.int64], labels: Labels) -> Float[Tensor, "row example"]:
@@ -127,8 +199,8 @@ def signed(weights: npt.NDArray[np.int64], labels: Labels) -> Float[Tensor, "row
 def bootstrap_weights(labels: Labels, replicates: int, *, seed: int) -> npt.NDArray[np.int64]:
     """How often each example counts, `[row example]`: once in row 0, then redrawn with return.
 
-    Each class keeps its number: on labels out of balance a neuron that never fires would seem to
-    know something, and pass those that know little. The same for every prompt: all of them are
+    Each class keeps its number: on labels out of balance a neuron that never fires would seem
+    informative, and pass those that hardly are. The same for every prompt: all of them are
     measured on the same examples.
     """
     rng = np.random.default_rng(seed)
@@ -141,7 +213,7 @@ def bootstrap_weights(labels: Labels, replicates: int, *, seed: int) -> npt.NDAr
     return weights
 
 
-def half_weights(labels: Labels, wanted: Labels, splits: int) -> npt.NDArray[np.int64]:
+def control_weights(labels: Labels, wanted: Labels, splits: int) -> npt.NDArray[np.int64]:
     """A part of the clean split, `[split example]` of 0 and 1: as many of each class as the
     adversarial split has, at most half of the clean ones.
     """
@@ -155,7 +227,7 @@ def half_weights(labels: Labels, wanted: Labels, splits: int) -> npt.NDArray[np.
     return small
 
 
-def half_signs(
+def control_signs(
     labels: Labels, small: npt.NDArray[np.int64], keys: npt.NDArray[np.float64]
 ) -> Float[Tensor, "split part example"]:
     """Signs of the small part, of the rest, and of the small part with shuffled labels."""
@@ -191,37 +263,37 @@ def shuffled_by_attack(
     return out
 
 
-def agree(spec: AgreementSpec, prompts: Sequence[Redrawn]) -> Agreement:
-    """Compare the means over seeds: measured, over replicates, clean against clean, and with
+def agree(spec: StabilitySpec, prompts: Sequence[Redrawn]) -> Stability:
+    """Compare the means over prompts: measured, over replicates, clean against clean, and with
     shuffled adversarial labels.
 
-    A replicate redraws examples and seeds; of a task with more classes, the binary questions of a
-    seed are averaged first.
+    A replicate redraws examples and prompts; of a task with more classes, the binary questions of a
+    prompt are redrawn together.
     """
-    seeds = sorted({p.seed for p in prompts})
+    known = list(dict.fromkeys(p.prompt for p in prompts))
     rng = np.random.default_rng(4)
-    clean = _mean([p.clean[0] for p in prompts])
+    clean = mean_gain([p.clean for p in prompts], 0)
     pairs: list[tuple[str, str, Values, Values]] = []
     for row in range(1, 1 + spec.replicates):
-        drawn = [p for seed in rng.choice(seeds, len(seeds)) for p in prompts if p.seed == seed]
-        first = _mean([p.clean[row] for p in drawn])
-        pairs.append(("bootstrap", "", first, _mean([p.adversarial[row] for p in drawn])))
+        lot = [known[i] for i in rng.choice(len(known), len(known))]
+        drawn = [p for one in lot for p in prompts if p.prompt == one]
+        first = mean_gain([p.clean for p in drawn], row)
+        pairs.append(("bootstrap", "", first, mean_gain([p.adversarial for p in drawn], row)))
     for i in range(spec.splits):
-        small, rest, mixed = (_mean([p.halves[i, part] for p in prompts]) for part in range(3))
-        pairs += [("halves", "", rest, small), ("halves shuffled", "", rest, mixed)]
-    kinds = [k for k in prompts[0].by_attack if all(k in p.by_attack for p in prompts)]
-    for attack in kinds:
+        small, rest, mixed = (mean_gain([p.control for p in prompts], 3 * i + k) for k in range(3))
+        pairs += [("control", "", rest, small), ("control shuffled", "", rest, mixed)]
+    for attack in [k for k in prompts[0].by_attack if all(k in p.by_attack for p in prompts)]:
         for row in range(1 + spec.permutations):
-            second = _mean([p.by_attack[attack][row] for p in prompts])
+            second = mean_gain([p.by_attack[attack] for p in prompts], row)
             pairs.append(("shuffled" if row else "measured", attack, clean, second))
-    skill, kept, median = zip(*(_common(a, b, spec.fractions) for *_, a, b in pairs), strict=True)
-    return Agreement(
+    skill, shared, median = zip(*(_common(a, b, spec.fractions) for *_, a, b in pairs), strict=True)
+    return Stability(
         spec=spec,
         kind=tuple(kind for kind, *_ in pairs),
         attack=tuple(attack for _, attack, *_ in pairs),
-        spearman=np.stack([spearman(a.numpy(), b.numpy()) for *_, a, b in pairs]),
+        spearman=np.stack([spearman(a, b) for *_, a, b in pairs]),
         skill=np.stack(skill),
-        kept=np.stack(kept),
+        shared=np.stack(shared),
         median=np.stack(median),
         neurons=clean.shape[1],
         n_clean=prompts[0].n_clean,
@@ -229,24 +301,80 @@ def agree(spec: AgreementSpec, prompts: Sequence[Redrawn]) -> Agreement:
     )
 
 
-def _mean(values: Sequence[Tensor]) -> Values:
-    return torch.stack(list(values)).mean(dim=0)
-
-
-Counts = npt.NDArray[np.int64]
-
-
-def _common(
-    a: Values, b: Values, fractions: Sequence[float]
-) -> tuple[Counts, Counts, npt.NDArray[np.float64]]:
+def _common(a: Values, b: Values, fractions: Sequence[float]) -> tuple[Counts, Counts, Values]:
     """Of the first's skill neurons at each fraction: how many there are in each layer, how many are
-    the second's, too, and the median of their places by the second.
+    also the second's, and the median of their rank percentiles by the second.
     """
-    skill, kept, medians = [], [], []
-    places = percentiles(b.numpy())
+    skill, shared, medians = [], [], []
+    places = percentiles(b)
     for fraction in fractions:
-        first, second = (chosen(v.numpy(), count(v.shape[1], fraction), above=0.0) for v in (a, b))
+        first, second = (chosen(v, count(v.shape[1], fraction), above=0.0) for v in (a, b))
         skill.append(first.sum(axis=1))
-        kept.append((first & second).sum(axis=1))
+        shared.append((first & second).sum(axis=1))
         medians.append(np.median(places[first]) if first.any() else np.nan)
-    return np.stack(skill), np.stack(kept), np.array(medians)
+    return np.stack(skill), np.stack(shared), np.array(medians)
+
+
+# --- in the store --------------------------------------------------------------------------------
+MAIN = Table(
+    name="stability",
+    columns="backbone VARCHAR, source_task VARCHAR, target_task VARCHAR, prompts INTEGER,"
+    " layers INTEGER, neurons INTEGER, n_clean INTEGER, n_adversarial INTEGER, kind VARCHAR[],"
+    " attack VARCHAR[], spearman DOUBLE[][], fractions DOUBLE[], skill INTEGER[][][],"
+    " shared INTEGER[][][], median DOUBLE[][]",
+)
+
+
+def rows(s: Stability) -> dict[str, pd.DataFrame]:
+    """One row with all of its draws."""
+    first = s.spec.adversarial[0]
+    row = {
+        "backbone": first.prompt.backbone.name,
+        "source_task": first.prompt.source_task,
+        "target_task": first.task.name,
+        "prompts": len({p.prompt for p in s.spec.clean}),
+        "layers": s.spearman.shape[1],
+        "neurons": s.neurons,
+        "n_clean": s.n_clean,
+        "n_adversarial": s.n_adversarial,
+        "kind": list(s.kind),
+        "attack": list(s.attack),
+        "spearman": s.spearman.tolist(),
+        "fractions": list(s.spec.fractions),
+        "skill": s.skill.tolist(),
+        "shared": s.shared.tolist(),
+        "median": s.median.tolist(),
+    }
+    return {"stability": pd.DataFrame([row])}
+
+
+def read(spec: StabilitySpec, stored: Stored) -> Stability:
+    """All of it."""
+    row = stored.rows("stability").iloc[0]
+    return Stability(
+        spec=spec,
+        kind=tuple(row.kind),
+        attack=tuple(row.attack),
+        spearman=as_array(row.spearman),
+        skill=as_array(row.skill),
+        shared=as_array(row.shared),
+        median=as_array(row["median"]),
+        neurons=int(row.neurons),
+        n_clean=int(row.n_clean),
+        n_adversarial=int(row.n_adversarial),
+    )
+
+
+def as_array(nested: Any) -> npt.NDArray[Any]:
+    """Lists of lists as one array; what is not known is NaN."""
+    if isinstance(nested, np.ma.MaskedArray):
+        return np.ma.filled(nested.astype(float), np.nan)
+    if isinstance(nested, np.ndarray) and nested.dtype != object:
+        return nested
+    return np.stack([as_array(part) if np.ndim(part) or isinstance(part, list) else part
+                     for part in nested])  # fmt: skip
+
+
+STABILITY = Measure(
+    spec=StabilitySpec, tables=(MAIN,), needs=needs, compute=compare, rows=rows, read=read
+)

@@ -4,22 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from core.base.prompts import Prompt
 from core.base.settings import EMBEDDED
-from core.base.specs import (
-    AgreementSpec,
-    Choose,
-    Contrast,
-    EvaluationSpec,
-    Kind,
-    Measurement,
-    Pinned,
-    Positions,
-    PredictivitySpec,
-    Prompt,
-    Scope,
-    Suppression,
-    TuneSpec,
-)
+from core.base.specs import Contrast, Pinned, Precision, Spec
+from core.measures.evaluation import EvaluationSpec, Kind, Positions, Suppression
+from core.measures.predictivity import PredictivitySpec
+from core.measures.stability import StabilitySpec
+from core.measures.tuning import TuneSpec
+from core.stats.neurons import Choose, Scope
 
 SEEDS = (0, 1, 2, 3, 4)
 PERMUTATIONS = 100
@@ -28,7 +20,7 @@ WIDE_FRACTIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Habit:
+class TuningDefaults:
     """How prompts are tuned, and how many random draws stand beside their skill neurons where a
     task meets its twin, unless one says otherwise.
     """
@@ -41,12 +33,12 @@ class Habit:
 
 
 # The embedded backbones were pretrained with prefixes of three to eight positions.
-EMBEDDED_HABIT = Habit(
+EMBEDDED_DEFAULTS = TuningDefaults(
     prompt_length=8, learning_rate={"roberta": 0.01, "t5": 0.05}, steps=80, batch_size=32,
     draws=10,
 )  # fmt: skip
 # Su et al. 2022 for backbones of base size and larger; they tune for many epochs.
-PAPER_HABIT = Habit(
+PAPER_DEFAULTS = TuningDefaults(
     prompt_length=100,
     learning_rate={"roberta": 0.001, "bert": 0.001, "t5": 0.005},
     steps=1000,
@@ -55,16 +47,16 @@ PAPER_HABIT = Habit(
 )
 
 
-def habit(backbone: str) -> Habit:
-    """The habit for a backbone of this name."""
-    return EMBEDDED_HABIT if backbone in EMBEDDED else PAPER_HABIT
+def tuning_defaults(backbone: str) -> TuningDefaults:
+    """How prompts for a backbone of this name are tuned."""
+    return EMBEDDED_DEFAULTS if backbone in EMBEDDED else PAPER_DEFAULTS
 
 
 def standard_prompt(
     backbone: Pinned, family: str, task: Pinned, seed: int, **changes: Any
 ) -> TuneSpec:
     """The prompt that figures show unless one says otherwise; `changes` that are None are none."""
-    usual = habit(backbone.name)
+    usual = tuning_defaults(backbone.name)
     given = {name: value for name, value in changes.items() if value is not None}
     steps = given.get("steps", usual.steps)
     return TuneSpec(
@@ -82,9 +74,26 @@ def standard_prompt(
     )
 
 
-def own_evaluation(prompt: Prompt, task: Pinned, split: str = "validation") -> EvaluationSpec:
-    """A prompt on a task, nothing suppressed, all examples."""
-    return EvaluationSpec(prompt=prompt, task=task, split=split)
+def measured_in(prompt: Prompt) -> Precision | None:
+    """The precision of measurements, None the prompt's own. Embedded backbones are measured in
+    fp64: in fp32 an activation near its baseline falls to either side, processor by processor.
+    """
+    return "fp64" if prompt.backbone.name in EMBEDDED and prompt.precision != "fp64" else None
+
+
+def own_evaluation(
+    prompt: Prompt,
+    task: Pinned,
+    split: str = "validation",
+    *,
+    limit: int | None = None,
+    precision: Precision | None = None,
+) -> EvaluationSpec:
+    """A prompt on a task, nothing suppressed, all examples unless there is a limit."""
+    return EvaluationSpec(
+        prompt=prompt, task=task, split=split, limit=limit,
+        precision=precision or measured_in(prompt),
+    )  # fmt: skip
 
 
 def transfer_grid(
@@ -99,10 +108,18 @@ def predictivities(
     prompts: Iterable[tuple[Prompt, Pinned, str]],
     contrasts: Sequence[Contrast | None] = (None,),
     permutations: int = PERMUTATIONS,
+    precision: Precision | None = None,
 ) -> tuple[PredictivitySpec, ...]:
     """One measurement per (prompt, task, split) and binary question of the task."""
     return tuple(
-        PredictivitySpec(prompt=p, task=task, split=s, contrast=c, permutations=permutations)
+        PredictivitySpec(
+            prompt=p,
+            task=task,
+            split=s,
+            contrast=c,
+            permutations=permutations,
+            precision=precision or measured_in(p),
+        )
         for p, task, s in prompts
         for c in contrasts
     )
@@ -120,6 +137,7 @@ class SuppressionChoices:
     kind: Kind = "zero"
     noise: float = 0.1
     limit: int | None = 256
+    precision: Precision | None = None
 
 
 def suppression_sweep(
@@ -137,7 +155,9 @@ def suppression_sweep(
     specs = list[EvaluationSpec]()
     for fraction in choices.fractions:
         for prompt in prompts:
-            plain = EvaluationSpec(prompt=prompt, task=task, split=split, limit=choices.limit)
+            plain = own_evaluation(
+                prompt, task, split, limit=choices.limit, precision=choices.precision
+            )
             if fraction == 0:
                 specs.append(plain)
                 continue
@@ -170,16 +190,16 @@ class RobustnessSweep:
     evaluations: tuple[EvaluationSpec, ...]
     clean: tuple[PredictivitySpec, ...]
     adversarial: tuple[PredictivitySpec, ...]
-    agreement: AgreementSpec
+    stability: StabilitySpec
     suppression: dict[tuple[str, str], tuple[EvaluationSpec, ...]]
 
     @property
-    def everything(self) -> tuple[Measurement, ...]:
+    def everything(self) -> tuple[Spec, ...]:
         """All questions, the quick ones first, each once."""
         curves = (spec for sweep in self.suppression.values() for spec in sweep)
         return tuple(
             dict.fromkeys(
-                (*self.evaluations, *self.clean, *self.adversarial, self.agreement, *curves)
+                (*self.evaluations, *self.clean, *self.adversarial, self.stability, *curves)
             )
         )
 
@@ -193,11 +213,11 @@ def robustness(
 ) -> RobustnessSweep:
     """Both (task, split) measured with the same prompts. Source: Ackermann & Ohmer 2024.
 
-    Random choices of neurons differ by several points of accuracy, so `choices` have `Habit.draws`
-    of them unless they say otherwise.
+    Random choices of neurons differ by several points of accuracy, so `choices` have as many of
+    them as `TuningDefaults.draws` unless they say otherwise.
     """
     if choices is None and prompts:
-        choices = SuppressionChoices(draws=habit(prompts[0].backbone.name).draws)
+        choices = SuppressionChoices(draws=tuning_defaults(prompts[0].backbone.name).draws)
     places = {"clean": clean, "adversarial": adversarial}
     rankings = {
         name: predictivities(((p, *place) for p in prompts), contrasts)
@@ -207,7 +227,7 @@ def robustness(
         evaluations=transfer_grid(prompts, places.values()),
         clean=rankings["clean"],
         adversarial=rankings["adversarial"],
-        agreement=AgreementSpec(
+        stability=StabilitySpec(
             clean=rankings["clean"],
             adversarial=rankings["adversarial"],
             fractions=PAPER_FRACTIONS[1:],

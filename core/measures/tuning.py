@@ -1,22 +1,58 @@
 """Prompt tuning: the vectors before the input learn, the backbone does not."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from core.backbones.base import Backbone
 from core.backbones.batches import Encoded
+from core.backbones.prompted import BATCH, PromptedModel
 from core.base.errors import BadInput
-from core.base.progress import Progress, silent
-from core.base.results import SoftPrompt, Step
-from core.base.specs import TuneSpec
-from core.measures.evaluation import BATCH, word_ids
+from core.base.measure import Measure
+from core.base.progress import Progress
+from core.base.prompts import Origin, Prompt, SoftPrompt, Step
+from core.base.specs import Pinned
+from core.measures import prompts
+from core.measures.bench import Bench
 from core.tasks import Task
 from core.tasks.data import Examples
+
+Init = Literal["vocabulary", "random", "labels"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneSpec(Prompt):
+    """A soft prompt: which one results from tuning like this?"""
+
+    origin: ClassVar[Origin] = "tuned"
+    task: Pinned
+    prompt_length: int = 16
+    init: Init = "vocabulary"
+    steps: int = 80
+    learning_rate: float = 0.03
+    batch_size: int = 32
+    selection: int = 200
+    evaluate_every: int = 20
+
+    @property
+    def source_task(self) -> str:
+        return self.task.name
+
+    @property
+    def recipe(self) -> tuple[str, ...]:
+        return (
+            f"tuned for {self.steps} steps",
+            f"learning rate {self.learning_rate:g}, batch size {self.batch_size}, start from "
+            f"{self.init}",
+        )
+
+    def reseeded(self, seed: int) -> "TuneSpec":
+        return replace(self, seed=seed)
 
 
 def initial_vectors(
@@ -48,34 +84,22 @@ def split_selection(examples: Examples, spec: TuneSpec) -> tuple[Examples, Examp
     return examples.take(order[spec.selection :]), examples.take(order[: spec.selection])
 
 
-def tune(
-    spec: TuneSpec,
-    backbone: Backbone,
-    task: Task,
-    train: Examples,
-    progress: Progress = silent,
-    report: Callable[[Step], None] = lambda step: None,
-) -> SoftPrompt:
+def tune(spec: TuneSpec, bench: Bench, progress: Progress) -> SoftPrompt:
     """AdamW on the vectors; cross entropy over the answer words only; the best step is kept.
 
     Constant learning rate, no weight decay (Su et al. 2022). Of equally good steps the later wins.
     """
-    learn, select = split_selection(train, spec)
-    template = task.templates.get(backbone.family)
-    rows = Encoded.of(backbone, learn, template, spec.max_length)
-    held = Encoded.of(backbone, select, template, spec.max_length)
-    words = word_ids(backbone, task)
-    vectors = initial_vectors(spec, backbone, task).to(backbone.device).requires_grad_(True)
+    task = bench.task(spec.task, spec)
+    model = bench.untuned(spec, task)
+    learn, select = split_selection(bench.examples(task, "train"), spec)
+    rows, held = model.encode(learn), model.encode(select)
+    vectors = initial_vectors(spec, model.backbone, task).to(model.backbone.device)
+    vectors.requires_grad_(True)
     optimiser = torch.optim.AdamW([vectors], lr=spec.learning_rate, weight_decay=0.0)
     best: tuple[float, int, Tensor] = (-1.0, 0, vectors.detach().clone())
     history = list[Step]()
     for step, chosen in enumerate(_batches(len(learn), spec), start=1):
-        batch = rows.batch(chosen, backbone)
-        state = backbone.answer_state(
-            vectors.to(backbone.dtype), batch.ids, batch.mask, spec.layout
-        )
-        scores = backbone.logits(state, words).float()
-        loss = F.cross_entropy(scores, batch.labels.to(scores.device))
+        loss = model.loss(rows.batch(chosen, model.backbone), vectors)
         if not loss.isfinite():
             raise BadInput(
                 f"Tuning diverged at step {step}: the loss is no longer a number; choose a "
@@ -86,16 +110,16 @@ def tune(
         optimiser.step()
         accuracy = None
         if step % spec.evaluate_every == 0 or step == spec.steps:
-            accuracy = selection_accuracy(backbone, vectors.detach(), held, words, spec)
+            accuracy = selection_accuracy(model, vectors.detach(), held)
             if accuracy >= best[0]:
                 best = (accuracy, step, vectors.detach().clone())
         history.append(Step(step=step, loss=loss.item(), accuracy=accuracy))
-        report(history[-1])
+        bench.report(spec, history[-1])
         progress(step / spec.steps, f"step {step} of {spec.steps}")
     return SoftPrompt(
         spec=spec,
         vectors=best[2].cpu(),
-        words=task.words(backbone.family),
+        words=task.words(model.backbone.family),
         best_step=best[1],
         selection_accuracy=best[0],
         selection_rows=len(select),
@@ -115,14 +139,19 @@ def _batches(n: int, spec: TuneSpec) -> Iterator[list[int]]:
 
 
 @torch.inference_mode()
-def selection_accuracy(
-    backbone: Backbone, vectors: Tensor, held: Encoded, words: Tensor, spec: TuneSpec
-) -> float:
-    """Share of the selection rows answered right."""
-    right = 0
-    for batch in held.by_length(backbone, BATCH):
-        state = backbone.answer_state(
-            vectors.to(backbone.dtype), batch.ids, batch.mask, spec.layout
-        )
-        right += int((backbone.logits(state, words).argmax(1).cpu() == batch.labels).sum())
-    return right / len(held.ids)
+def selection_accuracy(model: PromptedModel, vectors: Tensor, held: Encoded) -> float:
+    """Share of the selection rows answered right, or the mean score of what is written."""
+    batches = held.by_length(model.backbone, BATCH)
+    return float(sum(model.judge(batch, vectors).sum() for batch in batches) / len(held.ids))
+
+
+TUNED = Measure(
+    spec=TuneSpec,
+    tables=(prompts.PROMPT, prompts.STEP),
+    needs=prompts.needs,
+    compute=tune,
+    rows=prompts.rows,
+    artifacts=("prompts",),
+    files=prompts.files,
+    read=prompts.read,
+)

@@ -1,86 +1,110 @@
-"""From predictivities to a choice of neurons. Formulas without models or stores."""
+"""From counts of right guesses to a choice of neurons. Formulas without models or stores.
+
+A neuron's predictivity is a whole number of right guesses over a number of examples. Neurons are
+ranked by sums of such numbers, so that equal ones compare as equal on every machine.
+"""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
-
-from core.base.specs import Choose, Scope
 
 Array = npt.NDArray[Any]
-STEP = 1e-6  # less than any two predictivities differ by, more than rounding makes of equal ones
+Choose = Literal["skill", "random", "lowest"]
+Scope = Literal["layer", "model"]
+STEP = 1e-9  # less than any two predictivities differ by, more than averaging makes of equal ones
 
 
-def predictivity(
-    accuracy: Float[Tensor, "layer token neuron"],
-) -> Float[Tensor, "layer neuron"]:
+# --- counts --------------------------------------------------------------------------------------
+def folded(correct: Int[Array, "layer token neuron"], n: int) -> Int[Array, "layer token neuron"]:
+    """Right guesses, whichever class the neuron fires for; at least n / 2."""
+    counts: Int[Array, "layer token neuron"] = np.maximum(correct, n - correct)
+    return counts
+
+
+def predictivity(correct: Int[Array, "layer token neuron"], n: int) -> Float[Array, "layer neuron"]:
     """Best accuracy of a neuron over the prompt tokens, whichever class it fires for.
 
     Range [0.5, 1]. Source: Wang et al. 2022, Pred(N), before the mean over prompts.
     """
-    return accuracy.maximum(1 - accuracy).amax(dim=1)
+    best: Float[Array, "layer neuron"] = folded(correct, n).max(axis=1) / n
+    return best
 
 
-def best_token(accuracy: Float[Tensor, "layer token neuron"]) -> Int[Tensor, "layer neuron"]:
-    """The prompt token at which a neuron tells the classes apart best; the first of equals."""
-    folded = accuracy.maximum(1 - accuracy)
-    return folded.argmax(dim=1)
+def best_token(correct: Int[Array, "layer token neuron"], n: int) -> Int[Array, "layer neuron"]:
+    """The prompt token at which a neuron separates the classes best; the first of equals."""
+    token: Int[Array, "layer neuron"] = folded(correct, n).argmax(axis=1)
+    return token
 
 
 def at_token(
-    values: Float[Tensor, "layer token neuron"], token: Int[Tensor, "layer neuron"]
-) -> Float[Tensor, "layer neuron"]:
+    values: Float[Array, "layer token neuron"], token: Int[Array, "layer neuron"]
+) -> Float[Array, "layer neuron"]:
     """Each neuron's value at its own token."""
-    return values.gather(1, token[:, None]).squeeze(1)
+    found: Float[Array, "layer neuron"] = np.take_along_axis(values, token[:, None], axis=1)[:, 0]
+    return found
 
 
-def ranking(
-    predictivities: Sequence[Float[Tensor, "layer neuron"]],
-) -> Float[Tensor, "layer neuron"]:
-    """Mean over seeds. Source: Ackermann & Ohmer 2024."""
-    return torch.stack(list(predictivities)).mean(dim=0)
+def mean_predictivity(
+    counts: Sequence[tuple[Int[Array, "layer neuron"], int]],
+) -> Float[Array, "layer neuron"]:
+    """Mean over seeds of (right guesses, n), as one fraction of sums. Every seed has the same n.
+
+    Source: Ackermann & Ohmer 2024.
+    """
+    right = np.sum([c.astype(np.int64) for c, _ in counts], axis=0)
+    mean: Float[Array, "layer neuron"] = right / sum(n for _, n in counts)
+    return mean
 
 
-def random_ranking(shape: tuple[int, int], seed: int) -> Float[Tensor, "layer neuron"]:
-    """A draw of uniform ranks; one seed's choices are nested over fractions."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(shape, generator=generator, dtype=torch.float64)
-
-
+# --- choices -------------------------------------------------------------------------------------
 def count(width: int, fraction: float) -> int:
     """Neurons that a fraction makes: rounded down, safe against 0.07 * 100 = 7.000000001."""
     return math.floor(width * fraction + 1e-9)
 
 
-def choose_neurons(
-    rankings: Sequence[Float[Tensor, "layer neuron"]],
-    *,
-    choose: Choose,
-    fraction: float,
-    scope: Scope = "layer",
-    seed: int = 0,
-) -> Bool[Tensor, "layer neuron"]:
-    """The chosen neurons: highest, lowest or random ranks, per layer or over the whole model.
-
-    Several rankings (the binary questions of a task with more classes) take turns, each giving its
-    best neuron not yet taken, as Wang et al. 2022 fill up theirs. Ties go to the lower index.
+def chosen(
+    values: Float[Array, "layer neuron"], count: int, *, above: float = -math.inf
+) -> Bool[Array, "layer neuron"]:
+    """The `count` highest of each layer, the lower index first among equals; only those above a
+    level, so perhaps fewer.
     """
-    shape = (rankings[0].shape[0], rankings[0].shape[1])
-    if choose == "random":
-        rankings = [random_ranking(shape, seed)]
-    elif choose == "lowest":
-        rankings = [-r for r in rankings]
+    order = np.argsort(-values, axis=1, kind="stable")[:, :count]
+    mask: Bool[Array, "layer neuron"] = np.zeros(values.shape, bool)
+    np.put_along_axis(mask, order, True, axis=1)
+    return mask & (values > above + STEP)
+
+
+def skill_neurons(
+    rankings: Sequence[Float[Array, "layer neuron"]],
+    fraction: float,
+    *,
+    scope: Scope = "layer",
+    informative: float | None = None,
+) -> Bool[Array, "layer neuron"]:
+    """The top `fraction` of each layer, or of the whole model, by predictivity.
+
+    As in the papers, exactly so many are chosen, and several rankings (the binary questions of a
+    task with more classes) take turns, each giving its best neuron not yet taken (Wang et al.
+    2022). With `informative`, the majority class's accuracy, their mean is ranked, and neurons at
+    or below that level are left out: there may be so many of them that a choice would consist of
+    them in order of their index, and any two choices would seem alike.
+    """
+    shape = rankings[0].shape
     rows = [r if scope == "layer" else r.reshape(1, -1) for r in rankings]
-    orders = [r.argsort(dim=1, descending=True, stable=True) for r in rows]
-    mask = torch.zeros_like(rows[0], dtype=torch.bool)
-    for layer in range(mask.shape[0]):
-        wanted = count(mask.shape[1], fraction)
+    wanted = count(rows[0].shape[1], fraction)
+    if informative is not None:
+        mean = rows[0] if len(rows) == 1 else np.mean(rows, axis=0)
+        return chosen(mean, wanted, above=informative).reshape(shape)
+    if len(rows) == 1:
+        return chosen(rows[0], wanted).reshape(shape)
+    orders = [np.argsort(-r, axis=1, kind="stable") for r in rows]
+    mask: Bool[Array, "layer neuron"] = np.zeros(rows[0].shape, bool)
+    for layer in range(len(mask)):
         mask[layer, _in_turns([o[layer].tolist() for o in orders], wanted)] = True
     return mask.reshape(shape)
 
@@ -96,6 +120,53 @@ def _in_turns(orders: list[list[int]], wanted: int) -> list[int]:
                     taken[neuron] = None
                     break
     return list(taken)[:wanted]
+
+
+def random_ranking(shape: tuple[int, int], seed: int) -> Float[Array, "layer neuron"]:
+    """A draw of uniform ranks; one seed's choices are nested over fractions."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    draw: Float[Array, "layer neuron"] = torch.rand(
+        shape, generator=generator, dtype=torch.float64
+    ).numpy()
+    return draw
+
+
+def choose_neurons(
+    rankings: Sequence[Float[Array, "layer neuron"]],
+    *,
+    choose: Choose,
+    fraction: float,
+    scope: Scope = "layer",
+    seed: int = 0,
+) -> Bool[Array, "layer neuron"]:
+    """The neurons to suppress: highest (as in the papers), lowest or random ranks."""
+    if choose == "random":
+        rankings = [random_ranking((rankings[0].shape[0], rankings[0].shape[1]), seed)]
+    elif choose == "lowest":
+        rankings = [-r for r in rankings]
+    return skill_neurons(rankings, fraction, scope=scope)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ranking:
+    """Predictivity of each neuron; `majority` is the accuracy of the most frequent class."""
+
+    predictivity: Float[Array, "layer neuron"]
+    majority: float
+
+    def skill(self, fraction: float, *, scope: Scope = "layer") -> Bool[Array, "layer neuron"]:
+        """The informative skill neurons (`skill_neurons`)."""
+        return skill_neurons([self.predictivity], fraction, scope=scope, informative=self.majority)
+
+
+def percentiles(values: Float[Array, "layer neuron"]) -> Float[Array, "layer neuron"]:
+    """Rank percentile of each neuron in its layer, in (0, 1): 1 is the highest; ties share one."""
+    from scipy.stats import rankdata
+
+    places: Float[Array, "layer neuron"] = (rankdata(values, axis=1) - 0.5) / values.shape[1]
+    return places
 
 
 # --- shared neurons ------------------------------------------------------------------------------
@@ -132,41 +203,3 @@ def chance_overlap(width: int, first: Int[Array, " layer"], second: Int[Array, "
         high=int(np.searchsorted(below, 0.975)),
         tail=tail,
     )
-
-
-def chosen(
-    values: Float[Array, "layer neuron"], count: int, *, above: float = -math.inf
-) -> Bool[Array, "layer neuron"]:
-    """The `count` highest of each layer, the lower index first among equals; only those above a
-    level, so perhaps fewer.
-    """
-    order = np.argsort(-values, axis=1, kind="stable")[:, :count]
-    mask: Bool[Array, "layer neuron"] = np.zeros(values.shape, bool)
-    np.put_along_axis(mask, order, True, axis=1)
-    return mask & (values > above + STEP)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Ranking:
-    """Predictivity of each neuron; `majority` is what always giving one answer reaches."""
-
-    predictivity: Float[Array, "layer neuron"]
-    majority: float
-
-    def skill(self, fraction: float, *, scope: Scope = "layer") -> Bool[Array, "layer neuron"]:
-        """The top `fraction` of each layer, or of the whole model, without neurons that tell no
-        more than always giving one answer does: there may be so many that a choice would consist
-        of them in order of their index, and any two choices would seem alike.
-        """
-        values = self.predictivity
-        rows = values if scope == "layer" else values.reshape(1, -1)
-        mask = chosen(rows, count(rows.shape[1], fraction), above=self.majority)
-        return mask.reshape(values.shape)
-
-
-def percentiles(values: Float[Array, "layer neuron"]) -> Float[Array, "layer neuron"]:
-    """Where each neuron stands in its layer, in (0, 1): 1 is the highest; equals share the mean."""
-    from scipy.stats import rankdata
-
-    places: Float[Array, "layer neuron"] = (rankdata(values, axis=1) - 0.5) / values.shape[1]
-    return places

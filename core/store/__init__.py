@@ -2,129 +2,81 @@
 
 One process owns the database file (a lock beside it says which), with one long-lived connection and
 a cursor per thread. A row is written after the file it speaks of, so a row means that the file is
-whole. Keys are content hashes: merging two stores is a set union.
+whole. Keys are content hashes: merging two stores is a set union. What is kept of a measurement is
+said by its `Measure`; nothing here knows a measurement by name.
 """
 
 import fcntl
 import hashlib
+import json
 import os
+import tempfile
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 import duckdb
-import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
 from core.base.errors import BadInput, StoreBusy, reason
-from core.base.results import (
-    Activations,
-    Agreement,
-    Evaluation,
-    NeuronEffect,
-    Predictivity,
-    Run,
-    SoftPrompt,
-    Step,
-)
-from core.base.specs import (
-    ActivationSpec,
-    EvaluationSpec,
-    ImportedPrompt,
-    Pinned,
-    PredictivitySpec,
-    Prompt,
-    dumps,
-    key,
-    loads,
-)
-from core.store.files import prompt_bytes, read_prompt_file, write_file
-from core.store.rows import (
-    agreement_tables,
-    effect_tables,
-    evaluation_tables,
-    predictivity_tables,
-    prompt_tables,
-)
+from core.base.measure import Artifact, Measure, Run, Table
+from core.base.specs import Spec, dumps, key, loads
+from core.store.files import artifact_bytes, read_artifact, write_file
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS prompt (
-  key VARCHAR PRIMARY KEY, backbone VARCHAR, fingerprint VARCHAR, task VARCHAR, seed INTEGER,
-  prompt_length INTEGER, origin VARCHAR, best_step INTEGER, selection_accuracy DOUBLE,
-  selection_rows INTEGER, spec VARCHAR);
-CREATE TABLE IF NOT EXISTS step (
-  key VARCHAR, step INTEGER, loss DOUBLE, accuracy DOUBLE, PRIMARY KEY (key, step));
-CREATE TABLE IF NOT EXISTS predictivity (
-  key VARCHAR PRIMARY KEY, prompt VARCHAR, backbone VARCHAR, source_task VARCHAR, seed INTEGER,
-  target_task VARCHAR, split VARCHAR, contrast VARCHAR, n INTEGER, n_train INTEGER,
-  majority DOUBLE, floor_mean DOUBLE, floor_p99 DOUBLE, floor_family DOUBLE, floor_fdr DOUBLE,
-  permutations INTEGER, spec VARCHAR);
-CREATE TABLE IF NOT EXISTS neuron (
-  key VARCHAR, layer USMALLINT, neuron USMALLINT, predictivity FLOAT, best_token USMALLINT,
-  accuracy FLOAT, baseline FLOAT, mean FLOAT, p FLOAT, p_family FLOAT, q FLOAT,
-  by_token UINTEGER[]);
-CREATE TABLE IF NOT EXISTS evaluation (
-  key VARCHAR PRIMARY KEY, prompt VARCHAR, backbone VARCHAR, source_task VARCHAR, seed INTEGER,
-  target_task VARCHAR, split VARCHAR, n INTEGER, correct INTEGER, accuracy DOUBLE, majority DOUBLE,
-  choose VARCHAR, fraction DOUBLE, draw INTEGER,
-  rows INTEGER[], labels UTINYINT[], predictions UTINYINT[], spec VARCHAR);
-CREATE TABLE IF NOT EXISTS effect (
-  key VARCHAR PRIMARY KEY, prompt VARCHAR, backbone VARCHAR, source_task VARCHAR, seed INTEGER,
-  target_task VARCHAR, split VARCHAR, layer INTEGER, neuron INTEGER, rows INTEGER[],
-  labels UTINYINT[], margin DOUBLE[], without_slot DOUBLE[], without DOUBLE[], spec VARCHAR);
-CREATE TABLE IF NOT EXISTS agreement (
-  key VARCHAR PRIMARY KEY, backbone VARCHAR, source_task VARCHAR, target_task VARCHAR,
-  seeds INTEGER, layers INTEGER, neurons INTEGER, n_clean INTEGER, n_adversarial INTEGER,
-  kind VARCHAR[], attack VARCHAR[], spearman DOUBLE[][], fractions DOUBLE[], skill INTEGER[][][],
-  kept INTEGER[][][], median DOUBLE[][], spec VARCHAR);
-CREATE TABLE IF NOT EXISTS activation (
-  key VARCHAR, example INTEGER, label UTINYINT, layer USMALLINT, "values" FLOAT[]);
-CREATE TABLE IF NOT EXISTS activation_index (
-  key VARCHAR PRIMARY KEY, bytes BIGINT, used BIGINT, spec VARCHAR);
+SCHEMA = 2  # raised when tables change in another way than by a column more
+FIXED = """
 CREATE TABLE IF NOT EXISTS backbone (name VARCHAR PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS merged (stamp VARCHAR PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS run (
   key VARCHAR PRIMARY KEY, kind VARCHAR, started VARCHAR, seconds DOUBLE, device VARCHAR,
   versions VARCHAR);
 """
-# What caches of earlier versions lack or have too much.
-ADDED = """
-ALTER TABLE predictivity ADD COLUMN IF NOT EXISTS floor_fdr DOUBLE;
-ALTER TABLE neuron ADD COLUMN IF NOT EXISTS p FLOAT;
-ALTER TABLE neuron ADD COLUMN IF NOT EXISTS p_family FLOAT;
-ALTER TABLE neuron ADD COLUMN IF NOT EXISTS q FLOAT;
-ALTER TABLE neuron ADD COLUMN IF NOT EXISTS by_token UINTEGER[];
-ALTER TABLE agreement ADD COLUMN IF NOT EXISTS attack VARCHAR[];
-ALTER TABLE agreement ADD COLUMN IF NOT EXISTS skill INTEGER[][][];
-ALTER TABLE agreement ADD COLUMN IF NOT EXISTS kept INTEGER[][][];
-ALTER TABLE agreement ADD COLUMN IF NOT EXISTS median DOUBLE[][];
-ALTER TABLE agreement DROP COLUMN IF EXISTS chosen;
-ALTER TABLE agreement DROP COLUMN IF EXISTS shared;
-"""
-SHARED = ("prompt", "step", "predictivity", "neuron", "evaluation", "effect", "agreement", "run")
-LATER = ("effect", "agreement")  # exports of earlier versions do not have them
-MEASURED = ("prompt", "predictivity", "evaluation", "effect", "agreement")
-Stored = SoftPrompt | Predictivity | Evaluation | NeuronEffect | Agreement
+RUN = Table(name="run", columns="")
+Cursor = duckdb.DuckDBPyConnection
+
+
+@contextmanager
+def _transaction(cursor: Cursor) -> Any:
+    cursor.begin()
+    try:
+        yield
+        cursor.commit()
+    except BaseException:
+        cursor.rollback()
+        raise
 
 
 class Store:
-    """All answers known on this machine. Safe to use from several threads of one process."""
+    """All answers known on this machine. Safe to use from several threads of one process.
 
-    def __init__(self, folder: Path, *, activation_megabytes: int = 512) -> None:
+    `upgrade(cursor, folder, version)` brings the tables `old_*` of an earlier schema into the new
+    ones, inside a transaction; see `core/lab/migration.py`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        measures: Mapping[type[Spec], Measure],
+        *,
+        activation_megabytes: int = 512,
+        upgrade: Callable[[Cursor, Path, int], None] | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.prompts = folder / "prompts"
-        self.prompts.mkdir(exist_ok=True)
-        self._activation_bytes = activation_megabytes * 2**20
-        self._lock = _own(folder / ".lock")
-        self._connection = duckdb.connect(str(folder / "skillscope.duckdb"))
-        self._connection.execute(SCHEMA + ADDED)
+        self.folder, self.measures, self._upgrade = folder, measures, upgrade
+        self._room = activation_megabytes * 2**20
         self._local = threading.local()
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()
+        self._lock = _own(folder / ".lock")
+        try:
+            self._connection = duckdb.connect(str(folder / "skillscope.duckdb"))
+            self._prepare()
+        except BaseException:
+            self._lock.close()
+            raise
 
     def close(self) -> None:
         """Give the file back."""
@@ -137,15 +89,94 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # --- reading -------------------------------------------------------------------------------
-    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
-        """A query's rows. Values go in as parameters, never into the text."""
-        return self._cursor().execute(sql, list(parameters)).df()
+    # --- tables --------------------------------------------------------------------------------
+    @property
+    def main_tables(self) -> tuple[str, ...]:
+        """One row an answer each, by the measurements' names."""
+        return tuple(dict.fromkeys(m.table for m in self.measures.values()))
 
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
+    def shared_tables(self) -> dict[str, Table]:
+        """The tables that are exported."""
+        kept = (t for m in self.measures.values() if not m.bounded for t in m.tables)
+        return {t.name: t for t in (*kept, RUN)}
+
+    def artifact_kinds(self) -> tuple[str, ...]:
+        """Names of the folders of artifacts."""
+        return tuple(dict.fromkeys(k for m in self.measures.values() for k in m.artifacts))
+
+    def _prepare(self) -> None:
+        """Make the tables; bring those of an earlier schema up to date. Raises: BadInput."""
+        version = self._version()
+        if version > SCHEMA:
+            self._connection.close()
+            raise BadInput(
+                f"The cache in {self.folder} was written by a newer Skillscope (schema {version}; "
+                f"this one knows {SCHEMA}): update, or set SKILLSCOPE_CACHE to another folder."
+            )
+        cursor = self._cursor()
+        with _transaction(cursor):
+            if 0 < version < SCHEMA:
+                self._upgrade_from(version, cursor)
+            else:
+                self._create(cursor)
+            cursor.execute("DELETE FROM schema_version")
+            cursor.execute("INSERT INTO schema_version VALUES (?)", [SCHEMA])
+
+    def _version(self) -> int:
+        """0 of an empty database; 1 of one from before versions were written."""
+        tables = {name for (name,) in self._cursor().execute("SHOW TABLES").fetchall()}
+        if "schema_version" in tables:
+            row = self._row("SELECT max(version) FROM schema_version")
+            return int(row[0]) if row and row[0] is not None else SCHEMA
+        return 1 if "prompt" in tables else 0
+
+    def _create(self, cursor: Cursor) -> None:
+        cursor.execute(FIXED)
+        for measure in self.measures.values():
+            for table in measure.tables:
+                main = table.name == measure.table
+                head, tail = ("key VARCHAR PRIMARY KEY", ", spec VARCHAR") if main else (
+                    "key VARCHAR", ""
+                )  # fmt: skip
+                cursor.execute(
+                    f"CREATE TABLE IF NOT EXISTS {table.name} ({head}, {table.columns}{tail})"
+                )
+                there = _columns(cursor, f"SELECT * FROM {table.name}")
+                for column in table.columns.split(", "):
+                    if column.split()[0].strip('"') not in there:
+                        cursor.execute(f"ALTER TABLE {table.name} ADD COLUMN {column}")
+
+    def _upgrade_from(self, version: int, cursor: Cursor) -> None:
+        if self._upgrade is None:
+            raise BadInput(f"The cache in {self.folder} is of an earlier schema ({version}).")
+        for (name,) in cursor.execute("SHOW TABLES").fetchall():
+            cursor.execute(f'ALTER TABLE "{name}" RENAME TO "old_{name}"')
+        self._create(cursor)
+        self._upgrade(cursor, self.folder, version)
+        for (name,) in cursor.execute("SHOW TABLES").fetchall():
+            if name.startswith("old_"):
+                cursor.execute(f'DROP TABLE "{name}"')
+
+    # --- reading -------------------------------------------------------------------------------
+    def frame(
+        self, sql: str, parameters: Sequence[Any] = (), **tables: pd.DataFrame
+    ) -> pd.DataFrame:
+        """A query's rows. Values go in as parameters, never into the text; `tables` can be named in
+        it.
+        """
+        cursor = self._cursor()
+        for name, table in tables.items():
+            cursor.register(name, table)
+        try:
+            return cursor.execute(sql, list(parameters)).df()
+        finally:
+            for name in tables:
+                cursor.unregister(name)
+
+    def _cursor(self) -> Cursor:
         if not hasattr(self._local, "cursor"):
             self._local.cursor = self._connection.cursor()
-        cursor: duckdb.DuckDBPyConnection = self._local.cursor
+        cursor: Cursor = self._local.cursor
         return cursor
 
     def _row(self, sql: str, *parameters: Any) -> tuple[Any, ...] | None:
@@ -155,76 +186,60 @@ class Store:
     def known(self, keys: Iterable[str]) -> set[str]:
         """Those keys whose answer is stored."""
         wanted = list(keys)
-        tables = " UNION ALL ".join(f"SELECT key FROM {t}" for t in (*MEASURED, "activation_index"))
+        tables = " UNION ALL ".join(f"SELECT key FROM {t}" for t in self.main_tables)
         rows = self._cursor().execute(f"SELECT key FROM ({tables}) WHERE key IN ?", [wanted])
         return {k for (k,) in rows.fetchall()}
 
-    def prompt(self, spec: Prompt) -> SoftPrompt | None:
-        """A stored prompt."""
-        name = key(spec)
-        row = self._row(
-            "SELECT best_step, selection_accuracy, selection_rows FROM prompt WHERE key = ?", name
-        )
-        if row is None:
-            return None
-        steps = self._cursor().execute(
-            "SELECT step, loss, accuracy FROM step WHERE key = ? ORDER BY step", [name]
-        )
-        found = read_prompt_file(self.prompt_file(name))
-        return SoftPrompt(
-            spec=spec,
-            vectors=found.vectors,
-            words=found.words,
-            best_step=row[0],
-            selection_accuracy=row[1],
-            selection_rows=row[2],
-            history=tuple(Step(step=s, loss=x, accuracy=a) for s, x, a in steps.fetchall()),
-        )
-
-    def imported(self, backbone: Pinned, task: str) -> tuple[ImportedPrompt, ...]:
-        """Stored imports for a backbone and a task, by seed."""
-        rows = self._cursor().execute(
-            "SELECT spec FROM prompt WHERE origin = 'imported' AND backbone = ? AND fingerprint = ?"
-            " AND task = ? ORDER BY seed, key",
-            [backbone.name, backbone.fingerprint, task],
-        )
-        return tuple(loads(spec) for (spec,) in rows.fetchall())
-
-    def has_imports(self, backbones: Sequence[str]) -> bool:
-        """Whether any of these backbones has an imported prompt."""
-        return (
-            self._row(
-                "SELECT 1 FROM prompt WHERE origin = 'imported' AND backbone IN ? LIMIT 1",
-                list(backbones),
+    def read(self, spec: Spec) -> Any:
+        """What is kept of an answer; None if it is not stored. Reading makes a bounded answer the
+        most recently used.
+        """
+        measure, name = self.measures[type(spec)], key(spec)
+        if not measure.bounded:
+            known = self._row(f"SELECT 1 FROM {measure.table} WHERE key = ?", name)
+            return None if known is None else measure.read(spec, _Answer(self, name))
+        with self._writing:  # nothing is forgotten between the look and the reading
+            if self._row(f"SELECT 1 FROM {measure.table} WHERE key = ?", name) is None:
+                return None
+            self._cursor().execute(
+                f"UPDATE {measure.table} SET used = (SELECT max(used) + 1 FROM {measure.table})"
+                " WHERE key = ?",
+                [name],
             )
-            is not None
-        )
+            return measure.read(spec, _Answer(self, name))
 
-    def prompt_file(self, name: str) -> Path:
-        """The safetensors file of a stored prompt."""
-        return self.prompts / f"{name}.safetensors"
+    def specs(self, table: str, where: str = "true", values: Sequence[Any] = ()) -> tuple[Any, ...]:
+        """Questions of stored answers, in the order of seed and key; what cannot be read is left
+        out (`unreadable` names it).
+        """
+        found = []
+        for _, text in self._spec_rows(table, where, values):
+            with suppress(ValueError, KeyError, TypeError):
+                found.append(loads(text))
+        return tuple(found)
 
-    def prompt_spec(self, prefix: str) -> Prompt:
-        """The spec of the stored prompt whose key starts so. Raises: BadInput."""
-        rows = self._cursor().execute(
-            "SELECT spec FROM prompt WHERE starts_with(key, ?) LIMIT 2", [prefix]
-        )
-        found = rows.fetchall()
-        if len(found) != 1:
-            how = "No stored prompt has a key" if not found else "Several prompts have keys"
-            raise BadInput(f"{how} that starts with {prefix!r}; `status --json` lists them.")
-        spec: Prompt = loads(found[0][0])
-        return spec
+    def unreadable(self, table: str) -> dict[str, str]:
+        """Key -> reason of rows whose question cannot be read."""
+        broken = {}
+        for name, text in self._spec_rows(table, "true", ()):
+            try:
+                loads(text)
+            except (ValueError, KeyError, TypeError) as error:
+                broken[name] = reason(error)
+        return broken
 
-    def evaluation(self, spec: EvaluationSpec) -> Evaluation | None:
-        """A stored evaluation, without its scores."""
-        row = self._row("SELECT rows, labels, predictions FROM evaluation WHERE key = ?", key(spec))
-        if row is None:
-            return None
-        index, labels, predictions = (np.array(column, np.int64) for column in row)
-        return Evaluation(
-            spec=spec, index=index, labels=labels, predictions=predictions, scores=None
+    def _spec_rows(self, table: str, where: str, values: Sequence[Any]) -> list[tuple[str, str]]:
+        order = "seed, key" if table in ("prompt", "predictivity", "evaluation") else "key"
+        rows: list[tuple[str, str]] = (
+            self._cursor()
+            .execute(f"SELECT key, spec FROM {table} WHERE {where} ORDER BY {order}", list(values))
+            .fetchall()
         )
+        return rows
+
+    def file(self, kind: str, name: str) -> Path:
+        """The safetensors file of an artifact."""
+        return self.folder / kind / f"{name}.safetensors"
 
     def run(self, name: str) -> Run:
         """How a stored answer came about."""
@@ -232,49 +247,10 @@ class Store:
         assert row is not None
         return Run(started=row[0], seconds=row[1], device=row[2], versions=row[3])
 
-    def neurons(self, spec: PredictivitySpec) -> dict[str, Tensor] | None:
-        """Predictivity, best token, accuracy, baseline (at that token) and mean activation over all
-        prompt tokens, each as a [layer, neuron] tensor.
-        """
-        if self._row("SELECT 1 FROM predictivity WHERE key = ?", key(spec)) is None:
-            return None
-        columns = self._cursor().execute(
-            "SELECT layer, predictivity, best_token, accuracy, baseline, mean FROM neuron "
-            "WHERE key = ? ORDER BY layer, neuron",
-            [key(spec)],
-        )
-        values = columns.fetchnumpy()
-        layers = int(np.max(values.pop("layer"))) + 1
-        return {
-            name: torch.from_numpy(np.asarray(column, np.float64).reshape(layers, -1))
-            for name, column in values.items()
-        }
-
-    def activations(self, spec: ActivationSpec) -> Activations | None:
-        """Cached activations; reading them makes them the most recently used."""
-        name = key(spec)
-        if self._row("SELECT 1 FROM activation_index WHERE key = ?", name) is None:
-            return None
-        with self._writing:
-            self._cursor().execute(
-                "UPDATE activation_index SET used = (SELECT max(used) + 1 FROM activation_index)"
-                " WHERE key = ?",
-                [name],
-            )
-        rows = self._cursor().execute(
-            'SELECT example, label, layer, "values" FROM activation WHERE key = ?'
-            " ORDER BY example, layer",
-            [name],
-        )
-        data = rows.fetchall()
-        layers = max(r[2] for r in data) + 1
-        values = np.array([r[3] for r in data], np.float32).reshape(len(data) // layers, layers, -1)
-        heads = data[::layers]
-        return Activations(
-            index=np.array([r[0] for r in heads]),
-            labels=np.array([r[1] for r in heads]),
-            values=torch.from_numpy(values),
-        )
+    def counts(self) -> dict[str, int]:
+        """How many answers of each kind are stored, by main table."""
+        rows = [self._row(f"SELECT count(*) FROM {t}") for t in self.main_tables]
+        return {t: int(row[0]) for t, row in zip(self.main_tables, rows, strict=True) if row}
 
     def backbones(self) -> tuple[str, ...]:
         """Names of the backbones that were added, in alphabetical order."""
@@ -282,147 +258,138 @@ class Store:
         return tuple(name for (name,) in rows.fetchall())
 
     # --- writing -------------------------------------------------------------------------------
-    def add(self, result: Stored, run: Run) -> None:
-        """Store an answer; storing it again changes nothing."""
-        match result:
-            case SoftPrompt():
-                tables = prompt_tables(result)
-                if not self.known([key(result.spec)]):
-                    write_file(self.prompt_file(key(result.spec)), prompt_bytes(result))
-            case Predictivity():
-                tables = predictivity_tables(result)
-            case Evaluation():
-                tables = evaluation_tables(result)
-            case NeuronEffect():
-                tables = effect_tables(result)
-            case Agreement():
-                tables = agreement_tables(result)
-        name = key(result.spec)
-        tables["run"] = pd.DataFrame([{"key": name, "kind": type(result).__name__, **asdict(run)}])
-        self._insert(tables)
+    def add(self, result: Any, run: Run) -> None:
+        """Store an answer, whose question is `result.spec`; storing it again changes nothing."""
+        spec = result.spec
+        measure, name = self.measures[type(spec)], key(spec)
+        for kind, artifact in measure.files(result).items():
+            if not self.known([name]):
+                write_file(self.file(kind, name), artifact_bytes(artifact))
+        tables = {t: frame.assign(key=name) for t, frame in measure.rows(result).items()}
+        tables[measure.table]["spec"] = dumps(spec)
+        tables["run"] = pd.DataFrame([{"key": name, "kind": measure.table, **asdict(run)}])
+        with self._writing:
+            if measure.bounded:
+                row = self._row(f"SELECT coalesce(max(used), 0) + 1 FROM {measure.table}")
+                assert row is not None
+                tables[measure.table]["used"] = int(row[0])
+            self._insert(tables)
+            if measure.bounded:
+                self._forget(measure)
 
     def add_backbone(self, name: str) -> None:
         """Remember a backbone beside the embedded ones."""
         with self._writing:
             self._cursor().execute("INSERT OR IGNORE INTO backbone VALUES (?)", [name])
 
-    def add_activations(self, spec: ActivationSpec, values: Activations) -> None:
-        """Cache activations and forget the least recently used ones beyond the size limit."""
-        name = key(spec)
-        shape = values.values.shape
-        rows = pd.DataFrame(
-            {
-                "key": name,
-                "example": np.repeat(values.index, shape[1]),
-                "label": np.repeat(values.labels, shape[1]),
-                "layer": np.tile(np.arange(shape[1]), shape[0]),
-                "values": list(values.values.reshape(-1, shape[2]).float().numpy()),
-            }
-        )
-        size = values.values.numel() * 4
-        with self._writing:
-            cursor = self._cursor()
-            cursor.begin()
-            try:
-                cursor.execute("DELETE FROM activation WHERE key = ?", [name])
-                cursor.execute("DELETE FROM activation_index WHERE key = ?", [name])
-                cursor.register("incoming", rows)
-                cursor.execute("INSERT INTO activation SELECT * FROM incoming")
-                cursor.execute(
-                    "INSERT INTO activation_index SELECT ?, ?, coalesce(max(used), 0) + 1, ?"
-                    " FROM activation_index",
-                    [name, size, dumps(spec)],
-                )
-                self._evict(cursor)
-                cursor.commit()
-            except BaseException:
-                cursor.rollback()
-                raise
-            finally:
-                cursor.unregister("incoming")
-
-    def _evict(self, cursor: duckdb.DuckDBPyConnection) -> None:
+    def _forget(self, measure: Measure) -> None:
+        """Drop the least recently used answers beyond the size limit; the newest stays."""
+        cursor = self._cursor()
         old = cursor.execute(
             "SELECT key FROM (SELECT key, sum(bytes) OVER (ORDER BY used DESC) AS total,"
-            " row_number() OVER (ORDER BY used DESC) AS place FROM activation_index)"
+            f" row_number() OVER (ORDER BY used DESC) AS place FROM {measure.table})"
             " WHERE total > ? AND place > 1",
-            [self._activation_bytes],
+            [self._room],
         ).fetchall()
-        for (name,) in old:
-            cursor.execute("DELETE FROM activation WHERE key = ?", [name])
-            cursor.execute("DELETE FROM activation_index WHERE key = ?", [name])
+        with _transaction(cursor):
+            for (name,) in old:
+                for table in (*measure.tables, RUN):
+                    cursor.execute(f"DELETE FROM {table.name} WHERE key = ?", [name])
 
     def _insert(self, tables: Mapping[str, pd.DataFrame]) -> None:
         """All rows or none; rows whose key is already there are left alone."""
-        with self._writing:
-            cursor = self._cursor()
-            cursor.begin()
-            try:
-                known = {t: _known(cursor, t, frame) for t, frame in tables.items()}
-                for table, frame in tables.items():
-                    fresh = frame[~frame["key"].isin(known[table])]
-                    if len(fresh):
-                        cursor.register("incoming", fresh)
-                        cursor.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
-                        cursor.unregister("incoming")
-                cursor.commit()
-            except BaseException:
-                cursor.rollback()
-                raise
+        cursor = self._cursor()
+        with _transaction(cursor):
+            known = {t: _known(cursor, t, frame) for t, frame in tables.items()}
+            for table, frame in tables.items():
+                fresh = frame[~frame["key"].isin(known[table])]
+                if len(fresh):
+                    cursor.register("incoming", fresh)
+                    cursor.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
+                    cursor.unregister("incoming")
 
     # --- handing over --------------------------------------------------------------------------
     def export(self, folder: Path, keys: Sequence[str] | None = None) -> None:
-        """Write answers as Parquet files and prompts, for `merge` elsewhere; all, or some keys."""
-        (folder / "prompts").mkdir(parents=True, exist_ok=True)
+        """Write answers as Parquet files and artifacts, for `merge` elsewhere; all, or some keys.
+        Answers that are kept only while there is room stay here.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
         chosen = "" if keys is None else "WHERE key IN (SELECT key FROM chosen)"
-        self._cursor().register("chosen", pd.DataFrame({"key": list(keys or ())}, dtype=str))
-        for table in SHARED:
-            target = str(folder / f"{table}.parquet")
-            order = {"neuron": "key, layer, neuron", "step": "key, step"}.get(table, "key")
-            self._cursor().execute(
-                f"COPY (SELECT * FROM {table} {chosen} ORDER BY {order}) TO ?"
+        cursor, asked = self._cursor(), pd.DataFrame({"key": list(keys or ())}, dtype=str)
+        cursor.register("chosen", asked)
+        kept = " UNION ALL ".join(
+            f"SELECT key FROM {m.table}" for m in self.measures.values() if not m.bounded
+        )
+        for name, table in self.shared_tables().items():
+            where = chosen if name != "run" else (
+                f"{chosen or 'WHERE true'} AND key IN ({kept})"
+            )  # fmt: skip
+            cursor.execute(
+                f"COPY (SELECT * FROM {name} {where} ORDER BY {table.order}) TO ?"
                 " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 19)",
-                [target],
+                [str(folder / f"{name}.parquet")],
             )
-        for file in self.prompts.glob("*.safetensors"):
-            if keys is None or file.stem in keys:
-                write_file(folder / "prompts" / file.name, file.read_bytes())
+        cursor.unregister("chosen")
+        for kind in self.artifact_kinds():
+            (folder / kind).mkdir(exist_ok=True)
+            files = {file.stem: file for file in (self.folder / kind).glob("*.safetensors")}
+            for name in sorted(self.known(files) if keys is None else set(keys) & set(files)):
+                write_file(folder / kind / files[name].name, files[name].read_bytes())
+        write_file(folder / "schema.json", json.dumps({"schema": SCHEMA}).encode() + b"\n")
 
     def merge(self, folder: Path) -> int:
-        """Take over the answers of an exported folder that are not known yet; how many came."""
-        before = self._total()
-        tables = [t for t in SHARED if (folder / f"{t}.parquet").is_file()]
-        absent = [t for t in SHARED if t not in (*tables, *LATER)]
-        if absent:
-            raise BadInput(f"{folder} is not a folder that `export` wrote: no {absent[0]}.parquet.")
-        for file in (folder / "prompts").glob("*.safetensors"):
-            target = self.prompts / file.name
-            if not target.exists():
-                write_file(target, file.read_bytes())
+        """Take over the answers of an exported folder that are not known yet; how many came.
+
+        Raises: BadInput for a folder that is none, or of a newer Skillscope.
+        """
+        version = exported_schema(folder)
+        if version > SCHEMA:
+            raise BadInput(
+                f"{folder} was exported by a newer Skillscope (schema {version}; this one knows "
+                f"{SCHEMA}): update first."
+            )
+        if version < SCHEMA:
+            return self._merge_old(folder)
+        before = sum(self.counts().values())
+        for kind in self.artifact_kinds():
+            for file in (folder / kind).glob("*.safetensors"):
+                target = self.file(kind, file.stem)
+                if not target.exists():
+                    write_file(target, file.read_bytes())
         with self._writing:
             cursor = self._cursor()
-            cursor.begin()
             try:
-                for table in reversed(tables):
-                    source = [str(folder / f"{table}.parquet")]
-                    columns = _columns(cursor, f"SELECT * FROM {table}")
-                    found = _columns(cursor, "SELECT * FROM read_parquet(?)", source)
-                    kept = ", ".join(f'"{name}"' for name in columns if name in found)
-                    cursor.execute(
-                        f"INSERT INTO {table} BY NAME SELECT {kept} FROM read_parquet(?)"
-                        f" WHERE key NOT IN (SELECT key FROM {table})",
-                        source,
-                    )
-                cursor.commit()
+                with _transaction(cursor):
+                    for table in reversed(self.shared_tables()):
+                        if (folder / f"{table}.parquet").is_file():
+                            _take_over(cursor, table, folder / f"{table}.parquet")
             except duckdb.Error as error:
-                cursor.rollback()
                 raise BadInput(
                     f"The answers in {folder} cannot be read: {reason(error)}"
                 ) from error
-            except BaseException:
-                cursor.rollback()
-                raise
-        return self._total() - before
+        return sum(self.counts().values()) - before
+
+    def _merge_old(self, folder: Path) -> int:
+        """An export of an earlier schema, brought up to date in a store of its own."""
+        with tempfile.TemporaryDirectory() as name:
+            work = Path(name)
+            database = duckdb.connect(str(work / "skillscope.duckdb"))
+            try:
+                for file in sorted(folder.glob("*.parquet")):
+                    database.execute(
+                        f'CREATE TABLE "{file.stem}" AS SELECT * FROM read_parquet(?)', [str(file)]
+                    )
+            except duckdb.Error as error:
+                raise BadInput(
+                    f"The answers in {folder} cannot be read: {reason(error)}"
+                ) from error
+            finally:
+                database.close()
+            for file in (folder / "prompts").glob("*.safetensors"):
+                write_file(work / "prompts" / file.name, file.read_bytes())
+            with Store(work, self.measures, upgrade=self._upgrade) as other:
+                other.export(work / "export")
+            return self.merge(work / "export")
 
     def merge_once(self, folder: Path) -> None:
         """`merge`, unless this very export was merged before."""
@@ -433,21 +400,56 @@ class Store:
             with self._writing:
                 self._cursor().execute("INSERT INTO merged VALUES (?)", [stamp])
 
-    def _total(self) -> int:
-        row = self._row("SELECT " + " + ".join(f"(SELECT count(*) FROM {t})" for t in MEASURED))
-        assert row is not None
-        return int(row[0])
+
+class _Answer:
+    """What the store holds of one answer (`core.base.measure.Stored`)."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self.key, self._store = name, store
+
+    def rows(self, table: str, columns: str = "*", order: str = "key") -> pd.DataFrame:
+        """Its rows of a table."""
+        sql = f"SELECT {columns} FROM {table} WHERE key = ? ORDER BY {order}"
+        return self._store.frame(sql, [self.key])
+
+    def file(self, kind: str) -> Artifact:
+        """Its artifact of a kind. Raises: BadInput if it is gone."""
+        return read_artifact(self._store.file(kind, self.key))
 
 
-def _known(cursor: duckdb.DuckDBPyConnection, table: str, frame: pd.DataFrame) -> list[str]:
+def exported_schema(folder: Path) -> int:
+    """The schema of an exported folder. Raises: BadInput if it is none."""
+    if not (folder / "run.parquet").is_file():
+        raise BadInput(f"{folder} is not a folder that `export` wrote: no run.parquet.")
+    file = folder / "schema.json"
+    if not file.is_file():
+        return 1
+    try:
+        return int(json.loads(file.read_text("utf-8"))["schema"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{file} does not say which schema it is: {reason(error)}.") from error
+
+
+def _take_over(cursor: Cursor, table: str, file: Path) -> None:
+    """Rows of an exported table whose key is not here; columns that either side lacks are empty."""
+    source = [str(file)]
+    columns = _columns(cursor, f"SELECT * FROM {table}")
+    found = _columns(cursor, "SELECT * FROM read_parquet(?)", source)
+    kept = ", ".join(f'"{name}"' for name in columns if name in found)
+    cursor.execute(
+        f"INSERT INTO {table} BY NAME SELECT {kept} FROM read_parquet(?)"
+        f" WHERE key NOT IN (SELECT key FROM {table})",
+        source,
+    )
+
+
+def _known(cursor: Cursor, table: str, frame: pd.DataFrame) -> list[str]:
     keys = list(frame["key"].unique())
     rows = cursor.execute(f"SELECT DISTINCT key FROM {table} WHERE key IN ?", [keys])
     return [k for (k,) in rows.fetchall()]
 
 
-def _columns(
-    cursor: duckdb.DuckDBPyConnection, query: str, values: Sequence[str] = ()
-) -> list[str]:
+def _columns(cursor: Cursor, query: str, values: Sequence[str] = ()) -> list[str]:
     rows = cursor.execute(f"DESCRIBE {query}", values).fetchall()
     return [str(row[0]) for row in rows]
 

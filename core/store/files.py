@@ -1,48 +1,50 @@
-"""Soft prompts and arrays as safetensors files."""
+"""Artifacts as safetensors files."""
 
-import json
 import os
 import threading
 from pathlib import Path
-
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save, save_file
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from core.base.errors import BadInput
-from core.base.results import SoftPrompt
-from core.base.specs import ImportedPrompt, TuneSpec, dumps, loads
+from core.base.measure import Artifact
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def write_file(path: Path, content: bytes) -> None:
     """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     part.write_bytes(content)
     part.replace(path)
 
 
-def prompt_bytes(prompt: SoftPrompt) -> bytes:
-    """A safetensors file: the vectors, the spec and the answer words in its header."""
-    header = {"spec": dumps(prompt.spec), "words": json.dumps(prompt.words)}
-    return save({"vectors": prompt.vectors.contiguous()}, metadata=header)
+def artifact_bytes(artifact: Artifact) -> bytes:
+    """A safetensors file with its header."""
+    from safetensors.torch import save
+
+    tensors = {name: values.contiguous() for name, values in artifact.tensors.items()}
+    return save(tensors, metadata=dict(artifact.header))
 
 
-def write_arrays(path: Path, arrays: dict[str, Tensor]) -> None:
+def write_arrays(path: Path, arrays: "dict[str, Tensor]") -> None:
     """Named tensors as a safetensors file."""
+    from safetensors.torch import save_file
+
     save_file({name: values.contiguous() for name, values in arrays.items()}, path)
 
 
-def read_prompt_file(path: Path) -> SoftPrompt:
-    """The prompt that `prompt_bytes` wrote. Raises: BadInput."""
+def read_artifact(path: Path) -> Artifact:
+    """What `artifact_bytes` wrote. Raises: BadInput."""
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            vectors = file.get_tensor("vectors")
-        spec, words = loads(header["spec"]), json.loads(header["words"])
+            header = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise BadInput(f"There is no file {path}.") from None
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"{path} is not a soft prompt written by Skillscope: {error}.") from error
-    if not isinstance(spec, TuneSpec | ImportedPrompt):
-        raise BadInput(f"{path} is not a soft prompt written by Skillscope.")
-    return SoftPrompt(spec=spec, vectors=vectors, words=tuple(words))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadInput(f"{path} is not a safetensors file: {error}.") from error
+    return Artifact(tensors=tensors, header=header)

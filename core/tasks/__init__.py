@@ -17,12 +17,13 @@ from typing import Any
 from core.base.errors import BadTask, UnknownName
 from core.base.settings import Places, Settings
 from core.base.specs import Contrast, Pinned
+from core.tasks.metrics import METRICS
 
 BUILTIN = Path(__file__).parent / "builtin"
 PAPERS = Path(__file__).parent / "papers"
 _KNOWN_KEYS = {
     "title", "family", "about", "labels", "adversarial_of", "data", "splits", "fields", "values",
-    "verbalizer", "template", "source", "hub", "folder",
+    "verbalizer", "template", "source", "hub", "folder", "answer",
 }  # fmt: skip
 _NAME = re.compile(r"[\w-]+")
 _ORDER = {"sentiment": 0, "inference": 1, "paraphrase": 2, "ethics": 3}
@@ -60,8 +61,24 @@ class Remote:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The answer is one of some words, a class each: answer words by family, in class order."""
+
+    verbalizer: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """The answer is written: at most so many tokens, scored by one of `core.tasks.metrics`."""
+
+    max_new_tokens: int
+    metric: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
-    """A classification task. `values[i]` is what the label column holds for class i.
+    """What is asked. `values[i]` is what the label column holds for class i; a task whose answers
+    are written has no classes, and its label column holds the texts to be written.
 
     `remote` says where absent files can be fetched, `note` what is special about a local copy.
     """
@@ -75,7 +92,7 @@ class Task:
     values: tuple[str, ...]
     fields: Fields
     splits: Mapping[str, Path]
-    verbalizer: Mapping[str, tuple[str, ...]]
+    answer: Choice | Text
     templates: Mapping[str, Template] = field(default_factory=dict)
     adversarial_of: str | None = None
     remote: Remote | None = None
@@ -98,9 +115,15 @@ class Task:
         return next(s for s in ("validation", "dev", "test", *self.splits) if s in self.splits)
 
     def words(self, family: str) -> tuple[str, ...]:
-        """Answer words of a backbone family, in class order. Raises: BadTask."""
+        """Answer words of a backbone family, in class order; none where answers are written.
+
+        Raises: BadTask.
+        """
+        if isinstance(self.answer, Text):
+            return ()
+        verbalizer = self.answer.verbalizer
         try:
-            return self.verbalizer.get(family) or self.verbalizer["default"]
+            return verbalizer.get(family) or verbalizer["default"]
         except KeyError:
             raise BadTask(
                 f"{self.file} has no answer words for {family}; add `{family} = [...]` or "
@@ -110,8 +133,8 @@ class Task:
     def contrasts(self) -> tuple[Contrast | None, ...]:
         """The task's binary questions: itself, or each class against the rest and each pair."""
         n = len(self.labels)
-        if n == 2:
-            return (None,)
+        if n <= 2:
+            return (None,) if n else ()
         rest = [
             Contrast(negative=tuple(j for j in range(n) if j != i), positive=(i,)) for i in range(n)
         ]
@@ -192,7 +215,8 @@ def _parse(path: Path, _stamp: int, places: Places) -> Task:
 def _task(path: Path, raw: dict[str, Any], places: Places) -> Task:
     if unknown := set(raw) - _KNOWN_KEYS:
         raise BadTask(f"{path} has an unknown entry {sorted(unknown)[0]!r}; see docs/tasks.md.")
-    labels = tuple(str(x) for x in raw["labels"])
+    answer = _answer(raw)
+    labels = tuple(str(x) for x in raw["labels"]) if isinstance(answer, Choice) else ()
     source, splits, remote = _source(path, raw, places)
     named = path.parent in (BUILTIN, PAPERS, places.tasks)
     task = Task(
@@ -202,7 +226,7 @@ def _task(path: Path, raw: dict[str, Any], places: Places) -> Task:
         values=tuple(str(x) for x in source.get("values", range(len(labels)))),
         fields=Fields(**source.get("fields", {})),
         splits=splits,
-        verbalizer={k: tuple(str(w) for w in v) for k, v in raw["verbalizer"].items()},
+        answer=answer,
         templates={k: Template(**v) for k, v in raw.get("template", {}).items()},
         adversarial_of=raw.get("adversarial_of"),
         remote=remote,
@@ -211,6 +235,14 @@ def _task(path: Path, raw: dict[str, Any], places: Places) -> Task:
     )
     _check(task)
     return task
+
+
+def _answer(raw: dict[str, Any]) -> Choice | Text:
+    """`[verbalizer]` for classes, `[answer]` for written answers."""
+    if "answer" in raw:
+        return Text(**raw["answer"])
+    words = {k: tuple(str(w) for w in v) for k, v in raw["verbalizer"].items()}
+    return Choice(verbalizer=words)
 
 
 def _texts(raw: dict[str, Any], **defaults: str) -> dict[str, str]:
@@ -247,20 +279,35 @@ def _has(data: Path | None, local: dict[str, Any]) -> bool:
 
 
 def _check(task: Task) -> None:
+    if not task.splits:
+        raise BadTask(f"{task.file} names no split under [splits].")
+    if isinstance(task.answer, Choice):
+        _check_classes(task, task.answer)
+    else:
+        _check_writing(task, task.answer)
+
+
+def _check_writing(task: Task, answer: Text) -> None:
+    if answer.metric not in METRICS:
+        known = ", ".join(METRICS)
+        raise BadTask(f"{task.file} asks for the metric {answer.metric!r}; there are {known}.")
+    if not isinstance(answer.max_new_tokens, int) or answer.max_new_tokens < 1:
+        raise BadTask(f"{task.file}: max_new_tokens must be a whole number of 1 or more.")
+
+
+def _check_classes(task: Task, answer: Choice) -> None:
     n = len(task.labels)
     if n < 2:
         raise BadTask(f"{task.file} names {n} class; a task needs at least two.")
     if len(task.values) != n:
         raise BadTask(f"{task.file} names {n} labels but {len(task.values)} values.")
-    for family, words in task.verbalizer.items():
+    for family, words in answer.verbalizer.items():
         if len(words) != n:
             raise BadTask(
                 f"{task.file} names {n} labels but {len(words)} answer words for {family}."
             )
         if not all(word.strip() for word in words):
             raise BadTask(f"{task.file} has an empty answer word for {family}.")
-    if not task.splits:
-        raise BadTask(f"{task.file} names no split under [splits].")
 
 
 def clean_task(task: Task) -> Task:
@@ -282,21 +329,34 @@ def clean_name(name: str) -> str:
         return name
 
 
-def pin_task(task: Task) -> Pinned:
-    """The task's name and a fingerprint of what its answers depend on: the data, how they are read,
-    templates and answer words, and for a twin its origin. Titles and remarks do not count.
+def pin_task(task: Task, family: str) -> Pinned:
+    """The task as a family is asked it: its name and a fingerprint of what answers depend on, which
+    are the data, how they are read, this family's template and answer words, and for an adversarial
+    version its clean task. Titles, remarks and other families' words do not count.
     """
+    template, answer = task.templates.get(family), task.answer
     read = {
         "values": task.values,
         "fields": asdict(task.fields),
-        "words": dict(task.verbalizer),
-        "templates": {family: asdict(t) for family, t in task.templates.items()},
-        "data": {s: _file_hash(path) for s, path in task.splits.items() if path.is_file()},
+        "answer": task.words(family) if isinstance(answer, Choice) else asdict(answer),
+        "template": None if template is None else asdict(template),
+        "data": data_hashes(task),
     }
     digest = hashlib.sha256(json.dumps(read, sort_keys=True).encode())
     if task.adversarial_of is not None:
-        digest.update(pin_task(clean_task(task)).fingerprint.encode())
+        digest.update(pin_task(clean_task(task), family).fingerprint.encode())
     return Pinned(name=task.name, fingerprint=digest.hexdigest()[:12])
+
+
+def data_hashes(task: Task) -> dict[str, str]:
+    """SHA-256 of each split's file that is here."""
+    return {s: _file_hash(path) for s, path in task.splits.items() if path.is_file()}
+
+
+def data_stamp(task: Task) -> str:
+    """Changes with the data of a task and with how its labels are read."""
+    read = {"values": task.values, "fields": asdict(task.fields), "data": data_hashes(task)}
+    return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _file_hash(path: Path) -> str:

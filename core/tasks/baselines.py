@@ -5,30 +5,30 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from core.tasks import Task, load_task, pin_task
+from core.tasks import Task, data_stamp, load_task
 from core.tasks.data import Examples, load_split
 
 
 def bag_of_words(task: Task, shipped: Mapping[str, float] | None = None) -> float:
     """Accuracy on the evaluation split of a logistic regression over single words of both texts.
 
-    Computed, unless `shipped` has it under the task's fingerprint.
+    Computed, unless `shipped` has it under the stamp of its data.
     """
-    fingerprint = pin_task(task).fingerprint
+    fingerprint = data_stamp(task)
     if shipped and fingerprint in shipped:
         return shipped[fingerprint]
     return _fit(task.name, fingerprint)
 
 
 def read_shipped(assets: Path) -> dict[str, float]:
-    """Fingerprint -> bag of words, of the built-in tasks."""
+    """Stamp of the data -> bag of words, of the built-in tasks."""
     file = assets / "tasks" / "baselines.json"
     return dict(json.loads(file.read_text("utf-8"))) if file.is_file() else {}
 
 
 def write_shipped(assets: Path, tasks: Iterable[Task]) -> None:
     """Compute and write what `read_shipped` reads."""
-    values = {pin_task(task).fingerprint: bag_of_words(task) for task in tasks}
+    values = {data_stamp(task): bag_of_words(task) for task in tasks}
     (assets / "tasks" / "baselines.json").write_text(json.dumps(values, indent=1) + "\n")
 
 

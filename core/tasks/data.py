@@ -14,18 +14,28 @@ import pandas as pd
 
 from core.base.errors import BadTask, NotDownloaded, reason
 from core.base.progress import Progress, silent
-from core.tasks import PAPERS, Remote, Task, clean_task, load_task
+from core.tasks import PAPERS, Choice, Remote, Task, clean_task, load_task
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Examples:
-    """Rows of one split. `index` is each row's place in the file."""
+    """Rows of one split. `index` is each row's place in the file. Tasks whose answers are written
+    have `targets`, and 0 for every label.
+    """
 
     text_a: tuple[str, ...]
     text_b: tuple[str, ...] | None
     labels: npt.NDArray[np.int64]
     attack: tuple[str, ...] | None
     index: npt.NDArray[np.int64]
+    targets: tuple[str, ...] | None = None
+
+    @classmethod
+    def of_text(cls, text_a: str, text_b: str | None = None) -> "Examples":
+        """One text, or a pair, without an answer."""
+        nothing = np.zeros(1, np.int64)
+        second = None if text_b is None else (text_b,)
+        return cls(text_a=(text_a,), text_b=second, labels=nothing, attack=None, index=nothing)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -42,6 +52,7 @@ class Examples:
             labels=self.labels[rows],
             attack=pick(self.attack),
             index=self.index[rows],
+            targets=pick(self.targets),
         )
 
     @property
@@ -92,7 +103,7 @@ def load_split(task: Task, split: str, limit: int | None = None) -> Examples:
 
 @lru_cache(maxsize=64)
 def _read_cached(
-    path: Path, fields: tuple[str | None, ...], values: tuple[str, ...], _s: int
+    path: Path, fields: tuple[str | None, ...], values: tuple[str, ...] | None, _s: int
 ) -> Examples:
     reader = _READERS.get(path.suffix)
     if reader is None:
@@ -106,28 +117,23 @@ def _read_cached(
 
 def _read(task: Task, path: Path, stamp: int) -> Examples:
     f = task.fields
-    return _read_cached(path, (f.text_a, f.text_b, f.label, f.attack), task.values, stamp)
+    values = task.values if isinstance(task.answer, Choice) else None
+    return _read_cached(path, (f.text_a, f.text_b, f.label, f.attack), values, stamp)
 
 
 def _examples(
-    path: Path, frame: pd.DataFrame, fields: tuple[str | None, ...], values: tuple[str, ...]
+    path: Path, frame: pd.DataFrame, fields: tuple[str | None, ...], values: tuple[str, ...] | None
 ) -> Examples:
+    """Rows with a known label; of written answers (no `values`) all rows."""
     for column in filter(None, fields):
         if column not in frame.columns:
             have = ", ".join(map(str, frame.columns))
             raise BadTask(f"{path} has no column {column!r}; it has {have}.")
     text_a, text_b, label, attack = fields
-    codes = {value: i for i, value in enumerate(values)}
-    labels = frame[label].map(lambda v: codes.get(_plain(v), -1)).to_numpy(np.int64)
+    labels = np.zeros(len(frame), np.int64) if values is None else _classes(
+        path, frame[label], values
+    )  # fmt: skip
     kept = np.flatnonzero(labels >= 0)
-    absent = [value for i, value in enumerate(values) if not (labels == i).any()]
-    others = frame[label][labels < 0].map(_plain).value_counts()
-    if len(kept) == 0 or (absent and len(others)):
-        found = ", ".join(f"{value!r} ({n})" for value, n in others.head(5).items())
-        raise BadTask(
-            f"No row of {path} is labelled {' or '.join(map(repr, absent))}; other labels found: "
-            f"{found or 'none'}."
-        )
 
     def texts(column: str | None) -> tuple[str, ...] | None:
         if column is None:
@@ -145,7 +151,29 @@ def _examples(
         labels=labels[kept],
         attack=texts(attack),
         index=kept.astype(np.int64),
+        targets=texts(label) if values is None else None,
     )
+
+
+def _classes(
+    path: Path, column: "pd.Series[Any]", values: tuple[str, ...]
+) -> npt.NDArray[np.int64]:
+    """The class of each row, -1 where the label is none of the task's. Raises: BadTask if no row
+    has one, or if a class has none while other labels are there.
+    """
+    codes = {value: i for i, value in enumerate(values)}
+    labels: npt.NDArray[np.int64] = column.map(lambda v: codes.get(_plain(v), -1)).to_numpy(
+        np.int64
+    )
+    absent = [value for i, value in enumerate(values) if not (labels == i).any()]
+    others = column[labels < 0].map(_plain).value_counts()
+    if not (labels >= 0).any() or (absent and len(others)):
+        found = ", ".join(f"{value!r} ({n})" for value, n in others.head(5).items())
+        raise BadTask(
+            f"No row of {path} is labelled {' or '.join(map(repr, absent))}; other labels found: "
+            f"{found or 'none'}."
+        )
+    return labels
 
 
 def _plain(value: object) -> str:

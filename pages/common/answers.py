@@ -14,7 +14,7 @@ import streamlit as st
 from core import charts
 from core.base.errors import SkillscopeError
 from core.base.settings import Settings
-from core.base.specs import Measurement
+from core.base.specs import Spec
 from core.lab.lab import Lab
 from core.lab.workers import Status, ThreadWorker
 
@@ -43,7 +43,7 @@ def look(backbones: Sequence[str]) -> charts.Look:
 
 
 def show(
-    specs: Sequence[Measurement],
+    specs: Sequence[Spec],
     draw: Callable[[], None],
     *,
     name: str,
@@ -79,7 +79,7 @@ def _me() -> str:
     return me
 
 
-def _start(specs: Sequence[Measurement], slot: str) -> None:
+def _start(specs: Sequence[Spec], slot: str) -> None:
     """Start what the view asks for, once, and leave what the view before asked for."""
     asked, earlier = lab(), st.session_state.get(slot)
     if earlier == specs:
@@ -92,7 +92,7 @@ def _start(specs: Sequence[Measurement], slot: str) -> None:
         _first_answer(specs)
 
 
-def _first_answer(specs: Sequence[Measurement]) -> None:
+def _first_answer(specs: Sequence[Spec]) -> None:
     """A figure that is about to begin is worth a moment: it need not wait for the next poll."""
     asked, until = lab(), time.monotonic() + PATIENCE
     while time.monotonic() < until and not asked.known(specs):
@@ -102,7 +102,7 @@ def _first_answer(specs: Sequence[Measurement]) -> None:
         time.sleep(0.05)
 
 
-def _state(specs: Sequence[Measurement], status: Status | None, name: str, what: str) -> None:
+def _state(specs: Sequence[Spec], status: Status | None, name: str, what: str) -> None:
     missing = lab().missing(specs)
     if status is not None and status.active:
         _running(specs, status, name, len(specs) - len(missing))
@@ -110,7 +110,7 @@ def _state(specs: Sequence[Measurement], status: Status | None, name: str, what:
         _missing(specs, status, name, what, len(missing))
 
 
-def _running(specs: Sequence[Measurement], status: Status, name: str, ready: int) -> None:
+def _running(specs: Sequence[Spec], status: Status, name: str, ready: int) -> None:
     left, right = st.columns([5, 1], vertical_alignment="center")
     waiting = "Waiting for another job" if status.state == "queued" else status.message
     left.progress(status.done, text=f"{waiting or 'Starting'}{_time_left(status)}")
@@ -127,7 +127,7 @@ def _time_left(status: Status) -> str:
 
 
 def _missing(
-    specs: Sequence[Measurement], status: Status | None, name: str, what: str, missing: int
+    specs: Sequence[Spec], status: Status | None, name: str, what: str, missing: int
 ) -> None:
     if status is not None and status.state == "failed":
         st.error(status.error, icon=":material/error:")

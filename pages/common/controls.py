@@ -5,20 +5,15 @@ from typing import Any
 
 import streamlit as st
 
+from core.base.prompts import Prompt
 from core.base.settings import EMBEDDED
-from core.base.specs import (
-    Choose,
-    Contrast,
-    Init,
-    Kind,
-    Positions,
-    Precision,
-    PredictivitySpec,
-    Prompt,
-    Scope,
-)
+from core.base.specs import Contrast, Precision
 from core.lab.lab import Lab
 from core.measures import sweeps
+from core.measures.evaluation import Kind, Positions
+from core.measures.predictivity import PredictivitySpec
+from core.measures.tuning import Init
+from core.stats.neurons import Choose, Scope
 from core.tasks import Task, builtin_names, clean_task, load_task, own_names, paper_names, pin_task
 
 FIRST = "short_reviews"  # the task a page shows before one is chosen
@@ -48,7 +43,7 @@ def backbones(lab: Lab) -> list[str]:
 
 def prompt_kind(lab: Lab, chosen: Sequence[str]) -> None:
     """Tuned or imported prompts; asks only if there are both."""
-    if lab.store.has_imports(chosen):
+    if lab.has_imports(chosen):
         st.segmented_control(
             "Prompts", [TUNED, IMPORTED], default=TUNED, key=PROMPTS, bind="query-params",
             help="Imported: the released prompts that were taken over on the Library page.",
@@ -122,10 +117,10 @@ def prompts(
     """The standard prompts of a backbone, task by task; the imported ones, if these are chosen."""
     pin, family = lab.models.pin(backbone), lab.models.family(backbone)
     if st.session_state.get(PROMPTS) == IMPORTED:
-        return [p for t in found for p in lab.store.imported(pin, t.name)]
+        return [p for t in found for p in lab.imported(pin, t.name)]
     precision = lab.models.precision(backbone)
     return [
-        sweeps.standard_prompt(pin, family, pin_task(t), seed, precision=precision)
+        sweeps.standard_prompt(pin, family, pin_task(t, family), seed, precision=precision)
         for t in found
         for seed in seeds
     ]
@@ -140,7 +135,7 @@ def own_predictivities(
         for t in found
         for spec in sweeps.predictivities(
             (
-                (p, pin_task(t), t.evaluation_split)
+                (p, lab.pin(t, backbone), t.evaluation_split)
                 for p in prompts(lab, backbone, [clean_task(t)], seeds)
             ),
             t.contrasts(),

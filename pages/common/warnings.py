@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from core.base.specs import Prompt
+from core.base.prompts import Prompt
 from core.exchange.published import remark
-from core.tasks import Task, load_task, pin_task
+from core.tasks import Task, data_stamp, load_task
 from core.tasks.data import Shared, shared_rows
 from pages.common import controls
 
@@ -24,7 +24,7 @@ def shared(sources: Sequence[Task], targets: Sequence[Task]) -> None:
     """Say which figures are flattered, because rows were learnt from and measured on."""
     names = [tuple(t.name for t in group) for group in (controls.clean(sources), targets)]
     every = sorted({*names[0], *names[1]})
-    pins = tuple(pin_task(load_task(name)).fingerprint for name in every)
+    pins = tuple(data_stamp(load_task(name)) for name in every)
     for one in _shared(names[0], names[1], pins):
         source, target = load_task(one.source_task).title, load_task(one.target_task).title
         where = "its own train split" if source == target else f"the train split of {source}"

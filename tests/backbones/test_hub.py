@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from core import backbones
 from core.backbones import FAMILIES, family_of, hub, load_backbone
+from core.backbones.identity import fingerprint
 from core.base.errors import BadInput, Cancelled, NotDownloaded
 from core.lab.lab import Lab
 from tests.backbones.hub import Hub, Repo
@@ -245,16 +246,34 @@ def test_too_little_memory_is_said_before_anything_is_read(
 
 
 # --- through the lab -----------------------------------------------------------------------------
-def test_the_lab_pins_a_model_by_its_commit_and_remembers_it(
+def test_the_lab_pins_a_model_by_its_content_and_remembers_it(
     here: Hub, model: Repo, lab: Lab
 ) -> None:
     with pytest.raises(NotDownloaded, match="fetch someone/tiny"):
         lab.models.pin("someone/tiny")
     assert lab.models.obtain("someone/tiny") == "someone/tiny"
     pin = lab.models.pin("someone/tiny")
-    assert (pin.name, pin.fingerprint) == ("someone/tiny", model.commit()[:12])
+    assert pin.name == "someone/tiny"
+    assert pin.fingerprint == fingerprint(lab.models.folder("someone/tiny"))
     assert "someone/tiny" in lab.models.names()
     assert lab.models.load("someone/tiny").family == lab.models.family("someone/tiny")
+
+
+def test_names_of_one_commit_and_copies_of_it_are_one_model(
+    here: Hub, model: Repo, lab: Lab, tmp_path: Path
+) -> None:
+    """What a GPU box computed under another name is found on a laptop."""
+    pins = [lab.models.pin(lab.models.obtain(n)) for n in ("someone/tiny", "someone/tiny@main")]
+    for place in ("here", "there"):
+        copy = shutil.copytree(lab.models.folder("someone/tiny"), tmp_path / place)
+        (copy / "trainer_state.json").write_text(f'{{"log": "{place}"}}')
+        pins.append(lab.models.pin(str(copy)))
+    assert len({pin.name for pin in pins}) == 4
+    assert len(set(pins)) == 1
+    (copy / "config.json").write_text(
+        (copy / "config.json").read_text().replace("{", '{"some_setting": 7,', 1)
+    )
+    assert lab.models.pin(str(copy)) != pins[0]
 
 
 def test_a_model_whose_files_are_gone_is_no_longer_offered(

@@ -181,14 +181,14 @@ SHARED = pd.DataFrame(
         "backbone": BOTH * 2, "fraction": [0.01, 0.01, 0.05, 0.05], "chosen": 100,
         "adversarial": 90, "shared": 20, "share": 0.2, "low": 0.1, "high": 0.3, "chance": 0.05,
         "chance_low": 0.02, "chance_high": 0.09, "p_chance": 0.001, "p": 0.02,
-        "shuffled": 0.1, "shuffled_low": 0.05, "shuffled_high": 0.16, "halves": 0.6,
+        "shuffled": 0.1, "shuffled_low": 0.05, "shuffled_high": 0.16, "control": 0.6,
         "layer": [0, 0, 1, 1],
     }
 )  # fmt: skip
 AGREE = pd.DataFrame(
     {
         "backbone": BOTH, "spearman": [0.2, 0.8], "error": 0.05, "low": [0.1, 0.7],
-        "high": [0.3, 0.9], "halves": 0.8, "halves_error": 0.02, "n_clean": 600, "attack": "",
+        "high": [0.3, 0.9], "control": 0.8, "halves_error": 0.02, "n_clean": 600, "attack": "",
         "shuffled": [0.0, 0.8], "shuffled_low": [-0.1, 0.75], "shuffled_high": 0.85, "p": 0.1,
         "n_adversarial": 204, "seeds": 5, "replicates": 100,
     }
@@ -238,7 +238,7 @@ NEWER = {
     "standing": lambda k: charts.standing_histogram(
         NEURONS, k, backbone="t5-mini", median=0.6, highest=1.0
     ),
-    "agreement": lambda k: charts.agreement_points(AGREE, k),
+    "agreement": lambda k: charts.stability_points(AGREE, k),
     "cross": lambda k: charts.cross_curves(
         CROSS[CROSS.backbone == "t5-mini"], k, backbone="t5-mini", fractions=[0, 0.15], lowest=0.4
     ),

@@ -93,22 +93,23 @@ def test_predictivity_table_follows_from_the_arrays(
     answer(cache, "predictivity", prompt, toml, "--out", out, "--arrays", arrays)
     table, full = pd.read_parquet(out), load_file(arrays)
     assert list(table) == [
-        "layer", "neuron", "best_token", "baseline", "accuracy", "predictivity", "n", "p",
-        "p_family", "q",
+        "layer", "neuron", "best_token", "baseline", "accuracy", "correct", "predictivity", "n",
+        "p", "p_family", "q",
     ]  # fmt: skip
     accuracy = full["accuracy"]
     assert accuracy.shape == full["baseline"].shape == (3, 5, 24)
     folded = torch.maximum(accuracy, 1 - accuracy)
-    assert np.array_equal(table.predictivity, folded.amax(1).flatten().numpy())
+    assert np.allclose(table.predictivity, folded.amax(1).flatten().numpy(), atol=1e-12)
+    assert np.array_equal(table.predictivity, table.correct / table.n)
     index = (table.layer.to_numpy(), table.best_token.to_numpy(), table.neuron.to_numpy())
     assert np.array_equal(table.accuracy, accuracy[index].numpy())
-    assert np.array_equal(table.baseline, full["baseline"][index].numpy())
+    assert np.allclose(table.baseline, full["baseline"][index].numpy(), atol=1e-6)
 
 
 def test_suppress_gives_one_row_per_point(cache: Path, toml: Path, prompt: str) -> None:
     rows = answer(cache, "suppress", prompt, toml, "--fractions", "0,0.25,1", "--draws", 2)
     assert [set(r) for r in rows] == [
-        {"choose", "fraction", "draw", "accuracy", "correct", "n"}
+        {"choose", "fraction", "draw", "accuracy", "correct", "n", "ranked_on"}
     ] * 7
     points = [(r["choose"], r["fraction"], r["draw"]) for r in rows]
     assert points == [
@@ -153,7 +154,9 @@ def test_export_and_merge(cache: Path, prompt: str, tmp_path: Path) -> None:
     fresh = tmp_path / "fresh"
     fresh.mkdir()
     assert answer(fresh, "merge", tmp_path / "out")["new"] > 0
-    assert [p["key"] for p in answer(fresh, "status")["prompts"]] == [prompt]
+    found = [[p["key"] for p in answer(c, "status")["prompts"]] for c in (fresh, cache)]
+    assert prompt in found[0]
+    assert found[0] == found[1]
 
 
 def test_a_prompt_file_works_in_another_cache(

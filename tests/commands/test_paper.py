@@ -7,11 +7,15 @@ import pytest
 import torch
 
 from core.base.errors import BadInput
-from core.base.results import SoftPrompt
-from core.base.specs import EvaluationSpec, ImportedPrompt, Pinned, PredictivitySpec, TuneSpec
+from core.base.prompts import SoftPrompt
+from core.base.specs import Pinned
 from core.commands import paper
 from core.lab.lab import Lab
 from core.measures import sweeps
+from core.measures.evaluation import EvaluationSpec
+from core.measures.predictivity import PredictivitySpec
+from core.measures.prompts import ImportedPrompt
+from core.measures.tuning import TuneSpec
 from core.tasks import Task, load_task, pin_task
 from tests.commands.test_cli import call
 from tests.conftest import write_task
@@ -43,7 +47,7 @@ def test_the_paper_has_nine_tasks_and_three_twins() -> None:
 
 def planned(tasks: list[Task], limit: int | None = None, **changes: int) -> paper.Plan:
     return paper.plan(
-        tasks, paper.standard_prompts(BACKBONE, "roberta", tasks, **changes), limit=limit
+        tasks, paper.standard_prompts(BACKBONE, "roberta", tasks, **changes), "roberta", limit=limit
     )
 
 
@@ -52,7 +56,7 @@ def test_a_plan_counts_what_the_paper_does(tasks: list[Task]) -> None:
     assert len(plan.prompts) == 2 * 5
     assert len(plan.transfer) == 10 * 3
     assert len(plan.predictivity) == 3 * 5
-    assert len(plan.agreement) == 1
+    assert len(plan.stability) == 1
     # per task: fraction 0, skill, three random draws; the pair also has the other's skill neurons
     assert len(plan.suppression) == 3 * 5 * (1 + 8 * 4) + 2 * 5 * 8
     assert all(p.prompt_length == 100 for p in plan.prompts)
@@ -125,7 +129,7 @@ def test_a_twin_without_its_clean_task_is_refused(tasks: list[Task]) -> None:
 def test_the_plan_answers_what_the_suppression_page_asks(tasks: list[Task]) -> None:
     asked = set(planned(tasks).suppression)
     clean, prompts = tasks[0], paper.standard_prompts(BACKBONE, "roberta", tasks)
-    place = (pin_task(clean), clean.evaluation_split)
+    place = (pin_task(clean, "roberta"), clean.evaluation_split)
     ranking = sweeps.predictivities((p, *place) for p in prompts[clean.name])
     first = [p for p in prompts[clean.name] if p.seed == 0]
     page = sweeps.suppression_sweep(first, ranking, *place, sweeps.SuppressionChoices())
@@ -144,6 +148,6 @@ def test_released_prompts_take_the_place_of_tuned_ones(
             layout="published",
         )  # fmt: skip
         lab.adopt(SoftPrompt(spec=spec, vectors=torch.ones(3, 16), words=()), "0")
-    plan = paper.plan(tasks, paper.released_prompts(lab, pin, tasks), limit=10)
+    plan = paper.plan(tasks, paper.released_prompts(lab, pin, tasks), "roberta", limit=10)
     assert len(plan.transfer) == 2 * 3
     assert not any(isinstance(q, TuneSpec) for q in plan.everything)

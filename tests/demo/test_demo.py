@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from core.base.results import Agreement
 from core.base.settings import EMBEDDED, ROOT, Settings
-from core.base.specs import AgreementSpec, EvaluationSpec, PredictivitySpec, TuneSpec, dumps
+from core.base.specs import dumps
 from core.figures import queries
 from core.figures.robustness import overlap as kept
 from core.lab.lab import Lab
-from core.store import Store
+from core.measures.evaluation import EvaluationSpec
+from core.measures.predictivity import PredictivitySpec
+from core.measures.stability import Stability, StabilitySpec
+from core.measures.tuning import TuneSpec
 from core.tasks import load_task, pin_task
 from core.tasks.baselines import bag_of_words, read_shipped
 from demo.rebuild import prompts, shipped, tasks
+from tests.conftest import here
 
 ASSETS = ROOT / "assets"
 
@@ -30,7 +33,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Lab:
-    with Store(tmp_path / "empty") as store:
+    with here(tmp_path / "empty") as store:
         yield Lab(Settings(threads=1), store)
 
 
@@ -60,7 +63,7 @@ def test_answer_words_are_single_pieces(demo: Lab, name: str) -> None:
 def test_shipped_evaluations_can_be_recomputed(demo: Lab, name: str) -> None:
     sample = [s for s in shipped(demo, name) if isinstance(s, EvaluationSpec)][::67]
     for spec in sample:
-        stored, again = demo.store.evaluation(spec), demo.evaluate(spec)
+        stored, again = demo.store.read(spec), demo.answer(spec)
         assert stored is not None
         assert again.n == stored.n
         assert abs(again.correct - stored.correct) <= 1, "one tie may fall to the other side"
@@ -69,9 +72,9 @@ def test_shipped_evaluations_can_be_recomputed(demo: Lab, name: str) -> None:
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_a_shipped_predictivity_can_be_recomputed(demo: Lab, name: str) -> None:
     spec = [s for s in shipped(demo, name) if isinstance(s, PredictivitySpec)][7]
-    stored = demo.store.neurons(spec)
+    stored = demo.store.read(spec)
     assert stored is not None
-    accuracy = demo.measure(spec).accuracy
+    accuracy = demo.answer(spec).accuracy
     again = torch.maximum(accuracy, 1 - accuracy).amax(dim=1)
     assert (stored["predictivity"] - again).abs().max() <= 0.006
     assert (stored["predictivity"] - again).abs().mean() <= 1e-4
@@ -79,10 +82,10 @@ def test_a_shipped_predictivity_can_be_recomputed(demo: Lab, name: str) -> None:
 
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_a_shipped_agreement_can_be_recomputed(demo: Lab, name: str) -> None:
-    spec = [s for s in shipped(demo, name) if isinstance(s, AgreementSpec)][1]
+    spec = [s for s in shipped(demo, name) if isinstance(s, StabilitySpec)][1]
     assert demo.missing([spec]) == ()
     again = demo.answer(spec)
-    assert isinstance(again, Agreement)
+    assert isinstance(again, Stability)
     (row,) = demo.store.frame("SELECT * FROM agreement WHERE spec = ?", [dumps(spec)]).to_dict(
         "records"
     )
@@ -94,7 +97,7 @@ def test_a_shipped_agreement_can_be_recomputed(demo: Lab, name: str) -> None:
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_a_shipped_prompt_can_be_tuned_again(demo: Lab, empty: Lab, name: str) -> None:
     spec = prompts(demo, name, load_task("opinions"))[0]
-    stored, again = demo.store.prompt(spec), empty.answer(spec)
+    stored, again = demo.store.read(spec), empty.answer(spec)
     assert stored is not None
     assert stored.selection_accuracy == pytest.approx(again.selection_accuracy, abs=0.06)
     first = [step.loss for step in stored.history[:5]]
@@ -106,7 +109,7 @@ def test_every_clean_task_reaches_the_aim_and_beats_single_words(demo: Lab, name
     shipped_baselines = read_shipped(ASSETS)
     for task in tasks()[0]:
         specs = [
-            EvaluationSpec(prompt=p, task=pin_task(task), split=task.evaluation_split)
+            EvaluationSpec(prompt=p, task=pin_task(task, "roberta"), split=task.evaluation_split)
             for p in prompts(demo, name, task)
         ]
         accuracy = queries.accuracies(demo.store, specs).accuracy[0]
@@ -116,14 +119,14 @@ def test_every_clean_task_reaches_the_aim_and_beats_single_words(demo: Lab, name
 
 def test_shipped_baselines_are_the_ones_of_these_texts() -> None:
     shipped_baselines = read_shipped(ASSETS)
-    assert set(shipped_baselines) == {pin_task(task).fingerprint for task in tasks()[1]}
+    assert set(shipped_baselines) == {pin_task(task, "roberta").fingerprint for task in tasks()[1]}
     task = load_task("opinions")
     assert bag_of_words(task) == pytest.approx(bag_of_words(task, shipped_baselines), abs=0.005)
 
 
 def test_prompts_carry_their_spec(demo: Lab) -> None:
     spec = prompts(demo, "t5-mini", load_task("excuses"))[-1]
-    stored = demo.store.prompt(spec)
+    stored = demo.store.read(spec)
     assert stored is not None
     assert isinstance(stored.spec, TuneSpec)
     assert stored.words == load_task("excuses").words("t5")

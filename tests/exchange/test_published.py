@@ -12,13 +12,14 @@ from transformers import AutoModelForSeq2SeqLM
 from core.backbones import load_backbone
 from core.backbones.fresh import fresh_roberta, fresh_t5, save_backbone, train_bpe, train_unigram
 from core.base.errors import BadInput
-from core.base.results import SoftPrompt
+from core.base.prompts import SoftPrompt
 from core.base.settings import ROOT
-from core.base.specs import ImportedPrompt, Pinned, loads
+from core.base.specs import Pinned, loads
 from core.exchange import published, sharing
 from core.exchange.published import Claim, import_folder, recognise
+from core.exchange.sharing import read_prompt
 from core.lab.lab import Lab
-from core.store.files import read_prompt_file
+from core.measures.prompts import ImportedPrompt
 from tests.conftest import corpus, random_vectors
 
 PROMPTS = ROOT.parent / "shared" / "published" / "prompts"
@@ -101,7 +102,7 @@ def test_all_released_prompts_are_imported(lab: Lab, wide: dict[str, str]) -> No
 def test_an_imported_prompt_is_the_file_and_names_it(lab: Lab, wide: dict[str, str]) -> None:
     file = PROMPTS / "seed_33" / "SST2PromptRoberta" / "task_prompt"
     spec = published.import_file(lab, file, recognise(file), wide["Roberta"])
-    stored = lab.store.prompt(spec)
+    stored = lab.store.read(spec)
     assert stored is not None
     original = torch.load(file, map_location="cpu", weights_only=True)
     assert torch.equal(stored.vectors, original.detach())
@@ -176,7 +177,7 @@ def test_shared_files_bring_the_prompt_back(tiny_folder: Path, tmp_path: Path) -
     files = sharing.share(prompt, backbone)
     assert ("peft/adapter_config.json" in files) == (backbone.family == "t5")
     (tmp_path / "p.safetensors").write_bytes(files["prompt.safetensors"])
-    again = read_prompt_file(tmp_path / "p.safetensors")
+    again = read_prompt(tmp_path / "p.safetensors")
     assert again.spec == prompt.spec
     assert torch.equal(again.vectors, prompt.vectors)
     card = files["README.md"].decode()

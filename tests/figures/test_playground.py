@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from core.base.errors import BadInput
-from core.base.specs import ActivationSpec, EvaluationSpec, PredictivitySpec, Suppression
 from core.figures import playground
 from core.lab import playground as live
 from core.lab.lab import Lab
+from core.measures.activations import ActivationSpec
+from core.measures.evaluation import EvaluationSpec, Suppression
+from core.measures.predictivity import PredictivitySpec
 from core.tasks import attacks, load_task
 from core.tasks.data import load_split
 from tests.measures.test_predictivity import question
@@ -35,13 +37,13 @@ def test_a_reading_is_what_evaluation_says_of_the_same_text(
 ) -> None:
     spec = ranked[0]
     how = Suppression(ranking=ranked, choose="skill", fraction=0.25)
-    plain = lab.evaluate(EvaluationSpec(prompt=spec.prompt, task=spec.task))
-    without = lab.evaluate(EvaluationSpec(prompt=spec.prompt, task=spec.task, suppression=how))
+    plain = lab.answer(EvaluationSpec(prompt=spec.prompt, task=spec.task))
+    without = lab.answer(EvaluationSpec(prompt=spec.prompt, task=spec.task, suppression=how))
     examples = load_split(load_task(str(toy_task)), "validation")
     for i in (0, 5):
         answer = live.play(lab, ranked, (examples.text_a[i], None), share=0.25, draws=2)
         rows = answer.reading.probabilities
-        for row, scores in ((rows[0], plain.scores), (rows[1], without.scores)):
+        for row, scores in ((rows[0], plain.logits), (rows[1], without.logits)):
             assert scores is not None
             expected = torch.from_numpy(scores[i]).softmax(dim=0).numpy()
             assert row == pytest.approx(expected, abs=1e-9)
@@ -56,15 +58,15 @@ def test_votes_come_from_the_activation_the_baseline_and_the_direction(
     examples = load_split(load_task(str(toy_task)), "validation")
     answer = live.play(lab, ranked, (examples.text_a[3], None), share=0, draws=3)
     table = playground.votes(answer, playground.ranking(lab.store, ranked), ["no", "yes"], "tiny")
-    known = lab.neurons(ranked[0])
-    assert len(table) == known["predictivity"].shape[0] * 1, "5 % of 24 neurons is one a layer"
+    known = lab.stored(ranked[0])
+    assert len(table) == known.predictivity.shape[0] * 1, "5 % of 24 neurons is one a layer"
     for row in table.to_dict("records"):
         here = (row["layer"], row["neuron"])
         assert row["activation"] == pytest.approx(cached.values[3][here].item(), abs=1e-6)
-        assert row["baseline"] == pytest.approx(known["baseline"][here].item(), abs=1e-6)
-        mean = np.mean([lab.neurons(s)["predictivity"][here].item() for s in ranked])
+        assert row["baseline"] == pytest.approx(known.baseline[here].item(), abs=1e-6)
+        mean = np.mean([lab.stored(s).predictivity[here].item() for s in ranked])
         assert row["predictivity"] == pytest.approx(mean, abs=1e-6)
-        fires, right = row["above"] > 0, known["accuracy"][here] >= 0.5
+        fires, right = row["above"] > 0, known.accuracy[here] >= 0.5
         assert row["vote"] == ("yes" if fires == right else "no")
 
 

@@ -3,13 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from scipy.stats import spearmanr
 
-from core.base.results import Evaluation, Predictivity, Run
-from core.base.specs import EvaluationSpec, Pinned, PredictivitySpec, Suppression, TuneSpec
+from core.base.measure import Run
+from core.base.specs import Pinned
 from core.figures import queries
 from core.lab.lab import Lab
+from core.measures.evaluation import Evaluation, EvaluationSpec, Suppression
+from core.measures.predictivity import Predictivity, PredictivitySpec
+from core.measures.tuning import TuneSpec
 from core.stats.intervals import wilson
 from tests.conftest import some_floor
 
@@ -31,7 +33,7 @@ def add_evaluation(lab: Lab, spec: EvaluationSpec, correct: int, n: int = 20) ->
     lab.store.add(
         Evaluation(
             spec=spec, index=np.arange(n), labels=labels, predictions=predictions,
-            scores=np.zeros((n, 2)),
+            metric="accuracy", scores=(labels == predictions).astype(float),
         ),
         RUN,
     )  # fmt: skip
@@ -43,8 +45,8 @@ def add_predictivity(lab: Lab, name: str, seed: int, rng: np.random.Generator) -
     lab.store.add(
         Predictivity(
             spec=spec,
-            baseline=torch.zeros(2, 3, 40).double(),
-            correct=torch.from_numpy(rng.integers(0, 101, (2, 3, 40))),
+            baseline=np.zeros((2, 3, 40)),
+            correct=rng.integers(0, 101, (2, 3, 40)),
             n=100, n_train=200, majority=0.5,
             floor=some_floor(2, 40),
         ),
@@ -94,10 +96,16 @@ def test_half_a_grid_gives_half_a_table(lab: Lab, grid: list[EvaluationSpec]) ->
     assert list(table.source_task) == ["a"]
 
 
+def seed_mean(lab: Lab, specs: list[PredictivitySpec]) -> np.ndarray:
+    """As one fraction of sums, so that equal neurons are equal."""
+    found = [lab.store.read(s) for s in specs]
+    return np.sum([f.correct for f in found], axis=0) / sum(f.n for f in found)
+
+
 def test_boxes_agree_with_numpy(lab: Lab) -> None:
     rng = np.random.default_rng(0)
     specs = [add_predictivity(lab, "a", seed, rng) for seed in (0, 1, 2)]
-    values = np.stack([lab.store.neurons(s)["predictivity"].numpy() for s in specs]).mean(0)
+    values = seed_mean(lab, specs)
     box = queries.predictivity_boxes(lab.store, specs).iloc[0]
     q1, median, q3 = np.quantile(values, [0.25, 0.5, 0.75])
     assert [box["q1"], box["median"], box["q3"]] == pytest.approx([q1, median, q3])
@@ -109,11 +117,11 @@ def test_boxes_agree_with_numpy(lab: Lab) -> None:
 
 def test_outliers_lie_beyond_the_whiskers_and_hold_the_best(lab: Lab) -> None:
     spec = PredictivitySpec(prompt=prompt("a", 0), task=task("a"))
-    correct = torch.full((2, 3, 40), 55)
+    correct = np.full((2, 3, 40), 55)
     correct[:, :, :8] = 60
     correct[1, 2, 30] = 99
     add = Predictivity(
-        spec=spec, baseline=torch.zeros(2, 3, 40).double(), correct=correct, n=100, n_train=200,
+        spec=spec, baseline=np.zeros((2, 3, 40)), correct=correct, n=100, n_train=200,
         majority=0.5, floor=None,
     )  # fmt: skip
     lab.store.add(add, RUN)
@@ -129,10 +137,7 @@ def test_correlation_agrees_with_scipy(lab: Lab) -> None:
     rng = np.random.default_rng(1)
     specs = [add_predictivity(lab, name, seed, rng) for name in "ab" for seed in (0, 1)]
     table = queries.correlation(lab.store, specs).set_index(["task_a", "task_b"])
-    means = [
-        np.stack([lab.store.neurons(s)["predictivity"].numpy() for s in specs[i : i + 2]]).mean(0)
-        for i in (0, 2)
-    ]
+    means = [seed_mean(lab, specs[i : i + 2]) for i in (0, 2)]
     layers = [spearmanr(means[0][i], means[1][i]).statistic for i in range(2)]
     assert table.spearman["a", "b"] == pytest.approx(np.mean(layers), abs=1e-6)
     assert table.spearman["a", "b"] == table.spearman["b", "a"]

@@ -4,14 +4,17 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-import torch
 from scipy.stats import hypergeom
 
-from core.base.results import Activations, NeuronEffect, Predictivity, Run
-from core.base.specs import NeuronSpec, Pinned, PredictivitySpec, TuneSpec
+from core.base.measure import Run
+from core.base.specs import Pinned
 from core.figures import neuron as profiles
 from core.figures import rankings
 from core.lab.lab import Lab
+from core.measures.ablation import Ablation, AblationSpec
+from core.measures.activations import Activations, ActivationSpec
+from core.measures.predictivity import Predictivity, PredictivitySpec
+from core.measures.tuning import TuneSpec
 from core.stats.neurons import Ranking
 from core.tasks.data import Examples
 from tests.conftest import some_floor
@@ -33,8 +36,8 @@ def store(lab: Lab, task: str, seed: int) -> tuple[PredictivitySpec, np.ndarray]
     asked = spec(task, seed)
     lab.store.add(
         Predictivity(
-            spec=asked, baseline=torch.full((LAYERS, TOKENS, WIDTH), 0.25).double(),
-            correct=torch.from_numpy(counts), n=100, n_train=200, majority=0.5,
+            spec=asked, baseline=np.full((LAYERS, TOKENS, WIDTH), 0.25),
+            correct=counts, n=100, n_train=200, majority=0.5,
             floor=some_floor(LAYERS, WIDTH),
         ),
         RUN,
@@ -44,6 +47,13 @@ def store(lab: Lab, task: str, seed: int) -> tuple[PredictivitySpec, np.ndarray]
 
 def folded(counts: np.ndarray) -> np.ndarray:
     return np.maximum(counts, 100 - counts).max(axis=1) / 100
+
+
+def mean(counts: list[np.ndarray]) -> np.ndarray:
+    """Mean over seeds, as one fraction of sums."""
+    return np.sum([np.maximum(c, 100 - c).max(axis=1) for c in counts], axis=0) / (
+        100 * len(counts)
+    )
 
 
 def top(values: np.ndarray, k: int) -> set[tuple[int, int]]:
@@ -77,8 +87,8 @@ def test_one_seed_has_no_stability(lab: Lab) -> None:
 def test_layer_shares_are_those_of_the_models_best_neurons(lab: Lab) -> None:
     stored = [store(lab, "a", seed) for seed in range(2)]
     table = rankings.layer_shares(lab.store, {"tiny": [s for s, _ in stored]}, 0.15)
-    mean = np.mean([folded(c) for _, c in stored], axis=0)
-    best = np.argsort(-mean.ravel(), kind="stable")[:12] // WIDTH
+    average = mean([c for _, c in stored])
+    best = np.argsort(-average.ravel(), kind="stable")[:12] // WIDTH
     assert table["count"].tolist() == np.bincount(best, minlength=LAYERS).tolist()
     assert table.share.sum() == pytest.approx(1)
     assert table.even.unique().tolist() == [0.5]
@@ -180,8 +190,13 @@ def test_activations_meet_their_texts() -> None:
         text_a=("x", "y", "z"), text_b=None, labels=np.array([0, 1, 1]), attack=None,
         index=np.array([3, 5, 9]),
     )  # fmt: skip
-    values = torch.arange(8.0).view(2, 2, 2)
-    cached = Activations(index=np.array([9, 3]), labels=np.array([1, 0]), values=values)
+    values = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
+    cached = Activations(
+        spec=ActivationSpec(ranking=spec("a", 0)),
+        index=np.array([9, 3]),
+        labels=np.array([1, 0]),
+        values=values,
+    )
     table = profiles.fired(cached, examples, 1, 0, ["no", "yes"])
     assert table.to_dict("list") == {
         "example": [9, 3], "class": ["yes", "no"], "activation": [2.0, 6.0], "text": ["z", "x"],
@@ -190,16 +205,16 @@ def test_activations_meet_their_texts() -> None:
 
 
 def test_an_effect_is_summed_up(lab: Lab) -> None:
-    asked = NeuronSpec(ranking=spec("a", 0), layer=0, neuron=1)
+    asked = AblationSpec(ranking=spec("a", 0), layer=0, neuron=1)
     lab.store.add(
-        NeuronEffect(
+        Ablation(
             spec=asked, index=np.array([1, 2, 3]), labels=np.array([0, 1, 0]),
             margin=np.array([1.0, 0.5, -2.0]), without_slot=np.array([0.75, 0.5, -2.0]),
             without=np.array([0.5, -0.5, -1.0]),
         ),
         RUN,
     )  # fmt: skip
-    rows = profiles.effect(lab.store, asked)
+    rows = profiles.ablation(lab.store, asked)
     assert rows.contribution.tolist() == [0.5, 1.0, -1.0]
     assert rows.slot.tolist() == [0.25, 0, 0]
     s = profiles.summary(rows)

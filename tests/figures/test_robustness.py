@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from scipy.stats import hypergeom
 
-from core.base.results import Agreement, Evaluation, Predictivity, Run
-from core.base.specs import Pinned, PredictivitySpec, TuneSpec
+from core.base.measure import Run
+from core.base.specs import Pinned
 from core.figures.robustness import accuracy as R
 from core.figures.robustness import overlap as K
 from core.figures.robustness.verdict import (
@@ -23,7 +22,11 @@ from core.figures.robustness.verdict import (
 )
 from core.lab.lab import Lab
 from core.measures import sweeps
+from core.measures.evaluation import Evaluation
+from core.measures.predictivity import Predictivity, PredictivitySpec
+from core.measures.stability import Stability
 from core.measures.sweeps import RobustnessSweep
+from core.measures.tuning import TuneSpec
 from core.stats.intervals import wilson
 from core.tasks import Task, load_task, pin_task
 from tests.conftest import some_floor
@@ -50,8 +53,8 @@ def tasks(tmp_path: Path) -> tuple[Task, Task]:
 
 
 def sweep(backbone: str, tasks: tuple[Task, Task], seeds: int = 3) -> RobustnessSweep:
-    clean, twin = map(pin_task, tasks)
-    pin = Pinned(name=backbone, fingerprint="f")
+    clean, twin = (pin_task(t, "roberta") for t in tasks)
+    pin = Pinned(name=backbone, fingerprint=backbone)
     prompts = [TuneSpec(backbone=pin, task=clean, seed=seed) for seed in range(seeds)]
     return sweeps.robustness(prompts, (clean, "validation"), (twin, "validation"))
 
@@ -70,7 +73,8 @@ def add(lab: Lab, spec: object, labels: np.ndarray, right: np.ndarray) -> None:
     lab.store.add(
         Evaluation(
             spec=spec, index=np.arange(len(labels)), labels=labels,  # type: ignore[arg-type]
-            predictions=np.where(right, labels, 1 - labels), scores=None,
+            predictions=np.where(right, labels, 1 - labels), metric="accuracy",
+            scores=right.astype(float),
         ),
         RUN,
     )  # fmt: skip
@@ -81,8 +85,8 @@ def measure(lab: Lab, specs: tuple[PredictivitySpec, ...], values: np.ndarray) -
     for spec in specs:
         lab.store.add(
             Predictivity(
-                spec=spec, baseline=torch.zeros(2, 1, WIDTH).double(),
-                correct=torch.from_numpy(values)[:, None], n=1000, n_train=10, majority=0.5,
+                spec=spec, baseline=np.zeros((2, 1, WIDTH)),
+                correct=values[:, None], n=1000, n_train=10, majority=0.5,
                 floor=some_floor(2, WIDTH),
             ),
             RUN,
@@ -169,20 +173,20 @@ def test_neurons_that_tell_nothing_are_no_skill_neurons(
     assert layers.chosen.tolist() == [8, 8]
     assert layers.shared.tolist() == [4, 0]
     assert layers.p_chance.tolist() == pytest.approx([hypergeom.sf(3, WIDTH, 8, 6), 1])
-    assert len(K.standing(lab.store, asked, 0.15)[0]) == 16
+    assert len(K.rank_percentiles(lab.store, asked, 0.15)[0]) == 16
 
 
 def test_places_of_the_clean_skill_neurons(lab: Lab, asked: dict[str, RobustnessSweep]) -> None:
     clean = np.tile(np.arange(WIDTH), (2, 1)) + 600
     measure(lab, asked["a"].clean, clean)
     measure(lab, asked["a"].adversarial, clean)
-    table, medians = K.standing(lab.store, asked, 0.05)
+    table, medians = K.rank_percentiles(lab.store, asked, 0.05)
     assert sorted(table.percentile.unique()) == pytest.approx([0.955, 0.965, 0.975, 0.985, 0.995])
     assert set(table.neuron) == {95, 96, 97, 98, 99}
     assert medians["median"].tolist() == pytest.approx([0.975])
     assert medians.p.isna().all(), "no shuffled labels yet"
     agreement(lab, asked["a"], 0.5, 0.05)
-    median = K.standing(lab.store, asked, 0.05)[1].iloc[0]
+    median = K.rank_percentiles(lab.store, asked, 0.05)[1].iloc[0]
     assert (median.shuffled, median.p) == pytest.approx((0.7, 1 / 41))
 
 
@@ -194,7 +198,7 @@ def test_nothing_is_compared_until_all_seeds_are_there(
     measure(lab, asked["a"].adversarial[:2], values)
     assert K.overlap(lab.store, asked).empty
     assert K.overlap_by_layer(lab.store, asked, 0.05).empty
-    assert K.standing(lab.store, asked, 0.05)[0].empty
+    assert K.rank_percentiles(lab.store, asked, 0.05)[0].empty
 
 
 SHUFFLED = np.linspace(-0.1, 0.3, 40)  # Spearman with shuffled labels, mean 0.1
@@ -203,8 +207,9 @@ SHUFFLED = np.linspace(-0.1, 0.3, 40)  # Spearman with shuffled labels, mean 0.1
 def agreement(
     lab: Lab, asked: RobustnessSweep, rho: float, spread: float, null: float = 0.1, mixed: int = 2
 ) -> None:
-    """Draws with a share of 10 neurons that stay: 20 replicates, 2 halves and 20 of them shuffled,
-    the measurement, 40 shuffles; and an attack with one measurement and two shuffles.
+    """Draws with a share of 10 neurons that stay: 20 replicates, 2 splits of the control, 20 of
+    them shuffled, the measurement, 40 shuffles; and an attack with one measurement and two
+    shuffles.
     """
     draws = rho - 0.1 + spread * np.array([-1.0, 1.0] * 10)
     values = np.concatenate(
@@ -213,15 +218,17 @@ def agreement(
     stay = np.array(
         [3, 7] * 10 + [8, 6] + [2] * 19 + [mixed] + [5] + [2] * 38 + [5, 6] + [4] + [4, 4]
     )
-    n, fractions = len(values), len(asked.agreement.fractions)
-    kinds = ["bootstrap"] * 20 + ["halves"] * 2 + ["halves shuffled"] * 20
+    n, fractions = len(values), len(asked.stability.fractions)
+    kinds = ["bootstrap"] * 20 + ["control"] * 2 + ["control shuffled"] * 20
     kinds += ["measured"] + ["shuffled"] * 40
     lab.store.add(
-        Agreement(
-            spec=asked.agreement, kind=(*kinds, "measured", "shuffled", "shuffled"),
+        Stability(
+            spec=asked.stability, kind=(*kinds, "measured", "shuffled", "shuffled"),
             attack=(*[""] * 83, *["typo"] * 3), spearman=values[:, None].repeat(2, axis=1),
             skill=np.full((n, fractions, 2), 5),
-            kept=np.stack([stay - stay // 2, stay // 2], axis=1)[:, None].repeat(fractions, axis=1),
+            shared=np.stack([stay - stay // 2, stay // 2], axis=1)[:, None].repeat(
+                fractions, axis=1
+            ),
             median=np.full((n, fractions), 0.7), neurons=WIDTH, n_clean=40, n_adversarial=20,
         ),
         RUN,
@@ -232,15 +239,15 @@ def test_agreement_is_the_measured_value_with_the_replicates_spread(
     lab: Lab, asked: dict[str, RobustnessSweep]
 ) -> None:
     agreement(lab, asked["a"], 0.5, 0.05)
-    row, typo = K.agreement(lab.store, asked).to_dict("records")
+    row, typo = K.stability(lab.store, asked).to_dict("records")
     error = np.std(0.05 * np.array([-1.0, 1.0] * 10), ddof=1)
     assert row["spearman"] == pytest.approx(0.5), "not the replicates' mean"
     assert row["error"] == pytest.approx(error)
     wide = (0.5 - 1.96 * error, 0.5 + 1.96 * error)
     assert (row["low"], row["high"]) == pytest.approx(wide, abs=1e-4)
-    assert row["halves"] == pytest.approx(0.85)
+    assert row["control"] == pytest.approx(0.85)
     assert row["shuffled"] == pytest.approx(0.1)
-    assert (row["halves_shuffled"], row["halves_p"]) == pytest.approx((0.1, 1 / 21))
+    assert (row["control_shuffled"], row["control_p"]) == pytest.approx((0.1, 1 / 21))
     expected = np.quantile(SHUFFLED, [0.025, 0.975])
     assert (row["shuffled_low"], row["shuffled_high"]) == pytest.approx(tuple(expected))
     assert row["p"] == pytest.approx(1 / 41)
@@ -261,7 +268,7 @@ def test_what_stays_has_the_spread_of_the_replicates_and_of_shuffled_labels(
     row = K.overlap(lab.store, asked).set_index("fraction").loc[0.05]
     half = 1.96 * np.std([0.3, 0.7] * 10, ddof=1)
     assert (row.low, row.high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-4)
-    assert (row.halves, row.halves_shuffled, row.halves_p) == pytest.approx((0.7, 0.2, 1 / 21))
+    assert (row.control, row.control_shuffled, row.control_p) == pytest.approx((0.7, 0.2, 1 / 21))
     assert row.error == pytest.approx(np.std([0.3, 0.7] * 10, ddof=1))
     assert row.shuffled == pytest.approx((38 * 0.2 + 0.5 + 0.6) / 40)
     assert row.p == pytest.approx(3 / 41), "two of 40 shuffles share as many"
@@ -278,11 +285,11 @@ def test_what_stays_has_the_spread_of_the_replicates_and_of_shuffled_labels(
 def test_a_constant_layer_is_left_out_also_after_storing(
     lab: Lab, asked: dict[str, RobustnessSweep]
 ) -> None:
-    spec = asked["a"].agreement
+    spec = asked["a"].stability
     lab.store.add(
-        Agreement(
+        Stability(
             spec=spec, kind=("measured",), attack=("",), spearman=np.array([[0.4, np.nan]]),
-            skill=np.ones((1, 8, 2), int), kept=np.ones((1, 8, 2), int),
+            skill=np.ones((1, 8, 2), int), shared=np.ones((1, 8, 2), int),
             median=np.full((1, 8), np.nan), neurons=WIDTH, n_clean=4, n_adversarial=2,
         ),
         RUN,
@@ -319,7 +326,7 @@ def test_how_many_neurons_can_be_told_from_shuffled_labels(
     measure(lab, asked["a"].adversarial, values)
     table = K.discoveries(lab.store, asked).set_index("data")
     q = some_floor(2, WIDTH).q
-    assert table.discoveries["clean"] == pytest.approx(float((q <= 0.05).double().mean()))
+    assert table.discoveries["clean"] == pytest.approx(float((q <= 0.05).mean()))
     assert table.neurons.tolist() == [2 * WIDTH] * 2
 
 
@@ -380,7 +387,7 @@ def numbers(
         answers=rows,
         paired_tests=R.paired_tests(lab.store, asked, R.attacks(tasks[1])),
         discoveries=K.discoveries(lab.store, asked), overlap=K.overlap(lab.store, asked),
-        agreement=K.agreement(lab.store, asked),
+        stability=K.stability(lab.store, asked),
     )  # fmt: skip
 
 
@@ -394,7 +401,7 @@ def kept(**changes: object) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "share": [0.6, 0.2], "shuffled": [0.1, 0.1], "error": 0.05, "p": [0.01, 0.2],
-            "halves": [0.7, 0.7], "halves_shuffled": [0.1, 0.1], "halves_p": 0.04,
+            "control": [0.7, 0.7], "control_shuffled": [0.1, 0.1], "control_p": 0.04,
         },
         index=["a", "b"],
     )  # fmt: skip
@@ -412,8 +419,8 @@ def kept(**changes: object) -> pd.DataFrame:
         # neither keeps anything: less little is not more
         (kept(share=[0.1, -0.3], p=[0.9, 0.9]), "no difference", "no more than shuffled labels"),
         # of what can be kept, b keeps all and a a sixth
-        (kept(share=[0.2, 0.3], halves=[0.7, 0.3], p=[0.01, 0.01]), "contradicts", "keeps less"),
-        (kept(halves_p=[0.04, 0.1]), "open", "with b even two parts of the clean data"),
+        (kept(share=[0.2, 0.3], control=[0.7, 0.3], p=[0.01, 0.01]), "contradicts", "keeps less"),
+        (kept(control_p=[0.04, 0.1]), "open", "with b even two parts of the clean data"),
     ],
 )
 def test_the_verdict_follows_from_what_is_lost_and_kept(
@@ -484,7 +491,7 @@ def test_one_seed_has_wilsons_intervals(lab: Lab, tasks: tuple[Task, Task]) -> N
 
 
 def test_the_errors_of_both_backbones_count() -> None:
-    table = kept(error=[0.03, 0.04], halves=[0.7, 0.3])
+    table = kept(error=[0.03, 0.04], control=[0.7, 0.3])
     found = _kept_more(table.iloc[0], table.iloc[1])
     half = 1.96 * np.hypot(0.03 / 0.6, 0.04 / 0.2)
     expected = (0.5 / 0.6 - 0.1 / 0.2, 0.5 / 0.6 - 0.1 / 0.2 - half, 0.5 / 0.6 - 0.1 / 0.2 + half)
@@ -507,7 +514,7 @@ def test_there_is_no_verdict_and_no_made_up_interval_before_all_is_there(
     measure(lab, asked["a"].clean, values)
     measure(lab, asked["a"].adversarial, values)
     table = K.overlap(lab.store, asked)
-    assert table[["low", "high", "halves", "shuffled", "p"]].isna().all(axis=None)
+    assert table[["low", "high", "control", "shuffled", "p"]].isna().all(axis=None)
     found = said(lab, asked, tasks)
     assert "nan" not in " ".join([found.lead, *found.backbones])
     assert "unrelated choices: " in found.backbones[0]

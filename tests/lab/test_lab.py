@@ -9,16 +9,18 @@ import pytest
 from core.base.errors import BadInput, Cancelled
 from core.base.progress import silent
 from core.base.settings import Settings
-from core.base.specs import EvaluationSpec, PredictivitySpec, Suppression, TuneSpec, key
-from core.lab.lab import Lab, job_name
+from core.base.specs import key
+from core.lab.lab import Lab, job_name, open_store
 from core.lab.workers import InlineWorker
-from core.store import Store
+from core.measures.evaluation import EvaluationSpec, Suppression
+from core.measures.predictivity import PredictivitySpec
+from core.measures.tuning import TuneSpec
 from core.tasks import load_task, pin_task
 
 
 @pytest.fixture
 def whole(lab: Lab, tiny_roberta: Path, toy_task: Path) -> EvaluationSpec:
-    task = pin_task(load_task(str(toy_task)))
+    task = pin_task(load_task(str(toy_task)), "roberta")
     prompt = TuneSpec(
         backbone=lab.models.pin(str(tiny_roberta)), task=task, seed=0, prompt_length=2, steps=1,
         selection=10,
@@ -32,11 +34,11 @@ def test_some_rows_of_a_stored_evaluation_are_what_computing_them_gives(
 ) -> None:
     lab.ask(whole)
     some = replace(whole, limit=limit)
-    computed = lab.evaluate(some)
+    computed = lab.answer(some)
     with monkeypatch.context() as patch:
-        patch.setattr(lab, "evaluate", None)  # nothing may be computed
+        patch.setattr(lab, "answer", None)  # nothing may be computed
         lab.ask(some)
-    stored = lab.store.evaluation(some)
+    stored = lab.store.read(some)
     assert stored is not None
     assert stored.index.tolist() == computed.index.tolist()
     assert stored.labels.tolist() == computed.labels.tolist()
@@ -51,9 +53,9 @@ def test_a_suppressed_evaluation_is_not_taken_from_the_plain_one(
     how = Suppression(ranking=ranking, choose="skill", fraction=1.0)
     some = replace(whole, limit=20, suppression=how)
     lab.ask(some)
-    stored = lab.store.evaluation(some)
+    stored = lab.store.read(some)
     assert stored is not None
-    assert stored.predictions.tolist() == lab.evaluate(some).predictions.tolist()
+    assert stored.predictions.tolist() == lab.answer(some).predictions.tolist()
 
 
 def test_a_server_leaves_the_browser_a_core_unless_told_otherwise() -> None:
@@ -127,7 +129,7 @@ def test_the_set_precision_is_for_backbones_that_are_not_embedded(
 ) -> None:
     monkeypatch.setenv("SKILLSCOPE_PRECISION", "bf16")
     settings = replace(Settings.from_env(), cache=tmp_path)
-    with Store(settings.cache) as store:
+    with open_store(settings) as store:
         models = Lab(settings, store).models
         assert models.precision("google-t5/t5-base") == "bf16"
         assert models.precision("t5-mini") == "fp32"

@@ -10,9 +10,12 @@ import pytest
 from core.base.errors import BadInput
 from core.base.progress import Progress, part, silent
 from core.base.settings import Settings
-from core.base.specs import EvaluationSpec, PredictivitySpec, TuneSpec, key
-from core.lab.lab import Lab, job_name
+from core.base.specs import key
+from core.lab.lab import Lab, job_name, open_store
 from core.lab.workers import InlineWorker, Status, ThreadWorker, Worker
+from core.measures.evaluation import EvaluationSpec
+from core.measures.predictivity import PredictivitySpec
+from core.measures.tuning import TuneSpec
 from core.store import Store
 from core.tasks import load_task, pin_task
 
@@ -211,7 +214,7 @@ def test_part_runs_from_start_to_end() -> None:
 # --- sweeps --------------------------------------------------------------------------------------
 @pytest.fixture
 def sweep(lab: Lab, tiny_roberta: Path, toy_task: Path) -> tuple[EvaluationSpec, ...]:
-    task = pin_task(load_task(str(toy_task)))
+    task = pin_task(load_task(str(toy_task)), "roberta")
     prompt = TuneSpec(
         backbone=lab.models.pin(str(tiny_roberta)), task=task, seed=0, prompt_length=2, steps=1,
         selection=10,
@@ -290,7 +293,7 @@ def test_a_sweep_tells_how_far_it_is(lab: Lab, sweep: tuple[EvaluationSpec, ...]
 @pytest.fixture
 def threaded(tmp_path: Path) -> Iterator[Lab]:
     settings = Settings(cache=tmp_path / "threaded", threads=1)
-    with Store(settings.cache) as store:
+    with open_store(settings) as store:
         yield Lab(settings, store, ThreadWorker())
 
 

@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from core.backbones import load_backbone
-from core.backbones.batches import Encoded
+from core.backbones.prompted import PromptedModel
 from core.base.errors import BadInput
-from core.base.specs import EvaluationSpec, NeuronSpec
 from core.lab.lab import Lab
-from core.measures.ablation import margins
-from core.measures.evaluation import word_ids
+from core.measures.ablation import AblationSpec, margins
+from core.measures.evaluation import EvaluationSpec
 from core.tasks import load_task
 from core.tasks.data import load_split
 from tests.measures.test_predictivity import question
@@ -28,7 +27,7 @@ def test_without_a_neuron_is_a_zeroed_weight_column(
     lab: Lab, tiny_folder: Path, toy_task: Path, where: tuple[int, int]
 ) -> None:
     task = load_task(str(toy_task))
-    spec = NeuronSpec(
+    spec = AblationSpec(
         ranking=question(lab, tiny_folder, task, permutations=0), layer=where[0], neuron=where[1]
     )
     result = lab.answer(spec)
@@ -36,12 +35,11 @@ def test_without_a_neuron_is_a_zeroed_weight_column(
     with torch.no_grad():
         backbone.down_projections()[where[0]].weight[:, where[1]] = 0
     examples = load_split(task, "validation")
-    rows, words = Encoded.of(backbone, examples), word_ids(backbone, task)
-    vectors = lab.prompt(spec.ranking.prompt).vectors.double()
+    model = PromptedModel(backbone, lab.prompt(spec.ranking.prompt), task)
+    rows = model.encode(examples)
     for i in range(len(examples)):
-        batch = rows.batch([i], backbone)
         with torch.no_grad():
-            scores = backbone.logits(backbone.answer_state(vectors, batch.ids, batch.mask), words)
+            scores = model.scores(rows.batch([i], backbone))
         expected = margins(scores, examples.labels[i : i + 1])[0]
         assert result.without[i] == pytest.approx(expected, abs=1e-9)
 
@@ -51,15 +49,15 @@ def test_as_the_model_is_the_signs_are_the_evaluation(
 ) -> None:
     task = load_task(str(toy_task))
     asked = question(lab, tiny_folder, task, permutations=0)
-    result = lab.answer(NeuronSpec(ranking=asked, layer=0, neuron=0))
-    plain = lab.evaluate(EvaluationSpec(prompt=asked.prompt, task=asked.task))
+    result = lab.answer(AblationSpec(ranking=asked, layer=0, neuron=0))
+    plain = lab.answer(EvaluationSpec(prompt=asked.prompt, task=asked.task))
     assert ((result.margin > 0) == (plain.labels == plain.predictions)).all()
     assert result.index.tolist() == plain.index.tolist()
 
 
 def test_one_slot_is_less_than_everywhere(lab: Lab, tiny_roberta: Path, toy_task: Path) -> None:
     asked = question(lab, tiny_roberta, load_task(str(toy_task)), permutations=0)
-    results = [lab.answer(NeuronSpec(ranking=asked, layer=0, neuron=n)) for n in range(6)]
+    results = [lab.answer(AblationSpec(ranking=asked, layer=0, neuron=n)) for n in range(6)]
     assert any((r.without_slot != r.margin).any() for r in results)
     assert any((r.without_slot != r.without).any() for r in results)
 
@@ -68,7 +66,7 @@ def test_a_neuron_that_is_not_there_is_refused(
     lab: Lab, tiny_roberta: Path, toy_task: Path
 ) -> None:
     asked = question(lab, tiny_roberta, load_task(str(toy_task)), permutations=0)
-    spec = NeuronSpec(ranking=asked, layer=0, neuron=0)
+    spec = AblationSpec(ranking=asked, layer=0, neuron=0)
     for wrong in (replace(spec, layer=3), replace(spec, neuron=24)):
         with pytest.raises(BadInput, match="has layers 0 to 2 with neurons 0 to 23"):
             lab.answer(wrong)

@@ -140,7 +140,9 @@ def test_suppress_equals_weights_without_the_neurons(
             "--selection", 20, "--precision", "fp64",
         )["key"]
     )  # fmt: skip
-    points = ask(cache, "suppress", key, small, "--fractions", "0,0.2,0.5", "--choose", "skill")
+    points = ask(
+        cache, "suppress", key, small, "--fractions", "0,0.2,0.5", "--choose", "skill", "--alone"
+    )  # fmt: skip
     oracle = oracle_of(cache, tiny_folder, key, "fp64")
     words = first_pieces(oracle, small)
     _, train, _ = run_oracle(oracle, small, "train", words)

@@ -8,20 +8,23 @@ import pytest
 import torch
 from scipy.stats import rankdata, spearmanr
 
-from core.base.specs import AgreementSpec, Contrast, PredictivitySpec
+from core.base.specs import Contrast
 from core.lab.lab import Lab
-from core.measures.predictivity import balanced, contrasted
+from core.measures.predictivity import PredictivitySpec, balanced, contrasted
 from core.measures.stability import (
+    Gains,
+    StabilitySpec,
     _common,
     _keys,
     _places,
     bootstrap_weights,
-    half_signs,
-    half_weights,
+    control_signs,
+    control_weights,
+    mean_gain,
     redraw,
     shuffled_by_attack,
 )
-from core.stats.neurons import predictivity, ranking
+from core.stats.neurons import mean_predictivity, predictivity
 from core.tasks import Task, load_task, pin_task
 from core.tasks.data import Examples, load_split
 from tests.conftest import write_task
@@ -43,15 +46,17 @@ def pair(tmp_path: Path) -> tuple[Task, Task]:
 MEASURED = 4 + 2 * 3  # the first draw with true labels, after replicates and splits
 
 
-def asked(lab: Lab, folder: Path, pair: tuple[Task, Task], seeds: int = 2) -> AgreementSpec:
+def asked(lab: Lab, folder: Path, pair: tuple[Task, Task], seeds: int = 2) -> StabilitySpec:
     clean, twin = pair
     first = question(lab, folder, clean, permutations=0)
     prompts = [replace(first.prompt, seed=seed) for seed in range(seeds)]
     measured = [
-        tuple(PredictivitySpec(prompt=p, task=pin_task(t), permutations=0) for p in prompts)
+        tuple(
+            PredictivitySpec(prompt=p, task=pin_task(t, "roberta"), permutations=0) for p in prompts
+        )
         for t in (clean, twin)
     ]
-    return AgreementSpec(
+    return StabilitySpec(
         clean=measured[0],
         adversarial=measured[1],
         fractions=(0.1, 0.25),
@@ -61,35 +66,35 @@ def asked(lab: Lab, folder: Path, pair: tuple[Task, Task], seeds: int = 2) -> Ag
     )
 
 
-def stored(values: torch.Tensor) -> torch.Tensor:
-    """As the store keeps them: 1 - 0.4 and 0.6 are then the same."""
-    return values.float().double()
-
-
 def test_what_is_measured_is_the_correlation_of_the_measurements(
     lab: Lab, tiny_folder: Path, pair: tuple[Task, Task]
 ) -> None:
     spec = asked(lab, tiny_folder, pair)
     result = lab.answer(spec)
     means = [
-        ranking([stored(predictivity(lab.measure(s).accuracy)) for s in specs])
+        mean_predictivity([(p.correct, p.n) for p in map(lab.stored, specs)])
         for specs in (spec.clean, spec.adversarial)
     ]
     for layer, (a, b) in enumerate(zip(*means, strict=True)):
         assert result.spearman[MEASURED, layer] == pytest.approx(spearmanr(a, b).statistic)
-    silly = [lab.measure(specs[0]).majority for specs in (spec.clean, spec.adversarial)]
+    silly = [lab.answer(specs[0]).majority for specs in (spec.clean, spec.adversarial)]
     for i, fraction in enumerate(spec.fractions):
-        k = int(a.numel() * fraction + 1e-9)
-        best = [[{n for n in v.argsort(descending=True, stable=True)[:k].tolist()
+        k = int(a.size * fraction + 1e-9)
+        best = [[{n for n in np.argsort(-v.round(9), kind="stable")[:k].tolist()
                   if v[n] > level + 1e-6} for v in m]
                 for m, level in zip(means, silly, strict=True)]  # fmt: skip
         assert result.skill[MEASURED, i].tolist() == list(map(len, best[0]))
         both = [len(x & y) for x, y in zip(*best, strict=True)]
-        assert result.kept[MEASURED, i].tolist() == both
+        assert result.shared[MEASURED, i].tolist() == both
         places = [(rankdata(row) - 0.5) / len(row) for row in means[1]]
         median = np.median([places[layer][n] for layer, row in enumerate(best[0]) for n in row])
         assert result.median[MEASURED, i] == pytest.approx(median)
-    kinds = (*["bootstrap"] * 4, *["halves", "halves shuffled"] * 3, "measured", *["shuffled"] * 6)
+    kinds = (
+        *["bootstrap"] * 4,
+        *["control", "control shuffled"] * 3,
+        "measured",
+        *["shuffled"] * 6,
+    )
     assert result.kind == kinds
     assert set(result.attack) == {""}
     assert (result.n_clean, result.n_adversarial) == (76, 21)
@@ -105,10 +110,10 @@ def test_a_replicate_is_the_measurement_on_the_redrawn_examples(
         examples = load_split(task, "validation")
         weights = bootstrap_weights(examples.labels, 4, seed=seed)[2]
         drawn = examples.take(np.repeat(np.arange(len(examples)), weights))
-        baseline = lab.measure(spec.clean[0]).baseline
-        fired = everything(lab, measured[0], task, drawn) > baseline
+        baseline = lab.answer(spec.clean[0]).baseline
+        fired = everything(lab, measured[0], task, drawn) > torch.from_numpy(baseline)
         right = fired == torch.from_numpy(drawn.labels).bool()[:, None, None, None]
-        again.append(stored(predictivity(right.double().mean(dim=0))))
+        again.append(predictivity(right.sum(dim=0).numpy(), len(drawn)))
     for layer, (a, b) in enumerate(zip(*again, strict=True)):
         assert result.spearman[1, layer] == pytest.approx(spearmanr(a, b).statistic, abs=1e-6)
 
@@ -121,13 +126,14 @@ def test_a_shuffled_draw_is_the_measurement_with_those_labels(
     examples = load_split(pair[1], "validation")
     signs = shuffled_by_attack(examples, _keys(6, len(examples), seed=6))[""]
     assert torch.equal(signs[0] > 0, torch.from_numpy(examples.labels).bool())
-    clean = stored(predictivity(lab.measure(spec.clean[0]).accuracy))
+    first = lab.answer(spec.clean[0])
+    clean = predictivity(first.correct, first.n)
     fired = everything(lab, spec.adversarial[0], pair[1], examples) > (
-        lab.measure(spec.clean[0]).baseline
+        torch.from_numpy(first.baseline)
     )
     for draw in (1, 5):
         right = fired == (signs[draw] > 0)[:, None, None, None]
-        second = stored(predictivity(right.double().mean(dim=0)))
+        second = predictivity(right.sum(dim=0).numpy(), len(examples))
         for layer, (a, b) in enumerate(zip(clean, second, strict=True)):
             found = result.spearman[MEASURED + draw, layer]
             assert found == pytest.approx(spearmanr(a, b).statistic, abs=1e-6)
@@ -153,7 +159,7 @@ def test_a_split_against_itself_agrees_wholly(
     spec = asked(lab, tiny_roberta, (pair[0], pair[0]))
     result = lab.answer(replace(spec, adversarial=spec.clean))
     assert result.spearman[MEASURED] == pytest.approx(1)
-    assert result.kept[MEASURED].sum(axis=1).tolist() == [3 * 2, 3 * 6]
+    assert result.shared[MEASURED].sum(axis=1).tolist() == [3 * 2, 3 * 6]
     assert result.spearman[:4].mean() < 1, "both sides are redrawn apart"
     assert result.spearman[MEASURED + 1 :].mean() < 1, "shuffled labels tell something else"
 
@@ -168,9 +174,9 @@ def test_redrawn_weights_keep_the_number_of_examples_of_each_class() -> None:
     assert np.array_equal(weights, bootstrap_weights(labels, 5, seed=1))
 
 
-def test_halves_are_disjoint_and_one_is_like_the_adversarial_split() -> None:
+def test_the_parts_of_the_control_are_disjoint_and_one_is_like_the_adversarial_split() -> None:
     labels, wanted = np.arange(30) % 2, np.array([0] * 5 + [1] * 3)
-    parts = half_signs(labels, half_weights(labels, wanted, 4), _keys(4, 30, seed=5))
+    parts = control_signs(labels, control_weights(labels, wanted, 4), _keys(4, 30, seed=5))
     small, rest, mixed = parts.unbind(dim=1)
     assert (small.abs() + rest.abs() == 1).all()
     assert ((small == -1).sum(dim=1) == 5).all()
@@ -181,19 +187,19 @@ def test_halves_are_disjoint_and_one_is_like_the_adversarial_split() -> None:
     assert torch.equal(mixed != 0, small != 0)
     assert ((mixed == 1).sum(dim=1) == 3).all()
     assert not torch.equal(mixed, small)
-    assert half_weights(labels, np.arange(99) % 2, 1).sum() == 14
+    assert control_weights(labels, np.arange(99) % 2, 1).sum() == 14
 
 
-def test_neurons_that_tell_nothing_are_never_shared() -> None:
-    a, b = torch.zeros(2, 10), torch.zeros(2, 10)
+def test_uninformative_neurons_are_never_shared() -> None:
+    a, b = np.zeros((2, 10)), np.zeros((2, 10))
     a[0, :3], b[0, 2:4], b[1, 5] = 0.1, 0.2, 0.3
     a[1, 6] = -0.1  # below what always giving one answer reaches
-    skill, kept, median = _common(a, b, [0.5, 0.2])
+    skill, shared, median = _common(a, b, [0.5, 0.2])
     assert skill.tolist() == [[3, 0], [2, 0]]
-    assert kept.tolist() == [[1, 0], [0, 0]]
+    assert shared.tolist() == [[1, 0], [0, 0]]
     assert median == pytest.approx([0.4, 0.4])  # equals share the mean of their places
     assert _common(b, a, [0.5])[0].tolist() == [[2, 1]]
-    assert np.isnan(_common(torch.zeros(1, 4), torch.zeros(1, 4), [0.5])[2]).all()
+    assert np.isnan(_common(np.zeros((1, 4)), np.zeros((1, 4)), [0.5])[2]).all()
 
 
 def test_a_binary_question_of_a_larger_task_is_measured_as_predictivity_is(
@@ -202,18 +208,22 @@ def test_a_binary_question_of_a_larger_task_is_measured_as_predictivity_is(
     three = load_task(str(write_task(tmp_path / "three", classes=3, n=90)))
     contrast = Contrast(negative=(1, 2), positive=(0,))
     first = replace(question(lab, tiny_roberta, three, permutations=0), contrast=contrast)
-    spec = AgreementSpec(
+    spec = StabilitySpec(
         clean=(first,), adversarial=(first,), fractions=(0.25,), replicates=1, splits=1,
         permutations=1,
     )  # fmt: skip
-    asked = lab.measure(first)
-    data = [load_split(three, split) for split in ("train", "validation", "validation")]
-    backbone = lab.models.load(first.prompt.backbone.name, first.prompt.precision)
-    prompt = lab.prompt(first.prompt)
-    found = redraw(spec, 0, backbone, prompt, (three, three), (data[0], data[1], data[2]))
-    expected = stored(predictivity(asked.accuracy)) - asked.majority
-    assert torch.allclose(found.clean[0], expected, atol=1e-6)
-    assert torch.allclose(found.by_attack[""][0], expected, atol=1e-6)
+    asked = lab.answer(first)
+    found = redraw(spec, 0, lab)
+    expected = predictivity(asked.correct, asked.n) - asked.majority
+    assert np.allclose(mean_gain([found.clean], 0), expected, atol=1e-12)
+    assert np.allclose(mean_gain([found.by_attack[""]], 0), expected, atol=1e-12)
+
+
+def test_equal_sums_of_gains_are_equal_means() -> None:
+    """1/7 + 4/7 + 2/7 and 3/7 + 1/7 + 3/7 differ as sums of floating point numbers."""
+    rows = [[1, 3], [4, 1], [2, 3]]
+    gains = [Gains(values=torch.tensor([[row]]), n=torch.tensor([7])) for row in rows]
+    assert len(set(mean_gain(gains, 0)[0].tolist())) == 1
 
 
 def test_blank_kinds_and_kinds_of_one_class_are_no_kinds() -> None:
@@ -234,14 +244,14 @@ def test_blank_kinds_and_kinds_of_one_class_are_no_kinds() -> None:
 def test_binary_questions_of_a_task_share_what_is_drawn(tmp_path: Path) -> None:
     three = load_task(str(write_task(tmp_path / "three", classes=3, n=90)))
     whole = load_split(three, "validation")
-    small = half_weights(whole.labels, whole.labels, 5)
+    small = control_weights(whole.labels, whole.labels, 5)
     keys = _keys(4, len(whole), seed=6)
     parts, orders = [], []
     for negative, positive in (((1, 2), (0,)), ((0, 2), (1,))):
         kept = balanced(contrasted(whole, Contrast(negative=negative, positive=positive)))
         here = _places(whole, kept)
         assert np.array_equal(whole.index[here], kept.index)
-        signs = half_signs(kept.labels, small[:, here], keys[:1].repeat(5, axis=0)[:, here])
+        signs = control_signs(kept.labels, small[:, here], keys[:1].repeat(5, axis=0)[:, here])
         parts.append({int(i) for i in kept.index[(signs[2, 0] != 0).numpy()]})
         orders.append({int(i) for i in kept.index[(signs[2, 1] != 0).numpy()]})
     assert not parts[0] & orders[1], "what is small for one question is no rest for another"

@@ -11,11 +11,12 @@ import torch
 
 from core.backbones import load_backbone
 from core.base.errors import BadInput, Cancelled
-from core.base.results import SoftPrompt, Step
-from core.base.specs import EvaluationSpec, TuneSpec, key
+from core.base.prompts import SoftPrompt
+from core.base.specs import key
+from core.exchange.sharing import read_prompt
 from core.lab.lab import Lab
-from core.measures.tuning import initial_vectors, split_selection, tune
-from core.store.files import read_prompt_file
+from core.measures.evaluation import EvaluationSpec
+from core.measures.tuning import TuneSpec, initial_vectors, split_selection
 from core.tasks import Task, load_task, pin_task
 from core.tasks.data import Examples, load_split
 from tests.conftest import sentence, write_task
@@ -43,26 +44,27 @@ def task(toml: Path) -> Task:
 @pytest.fixture
 def spec(lab: Lab, task: Task, tiny_folder: Path) -> TuneSpec:
     return TuneSpec(
-        backbone=lab.models.pin(str(tiny_folder)), task=pin_task(task), seed=1, prompt_length=4,
-        steps=6, selection=20, evaluate_every=2, learning_rate=0.05, batch_size=16,
+        backbone=lab.models.pin(str(tiny_folder)), task=pin_task(task, "roberta"), seed=1,
+        prompt_length=4, steps=6, selection=20, evaluate_every=2, learning_rate=0.05, batch_size=16,
     )  # fmt: skip
 
 
-def tuned(spec: TuneSpec, task: Task) -> SoftPrompt:
-    backbone = load_backbone(Path(spec.backbone.name))
-    return tune(spec, backbone, task, load_split(task, "train"))
+def tuned(lab: Lab, spec: TuneSpec) -> SoftPrompt:
+    prompt: SoftPrompt = lab.answer(spec)
+    return prompt
 
 
-def test_tuning_leaves_the_backbone_untouched(spec: TuneSpec, task: Task) -> None:
-    backbone = load_backbone(Path(spec.backbone.name))
+def test_tuning_leaves_the_backbone_untouched(lab: Lab, spec: TuneSpec) -> None:
+    backbone = lab.models.load(spec.backbone.name)
     before = {name: p.clone() for name, p in backbone.model.state_dict().items()}
-    tune(spec, backbone, task, load_split(task, "train"))
+    lab.answer(spec)
+    assert lab.models.load(spec.backbone.name) is backbone
     for name, after in backbone.model.state_dict().items():
         assert torch.equal(after, before[name])
 
 
-def test_same_seed_gives_the_same_vectors_another_seed_others(spec: TuneSpec, task: Task) -> None:
-    one, again, other = (tuned(s, task) for s in (spec, spec, replace(spec, seed=2)))
+def test_same_seed_gives_the_same_vectors_another_seed_others(lab: Lab, spec: TuneSpec) -> None:
+    one, again, other = (tuned(lab, s) for s in (spec, spec, replace(spec, seed=2)))
     assert torch.equal(one.vectors, again.vectors)
     assert one.history == again.history
     assert not torch.equal(one.vectors, other.vectors)
@@ -103,14 +105,14 @@ def test_a_too_small_train_split_is_refused(spec: TuneSpec, task: Task) -> None:
         split_selection(few, spec)
 
 
-def test_the_loss_falls_where_there_is_something_to_learn(spec: TuneSpec, task: Task) -> None:
-    prompt = tuned(replace(spec, steps=40, evaluate_every=20, learning_rate=0.1), task)
+def test_the_loss_falls_where_there_is_something_to_learn(lab: Lab, spec: TuneSpec) -> None:
+    prompt = tuned(lab, replace(spec, steps=40, evaluate_every=20, learning_rate=0.1))
     losses = [s.loss for s in prompt.history]
     assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:5])
 
 
-def test_the_kept_step_is_the_last_of_the_best(spec: TuneSpec, task: Task) -> None:
-    prompt = tuned(spec, task)
+def test_the_kept_step_is_the_last_of_the_best(lab: Lab, spec: TuneSpec) -> None:
+    prompt = tuned(lab, spec)
     rated = {s.step: s.accuracy for s in prompt.history if s.accuracy is not None}
     assert sorted(rated) == [2, 4, 6]
     best = max(rated.values())
@@ -119,22 +121,18 @@ def test_the_kept_step_is_the_last_of_the_best(spec: TuneSpec, task: Task) -> No
     assert prompt.selection_rows == 20
 
 
-def test_the_last_step_is_rated_too(spec: TuneSpec, task: Task) -> None:
-    prompt = tuned(replace(spec, steps=3), task)
+def test_the_last_step_is_rated_too(lab: Lab, spec: TuneSpec) -> None:
+    prompt = tuned(lab, replace(spec, steps=3))
     assert [s.accuracy is None for s in prompt.history] == [True, False, False]
 
 
-def test_steps_are_reported_as_they_come(spec: TuneSpec, task: Task) -> None:
-    reported: list[Step] = []
-    backbone = load_backbone(Path(spec.backbone.name))
-    prompt = tune(spec, backbone, task, load_split(task, "train"), report=reported.append)
-    assert tuple(reported) == prompt.history
+def test_steps_are_reported_as_they_come(lab: Lab, spec: TuneSpec) -> None:
+    assert lab.live(spec) == ()
+    assert lab.live(spec) == () != tuned(lab, spec).history == lab.live(spec)
 
 
-def test_a_prompt_round_trips_through_the_store_bit_for_bit(
-    lab: Lab, spec: TuneSpec, task: Task
-) -> None:
-    fresh = tuned(spec, task)
+def test_a_prompt_round_trips_through_the_store_bit_for_bit(lab: Lab, spec: TuneSpec) -> None:
+    fresh = tuned(lab, spec)
     stored = lab.prompt(spec)
     assert torch.equal(stored.vectors, fresh.vectors)
     assert stored.vectors.dtype == torch.float32
@@ -146,7 +144,7 @@ def test_a_prompt_round_trips_through_the_store_bit_for_bit(
 
 def test_a_prompt_file_says_what_it_is(lab: Lab, spec: TuneSpec) -> None:
     stored = lab.prompt(spec)
-    read = read_prompt_file(lab.store.prompt_file(key(spec)))
+    read = read_prompt(lab.store.file("prompts", key(spec)))
     assert torch.equal(read.vectors, stored.vectors)
     assert (read.spec, read.words) == (spec, stored.words)
 
@@ -155,10 +153,10 @@ def test_a_prompt_file_says_what_it_is(lab: Lab, spec: TuneSpec) -> None:
 def test_another_file_is_no_prompt(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "prompt.safetensors"
     with pytest.raises(BadInput, match=r"prompt\.safetensors"):
-        read_prompt_file(file)
+        read_prompt(file)
     file.write_bytes(content)
     with pytest.raises(BadInput, match=r"prompt\.safetensors"):
-        read_prompt_file(file)
+        read_prompt(file)
 
 
 def test_cancelling_stores_nothing(lab: Lab, spec: TuneSpec) -> None:
@@ -168,6 +166,6 @@ def test_cancelling_stores_nothing(lab: Lab, spec: TuneSpec) -> None:
 
     with pytest.raises(Cancelled):
         lab.ask(EvaluationSpec(prompt=spec, task=spec.task), progress)
-    assert lab.store.prompt(spec) is None
-    assert list(lab.store.prompts.iterdir()) == []
+    assert lab.store.read(spec) is None
+    assert list((lab.store.folder / "prompts").glob("*")) == []
     assert all(lab.store.frame(f"SELECT * FROM {t}").empty for t in ("prompt", "step", "run"))

@@ -14,8 +14,8 @@ from core.base.specs import key
 from core.exchange.published import import_folder
 from core.lab.lab import Lab
 from core.measures import sweeps
-from core.store import Store
 from pages.common import answers
+from tests.conftest import here
 
 PAGES = (
     "overview", "transfer", "predictivity", "correlation", "suppression", "robustness", "rankings",
@@ -207,7 +207,7 @@ def test_imported_prompts_can_be_shown_instead_of_tuned_ones(
     folder = tmp_path / "seed_33" / "SST2PromptT5"
     folder.mkdir(parents=True)
     torch.save(torch.zeros(3, 128), folder / "task_prompt")
-    with Store(tmp_path) as store:
+    with here(tmp_path) as store:
         lab = Lab(Settings(cache=tmp_path), store)
         (outcome,) = import_folder(lab, tmp_path / "seed_33", {"T5": "t5-mini"})
     assert outcome.key

@@ -4,12 +4,11 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-import torch
 from scipy.stats import binomtest, hypergeom, ttest_1samp
 
 from core.stats import intervals as statistics
 from core.stats.intervals import difference, holm, mean_accuracy, paired
-from core.stats.neurons import chance_overlap, choose_neurons, chosen
+from core.stats.neurons import Ranking, chance_overlap, choose_neurons, chosen, percentiles
 
 
 @pytest.mark.parametrize(("correct", "n"), [(0, 5), (5, 5), (3, 7), (450, 600)])
@@ -146,33 +145,33 @@ def test_chance_over_layers_is_what_counting_all_choices_gives() -> None:
 @pytest.mark.parametrize("count", [0, 1, 7, 20])
 def test_the_choice_is_that_of_suppression(count: int) -> None:
     values = np.random.default_rng(5).integers(0, 6, (3, 20)) / 10  # many equals
-    theirs = choose_neurons([torch.from_numpy(values)], choose="skill", fraction=count / 20)
-    assert np.array_equal(chosen(values, count), theirs.numpy())
+    theirs = choose_neurons([values], choose="skill", fraction=count / 20)
+    assert np.array_equal(chosen(values, count), theirs)
 
 
-def test_skill_neurons_tell_more_than_always_giving_one_answer() -> None:
+def test_skill_neurons_are_better_than_the_majority_class() -> None:
     values = np.array([[0.6, 0.9, 0.55, 0.6, 0.6], [0.6, 0.6, 0.6, 0.59, 0.7]])
-    ranking = statistics.Ranking(predictivity=values, majority=0.6)
+    ranking = Ranking(predictivity=values, majority=0.6)
     assert ranking.skill(0.6).tolist() == [[False, True, False, False, False], [False] * 4 + [True]]
     assert ranking.skill(0.1, scope="model").nonzero() == (np.array([0]), np.array([1]))
     # What rounding makes of equal values is no difference.
-    close = statistics.Ranking(predictivity=values - 0.1 + 1e-9, majority=0.5)
+    close = Ranking(predictivity=values - 0.1 + 1e-11, majority=0.5)
     assert np.array_equal(close.skill(0.6), ranking.skill(0.6))
 
 
-def test_where_all_tell_something_skill_neurons_are_those_that_are_suppressed() -> None:
+def test_where_all_are_informative_skill_neurons_are_those_that_are_suppressed() -> None:
     values = 0.5 + np.random.default_rng(7).integers(1, 50, (3, 40)) / 100
-    mine = statistics.Ranking(predictivity=values, majority=0.5)
+    mine = Ranking(predictivity=values, majority=0.5)
     for scope in ("layer", "model"):
         theirs = choose_neurons(
-            [torch.from_numpy(values)],
+            [values],
             choose="skill",
             fraction=0.2,
             scope=scope,  # type: ignore[arg-type]
         )
-        assert np.array_equal(mine.skill(0.2, scope=scope), theirs.numpy())  # type: ignore[arg-type]
+        assert np.array_equal(mine.skill(0.2, scope=scope), theirs)  # type: ignore[arg-type]
 
 
-def test_places_are_shares_of_the_layer() -> None:
-    places = statistics.percentiles(np.array([[3.0, 1.0, 2.0, 2.0]]))
+def test_rank_percentiles_are_shares_of_the_layer() -> None:
+    places = percentiles(np.array([[3.0, 1.0, 2.0, 2.0]]))
     assert places.tolist() == [[0.875, 0.125, 0.5, 0.5]]

@@ -15,30 +15,18 @@ import pytest
 import torch
 
 from core.base.errors import BadInput, StoreBusy
-from core.base.results import (
-    Activations,
-    Agreement,
-    Evaluation,
-    NeuronEffect,
-    Predictivity,
-    Run,
-    SoftPrompt,
-    Step,
-)
+from core.base.measure import Run
+from core.base.prompts import SoftPrompt, Step
 from core.base.settings import ROOT
-from core.base.specs import (
-    ActivationSpec,
-    AgreementSpec,
-    EvaluationSpec,
-    NeuronSpec,
-    Pinned,
-    PredictivitySpec,
-    Suppression,
-    TuneSpec,
-    key,
-)
-from core.store import SHARED, Store
-from tests.conftest import some_floor
+from core.base.specs import Pinned, key
+from core.measures.ablation import Ablation, AblationSpec
+from core.measures.activations import Activations, ActivationSpec
+from core.measures.evaluation import Evaluation, EvaluationSpec, Suppression
+from core.measures.predictivity import Predictivity, PredictivitySpec
+from core.measures.stability import Stability, StabilitySpec
+from core.measures.tuning import TuneSpec
+from core.store import SCHEMA, Store
+from tests.conftest import here, some_floor
 
 RUN = Run(started="2026-01-01T00:00:00+00:00", seconds=1.5, device="cpu", versions="torch")
 TASK = Pinned(name="opinions", fingerprint="bb")
@@ -57,12 +45,11 @@ def prompt(seed: int = 3) -> SoftPrompt:
 
 
 def measured(limit: int | None = None) -> Predictivity:
-    generator = torch.Generator().manual_seed(limit or 0)
+    rng = np.random.default_rng(limit or 0)
     return Predictivity(
         spec=replace(MEASURED, limit=limit),
-        baseline=torch.randn(SHAPE, generator=generator, dtype=torch.float64),
-        correct=torch.randint(0, 21, SHAPE, generator=generator), n=20, n_train=40, majority=0.5,
-        floor=some_floor(2, 5),
+        baseline=rng.standard_normal(SHAPE), correct=rng.integers(0, 21, SHAPE), n=20,
+        n_train=40, majority=0.5, floor=some_floor(2, 5),
     )  # fmt: skip
 
 
@@ -73,32 +60,32 @@ def evaluated(limit: int | None = None, fraction: float | None = None) -> Evalua
     return Evaluation(
         spec=EvaluationSpec(prompt=TUNED, task=TASK, limit=limit, suppression=how),
         index=np.array([0, 1, 3]), labels=np.array([0, 1, 1]), predictions=np.array([0, 1, 0]),
-        scores=np.zeros((3, 2)),
+        metric="accuracy", scores=np.array([1.0, 1.0, 0.0]), logits=np.zeros((3, 2)),
     )  # fmt: skip
 
 
-def effect() -> NeuronEffect:
-    return NeuronEffect(
-        spec=NeuronSpec(ranking=MEASURED, layer=1, neuron=2), index=np.array([0, 2]),
+def effect() -> Ablation:
+    return Ablation(
+        spec=AblationSpec(ranking=MEASURED, layer=1, neuron=2), index=np.array([0, 2]),
         labels=np.array([0, 1]), margin=np.array([0.5, -1.5]), without_slot=np.array([0.25, -1.0]),
         without=np.array([0.0, 1.0]),
     )  # fmt: skip
 
 
-def compared() -> Agreement:
-    return Agreement(
-        spec=AgreementSpec(clean=(MEASURED,), adversarial=(MEASURED,), fractions=(0.1, 0.2)),
-        kind=("measured", "bootstrap", "halves"), attack=("", "", ""),
+def compared() -> Stability:
+    return Stability(
+        spec=StabilitySpec(clean=(MEASURED,), adversarial=(MEASURED,), fractions=(0.1, 0.2)),
+        kind=("measured", "bootstrap", "control"), attack=("", "", ""),
         spearman=np.array([[0.5, 0.25]] * 3), skill=np.array([[[2, 4], [1, 1]]] * 3),
-        kept=np.array([[[1, 2], [0, 1]]] * 3), median=np.array([[0.5, 0.6]] * 3), neurons=5,
+        shared=np.array([[[1, 2], [0, 1]]] * 3), median=np.array([[0.5, 0.6]] * 3), neurons=5,
         n_clean=20, n_adversarial=10,
     )  # fmt: skip
 
 
-def activated(examples: int = 4) -> Activations:
-    values = torch.randn(examples, 2, 5, generator=torch.Generator().manual_seed(examples))
+def activated(seed: int = 1, examples: int = 4) -> Activations:
+    values = np.random.default_rng(examples).random((examples, 2, 5), np.float32)
     index = np.arange(examples) * 2
-    return Activations(index=index, labels=index % 3, values=values)
+    return Activations(spec=asked(seed), index=index, labels=index % 3, values=values)
 
 
 def asked(seed: int) -> ActivationSpec:
@@ -107,7 +94,7 @@ def asked(seed: int) -> ActivationSpec:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "cache") as store:
+    with here(tmp_path / "cache") as store:
         yield store
 
 
@@ -118,13 +105,13 @@ def fill(store: Store) -> None:
 
 
 def tables(store: Store) -> dict[str, pd.DataFrame]:
-    frames = {t: store.frame(f"SELECT * FROM {t} ORDER BY ALL") for t in SHARED}
+    frames = {t: store.frame(f"SELECT * FROM {t} ORDER BY ALL") for t in store.shared_tables()}
     assert not any(frame.empty for frame in frames.values())
     return frames
 
 
 def files(store: Store) -> dict[str, bytes]:
-    return {f.name: f.read_bytes() for f in store.prompts.iterdir()}
+    return {f.name: f.read_bytes() for f in (store.folder / "prompts").iterdir()}
 
 
 def assert_same(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:
@@ -136,8 +123,8 @@ def assert_same(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) ->
 def test_a_second_process_is_refused_and_told_who_owns_the_store(store: Store) -> None:
     code = (
         "import sys; from pathlib import Path; from core.store import Store\n"
-        "from core.errors import StoreBusy\n"
-        "try: Store(Path(sys.argv[1]))\n"
+        "from core.base.errors import StoreBusy\n"
+        "try: Store(Path(sys.argv[1]), {})\n"
         "except StoreBusy as error: print(error)"
     )
     run = [sys.executable, "-c", code, str(store.folder)]
@@ -148,68 +135,61 @@ def test_a_second_process_is_refused_and_told_who_owns_the_store(store: Store) -
 
 def test_a_second_store_of_this_process_is_refused_too(store: Store) -> None:
     with pytest.raises(StoreBusy, match=str(os.getpid())):
-        Store(store.folder)
+        here(store.folder)
 
 
 def test_a_closed_store_can_be_opened_again_and_remembers(tmp_path: Path) -> None:
-    with Store(tmp_path) as store:
+    with here(tmp_path) as store:
         fill(store)
         before = tables(store)
-    with Store(tmp_path) as store:
+    with here(tmp_path) as store:
         assert_same(tables(store), before)
 
 
 # --- what goes in comes out ----------------------------------------------------------------------
 def test_a_prompt_comes_back(store: Store) -> None:
     store.add(prompt(), RUN)
-    stored = store.prompt(TUNED)
+    stored = store.read(TUNED)
     assert stored is not None
     assert torch.equal(stored.vectors, prompt().vectors)
     assert stored.history == prompt().history
     assert stored.words == ("negative", "positive")
-    assert store.prompt_spec(key(TUNED)[:8]) == TUNED
-
-
-def test_an_unknown_or_ambiguous_prompt_key_is_refused(store: Store) -> None:
-    fill(store)
-    with pytest.raises(BadInput, match="No stored prompt"):
-        store.prompt_spec("zz")
-    with pytest.raises(BadInput, match="Several"):
-        store.prompt_spec("")
+    assert store.specs("prompt") == (TUNED,)
 
 
 def test_an_evaluation_comes_back_as_its_counts(store: Store) -> None:
     store.add(evaluated(), RUN)
-    found = store.evaluation(evaluated().spec)
+    found = store.read(evaluated().spec)
     assert found is not None
     assert (found.correct, found.n) == (2, 3)
     assert found.index.tolist() == [0, 1, 3]
     assert found.majority == 2 / 3
-    assert store.evaluation(evaluated(limit=1).spec) is None
+    assert store.read(evaluated(limit=1).spec) is None
 
 
 def test_neurons_come_back_in_their_places(store: Store) -> None:
     store.add(measured(), RUN)
-    p, values = measured(), store.neurons(MEASURED)
-    assert values is not None
-    folded = p.accuracy.maximum(1 - p.accuracy)
-    assert torch.allclose(values["predictivity"], folded.amax(dim=1), atol=1e-7)
-    assert torch.equal(values["best_token"].long(), folded.argmax(dim=1))
-    assert torch.allclose(values["mean"], p.baseline.mean(dim=1), atol=1e-6)
-    token = folded.argmax(dim=1)[:, None]
-    assert torch.allclose(values["baseline"], p.baseline.gather(1, token)[:, 0], atol=1e-6)
+    p, values = measured(), store.read(MEASURED)
+    folded = np.maximum(p.correct, p.n - p.correct)
+    token = folded.argmax(axis=1)
+    assert np.array_equal(values.correct, folded.max(axis=1))
+    assert np.array_equal(values.predictivity, folded.max(axis=1) / p.n)
+    assert np.array_equal(values.best_token, token)
+    assert np.allclose(values.mean, p.baseline.mean(axis=1), atol=1e-6)
+    at = np.take_along_axis(p.baseline, token[:, None], axis=1)[:, 0]
+    assert np.allclose(values.baseline, at, atol=1e-6)
 
 
 def test_what_was_never_stored_is_none(store: Store) -> None:
-    assert store.prompt(TUNED) is None
-    assert store.neurons(MEASURED) is None
-    assert store.evaluation(evaluated().spec) is None
-    assert store.activations(asked(1)) is None
+    assert store.read(TUNED) is None
+    assert store.read(MEASURED) is None
+    assert store.read(evaluated().spec) is None
+    assert store.read(asked(1)) is None
 
 
 def test_known_names_exactly_the_stored_keys(store: Store) -> None:
     fill(store)
-    store.add_activations(asked(3), activated())
+    store.add(activated(3), RUN)
     there = {key(s) for s in (TUNED, MEASURED, evaluated().spec, asked(3))}
     assert store.known([*there, "nothing", key(asked(9))]) == there
     assert store.known([]) == set()
@@ -231,20 +211,21 @@ def test_a_broken_transaction_leaves_nothing(store: Store) -> None:
     broken = replace(good, n_train=2**40)
     with pytest.raises(Exception, match=r"(?i)range|convert|cast"):
         store.add(broken, RUN)
-    for table in SHARED:
+    for table in store.shared_tables():
         assert store.frame(f"SELECT * FROM {table}").empty
     store.add(good, RUN)
-    assert store.neurons(MEASURED) is not None
+    assert store.read(MEASURED) is not None
 
 
 def test_broken_activations_leave_the_old_ones(store: Store) -> None:
-    store.add_activations(asked(1), activated())
-    broken = replace(activated(), labels=np.array([0, 1, 2, 999]))
+    store.add(activated(1), RUN)
+    broken = replace(activated(2), labels=np.array([0, 1, 2, 999]))
     with pytest.raises(Exception, match=r"(?i)range|convert|cast"):
-        store.add_activations(asked(1), broken)
-    kept = store.activations(asked(1))
+        store.add(broken, RUN)
+    kept = store.read(asked(1))
     assert kept is not None
-    assert torch.equal(kept.values, activated().values)
+    assert np.array_equal(kept.values, activated().values)
+    assert store.read(asked(2)) is None
 
 
 def test_no_half_written_file_is_left(store: Store) -> None:
@@ -256,7 +237,7 @@ def test_no_half_written_file_is_left(store: Store) -> None:
 def test_export_and_merge_into_an_empty_store_give_the_same(store: Store, tmp_path: Path) -> None:
     fill(store)
     store.export(tmp_path / "out")
-    with Store(tmp_path / "other") as other:
+    with here(tmp_path / "other") as other:
         assert other.merge(tmp_path / "out") == 7
         assert_same(tables(other), tables(store))
         assert files(other) == files(store)
@@ -272,14 +253,14 @@ def test_merging_twice_is_merging_once(store: Store, tmp_path: Path) -> None:
 
 def test_merging_is_a_union(store: Store, tmp_path: Path) -> None:
     fill(store)
-    with Store(tmp_path / "other") as other:
+    with here(tmp_path / "other") as other:
         fill(other)
         other.add(prompt(5), RUN)
         other.add(measured(limit=7), RUN)
         other.export(tmp_path / "out")
     assert store.merge(tmp_path / "out") == 2
-    assert store.prompt(prompt(5).spec) is not None
-    assert store.neurons(replace(MEASURED, limit=7)) is not None
+    assert store.read(prompt(5).spec) is not None
+    assert store.read(replace(MEASURED, limit=7)) is not None
 
 
 def test_exporting_again_gives_the_same_files(store: Store, tmp_path: Path) -> None:
@@ -292,10 +273,10 @@ def test_exporting_again_gives_the_same_files(store: Store, tmp_path: Path) -> N
 
 # --- activations ---------------------------------------------------------------------------------
 def test_activations_come_back(store: Store) -> None:
-    store.add_activations(asked(1), activated())
-    stored, fresh = store.activations(asked(1)), activated()
+    store.add(activated(1), RUN)
+    stored, fresh = store.read(asked(1)), activated()
     assert stored is not None
-    assert torch.equal(stored.values, fresh.values)
+    assert np.array_equal(stored.values, fresh.values)
     assert stored.index.tolist() == fresh.index.tolist()
     assert stored.labels.tolist() == fresh.labels.tolist()
 
@@ -307,31 +288,31 @@ def cached(store: Store) -> set[int]:
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Store]:
     """Room for three entries of `big`, 1 MB each."""
-    with Store(tmp_path / "small", activation_megabytes=3) as store:
+    with here(tmp_path / "small", activation_megabytes=3) as store:
         yield store
 
 
-def big() -> Activations:
-    values = torch.zeros(128, 2, 1024)
+def big(seed: int) -> Activations:
+    values = np.zeros((128, 2, 1024), np.float32)
     index = np.arange(len(values))
-    return Activations(index=index, labels=index % 2, values=values)
+    return Activations(spec=asked(seed), index=index, labels=index % 2, values=values)
 
 
 def test_the_least_recently_used_activations_go_first(small: Store) -> None:
     for seed in (1, 2, 3):
-        small.add_activations(asked(seed), big())
+        small.add(big(seed), RUN)
     assert cached(small) == {1, 2, 3}
-    small.activations(asked(1))
-    small.add_activations(asked(4), big())
+    small.read(asked(1))
+    small.add(big(4), RUN)
     assert cached(small) == {1, 3, 4}
     rows = small.frame("SELECT DISTINCT key FROM activation")
     assert set(rows["key"]) == {key(asked(s)) for s in (1, 3, 4)}
 
 
 def test_the_newest_activations_stay_even_beyond_the_limit(tmp_path: Path) -> None:
-    with Store(tmp_path / "none", activation_megabytes=0) as store:
-        store.add_activations(asked(1), activated())
-        store.add_activations(asked(2), activated())
+    with here(tmp_path / "none", activation_megabytes=0) as store:
+        store.add(activated(1), RUN)
+        store.add(activated(2), RUN)
         assert cached(store) == {2}
 
 
@@ -342,17 +323,17 @@ def test_four_threads_lose_nothing(store: Store) -> None:
             limit = 1 + 100 * thread + i
             store.add(evaluated(limit=limit), RUN)
             store.add(measured(limit=limit), RUN)
-            assert store.evaluation(evaluated(limit=limit).spec) is not None
-            store.add_activations(asked(i % 3), activated())
-            assert store.activations(asked(i % 3)) is not None
+            assert store.read(evaluated(limit=limit).spec) is not None
+            store.add(activated(i % 3), RUN)
+            assert store.read(asked(i % 3)) is not None
             store.add(prompt(7), RUN)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
-    written = [t for t in SHARED if t not in ("effect", "agreement")]
+    written = [t for t in store.shared_tables() if t not in ("ablation", "stability")]
     counts = {t: len(store.frame(f"SELECT key FROM {t}")) for t in written}
     assert counts == {
-        "prompt": 1, "step": 2, "predictivity": 20, "neuron": 200, "evaluation": 20, "run": 41,
+        "prompt": 1, "step": 2, "predictivity": 20, "neuron": 200, "evaluation": 20, "run": 44,
     }  # fmt: skip
     assert cached(store) == {0, 1, 2}
 
@@ -373,39 +354,52 @@ def test_a_reader_sees_an_answer_whole_or_not_at_all(store: Store) -> None:
         writing.result()
 
 
-# --- earlier versions ----------------------------------------------------------------------------
-def test_a_cache_of_an_earlier_version_gets_the_new_columns(tmp_path: Path) -> None:
-    with Store(tmp_path) as store:
+# --- schemas -------------------------------------------------------------------------------------
+def test_a_table_gets_the_columns_that_a_measurement_has_gained(tmp_path: Path) -> None:
+    with here(tmp_path) as store:
         fill(store)
-        for column in ("p", "p_family", "q", "by_token"):
-            store.frame(f"ALTER TABLE neuron DROP COLUMN {column}")
+        store.frame("ALTER TABLE neuron DROP COLUMN by_token")
         store.frame("ALTER TABLE predictivity DROP COLUMN floor_fdr")
-        store.frame("ALTER TABLE agreement DROP COLUMN kept")
-        store.frame("ALTER TABLE agreement ADD COLUMN shared INTEGER[][]")
-    with Store(tmp_path) as store:
+    with here(tmp_path) as store:
         assert store.frame("SELECT by_token FROM neuron").by_token.isna().all()
         store.add(measured(limit=7), RUN)
-        kept = store.frame("SELECT by_token FROM neuron WHERE by_token IS NOT NULL")
-        assert len(kept) == 2 * 5
-        columns = set(store.frame("SELECT * FROM agreement"))
-        assert "kept" in columns
-        assert "shared" not in columns
+        assert len(store.frame("SELECT key FROM neuron WHERE by_token IS NOT NULL")) == 2 * 5
 
 
-def test_an_export_of_an_earlier_version_can_be_merged(store: Store, tmp_path: Path) -> None:
+def test_columns_that_either_side_lacks_are_empty_after_a_merge(
+    store: Store, tmp_path: Path
+) -> None:
     fill(store)
     store.export(tmp_path / "out")
-    for table in ("effect", "agreement"):
-        (tmp_path / "out" / f"{table}.parquet").unlink()
-    with Store(tmp_path / "other") as other:
-        assert other.merge(tmp_path / "out") == 5
-
-
-def test_columns_of_another_version_are_left_out_of_a_merge(store: Store, tmp_path: Path) -> None:
-    fill(store)
-    store.export(tmp_path / "out")
-    file = tmp_path / "out" / "agreement.parquet"
-    pd.read_parquet(file).assign(shared=7).drop(columns="kept").to_parquet(file)
-    with Store(tmp_path / "other") as other:
+    file = tmp_path / "out" / "stability.parquet"
+    pd.read_parquet(file).assign(later=7).drop(columns="shared").to_parquet(file)
+    with here(tmp_path / "other") as other:
         assert other.merge(tmp_path / "out") == 7
-        assert other.frame("SELECT kept FROM agreement").kept.isna().all()
+        assert other.frame("SELECT shared FROM stability").shared.isna().all()
+
+
+def test_a_cache_of_a_newer_schema_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    with here(tmp_path) as store:
+        store.frame(f"UPDATE schema_version SET version = {SCHEMA + 1}")
+    with pytest.raises(BadInput, match="written by a newer Skillscope") as caught:
+        here(tmp_path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(BadInput, match="written by a newer"):  # and nobody owns it afterwards
+        here(tmp_path)
+
+
+def test_an_export_of_a_newer_schema_is_refused(store: Store, tmp_path: Path) -> None:
+    fill(store)
+    store.export(tmp_path / "out")
+    (tmp_path / "out" / "schema.json").write_text(f'{{"schema": {SCHEMA + 1}}}')
+    before = tables(store)
+    with pytest.raises(BadInput, match="exported by a newer Skillscope"):
+        store.merge(tmp_path / "out")
+    assert_same(tables(store), before)
+
+
+def test_a_row_that_cannot_be_read_is_left_out_and_named(store: Store) -> None:
+    fill(store)
+    store.frame('UPDATE prompt SET spec = \'{"spec": "Pinned", "x": 1}\' WHERE seed = 4')
+    assert [spec.seed for spec in store.specs("prompt")] == [3]
+    assert list(store.unreadable("prompt")) == [key(prompt(4).spec)]

@@ -195,10 +195,10 @@ def test_named_values_become_classes_and_others_are_left_out(toml: Path) -> None
 
 def test_a_changed_file_is_read_anew(toml: Path) -> None:
     task = load_task(str(toml))
-    before, pinned = len(load_split(task, "validation")), pin_task(task)
+    before, pinned = len(load_split(task, "validation")), pin_task(task, "roberta")
     replace_validation(toml, [{"text": "fine", "label": 0}])
     assert (before, len(load_split(task, "validation"))) == (31, 1)
-    assert pin_task(task) != pinned
+    assert pin_task(task, "roberta") != pinned
 
 
 def test_a_limit_is_a_fixed_sample(toml: Path) -> None:
@@ -309,10 +309,10 @@ def test_the_shipped_files_are_what_the_generator_draws() -> None:
 
 
 def test_a_pin_names_the_task_and_its_data() -> None:
-    pins = [pin_task(load_task(n)) for n in builtin_names()]
+    pins = [pin_task(load_task(n), "roberta") for n in builtin_names()]
     assert [p.name for p in pins] == list(builtin_names())
     assert len({p.fingerprint for p in pins}) == len(pins)
-    assert pins[0] == pin_task(load_task(builtin_names()[0]))
+    assert pins[0] == pin_task(load_task(builtin_names()[0]), "roberta")
 
 
 def test_a_twins_pin_changes_with_its_clean_task(toml: Path) -> None:
@@ -321,10 +321,10 @@ def test_a_twins_pin_changes_with_its_clean_task(toml: Path) -> None:
         twin.write_text('adversarial_of = "task"\n' + task.read_text())
         return load_task(str(twin))
 
-    before: Pinned = pin_task(twin_of(toml))
+    before: Pinned = pin_task(twin_of(toml), "roberta")
     twin = toml.parent / "twin.toml"
     edit(toml, '[verbalizer]\ndefault = ["negative"', '[verbalizer]\ndefault = ["bad"')
-    assert pin_task(load_task(str(twin))) != before
+    assert pin_task(load_task(str(twin)), "roberta") != before
 
 
 def test_a_class_that_a_typo_leaves_empty_is_refused(toml: Path) -> None:
@@ -339,14 +339,23 @@ def test_whole_numbers_may_be_written_with_a_point(toml: Path) -> None:
 
 
 def test_titles_and_remarks_do_not_change_the_pin_but_answer_words_do(toml: Path) -> None:
-    text, before = toml.read_text(), pin_task(load_task(str(toml)))
+    text, before = toml.read_text(), pin_task(load_task(str(toml)), "roberta")
     toml.write_text(text.replace('"Toy"', '"A better name"') + "# a remark\n")
     os.utime(toml, (1, 1))
-    assert pin_task(load_task(str(toml))) == before
+    assert pin_task(load_task(str(toml)), "roberta") == before
     head, words = text.split("[verbalizer]")
     toml.write_text(head + "[verbalizer]" + words.replace("negative", "bad"))
     os.utime(toml, (2, 2))
-    assert pin_task(load_task(str(toml))) != before
+    assert pin_task(load_task(str(toml)), "roberta") != before
+
+
+def test_words_of_another_family_do_not_change_the_pin(toml: Path) -> None:
+    text = toml.read_text()
+    before = {family: pin_task(load_task(str(toml)), family) for family in ("roberta", "t5")}
+    toml.write_text(text + 't5 = ["dull", "fine"]\n')
+    os.utime(toml, (3, 3))
+    assert pin_task(load_task(str(toml)), "roberta") == before["roberta"]
+    assert pin_task(load_task(str(toml)), "t5") != before["t5"]
 
 
 def test_rows_are_the_same_without_case_and_punctuation(toml: Path) -> None:

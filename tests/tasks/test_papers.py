@@ -11,8 +11,10 @@ from core.backbones import load_backbone
 from core.backbones.fresh import fresh_roberta, fresh_t5
 from core.base.errors import BadTask, NotDownloaded
 from core.base.settings import ROOT
-from core.base.specs import EvaluationSpec, PredictivitySpec, TuneSpec
 from core.lab.lab import Lab
+from core.measures.evaluation import EvaluationSpec
+from core.measures.predictivity import PredictivitySpec
+from core.measures.tuning import TuneSpec
 from core.tasks import Task, clean_task, load_task, paper_names, pin_task
 from core.tasks.data import download, load_split, overlap, shared_rows
 from tests.backbones.hub import Hub, Repo, glue
@@ -94,8 +96,11 @@ def test_a_local_copy_loads_and_is_measured(
     task = load_task(name)
     assert task.ready
     origin = clean_task(task)
+    # The tiny tokenizer cuts the real answer words into pieces that classes may share.
+    words = ("the", "film", "meal")[: len(task.labels)]
+    monkeypatch.setattr(Task, "words", lambda self, family: words)
     prompt = TuneSpec(
-        backbone=lab.models.pin(str(tiny_roberta)), task=pin_task(origin), seed=0,
+        backbone=lab.models.pin(str(tiny_roberta)), task=pin_task(origin, "roberta"), seed=0,
         prompt_length=2, steps=1, batch_size=2, selection=10, max_length=40,
     )  # fmt: skip
     small = load_split(origin, "train", 40)
@@ -104,16 +109,19 @@ def test_a_local_copy_loads_and_is_measured(
     )
     assert len(small) == 40
     split = task.evaluation_split
-    # The tiny tokenizer cuts the real answer words into pieces that classes may share.
-    words = ("the", "film", "meal")[: len(task.labels)]
-    monkeypatch.setattr(Task, "words", lambda self, family: words)
-    evaluated = lab.evaluate(EvaluationSpec(prompt=prompt, task=pin_task(task), split=split))
+    evaluated = lab.answer(
+        EvaluationSpec(prompt=prompt, task=pin_task(task, "roberta"), split=split)
+    )
     assert evaluated.n == 40
     contrast = task.contrasts()[0]
     spec = PredictivitySpec(
-        prompt=prompt, task=pin_task(task), split=split, contrast=contrast, permutations=2
+        prompt=prompt,
+        task=pin_task(task, "roberta"),
+        split=split,
+        contrast=contrast,
+        permutations=2,
     )
-    measured = lab.measure(spec)
+    measured = lab.answer(spec)
     assert 0 < measured.n <= 40
     assert measured.accuracy.min() >= 0
     assert measured.accuracy.max() <= 1
@@ -216,9 +224,9 @@ def test_a_dataset_given_by_its_files(here: Hub) -> None:
 
 def test_the_data_are_part_of_a_tasks_pin(here: Hub) -> None:
     task = load_task("sst2")
-    before = pin_task(task)
+    before = pin_task(task, "roberta")
     download(task)
-    assert pin_task(task) != before
+    assert pin_task(task, "roberta") != before
 
 
 def test_a_dataset_that_is_not_there(here: Hub) -> None:

@@ -70,7 +70,7 @@ def test_a_pair_and_a_twin(folder: Path) -> None:
     assert twin.adversarial_of == "pairs"
     assert list(twin.splits) == ["validation"]
     assert len(load_split(twin, "validation")) == 6
-    assert pin_task(twin) != pin_task(clean)
+    assert pin_task(twin, "roberta") != pin_task(clean, "roberta")
 
 
 def test_formulas_and_scripts_are_text(folder: Path) -> None:

@@ -15,8 +15,9 @@ import numpy.typing as npt
 import pandas as pd
 from jaxtyping import Bool
 
-from core.base.specs import EvaluationSpec, key
-from core.figures import queries
+from core.base.specs import key
+from core.figures import asked, queries
+from core.measures.evaluation import EvaluationSpec
 from core.measures.sweeps import RobustnessSweep
 from core.stats.intervals import Estimate, crossed, difference, holm, mean_accuracy, redrawn
 from core.store import Store
@@ -26,7 +27,7 @@ from core.tasks.data import load_split
 Sweeps = Mapping[str, RobustnessSweep]
 CLEAN, ADVERSARIAL = "clean", "adversarial"
 Array = npt.NDArray[Any]
-Right = Bool[npt.NDArray[np.bool_], "seed example"]
+Right = Bool[npt.NDArray[np.bool_], "prompt example"]
 
 
 def attacks(twin: Task) -> dict[int, str]:
@@ -37,15 +38,15 @@ def attacks(twin: Task) -> dict[int, str]:
 
 # --- accuracy ------------------------------------------------------------------------------------
 def answers(store: Store, sweeps: Sweeps, tasks: tuple[Task, Task]) -> pd.DataFrame:
-    """One row per backbone, data (clean, adversarial), seed and example: attack (empty on clean
-    data), right (0 or 1). The raw material of every interval on the page.
+    """One row per backbone, data (clean, adversarial), prompt, seed and example: attack (empty on
+    clean data), right (0 or 1). The raw material of every interval on the page.
     """
     specs = [s for sweep in sweeps.values() for s in sweep.evaluations]
     rows = store.frame(
-        "SELECT backbone, target_task, seed, unnest(rows) AS example, unnest(labels) AS label,"
-        " unnest(predictions) AS prediction FROM evaluation WHERE key IN ?"
-        " ORDER BY backbone, target_task, seed, example",
-        [[key(s) for s in specs]],
+        "SELECT a.backbone, a.target_task, a.prompt, a.seed, unnest(e.rows) AS example,"
+        " unnest(e.scores) AS score FROM asked a JOIN evaluation e USING (key)"
+        " ORDER BY a.backbone, a.target_task, a.seed, a.prompt, example",
+        asked=asked.table(specs),
     )
     _, twin = tasks
     kinds = attacks(twin)
@@ -53,13 +54,15 @@ def answers(store: Store, sweeps: Sweeps, tasks: tuple[Task, Task]) -> pd.DataFr
     attacked = rows.data == ADVERSARIAL
     rows["attack"] = ""
     rows.loc[attacked, "attack"] = rows.example[attacked].map(kinds).fillna("")
-    rows["right"] = (rows.label == rows.prediction).astype(int)
-    return rows[["backbone", "data", "seed", "example", "attack", "right"]]
+    rows["right"] = (rows.score == 1).astype(int)
+    return rows[["backbone", "data", "prompt", "seed", "example", "attack", "right"]]
 
 
 def _table(rows: pd.DataFrame) -> Right:
-    """`[seed example]`; every seed was asked the same examples."""
-    wide = rows.pivot_table(index="seed", columns="example", values="right", aggfunc="first")
+    """`[prompt example]`, in the order of seeds; every prompt was asked the same examples."""
+    wide = rows.pivot_table(
+        index=["seed", "prompt"], columns="example", values="right", aggfunc="first"
+    )
     table: Right = wide.dropna(axis=0).to_numpy().astype(bool)
     return table
 
@@ -116,7 +119,7 @@ def fall_difference(rows: pd.DataFrame, first: str, second: str) -> Estimate:
 
 def both_kinds(rows: pd.DataFrame) -> pd.DataFrame:
     """From `answers`: those of the prompts that answered both kinds of data."""
-    return rows[rows.groupby(["backbone", "seed"]).data.transform("nunique") == 2]
+    return rows[rows.groupby(["backbone", "prompt"]).data.transform("nunique") == 2]
 
 
 def _complete(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -179,21 +182,20 @@ def paired_tests(store: Store, sweeps: Sweeps, kinds: Mapping[int, str]) -> pd.D
 
 def _costs(store: Store, specs: Sequence[EvaluationSpec]) -> tuple[Array, Array] | None:
     """How often an example is right with random neurons off, less with skill neurons off, mean over
-    the fractions, `[seed draw example]`, and the examples; None until the whole curve is stored.
+    the fractions, `[prompt draw example]`, and the examples; None until the whole curve is stored.
     """
-    asked = [s for s in specs if s.suppression is not None]
-    if len(store.known(key(s) for s in asked)) < len({key(s) for s in asked}):
+    questions = [s for s in specs if s.suppression is not None]
+    if len(store.known(key(s) for s in questions)) < len({key(s) for s in questions}):
         return None
     rows = store.frame(
-        "SELECT seed, choose, coalesce(draw, 0) AS draw, unnest(rows) AS example,"
-        " unnest(list_transform(list_zip(labels, predictions), lambda x: (x[1] = x[2])::INT))"
-        " AS right_answer FROM evaluation WHERE key IN ?",
-        [[key(s) for s in asked]],
+        "SELECT a.seed, a.prompt, e.choose, coalesce(e.draw, 0) AS draw, unnest(e.rows) AS example,"
+        " unnest(e.scores) AS score FROM asked a JOIN evaluation e USING (key)",
+        asked=asked.table(questions),
     )
-    means = rows.groupby(["choose", "seed", "draw", "example"]).right_answer.mean()
+    means = rows.groupby(["choose", "seed", "prompt", "draw", "example"]).score.mean()
     if not {"skill", "random"} <= set(means.index.levels[0]):
         return None
     skill, random = (means[choose].unstack("example") for choose in ("skill", "random"))
-    seeds = skill.index.get_level_values("seed").unique()
-    table = np.stack([random.loc[s].to_numpy() - skill.loc[s].to_numpy() for s in seeds])
+    prompts = skill.index.droplevel("draw").unique()
+    table = np.stack([random.loc[p].to_numpy() - skill.loc[p].to_numpy() for p in prompts])
     return table, skill.columns.to_numpy()

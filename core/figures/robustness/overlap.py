@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from core.base.specs import PredictivitySpec, key
+from core.base.specs import key
 from core.figures import queries
 from core.figures.rankings import Shared, compare, mean_of
 from core.figures.robustness.accuracy import ADVERSARIAL, CLEAN, Sweeps
+from core.measures.predictivity import PredictivitySpec
+from core.measures.stability import as_array
 from core.measures.sweeps import PAPER_FRACTIONS, RobustnessSweep
 from core.stats.intervals import Z, holm
 from core.stats.neurons import Ranking, count, percentiles
@@ -46,13 +48,13 @@ def _both(store: Store, sweeps: Sweeps) -> list[tuple[str, Ranking, Ranking]]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Draws:
-    """A stored `Agreement`: arrays over its draws, Spearman averaged over the layers."""
+    """A stored `Stability`: arrays over its draws, Spearman averaged over the layers."""
 
     kind: Array
     attack: Array
     spearman: Array
     skill: Array
-    kept: Array
+    shared: Array
     median: Array
     fractions: tuple[float, ...]
     n_clean: int
@@ -67,13 +69,15 @@ class Draws:
     def share(self, fraction: float) -> Array:
         """Of the first's skill neurons, how many are the second's, too, all layers together."""
         at = self.fractions.index(fraction)
-        shares: Array = self.kept[:, at].sum(axis=1) / np.maximum(1, self.skill[:, at].sum(axis=1))
+        shares: Array = self.shared[:, at].sum(axis=1) / np.maximum(
+            1, self.skill[:, at].sum(axis=1)
+        )
         return shares
 
 
 def _draws(store: Store, sweep: RobustnessSweep) -> Draws | None:
     """None until it is stored."""
-    rows = store.frame("SELECT * FROM agreement WHERE key = ?", [key(sweep.agreement)])
+    rows = store.frame("SELECT * FROM stability WHERE key = ?", [key(sweep.stability)])
     if rows.empty:
         return None
     row = rows.iloc[0]
@@ -83,20 +87,10 @@ def _draws(store: Store, sweep: RobustnessSweep) -> Draws | None:
     spearman = np.where(known.any(axis=1), total / known.sum(axis=1).clip(min=1), math.nan)
     return Draws(
         kind=np.array(row.kind), attack=np.array(row.attack), spearman=spearman,
-        skill=as_array(row.skill), kept=as_array(row.kept), median=as_array(row["median"]),
+        skill=as_array(row.skill), shared=as_array(row.shared), median=as_array(row["median"]),
         fractions=tuple(row.fractions), n_clean=int(row.n_clean),
-        n_adversarial=int(row.n_adversarial), seeds=int(row.seeds),
+        n_adversarial=int(row.n_adversarial), seeds=int(row.prompts),
     )  # fmt: skip
-
-
-def as_array(nested: Any) -> Array:
-    """Lists of lists as one array; what is not known is NaN."""
-    if isinstance(nested, np.ma.MaskedArray):
-        return np.ma.filled(nested.astype(float), math.nan)
-    if isinstance(nested, np.ndarray) and nested.dtype != object:
-        return nested
-    return np.stack([as_array(part) if np.ndim(part) or isinstance(part, list) else part
-                     for part in nested])  # fmt: skip
 
 
 def _null(value: float, shuffled: Array) -> dict[str, float]:
@@ -112,19 +106,19 @@ def _null(value: float, shuffled: Array) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _control(halves: Array, mixed: Array) -> dict[str, float]:
+def _control(parts: Array, mixed: Array) -> dict[str, float]:
     """The same on clean data, where skill is surely kept: mean with true and with shuffled labels,
     and the probability that the latter reach as much.
     """
-    if not len(halves):
+    if not len(parts):
         return dict.fromkeys(CONTROL, math.nan)
-    null = _null(float(halves.mean()), mixed)
-    return {"halves": float(halves.mean()), "halves_shuffled": null["shuffled"],
-            "halves_p": null["p"]}  # fmt: skip
+    null = _null(float(parts.mean()), mixed)
+    return {"control": float(parts.mean()), "control_shuffled": null["shuffled"],
+            "control_p": null["p"]}  # fmt: skip
 
 
 NULL = ["shuffled", "shuffled_low", "shuffled_high", "p"]
-CONTROL = ["halves", "halves_shuffled", "halves_p"]
+CONTROL = ["control", "control_shuffled", "control_p"]
 CHANCE = ["chance", "chance_low", "chance_high", "p_chance"]
 
 
@@ -144,7 +138,7 @@ def overlap(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     errors around share);
     shuffled, shuffled_low, shuffled_high (with shuffled adversarial labels, mean and 95 %), p
     (shuffled labels share as many);
-    halves, halves_shuffled, halves_p (the same with two parts of the clean data, where skill is
+    control, control_shuffled, control_p (the same with two parts of the clean data, where skill is
     surely kept);
     chance, chance_low, chance_high (unrelated choices of any neurons, hypergeometric), p_chance.
     """
@@ -158,7 +152,7 @@ def overlap(store: Store, sweeps: Sweeps) -> pd.DataFrame:
                 continue
             shares = {
                 kind: draws.share(fraction)[draws.of(kind)] if draws else np.empty(0)
-                for kind in ("bootstrap", "halves", "halves shuffled", "shuffled")
+                for kind in ("bootstrap", "control", "control shuffled", "shuffled")
             }
             error = float(shares["bootstrap"].std(ddof=1)) if draws else math.nan
             out.append(
@@ -169,7 +163,7 @@ def overlap(store: Store, sweeps: Sweeps) -> pd.DataFrame:
                     "error": error, "low": np.maximum(0.0, pair.share - Z * error),
                     "high": np.minimum(1.0, pair.share + Z * error),
                     **_null(pair.share, shares["shuffled"]),
-                    **_control(shares["halves"], shares["halves shuffled"]), **_chance(pair),
+                    **_control(shares["control"], shares["control shuffled"]), **_chance(pair),
                 }
             )  # fmt: skip
     names = "backbone fraction asked chosen adversarial shared share error low high"
@@ -190,7 +184,7 @@ def overlap_by_layer(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFr
             share, null = pair.share if pair.first else math.nan, np.empty(0)
             if draws:
                 at = draws.of("shuffled"), draws.fractions.index(fraction), layer
-                null = draws.kept[at] / np.maximum(1, draws.skill[at])
+                null = draws.shared[at] / np.maximum(1, draws.skill[at])
             out.append(
                 {
                     "backbone": backbone, "layer": layer, "chosen": pair.first,
@@ -202,7 +196,9 @@ def overlap_by_layer(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFr
     return pd.DataFrame(out, columns=names)
 
 
-def standing(store: Store, sweeps: Sweeps, fraction: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+def rank_percentiles(
+    store: Store, sweeps: Sweeps, fraction: float
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Where the clean skill neurons stand among the adversarial predictivities of their layer.
 
     One row per such neuron: backbone, layer, neuron, percentile in (0, 1), clean and adversarial
@@ -234,14 +230,14 @@ def standing(store: Store, sweeps: Sweeps, fraction: float) -> tuple[pd.DataFram
     return table, pd.DataFrame(medians, columns=["backbone", "median", *NULL])
 
 
-def agreement(store: Store, sweeps: Sweeps) -> pd.DataFrame:
+def stability(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     """Spearman of clean and adversarial predictivities per backbone (mean over layers), with all
     adversarial examples (attack empty) and with those of each kind of attack.
 
     spearman; shuffled, shuffled_low, shuffled_high, p (with shuffled adversarial labels, as in
     `overlap`); and, with all examples, error (standard deviation over redrawn examples and seeds),
-    low and high (1.96 errors around spearman), halves, halves_shuffled, halves_p (as in `overlap`);
-    n_clean, n_adversarial, seeds, replicates, permutations.
+    low and high (1.96 errors around spearman), control, control_shuffled, control_p (as in
+    `overlap`); n_clean, n_adversarial, seeds, replicates, permutations.
 
     Replicates are lower on average than the value itself, since redrawing adds noise to
     predictivities; so their spread counts, not their quantiles.
@@ -251,8 +247,8 @@ def agreement(store: Store, sweeps: Sweeps) -> pd.DataFrame:
         draws = _draws(store, sweep)
         if draws is None:
             continue
-        again, halves, mixed = (
-            draws.spearman[draws.of(kind)] for kind in ("bootstrap", "halves", "halves shuffled")
+        again, parts, mixed = (
+            draws.spearman[draws.of(kind)] for kind in ("bootstrap", "control", "control shuffled")
         )
         for attack in dict.fromkeys(draws.attack.tolist()):
             value = float(draws.spearman[draws.of("measured", attack)][0])
@@ -264,7 +260,7 @@ def agreement(store: Store, sweeps: Sweeps) -> pd.DataFrame:
                     "low": np.maximum(-1.0, value - Z * error),
                     "high": np.minimum(1.0, value + Z * error),
                     **_null(value, draws.spearman[draws.of("shuffled", attack)]),
-                    **_control(none if attack else halves, mixed),
+                    **_control(none if attack else parts, mixed),
                     "n_clean": draws.n_clean, "n_adversarial": draws.n_adversarial,
                     "seeds": draws.seeds, "replicates": len(again),
                     "permutations": int(draws.of("shuffled").sum()),

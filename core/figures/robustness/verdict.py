@@ -26,7 +26,7 @@ class Numbers:
     paired_tests: pd.DataFrame
     discoveries: pd.DataFrame
     overlap: pd.DataFrame
-    agreement: pd.DataFrame
+    stability: pd.DataFrame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def finding(numbers: Numbers, *, backbones: Sequence[str], fraction: float) -> F
     """Put the numbers into words, the shared neurons at one fraction; `backbones` are those asked
     about, answered or not.
     """
-    agree = numbers.agreement[numbers.agreement.attack == ""].set_index("backbone")
+    agree = numbers.stability[numbers.stability.attack == ""].set_index("backbone")
     answered, parts = both_kinds(numbers.answers), list[str]()
     lost, accuracies = falls(answered), accuracy(answered)
     for backbone, fall in lost.items():
@@ -96,7 +96,7 @@ def _keeps(overlaps: pd.DataFrame, agree: pd.DataFrame, backbone: str, fraction:
         if math.isfinite(o.p):
             beside = (
                 f"with shuffled labels {o.shuffled:.0%}, {p_value(o.p)}; two parts of the clean "
-                f"data {o.halves:.0%}, with shuffled labels {o.halves_shuffled:.0%}"
+                f"data {o.control:.0%}, with shuffled labels {o.control_shuffled:.0%}"
             )
         parts.append(
             f"Of its top {fraction:.0%} on clean data {o.share:.0%} are on top on adversarial "
@@ -141,7 +141,7 @@ def _verdict(
     """
     if len(backbones) != 2:
         return "open", "Two backbones, no more and no fewer, put the claim to the test."
-    counts = rows.groupby(["backbone", "data"]).seed.nunique().unstack("data")
+    counts = rows.groupby(["backbone", "data"]).prompt.nunique().unstack("data")
     counts = counts.reindex(index=list(backbones), columns=[CLEAN, ADVERSARIAL])
     if counts.isna().any(axis=None) or (counts[CLEAN] != counts[ADVERSARIAL]).any():
         return "open", "Not every prompt has answered both kinds of data yet: no verdict."
@@ -161,7 +161,7 @@ def _verdict(
         )
     robust, other = (first, second) if fall.value > 0 else (second, first)
     lead = f"**{robust}** loses less than {other} (by {_points(_positive(fall))})"
-    blind = [name for name in backbones if overlap.halves_p[name] > 0.05]
+    blind = [name for name in backbones if overlap.control_p[name] > 0.05]
     if blind:
         return "open", (
             f"{lead}, but with {' and '.join(blind)} even two parts of the clean data share no "
@@ -197,7 +197,7 @@ def _kept_more(a: pd.Series, b: pd.Series) -> Estimate:
     """
     values, errors = [], []
     for x in (a, b):
-        most = x.halves - x.halves_shuffled
+        most = x.control - x.control_shuffled
         values.append(float((x.share - x.shuffled) / most))
         errors.append(float(x.error / most))
     value, half = values[0] - values[1], Z * math.hypot(*errors)

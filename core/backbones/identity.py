@@ -1,0 +1,56 @@
+"""What a backbone is: a fingerprint of its weights, its settings and its tokenizer.
+
+Not its folder's name or path, nor what else lies there, such as `trainer_state.json`: the same
+model at two places is one, so what was computed on one machine is found on another.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+TOKENIZER = (
+    "added_tokens.json", "merges.txt", "special_tokens_map.json", "spiece.model", "tokenizer.json",
+    "tokenizer_config.json", "vocab.json", "vocab.txt",
+)  # fmt: skip
+ABOUT_THE_FILE = ("_name_or_path", "transformers_version")  # say nothing of the model
+
+
+def fingerprint(folder: Path) -> str:
+    """12 hexadecimal digits; files are read again only when they have changed."""
+    stamps = tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in _files(folder))
+    return _fingerprint(stamps)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Settings, tokenizer, and the weights that would be loaded."""
+    names = ("config.json", *TOKENIZER)
+    yield from (folder / name for name in names if (folder / name).is_file())
+    yield from sorted(folder.glob("model*.safetensors")) or sorted(
+        folder.glob("pytorch_model*.bin")
+    )
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(stamps: tuple[tuple[str, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for path in (Path(text) for text, _, _ in stamps):
+        digest.update(path.name.encode())
+        digest.update(_settings(path) if path.name == "config.json" else _content(path))
+    return digest.hexdigest()[:12]
+
+
+def _settings(path: Path) -> bytes:
+    """Settings without remarks on the file itself."""
+    try:
+        read = json.loads(path.read_bytes())
+        kept = {k: v for k, v in read.items() if k not in ABOUT_THE_FILE}
+    except (ValueError, AttributeError):
+        return _content(path)
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).digest()
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -1,0 +1,71 @@
+"""Soft prompts: what every kind of them offers to whoever measures behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from core.base.specs import Layout, Pinned, Precision, Spec
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+Origin = Literal["tuned", "imported"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt(Spec):
+    """A soft prompt, named by how it came about. A kind of prompt is a subclass.
+
+    Two prompts may have the same seed; they are told apart by their key.
+    """
+
+    origin: ClassVar[str]
+    backbone: Pinned
+    seed: int
+    prompt_length: int
+    max_length: int = 128
+    precision: Precision = "fp32"
+    layout: Layout = "mask_first"  # prompts of our own never have a dead row
+
+    @property
+    def source_task(self) -> str:
+        """Name of the task it was tuned on."""
+        raise NotImplementedError
+
+    @property
+    def recipe(self) -> tuple[str, ...]:
+        """How it came about, in short lines for a card."""
+        return ()
+
+    def reseeded(self, seed: int) -> Prompt | None:
+        """The same kind of prompt from another start; None where there is no such thing."""
+        return None
+
+    @property
+    def needs(self) -> tuple[Spec, ...]:
+        """Other answers that it is made from, such as another prompt that it starts from."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One point of a tuning run; `accuracy` is on the selection rows, None between evaluations."""
+
+    step: int
+    loss: float
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SoftPrompt:
+    """Trained vectors before the input, from the step that was best on the selection rows."""
+
+    spec: Prompt
+    vectors: Float[Tensor, "token hidden"]
+    words: tuple[str, ...]
+    best_step: int | None = None
+    selection_accuracy: float | None = None
+    selection_rows: int | None = None
+    history: tuple[Step, ...] = ()

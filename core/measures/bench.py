@@ -1,0 +1,33 @@
+"""What a measurement may ask for while it computes. The lab is one; tests may be another."""
+
+from typing import Any, Protocol
+
+from core.backbones.prompted import PromptedModel
+from core.base.prompts import Prompt, Step
+from core.base.specs import Pinned, Precision, Spec
+from core.tasks import Task
+from core.tasks.data import Examples
+
+
+class Bench(Protocol):
+    """Tasks, data, models, and the answers that a question rests on."""
+
+    def stored(self, spec: Spec) -> Any:
+        """What the store keeps of an answer; one of those that the measurement `needs`."""
+
+    def task(self, pin: Pinned, prompt: Prompt) -> Task:
+        """The pinned task, as the prompt's family is asked it. Raises: BadInput if it is not what
+        it was.
+        """
+
+    def examples(self, task: Task, split: str, limit: int | None = None) -> Examples:
+        """Rows of a split, at most `limit`, drawn by a fixed seed. Raises: BadTask."""
+
+    def model(self, prompt: Prompt, task: Task, precision: Precision | None) -> PromptedModel:
+        """The backbone behind a stored prompt, in a precision or that of the prompt."""
+
+    def untuned(self, prompt: Prompt, task: Task) -> PromptedModel:
+        """The backbone of a prompt that is yet to be tuned, behind no vectors."""
+
+    def report(self, spec: Spec, step: Step) -> None:
+        """A step of a tuning run, for whoever watches."""

@@ -1,0 +1,18 @@
+"""All measurements, by the class of their question: a new one is a file here and a line below."""
+
+from core.base.measure import Measure
+from core.base.specs import Spec
+from core.measures.ablation import ABLATION
+from core.measures.activations import ACTIVATIONS
+from core.measures.evaluation import EVALUATION
+from core.measures.predictivity import PREDICTIVITY
+from core.measures.prompts import IMPORTED
+from core.measures.stability import STABILITY
+from core.measures.tuning import TUNED
+
+MEASURES: dict[type[Spec], Measure] = {
+    measure.spec: measure
+    for measure in (
+        TUNED, IMPORTED, PREDICTIVITY, EVALUATION, ACTIVATIONS, ABLATION, STABILITY,
+    )
+}  # fmt: skip

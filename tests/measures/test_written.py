@@ -1,0 +1,152 @@
+"""Tasks whose answers are written: the frame, with one tiny task and metric."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.backbones import FAMILIES, load_backbone
+from core.base.errors import BadInput, BadTask
+from core.figures import queries
+from core.lab.lab import Lab
+from core.measures.evaluation import EvaluationSpec, Suppression
+from core.measures.predictivity import PredictivitySpec
+from core.measures.tuning import TuneSpec
+from core.tasks import Task, Text, load_task, pin_task
+from core.tasks.data import load_split
+from core.tasks.metrics import METRICS, exact_match
+from tests.conftest import TINY, save_backbone, sentence
+
+
+@pytest.fixture
+def t5(tmp_path: Path) -> Path:
+    backbone = TINY["t5"]()
+    with torch.no_grad():  # so that it does not end at once
+        for token in ("<pad>", "</s>"):
+            backbone.word_vectors()[backbone.tokenizer.convert_tokens_to_ids(token)] = 0
+            backbone.model.lm_head.weight[backbone.tokenizer.convert_tokens_to_ids(token)] = 0
+    save_backbone(backbone, tmp_path / "t5")
+    return tmp_path / "t5"
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> Task:
+    """What is the text's first word?"""
+    rng = random.Random(1)
+    for split, n in (("train", 40), ("validation", 9)):
+        texts = [sentence(rng) for _ in range(n)]
+        rows = [{"text": t, "answer": t.split()[0].strip(".")} for t in texts]
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "echo.toml").write_text(
+        'title = "Echo"\n[splits]\ntrain = "train.jsonl"\nvalidation = "validation.jsonl"\n'
+        '[fields]\ntext_a = "text"\nlabel = "answer"\n'
+        '[answer]\nmax_new_tokens = 3\nmetric = "exact_match"\n'
+    )
+    return load_task(str(tmp_path / "echo.toml"))
+
+
+def tuned(lab: Lab, folder: Path, task: Task, family: str = "t5") -> TuneSpec:
+    return TuneSpec(
+        backbone=lab.models.pin(str(folder)), task=pin_task(task, family), seed=0, prompt_length=3,
+        steps=4, selection=10, evaluate_every=2, learning_rate=0.1,
+    )  # fmt: skip
+
+
+def test_a_written_task_has_no_classes_and_its_targets_are_texts(echo: Task) -> None:
+    assert echo.answer == Text(max_new_tokens=3, metric="exact_match")
+    assert (echo.labels, echo.contrasts(), echo.words("t5")) == ((), (), ())
+    examples = load_split(echo, "validation")
+    assert examples.targets is not None
+    assert [t.split()[0].strip(".") for t in examples.text_a] == list(examples.targets)
+
+
+def test_an_evaluation_is_a_score_per_example_with_its_metric(
+    lab: Lab, t5: Path, echo: Task
+) -> None:
+    prompt = tuned(lab, t5, echo)
+    spec = EvaluationSpec(prompt=prompt, task=prompt.task)
+    full = lab.answer(spec)
+    lab.ask(spec)
+    stored = lab.store.read(spec)
+    examples = load_split(echo, "validation")
+    assert examples.targets is not None
+    expected = [exact_match(w, t) for w, t in zip(full.written, examples.targets, strict=True)]
+    assert stored.metric == "exact_match"
+    assert stored.written == full.written
+    assert stored.scores.tolist() == full.scores.tolist() == expected
+    assert (stored.labels, stored.predictions) == (None, None)
+    assert np.isnan(stored.majority)
+    row = queries.evaluations(lab.store, [spec]).iloc[0]
+    assert (row.n, row.accuracy) == (9, pytest.approx(np.mean(expected)))
+    some = lab.store.read(EvaluationSpec(prompt=prompt, task=prompt.task, limit=4))
+    assert some is None
+
+
+def test_what_is_written_is_what_the_plain_model_generates(lab: Lab, t5: Path, echo: Task) -> None:
+    prompt = tuned(lab, t5, echo)
+    ours = lab.answer(EvaluationSpec(prompt=prompt, task=prompt.task))
+    backbone = load_backbone(t5)
+    vectors = lab.prompt(prompt).vectors
+    for i, text in enumerate(load_split(echo, "validation").text_a):
+        ids = torch.tensor([backbone.encode(text)])
+        embedded = torch.cat([vectors[None], backbone.word_vectors()[ids]], dim=1)
+        with torch.inference_mode():
+            out = backbone.model.generate(
+                inputs_embeds=embedded, attention_mask=torch.ones(embedded.shape[:2]).long(),
+                max_new_tokens=3, do_sample=False,
+            )  # fmt: skip
+        assert (
+            backbone.tokenizer.decode(out[0], skip_special_tokens=True).strip() == ours.written[i]
+        )
+
+
+def test_tuning_lowers_the_loss_of_the_texts(lab: Lab, t5: Path, echo: Task) -> None:
+    prompt = lab.prompt(tuned(lab, t5, echo))
+    losses = [step.loss for step in prompt.history]
+    assert losses[-1] < losses[0]
+    assert prompt.words == ()
+
+
+def test_suppressing_everything_changes_what_is_written(lab: Lab, t5: Path, echo: Task) -> None:
+    prompt = tuned(lab, t5, echo)
+    plain = EvaluationSpec(prompt=prompt, task=prompt.task)
+    how = Suppression(ranking=(), choose="random", fraction=1.0)
+    off = EvaluationSpec(prompt=prompt, task=prompt.task, suppression=how)
+    assert lab.answer(off).written != lab.answer(plain).written
+
+
+def test_masked_models_are_refused_in_one_sentence(
+    lab: Lab, tiny_roberta: Path, echo: Task
+) -> None:
+    assert {name: family.writes for name, family in FAMILIES.items()} == {
+        "bert": False, "roberta": False, "t5": True,
+    }  # fmt: skip
+    with pytest.raises(BadInput, match="cannot write"):
+        lab.ask(tuned(lab, tiny_roberta, echo, "roberta"))
+
+
+def test_predictivity_is_asked_of_classes_only(lab: Lab, t5: Path, echo: Task) -> None:
+    prompt = tuned(lab, t5, echo)
+    with pytest.raises(BadInput, match="predictivity is asked of tasks with classes"):
+        lab.ask(PredictivitySpec(prompt=prompt, task=prompt.task))
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [("max_new_tokens = 0", "1 or more"), ('metric = "bleu"', "there are exact_match")],
+)
+def test_a_bad_answer_entry_is_refused(echo: Task, entry: str, why: str) -> None:
+    name = entry.split(" = ")[0]
+    lines = [entry if x.startswith(name) else x for x in echo.file.read_text().splitlines()]
+    (echo.file.parent / "bad.toml").write_text("\n".join(lines))
+    with pytest.raises(BadTask, match=why):
+        load_task(str(echo.file.parent / "bad.toml"))
+
+
+def test_exact_match_looks_past_case_and_punctuation() -> None:
+    assert METRICS["exact_match"] is exact_match
+    assert exact_match("The film.", "the  film") == 1
+    assert exact_match("a film", "the film") == 0
