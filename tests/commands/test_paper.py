@@ -28,6 +28,8 @@ def tomls(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two clean tasks and a twin of the first."""
     folder = tmp_path_factory.mktemp("plan")
     first, second = write_task(folder / "one", n=240), write_task(folder / "two", n=240)
+    rows = second.parent / "train.jsonl"  # data of its own: equal data are one task
+    rows.write_text(rows.read_text().replace("the", "the the", 1))
     twin = first.parent / "twin.toml"
     text = first.read_text().replace('train = "train.jsonl"\n', "")
     twin.write_text('adversarial_of = "task"\n' + text)

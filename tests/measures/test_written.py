@@ -98,9 +98,8 @@ def test_what_is_written_is_what_the_plain_model_generates(lab: Lab, t5: Path, e
                 inputs_embeds=embedded, attention_mask=torch.ones(embedded.shape[:2]).long(),
                 max_new_tokens=3, do_sample=False,
             )  # fmt: skip
-        assert (
-            backbone.tokenizer.decode(out[0], skip_special_tokens=True).strip() == ours.written[i]
-        )
+        expected = backbone.tokenizer.decode(out[0], skip_special_tokens=True).strip()
+        assert ours.written[i] == expected != ""
 
 
 def test_tuning_lowers_the_loss_of_the_texts(lab: Lab, t5: Path, echo: Task) -> None:
