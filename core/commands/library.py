@@ -29,6 +29,8 @@ def status(as_json: AsJson = False) -> None:
             return
         say(lab.store.counts(), False)
         say({"backbones": ", ".join(lab.models.names()), "cache": lab.settings.cache}, False)
+        for name, why in lab.models.missing().items():
+            print(f"skillscope: {name} cannot be used: {why}", file=sys.stderr)
 
 
 @app.command()

@@ -282,6 +282,11 @@ class Store:
         with self._writing:
             self._cursor().execute("INSERT OR IGNORE INTO backbone VALUES (?)", [name])
 
+    def remove_backbone(self, name: str) -> None:
+        """Forget a backbone that was added; its answers stay, and are found if it comes back."""
+        with self._writing:
+            self._cursor().execute("DELETE FROM backbone WHERE name = ?", [name])
+
     def _forget(self, measure: Measure) -> None:
         """Drop the least recently used answers beyond the size limit; the newest stays."""
         cursor = self._cursor()
