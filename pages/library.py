@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from core.base.errors import BadTask
+from core.base.errors import BadInput, BadTask
 from core.exchange import published, sharing
 from core.figures import queries
 from core.tasks import Task, clean_task
@@ -111,7 +111,11 @@ def answer_words(task: Task) -> None:
     """Token ids of the answer words, and what is wrong with them."""
     rows, warnings = [], []
     for name in lab.models.names():
-        pieces = lab.models.answer_words(name, task)
+        try:
+            pieces = lab.models.answer_words(name, task)
+        except BadInput as error:
+            warnings.append(f"{name}: {error}")
+            continue
         firsts = [ids[:1] for _, ids, _ in pieces]
         for label, (word, ids, tokens) in zip(task.labels, pieces, strict=True):
             rows.append(

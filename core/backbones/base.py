@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from core.base.errors import BadInput
+from core.base.errors import BadInput, no_panics
 from core.base.specs import Layout
 from core.tasks import Template
 
@@ -178,9 +178,10 @@ class Backbone(ABC):
         if not special:
             for token in self.tokenizer.all_special_tokens:
                 text = text.replace(token, f"{token[0]} {token[1:]}")
-        ids: list[int] = self.tokenizer(
-            text, add_special_tokens=False, split_special_tokens=not special, verbose=False
-        )["input_ids"]
+        with no_panics(f"The tokenizer of {self.name} broke"):
+            ids: list[int] = self.tokenizer(
+                text, add_special_tokens=False, split_special_tokens=not special, verbose=False
+            )["input_ids"]
         return tuple(ids)
 
     def layout(
