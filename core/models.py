@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from os.path import isdir
 from pathlib import Path
 
 import torch
@@ -40,14 +41,23 @@ class Models:
         return tuple(n for n in EMBEDDED if (folder / n / "config.json").is_file())
 
     def names(self) -> tuple[str, ...]:
-        """The embedded backbones, and those that were obtained and are still there."""
-        return (*self.embedded(), *(n for n in self.store.backbones() if self._is_here(n)))
+        """The embedded backbones, and those that were obtained and can still be used."""
+        return (*self.embedded(), *(n for n in self.store.backbones() if not self._trouble(n)))
 
-    def _is_here(self, name: str) -> bool:
+    def missing(self) -> dict[str, str]:
+        """Backbones that were obtained and cannot be used now: name -> why."""
+        found = {name: self._trouble(name) for name in self.store.backbones()}
+        return {name: why for name, why in found.items() if why}
+
+    def _trouble(self, name: str) -> str:
+        """Why a backbone cannot be used; empty if its folder and settings are there."""
         try:
-            return (self.folder(name) / "config.json").is_file()
-        except BadInput:
-            return False
+            self.describe(name)
+        except UnknownName:
+            return f"There is no folder {name} any more; move it back, or remove the backbone."
+        except BadInput as error:
+            return str(error)
+        return ""
 
     def folder(self, name: str) -> Path:
         """The Hugging Face folder of an embedded name, a local path or a downloaded hub id.
@@ -57,11 +67,12 @@ class Models:
         embedded = self.settings.assets / "backbones" / name
         if name in EMBEDDED and embedded.is_dir():
             return embedded
-        if Path(name).is_dir():
+        if isdir(name):  # unlike Path.is_dir, false for a name that no file can have
             return Path(name).resolve()
         ref = hub.reference(name)
         if ref is None:
-            raise UnknownName("backbone", name, self.names())
+            known = {*self.embedded(), *self.store.backbones()} - {name}
+            raise UnknownName("backbone", name, known)
         found = hub.cached(ref)
         if found is None:
             raise NotDownloaded(
@@ -140,7 +151,7 @@ class Models:
         """
         folder = self.folder(name)
         ref = hub.reference(name)
-        if ref is not None and not Path(name).is_dir():
+        if ref is not None and not isdir(name):
             return Pinned(name=ref.name, fingerprint=hub.commit(folder)[:12])
         files = sorted(f for f in folder.iterdir() if f.suffix in FINGERPRINTED)
         stamps = tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files)

@@ -29,6 +29,14 @@ def backbones() -> None:
     """The known ones, and a field for another."""
     rows = [{"Backbone": name, **lab.models.describe(name)} for name in lab.models.names()]
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
+    for name, why in lab.models.missing().items():
+        left, right = st.columns([5, 1], vertical_alignment="center")
+        left.warning(why, icon=":material/warning:")
+        right.button(
+            "Remove", key=f"remove-{name}", icon=":material/delete:",
+            on_click=lab.store.remove_backbone, args=[name],
+            help="Its answers stay in the cache, and are found again if it is added again.",
+        )  # fmt: skip
     with st.form("add", border=True):
         left, right = st.columns([4, 1], vertical_alignment="bottom")
         name = left.text_input(

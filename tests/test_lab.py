@@ -1,12 +1,13 @@
 """The lab: what it takes from the store instead of computing it."""
 
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from core.errors import BadInput, Cancelled
+from core.errors import BadInput, Cancelled, UnknownName
 from core.lab import Lab, job_name
 from core.progress import silent
 from core.settings import Settings
@@ -134,3 +135,49 @@ def test_the_set_precision_is_for_backbones_that_are_not_embedded(
     monkeypatch.setenv("SKILLSCOPE_PRECISION", "fp8")
     with pytest.raises(BadInput, match="SKILLSCOPE_PRECISION is 'fp8'"):
         Settings.from_env()
+
+
+# --- backbones that cannot be used now -----------------------------------------------------------
+@pytest.fixture
+def moved(lab: Lab, tiny_roberta: Path, tmp_path: Path) -> str:
+    """A local backbone that was added and whose folder was then moved away."""
+    folder = tmp_path / "mine"
+    shutil.copytree(tiny_roberta, folder)
+    name = lab.models.obtain(str(folder))
+    folder.rename(tmp_path / "elsewhere")
+    return name
+
+
+def test_a_moved_folder_is_missing_and_the_others_go_on(lab: Lab, moved: str) -> None:
+    assert lab.models.names() == lab.models.embedded()
+    assert list(lab.models.missing()) == [moved]
+    assert lab.models.missing()[moved].startswith(f"There is no folder {moved} any more")
+    with pytest.raises(UnknownName, match="no backbone called"):
+        lab.models.folder(moved)
+
+
+def test_a_missing_backbone_can_be_removed_and_comes_back_if_added_anew(
+    lab: Lab, moved: str, tmp_path: Path
+) -> None:
+    lab.store.remove_backbone(moved)
+    assert lab.models.missing() == {}
+    (tmp_path / "elsewhere").rename(moved)
+    assert moved not in lab.models.names()
+    lab.models.obtain(moved)
+    assert moved in lab.models.names()
+
+
+def test_a_folder_whose_settings_broke_is_missing_with_the_reason(
+    lab: Lab, tiny_roberta: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_roberta, tmp_path / "mine")
+    name = lab.models.obtain(str(tmp_path / "mine"))
+    (tmp_path / "mine" / "config.json").write_text("{")
+    assert "not valid JSON" in lab.models.missing()[name]
+    assert name not in lab.models.names()
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "/x/" * 3000, "a\0b"])
+def test_a_name_that_no_folder_can_have_is_unknown(lab: Lab, name: str) -> None:
+    with pytest.raises(UnknownName):
+        lab.models.obtain(name)

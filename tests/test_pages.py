@@ -1,6 +1,7 @@
 """Every page through Streamlit's AppTest, on the embedded default and in its other states."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -394,3 +395,28 @@ def test_the_ends_of_an_interval_are_told_apart(low: float, high: float) -> None
     shown = [f"{end:+.{answers.digits(high - low)}f}" for end in (low, high)]
     assert (shown[0] != shown[1]) == (low != high)
     assert all(3 <= len(text.split(".")[1]) <= 8 for text in shown)
+
+
+# --- what must not take the other pages down -----------------------------------------------------
+def no_page_is_down(**choices: object) -> None:
+    """Every page says what it is, whatever lies among the user's own things."""
+    for page in PAGES:
+        test = run(page, **choices)
+        assert not test.exception, page
+        assert len(test.title) == 1, page
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_moved_folder_is_listed_as_missing_and_can_be_removed(
+    tiny_roberta: Path, tmp_path: Path
+) -> None:
+    run("library")
+    shutil.copytree(tiny_roberta, tmp_path / "mine")
+    name = answers.lab().models.obtain(str(tmp_path / "mine"))
+    (tmp_path / "mine").rename(tmp_path / "elsewhere")
+    no_page_is_down(backbone=name)
+    test = run("library")
+    assert any(f"There is no folder {name} any more" in w.value for w in test.warning)
+    next(b for b in test.button if b.label == "Remove").click().run()
+    assert not test.warning
+    assert answers.lab().store.backbones() == ()

@@ -41,7 +41,9 @@ def family_of(folder: Path) -> str:
             f"{folder} holds no config.json, so it is not a Hugging Face model folder; "
             "give the folder that `save_pretrained` wrote."
         ) from None
-    except (ValueError, AttributeError):
+    except OSError as error:
+        raise BadInput(f"{folder / 'config.json'} cannot be read: {reason(error)}.") from error
+    except (ValueError, AttributeError, RecursionError):
         raise BadInput(f"{folder / 'config.json'} is not valid JSON.") from None
     if kind not in FAMILIES:
         raise BadInput(

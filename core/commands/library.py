@@ -28,6 +28,8 @@ def status(as_json: AsJson = False) -> None:
             return
         say(queries.counts(lab.store), False)
         say({"backbones": ", ".join(lab.models.names()), "cache": lab.settings.cache}, False)
+        for name, why in lab.models.missing().items():
+            print(f"skillscope: {name} cannot be used: {why}", file=sys.stderr)
 
 
 @app.command()

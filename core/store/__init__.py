@@ -306,6 +306,11 @@ class Store:
         with self._writing:
             self._cursor().execute("INSERT OR IGNORE INTO backbone VALUES (?)", [name])
 
+    def remove_backbone(self, name: str) -> None:
+        """Forget a backbone that was added; its answers stay, and are found if it comes back."""
+        with self._writing:
+            self._cursor().execute("DELETE FROM backbone WHERE name = ?", [name])
+
     def add_activations(self, spec: ActivationSpec, values: Activations) -> None:
         """Cache activations and forget the least recently used ones beyond the size limit."""
         name = key(spec)
