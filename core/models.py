@@ -93,7 +93,7 @@ class Models:
             ref = hub.reference(name)
             assert ref is not None
             folder = hub.download(ref, tuple(FAMILIES), progress)
-        family_of(folder)
+        describe(folder)
         shown = self.pin(name).name
         if shown not in EMBEDDED:
             self.store.add_backbone(shown)

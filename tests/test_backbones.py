@@ -1,6 +1,7 @@
 """The contract that every family keeps, and what loading refuses."""
 
 import json
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from core import backbones
 from core.backbones import Backbone, family_of, load_backbone
 from core.backbones.base import Template
 from core.data import Encoded
 from core.errors import BadInput
+from core.lab import Lab
 from tests.conftest import random_vectors
 
 TEXTS = ["the film was bad.", "we", "a warm and very cold meal was not dull but fine and good."]
@@ -265,3 +268,75 @@ def test_a_broken_part_is_refused(tiny_folder: Path, tmp_path: Path, broken: str
 
 def test_family_is_read_from_the_config(tiny_folder: Path) -> None:
     assert family_of(tiny_folder) == tiny_folder.name.split("-")[1]
+
+
+# --- settings that no model can have, and settings that must be without effect -------------------
+def edited(folder: Path, to: Path, **changes: object) -> Path:
+    """A copy whose config.json says something else; None takes an entry out."""
+    shutil.copytree(folder, to)
+    config = json.loads((to / "config.json").read_text())
+    config = {k: v for k, v in {**config, **changes}.items() if v is not None}
+    (to / "config.json").write_text(json.dumps(config))
+    return to
+
+
+@pytest.mark.parametrize("value", ["many", 0, -1, 2.5, True, [3], 10**9, None])
+def test_sizes_that_are_no_whole_numbers_are_refused_before_loading(
+    tiny_folder: Path, tmp_path: Path, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    t5 = family_of(tiny_folder) == "t5"
+    name = "num_layers" if t5 else "num_hidden_layers"
+    folder = edited(tiny_folder, tmp_path / "m", **{name: value})
+    monkeypatch.setattr(backbones, "_check_memory", None)  # nothing later may be reached
+    said = re.escape(f"says {name} = {json.dumps(value)}; it must be a whole number from 1 to")
+    for use in (load_backbone, backbones.describe):
+        with pytest.raises(BadInput, match=said):
+            use(folder)
+
+
+@pytest.mark.parametrize("name", ["num_attention_heads", "vocab_size", "intermediate_size"])
+def test_other_sizes_are_checked_as_well(tiny_roberta: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput, match=f"says {name} = 0;"):
+        load_backbone(edited(tiny_roberta, tmp_path / "m", **{name: 0}))
+
+
+def test_a_refused_model_is_not_remembered(lab: Lab, tiny_roberta: Path, tmp_path: Path) -> None:
+    folder = edited(tiny_roberta, tmp_path / "m", num_hidden_layers="many")
+    with pytest.raises(BadInput, match="num_hidden_layers"):
+        lab.models.obtain(str(folder))
+    assert lab.store.backbones() == ()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["_attn_implementation", "attn_implementation", "_experts_implementation",
+     "experts_implementation", "_attn_implementation_internal", "transformers_weights"],
+)  # fmt: skip
+def test_a_config_cannot_choose_what_transformers_loads(
+    tiny_folder: Path, tmp_path: Path, entry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With such an entry, a kernel of anybody's repository would be fetched and run."""
+    monkeypatch.setattr(
+        "transformers.modeling_utils.lazy_import_flash_attention",
+        lambda *_, **__: pytest.fail("the kernels loader was reached"),
+    )
+    usual = load_backbone(tiny_folder)
+    odd = load_backbone(edited(tiny_folder, tmp_path / "m", **{entry: "someone/kernel"}))
+    assert odd.model.config._attn_implementation == "sdpa"
+    said, without = odd.model.config.to_dict(), usual.model.config.to_dict()
+    assert {**said, "_name_or_path": ""} == {**without, "_name_or_path": ""}
+    for name, weight in usual.model.state_dict().items():
+        assert torch.equal(weight, odd.model.state_dict()[name])
+
+
+def test_quantised_weights_are_refused(tiny_roberta: Path, tmp_path: Path) -> None:
+    how = {"quant_method": "fp8"}
+    with pytest.raises(BadInput, match="quantised weights"):
+        load_backbone(edited(tiny_roberta, tmp_path / "m", quantization_config=how))
+
+
+@pytest.mark.parametrize("content", ["[1]", "3", '{"model_type": ["t5"]}', "[" * 100_000])
+def test_a_config_that_is_no_object_is_one_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(BadInput, match=r"not valid JSON|of type"):
+        family_of(tmp_path)

@@ -29,13 +29,37 @@ _HEADS = {
 }
 # While one thread loads, transformers changes torch's defaults for all: one at a time.
 _LOADING = threading.Lock()
+# What a config must say as a whole number, and the most that can be stored or built.
+_SIZES = {
+    "bert": {
+        "num_hidden_layers": 1000, "intermediate_size": 1 << 16, "hidden_size": 1 << 16,
+        "num_attention_heads": 1 << 16, "vocab_size": 10_000_000,
+        "max_position_embeddings": 10_000_000, "type_vocab_size": 1000,
+    },
+    "t5": {
+        "num_layers": 1000, "d_ff": 1 << 16, "d_model": 1 << 16, "num_heads": 1 << 16,
+        "vocab_size": 10_000_000, "d_kv": 1 << 16, "num_decoder_layers": 1000,
+        "relative_attention_num_buckets": 1 << 16, "relative_attention_max_distance": 10_000_000,
+    },
+}  # fmt: skip
+_SIZES["roberta"] = _SIZES["bert"]
+_REQUIRED = 5  # the first of them; for the others transformers knows what is usual
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}
 
 
 def family_of(folder: Path) -> str:
     """The family a Hugging Face folder belongs to. Raises: BadInput."""
+    kind = str(_read(folder).get("model_type"))
+    if kind not in FAMILIES:
+        raise BadInput(
+            f"{folder} holds a model of type {kind!r}; supported families: {', '.join(FAMILIES)}."
+        )
+    return kind
+
+
+def _read(folder: Path) -> dict[str, Any]:
     try:
-        kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
+        config = json.loads((folder / "config.json").read_text("utf-8"))
     except FileNotFoundError:
         raise BadInput(
             f"{folder} holds no config.json, so it is not a Hugging Face model folder; "
@@ -43,13 +67,28 @@ def family_of(folder: Path) -> str:
         ) from None
     except OSError as error:
         raise BadInput(f"{folder / 'config.json'} cannot be read: {reason(error)}.") from error
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, RecursionError):
         raise BadInput(f"{folder / 'config.json'} is not valid JSON.") from None
-    if kind not in FAMILIES:
-        raise BadInput(
-            f"{folder} holds a model of type {kind!r}; supported families: {', '.join(FAMILIES)}."
-        )
-    return str(kind)
+    if not isinstance(config, dict):
+        raise BadInput(f"{folder / 'config.json'} is not valid JSON: it must be one object.")
+    return config
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The settings of a model that can be one. Raises: BadInput."""
+    config, sizes = _read(folder), _SIZES[family_of(folder)]
+    for i, (name, most) in enumerate(sizes.items()):
+        value = config.get(name)
+        if value is None and i >= _REQUIRED:
+            continue
+        if type(value) is not int or not 1 <= value <= most:
+            raise BadInput(
+                f"{folder / 'config.json'} says {name} = {json.dumps(value)[:40]}; it must be a "
+                f"whole number from 1 to {most:,}."
+            )
+    if config.get("quantization_config"):
+        raise BadInput(f"{folder} holds quantised weights; give the model as it was trained.")
+    return config
 
 
 def load_backbone(
@@ -59,9 +98,10 @@ def load_backbone(
 
     safetensors where there are any, else `.bin` files that hold only tensors. Raises: BadInput.
     """
+    config = _config(folder)
     family = family_of(folder)
     shown = name or str(folder)
-    _check_memory(folder, shown, device, precision)
+    _check_memory(folder, config, shown, device, precision)
     safe = any(folder.glob("model*.safetensors")) or not any(folder.glob("pytorch_model*.bin"))
     try:
         with _LOADING:
@@ -70,6 +110,8 @@ def load_backbone(
             transformers.logging.disable_progress_bar()
             model, loading = getattr(transformers, _HEADS[family]).from_pretrained(
                 folder,
+                config=transformers.AutoConfig.for_model(**_harmless(config)),
+                attn_implementation="sdpa",
                 dtype=_DTYPES[precision],
                 local_files_only=True,
                 use_safetensors=safe,
@@ -90,10 +132,17 @@ def load_backbone(
     return FAMILIES[family](name or folder.name, model, tokenizer, device)
 
 
+def _harmless(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the model alone: none that make transformers fetch kernels or code, or read other
+    files.
+    """
+    loaders = {"attn_implementation", "experts_implementation", "transformers_weights", "auto_map"}
+    return {k: v for k, v in config.items() if k not in loaders and not k.startswith("_")}
+
+
 def describe(folder: Path) -> dict[str, str | int]:
     """Family, layers, neurons per layer and width, from the settings alone. Raises: BadInput."""
-    family = family_of(folder)
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    family, config = family_of(folder), _config(folder)
     layers, neurons, width = (
         ("num_layers", "d_ff", "d_model")
         if family == "t5"
@@ -101,9 +150,9 @@ def describe(folder: Path) -> dict[str, str | int]:
     )
     return {
         "Family": family,
-        "Layers": config.get(layers, 0),
-        "Neurons a layer": config.get(neurons, 0),
-        "Width": config.get(width, 0),
+        "Layers": config[layers],
+        "Neurons a layer": config[neurons],
+        "Width": config[width],
     }
 
 
@@ -121,9 +170,10 @@ def pieces(folder: Path, words: Sequence[str]) -> list[tuple[str, list[int], lis
     return [(w, i, tokenizer.convert_ids_to_tokens(i)) for w, i in zip(words, ids, strict=True)]
 
 
-def _check_memory(folder: Path, shown: str, device: str, precision: str) -> None:
+def _check_memory(
+    folder: Path, config: dict[str, Any], shown: str, device: str, precision: str
+) -> None:
     """Refuse what cannot fit before it is read. Raises: BadInput."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
     stored = str(config.get("dtype") or config.get("torch_dtype") or "float32")
     files = list(folder.glob("model*.safetensors")) or list(folder.glob("pytorch_model*.bin"))
     size = sum(f.stat().st_size for f in files)
