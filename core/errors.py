@@ -10,7 +10,8 @@ SkillscopeError
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class SkillscopeError(Exception):
@@ -51,3 +52,17 @@ def reason(error: BaseException) -> str:
     """The first line of an error's text, or its kind if it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+@contextmanager
+def no_panics(what: str) -> Iterator[None]:
+    """A panic of a library in Rust becomes a sentence that begins with `what`.
+
+    Its class is no Exception and cannot be imported, so it is known by its name. Raises: BadInput.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise BadInput(f"{what}: {reason(error).rstrip('.')}.") from error

@@ -4,6 +4,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Literal, Protocol
@@ -120,9 +121,11 @@ class _Book:
             self._change(name, state="cancelled", message="")
         except SkillscopeError as error:
             self._change(name, state="failed", error=str(error))
-        except Exception as error:
+        except BaseException as error:  # a panic in Rust is no Exception, but a bug like any other
             sentence = f"Something broke: {type(error).__name__}. The details are below."
             self._change(name, state="failed", error=sentence, detail=traceback.format_exc())
+            if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+                raise
         else:
             self._change(name, state="done", done=1.0, message="")
 
@@ -151,7 +154,8 @@ class ThreadWorker(_Book):
 
     def _work(self) -> None:
         while True:
-            self._run(*self._queue.get())
+            with suppress(BaseException):  # it is told in the status; what waits must still run
+                self._run(*self._queue.get())
 
     def submit(self, name: str, job: Job) -> None:
         """Returns at once."""

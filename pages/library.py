@@ -10,7 +10,7 @@ import streamlit as st
 
 from core import published, queries, sharing
 from core.data import load_split
-from core.errors import BadTask
+from core.errors import BadInput, BadTask
 from core.tasks import Task, clean_task
 from pages.common import answers, controls, upload, warnings
 
@@ -110,7 +110,11 @@ def answer_words(task: Task) -> None:
     """Token ids of the answer words, and what is wrong with them."""
     rows, warnings = [], []
     for name in lab.models.names():
-        pieces = lab.models.answer_words(name, task)
+        try:
+            pieces = lab.models.answer_words(name, task)
+        except BadInput as error:
+            warnings.append(f"{name}: {error}")
+            continue
         firsts = [ids[:1] for _, ids, _ in pieces]
         for label, (word, ids, tokens) in zip(task.labels, pieces, strict=True):
             rows.append(

@@ -13,10 +13,13 @@ from torch import Tensor
 from core import backbones
 from core.backbones import Backbone, family_of, load_backbone
 from core.backbones.base import Template
+from core.backbones.fresh import save_backbone
 from core.data import Encoded
 from core.errors import BadInput
 from core.lab import Lab
-from tests.conftest import random_vectors
+from core.workers import ThreadWorker
+from tests.conftest import TINY, random_vectors
+from tests.test_workers import ended
 
 TEXTS = ["the film was bad.", "we", "a warm and very cold meal was not dull but fine and good."]
 SPELT = ["</s>", "<s>", "<pad>", "<unk>", "<mask>", "<extra_id_0>", "[SEP]", "[MASK]"]
@@ -340,3 +343,53 @@ def test_a_config_that_is_no_object_is_one_sentence(tmp_path: Path, content: str
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(BadInput, match=r"not valid JSON|of type"):
         family_of(tmp_path)
+
+
+# --- a tokenizer that panics ---------------------------------------------------------------------
+def panicking(folder: Path, to: Path, charsmap: str) -> Path:
+    """A copy of a T5 folder whose tokenizer panics in Rust: when read, or at the first text."""
+    shutil.copytree(folder, to)
+    tokenizer = json.loads((to / "tokenizer.json").read_text())
+    tokenizer["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": charsmap}
+    (to / "tokenizer.json").write_text(json.dumps(tokenizer))
+    return to
+
+
+READ, TEXT = "/////w==", "BAAAAP////8="
+
+
+@pytest.fixture(scope="module")
+def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny-t5"
+    save_backbone(TINY["t5"](), folder)
+    return folder
+
+
+def test_a_tokenizer_that_panics_when_read_is_one_sentence(tiny_t5: Path, tmp_path: Path) -> None:
+    folder = panicking(tiny_t5, tmp_path / "m", READ)
+    with pytest.raises(BadInput, match=r"cannot be loaded: .*charsmap"):
+        load_backbone(folder)
+    with pytest.raises(BadInput, match=r"The tokenizer in .* cannot be used: .*charsmap"):
+        backbones.pieces(folder, ["good"])
+
+
+def test_a_tokenizer_that_panics_at_a_text_is_one_sentence(tiny_t5: Path, tmp_path: Path) -> None:
+    folder = panicking(tiny_t5, tmp_path / "m", TEXT)
+    with pytest.raises(BadInput, match=r"cannot be used: .*index out of bounds"):
+        backbones.pieces(folder, ["good"])
+    backbone = load_backbone(folder, name="odd")
+    with pytest.raises(BadInput, match="The tokenizer of odd broke: index out of bounds"):
+        backbone.encode("we ate")
+
+
+def test_both_workers_go_on_after_panics(tiny_t5: Path, tmp_path: Path) -> None:
+    folder = panicking(tiny_t5, tmp_path / "m", READ)
+    worker, names = ThreadWorker(threads=1), ("a", "b", "c")
+    for name in names:
+        worker.submit(name, lambda progress: load_backbone(folder) and None)
+    worker.submit("last", lambda progress: None)
+    assert ended(worker, "last").state == "done"
+    for name in names:
+        assert (ended(worker, name).state, "charsmap" in ended(worker, name).error) == (
+            "failed", True,
+        )  # fmt: skip

@@ -413,6 +413,10 @@ def test_a_moved_folder_is_listed_as_missing_and_can_be_removed(
     run("library")
     shutil.copytree(tiny_roberta, tmp_path / "mine")
     name = answers.lab().models.obtain(str(tmp_path / "mine"))
+    (tmp_path / "mine" / "tokenizer.json").write_text("{")
+    broken = run("library", section="tasks")
+    assert any(f"{name}: The tokenizer in" in w.value for w in broken.warning)
+    assert len(broken.dataframe) == 2, "the other backbones' answer words are there"
     (tmp_path / "mine").rename(tmp_path / "elsewhere")
     no_page_is_down(backbone=name)
     test = run("library")

@@ -156,6 +156,49 @@ def test_a_bug_keeps_its_traceback(worker: Worker) -> None:
     assert "by zero" in status.detail
 
 
+class Panic(BaseException):
+    """What a bug in a library of another language raises; no Exception, yet no wish to stop."""
+
+
+@pytest.mark.parametrize("error", [Panic, SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_a_thread_goes_on_whatever_its_job_raises(
+    single: ThreadWorker, error: type[BaseException]
+) -> None:
+    def job(progress: Progress) -> None:
+        raise error("odd")
+
+    for name in ("a", "b"):
+        single.submit(name, job)
+    single.submit("c", lambda progress: None)
+    assert ended(single, "c").state == "done"
+    for name in ("a", "b"):
+        status = ended(single, name)
+        assert status.state == "failed"
+        assert error.__name__ in status.error
+        assert "Traceback" in status.detail
+
+
+def test_ctrl_c_ends_a_job_in_the_foreground_and_the_program() -> None:
+    def job(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    worker = InlineWorker()
+    with pytest.raises(KeyboardInterrupt):
+        worker.submit("a", job)
+    assert ended(worker, "a").state == "failed"
+    worker.submit("b", lambda progress: None)
+    assert ended(worker, "b").state == "done"
+
+
+def test_a_panic_in_the_foreground_is_told_like_any_bug() -> None:
+    def job(progress: Progress) -> None:
+        raise Panic
+
+    worker = InlineWorker()
+    worker.submit("a", job)
+    assert "Panic" in ended(worker, "a").error
+
+
 def test_an_active_name_is_not_started_twice(single: ThreadWorker) -> None:
     job, again = Gate(), Gate()
     single.submit("a", job)

@@ -17,7 +17,7 @@ from core.backbones.base import Backbone, Layout, Slot, Template
 from core.backbones.bert import Bert
 from core.backbones.roberta import Roberta
 from core.backbones.t5 import T5
-from core.errors import BadInput, reason
+from core.errors import BadInput, no_panics, reason
 
 __all__ = ["FAMILIES", "Backbone", "Layout", "Slot", "Template", "family_of", "load_backbone"]
 
@@ -104,7 +104,7 @@ def load_backbone(
     _check_memory(folder, config, shown, device, precision)
     safe = any(folder.glob("model*.safetensors")) or not any(folder.glob("pytorch_model*.bin"))
     try:
-        with _LOADING:
+        with _LOADING, no_panics("its tokenizer broke"):
             import transformers  # takes seconds; figures drawn from stored answers never need it
 
             transformers.logging.disable_progress_bar()
@@ -164,10 +164,16 @@ def _tokenizer(folder: Path) -> Any:
 
 
 def pieces(folder: Path, words: Sequence[str]) -> list[tuple[str, list[int], list[str]]]:
-    """Each word, its token ids and its pieces, by the folder's tokenizer alone."""
-    tokenizer = _tokenizer(folder)
-    ids = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
-    return [(w, i, tokenizer.convert_ids_to_tokens(i)) for w, i in zip(words, ids, strict=True)]
+    """Each word, its token ids and its pieces, by the tokenizer alone. Raises: BadInput."""
+    try:
+        with no_panics("it broke"):
+            tokenizer = _tokenizer(folder)
+            ids = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
+            read = [tokenizer.convert_ids_to_tokens(i) for i in ids]
+    except Exception as error:  # a strange file can break in as many ways as it has readers
+        why = reason(error).rstrip(".")
+        raise BadInput(f"The tokenizer in {folder} cannot be used: {why}.") from error
+    return list(zip(words, ids, read, strict=True))
 
 
 def _check_memory(

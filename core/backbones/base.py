@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from core.errors import no_panics
+
 Layout = Literal["mask_first", "published"]
 _FIELD = re.compile(r"(\{a\}|\{b\})")
 
@@ -155,9 +157,10 @@ class Backbone(ABC):
         if not special:
             for token in self.tokenizer.all_special_tokens:
                 text = text.replace(token, f"{token[0]} {token[1:]}")
-        ids: list[int] = self.tokenizer(
-            text, add_special_tokens=False, split_special_tokens=not special, verbose=False
-        )["input_ids"]
+        with no_panics(f"The tokenizer of {self.name} broke"):
+            ids: list[int] = self.tokenizer(
+                text, add_special_tokens=False, split_special_tokens=not special, verbose=False
+            )["input_ids"]
         return tuple(ids)
 
     def layout(

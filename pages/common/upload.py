@@ -3,6 +3,7 @@
 import pandas as pd
 import streamlit as st
 
+from core.errors import BadInput
 from core.lab import Lab
 from core.tasks import Task
 from core.uploads import Columns, Wish, label_values, read_table, save
@@ -72,7 +73,11 @@ def _wish(lab: Lab, own: list[Task], table: pd.DataFrame) -> Wish | None:
 def _pieces(lab: Lab, words: tuple[str, ...]) -> None:
     """How each backbone reads the answer words, while they are typed."""
     for name in lab.models.names():
-        read = lab.models.pieces(name, words)
+        try:
+            read = lab.models.pieces(name, words)
+        except BadInput as error:
+            st.caption(f"{name}: {error}")
+            continue
         shown = "; ".join(f"{w}: {' '.join(tokens)}" for w, _, tokens in read)
         split = any(len(ids) != 1 for _, ids, _ in read)
         same = len({ids[0] for _, ids, _ in read if ids}) < len(read)
