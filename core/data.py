@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from os.path import isfile  # unlike Path.is_file, false for a name that no file can have
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def load_split(task: Task, split: str, limit: int | None = None) -> Examples:
             f"Task {task.title!r} has no split {split!r}; it has {', '.join(task.splits)}."
         )
     path = task.splits[split]
-    if not path.is_file():
+    if not isfile(path):
         if task.remote is not None:
             raise NotDownloaded(
                 f"The data of task {task.title!r} are not on this machine yet; "
@@ -167,7 +168,7 @@ def download(task: Task, progress: Progress = silent) -> None:
     remote = task.remote
     if remote is None:
         return
-    missing = [s for s, path in task.splits.items() if not path.is_file()]
+    missing = [s for s, path in task.splits.items() if not isfile(path)]
     for i, split in enumerate(missing):
         progress(i / len(missing), f"Downloading {task.title}, {split}")
         path = task.splits[split]

@@ -11,7 +11,7 @@ import streamlit as st
 from core import published, queries, sharing
 from core.data import load_split
 from core.errors import BadInput, BadTask
-from core.tasks import Task, clean_task
+from core.tasks import Task, clean_task, own_problems
 from pages.common import answers, controls, upload, warnings
 
 answers.heading(
@@ -60,6 +60,8 @@ def tasks() -> None:
     found = sets[shown]
     if shown == "own":
         upload.form(lab, found)
+        for name, why in own_problems().items():
+            st.warning(f"{name} is passed over: {why}", icon=":material/warning:")
     if not found:
         st.info("There are none yet. A task is one TOML file and its data: docs/tasks.md.")
         return
