@@ -275,7 +275,7 @@ def test_an_unknown_task_name_offers_near_matches(near: str) -> None:
     assert "Did you mean opinions" in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["", "../tasks/opinions", "a/b", "no such"])
+@pytest.mark.parametrize("name", ["", "../tasks/opinions", "a/b", "no such", "x" * 5000])
 def test_a_name_is_no_path(name: str) -> None:
     with pytest.raises(UnknownName):
         load_task(name)

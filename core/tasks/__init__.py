@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from os.path import isfile  # unlike Path.is_file, false for a name that no file can have
+from os.path import isdir, isfile  # unlike Path's, false for a name that no file can have
 from pathlib import Path
 from typing import Any
 
@@ -178,13 +178,13 @@ def load_task(name: str) -> Task:
     places = Settings.from_env().places
     if name.endswith(".toml"):
         path = Path(name).resolve()
-        if not path.is_file():
+        if not isfile(path):
             raise BadTask(f"There is no task file {name}.")
         return _read(path, places)
     folders = (HERE, PAPERS, places.tasks)
     if _NAME.fullmatch(name):
         for folder in folders:
-            if (folder / f"{name}.toml").is_file():
+            if isfile(folder / f"{name}.toml"):
                 return _read(folder / f"{name}.toml", places)
     raise UnknownName("task", name, (f.stem for folder in folders for f in folder.glob("*.toml")))
 
@@ -298,7 +298,7 @@ def _source(
 
 
 def _has(data: Path | None, local: dict[str, Any]) -> bool:
-    return data is not None and (data / local["data"]).is_dir()
+    return data is not None and isdir(data / local["data"])
 
 
 def _check(task: Task) -> None:
@@ -309,6 +309,15 @@ def _check(task: Task) -> None:
         raise BadTask(f"{task.file} names {n} classes; at most {MOST_CLASSES} can be stored.")
     if len(task.values) != n:
         raise BadTask(f"{task.file} names {n} labels but {len(task.values)} values.")
+    for what, names in (("labels", task.labels), ("values", task.values)):
+        if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+            raise BadTask(f"{task.file} names {twice[0]!r} twice among its {what}.")
+    _check_words(task)
+    _check_splits(task)
+
+
+def _check_words(task: Task) -> None:
+    n = len(task.labels)
     for family, words in task.verbalizer.items():
         if len(words) != n:
             raise BadTask(
@@ -316,9 +325,9 @@ def _check(task: Task) -> None:
             )
         if not all(word.strip() for word in words):
             raise BadTask(f"{task.file} has an empty answer word for {family}.")
-    for what, names in (("labels", task.labels), ("values", task.values)):
-        if twice := [name for i, name in enumerate(names) if name in names[:i]]:
-            raise BadTask(f"{task.file} names {twice[0]!r} twice among its {what}.")
+
+
+def _check_splits(task: Task) -> None:
     if not task.splits:
         raise BadTask(f"{task.file} names no split under [splits].")
     for split in task.splits:
