@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from core.errors import BadInput
+
 Precision = Literal["fp32", "bf16", "fp64"]
 Init = Literal["vocabulary", "random", "labels"]
 Choose = Literal["skill", "random", "lowest"]
@@ -42,6 +44,10 @@ class TuneSpec:
     max_length: int = 128
     precision: Precision = "fp32"
 
+    def __post_init__(self) -> None:
+        _positive(self, "prompt_length", "steps", "batch_size", "selection", "evaluate_every")
+        _positive(self, "max_length")
+
     @property
     def layout(self) -> Literal["mask_first"]:
         """Prompts of our own never have a dead row."""
@@ -60,6 +66,16 @@ class ImportedPrompt:
     layout: Literal["mask_first", "published"]
     max_length: int = 128
     precision: Precision = "fp32"
+
+    def __post_init__(self) -> None:
+        _positive(self, "prompt_length", "max_length")
+
+
+def _positive(spec: object, *names: str) -> None:
+    """Raises: BadInput for a field of a question that nobody can ask."""
+    for name in names:
+        if getattr(spec, name) < 1:
+            raise BadInput(f"{name} is {getattr(spec, name)}; it must be 1 or more.")
 
 
 Prompt = TuneSpec | ImportedPrompt
@@ -204,7 +220,7 @@ def to_dict(value: Any) -> Any:
 
 
 def from_dict(value: Any) -> Any:
-    """The inverse of `to_dict`. Raises: KeyError, TypeError on what is no spec."""
+    """The inverse of `to_dict`. Raises: KeyError, TypeError on what is no spec, BadInput."""
     if isinstance(value, dict):
         parts = {k: from_dict(v) for k, v in value.items() if k != "spec"}
         kind = _CLASSES[value["spec"]]

@@ -150,6 +150,8 @@ def prompts() -> None:
     table = queries.prompts(lab.store)
     columns = ["key", "backbone", "task", "seed", "prompt_length", "origin", "selection_accuracy"]
     st.dataframe(table[columns], hide_index=True, width="stretch")
+    for why in lab.store.broken_prompts().values():
+        st.warning(why, icon=":material/warning:")
     key = st.selectbox("Share", list(table.key), index=None, placeholder="a prompt's key")
     if key is not None:
         with answers.shown_errors():

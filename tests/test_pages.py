@@ -17,6 +17,7 @@ from core.settings import ROOT, Settings
 from core.specs import key
 from core.store import Store
 from pages.common import answers
+from tests.conftest import write_task
 
 PAGES = (
     "overview", "transfer", "predictivity", "correlation", "suppression", "robustness", "rankings",
@@ -424,3 +425,26 @@ def test_a_moved_folder_is_listed_as_missing_and_can_be_removed(
     next(b for b in test.button if b.label == "Remove").click().run()
     assert not test.warning
     assert answers.lab().store.backbones() == ()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_bad_own_tasks_and_a_broken_row_are_named_and_the_pages_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = write_task(tmp_path / "own").parent
+    good = (own / "task.toml").read_text()
+    (own / "number.toml").write_text("adversarial_of = 5\n" + good)
+    (own / "deep.toml").write_text("labels = " + "[" * 100_000)
+    monkeypatch.setenv("SKILLSCOPE_TASKS", str(own))
+    folder = tmp_path / "released" / "SST2PromptT5"
+    folder.mkdir(parents=True)
+    torch.save(torch.zeros(3, 128), folder / "task_prompt")
+    run("library")
+    lab = answers.lab()
+    (outcome,) = import_folder(lab, tmp_path / "released", {"T5": "t5-mini"})
+    lab.store._cursor().execute("UPDATE prompt SET spec = '{' WHERE key = ?", [outcome.key])
+    no_page_is_down(**{"from": "own", "backbone": "t5-mini", "prompts": "imported"})
+    said = [w.value for w in run("library", section="tasks", **{"from": "own"}).warning]
+    assert [w.split(" is passed over")[0] for w in said] == ["deep.toml", "number.toml"]
+    (broken,) = [w.value for w in run("library", section="prompts").warning]
+    assert f"The row of prompt {outcome.key} in the cache is broken" in broken

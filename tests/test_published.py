@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load
+from safetensors.torch import load, save_file
 from transformers import AutoModelForSeq2SeqLM
 
 from core import published, sharing
@@ -17,7 +17,7 @@ from core.lab import Lab
 from core.published import Claim, import_folder, recognise
 from core.results import SoftPrompt
 from core.settings import ROOT
-from core.specs import ImportedPrompt, Pinned, loads
+from core.specs import ImportedPrompt, Pinned, dumps, key, loads, to_dict
 from core.store.files import read_prompt_file
 from tests.conftest import corpus, random_vectors
 
@@ -270,3 +270,51 @@ def test_an_adapter_names_its_revision_apart(lab: Lab, wide: dict[str, str]) -> 
     prompt = SoftPrompt(spec=spec, vectors=torch.zeros(3, 768), words=())
     config = json.loads(sharing.adapter(prompt, backbone)["adapter_config.json"])
     assert (config["base_model_name_or_path"], config["revision"]) == ("google-t5/t5-base", "main")
+
+
+@pytest.mark.parametrize(
+    ("shape", "changes", "said"),
+    [
+        ((4, 768), {"max_length": 0}, "max_length is 0; it must be 1 or more"),
+        ((0, 768), {"prompt_length": 0}, "prompt_length is 0; it must be 1 or more"),
+        ((0, 768), {}, "holds 0 vectors"),
+        ((4,), {}, r"no \[token, hidden\] tensor"),
+        ((4, 768, 1), {}, r"no \[token, hidden\] tensor"),
+        ((4, 768), {"prompt_length": "many"}, "not a soft prompt written by Skillscope"),
+    ],
+)
+def test_a_file_of_a_prompt_that_cannot_be_is_refused(
+    lab: Lab, wide: dict[str, str], tmp_path: Path, shape: tuple[int, ...],
+    changes: dict[str, object], said: str,
+) -> None:  # fmt: skip
+    spec = replace(some_prompt("", torch.zeros(4, 768)).spec, backbone=lab.models.pin(wide["T5"]))
+    header = json.dumps({**to_dict(spec), **changes})
+    file = tmp_path / "p.safetensors"
+    save_file({"vectors": torch.zeros(shape)}, file, metadata={"spec": header, "words": "[]"})
+    with pytest.raises(BadInput, match=said):
+        lab.adopt(read_prompt_file(file), "0" * 64)
+
+
+BROKEN = {
+    "no JSON": "{", "deep": "[" * 100_000, "another": dumps(Pinned(name="a", fingerprint="b")),
+    "no class": '{"spec": "Gone"}', "no spec": "{}", "a text": '"x"', "null": "null",
+    "no row": json.dumps({**to_dict(some_prompt("x", torch.zeros(4, 1)).spec), "prompt_length": 0}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+def test_an_imported_prompt_with_a_broken_row_is_passed_over_and_named(
+    lab: Lab, wide: dict[str, str], tmp_path: Path, text: str
+) -> None:
+    for place in ("seed_1", "seed_2"):
+        write(tmp_path, f"{place}/IMDBPromptRoberta/task_prompt", torch.rand(3, 768))
+    good, bad = import_folder(lab, tmp_path, wide)
+    lab.store._cursor().execute("UPDATE prompt SET spec = ? WHERE key = ?", [text, bad.key])
+    pin = lab.models.pin(wide["Roberta"])
+    assert [key(p) for p in lab.store.imported(pin, "imdb")] == [good.key]
+    assert list(lab.store.broken_prompts()) == [bad.key]
+    said = lab.store.broken_prompts()[bad.key]
+    assert said.startswith(f"The row of prompt {bad.key} in the cache is broken")
+    assert "\n" not in said
+    with pytest.raises(BadInput, match="in the cache is broken"):
+        lab.store.prompt_spec(bad.key)

@@ -38,6 +38,7 @@ from core.specs import (
     Pinned,
     PredictivitySpec,
     Prompt,
+    TuneSpec,
     dumps,
     key,
     loads,
@@ -184,11 +185,17 @@ class Store:
     def imported(self, backbone: Pinned, task: str) -> tuple[ImportedPrompt, ...]:
         """Stored imports for a backbone and a task, by seed."""
         rows = self._cursor().execute(
-            "SELECT spec FROM prompt WHERE origin = 'imported' AND backbone = ? AND fingerprint = ?"
-            " AND task = ? ORDER BY seed, key",
+            "SELECT key, spec FROM prompt WHERE origin = 'imported' AND backbone = ?"
+            " AND fingerprint = ? AND task = ? ORDER BY seed, key",
             [backbone.name, backbone.fingerprint, task],
         )
-        return tuple(loads(spec) for (spec,) in rows.fetchall())
+        found = [_read_spec(*row) for row in rows.fetchall()]
+        return tuple(spec for spec in found if isinstance(spec, ImportedPrompt))
+
+    def broken_prompts(self) -> dict[str, str]:
+        """Prompts that cannot be asked about, because their row is broken: key -> why."""
+        rows = self._cursor().execute("SELECT key, spec FROM prompt ORDER BY key").fetchall()
+        return {row[0]: why for row in rows if isinstance(why := _read_spec(*row), str)}
 
     def has_imports(self, backbones: Sequence[str]) -> bool:
         """Whether any of these backbones has an imported prompt."""
@@ -207,13 +214,15 @@ class Store:
     def prompt_spec(self, prefix: str) -> Prompt:
         """The spec of the stored prompt whose key starts so. Raises: BadInput."""
         rows = self._cursor().execute(
-            "SELECT spec FROM prompt WHERE starts_with(key, ?) LIMIT 2", [prefix]
+            "SELECT key, spec FROM prompt WHERE starts_with(key, ?) LIMIT 2", [prefix]
         )
         found = rows.fetchall()
         if len(found) != 1:
             how = "No stored prompt has a key" if not found else "Several prompts have keys"
             raise BadInput(f"{how} that starts with {prefix!r}; `status --json` lists them.")
-        spec: Prompt = loads(found[0][0])
+        spec = _read_spec(*found[0])
+        if isinstance(spec, str):
+            raise BadInput(spec)
         return spec
 
     def evaluation(self, spec: EvaluationSpec) -> Evaluation | None:
@@ -442,6 +451,19 @@ class Store:
         row = self._row("SELECT " + " + ".join(f"(SELECT count(*) FROM {t})" for t in MEASURED))
         assert row is not None
         return int(row[0])
+
+
+def _read_spec(name: str, text: str) -> Prompt | str:
+    """The spec of a prompt's row, or what is wrong with the row."""
+    try:
+        spec = loads(text)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, BadInput) as error:
+        why = f"{type(error).__name__}: {reason(error).rstrip('.')}"
+    else:
+        if isinstance(spec, TuneSpec | ImportedPrompt):
+            return spec
+        why = "it is no prompt's"
+    return f"The row of prompt {name} in the cache is broken ({why}); tune or import it anew."
 
 
 def _known(cursor: duckdb.DuckDBPyConnection, table: str, frame: pd.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save, save_file
 from torch import Tensor
 
-from core.errors import BadInput
+from core.errors import BadInput, reason
 from core.results import SoftPrompt
 from core.specs import ImportedPrompt, TuneSpec, dumps, loads
 
@@ -41,8 +41,11 @@ def read_prompt_file(path: Path) -> SoftPrompt:
         spec, words = loads(header["spec"]), json.loads(header["words"])
     except FileNotFoundError:
         raise BadInput(f"There is no file {path}.") from None
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"{path} is not a soft prompt written by Skillscope: {error}.") from error
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, BadInput) as error:
+        why = reason(error).rstrip(".")
+        raise BadInput(f"{path} is not a soft prompt written by Skillscope: {why}.") from error
     if not isinstance(spec, TuneSpec | ImportedPrompt):
         raise BadInput(f"{path} is not a soft prompt written by Skillscope.")
+    if vectors.dim() != 2 or not vectors.is_floating_point():
+        raise BadInput(f"{path} holds no [token, hidden] tensor of numbers with a point.")
     return SoftPrompt(spec=spec, vectors=vectors, words=tuple(words))
