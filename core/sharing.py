@@ -6,6 +6,7 @@ from safetensors.torch import save
 
 from core.backbones.base import Backbone
 from core.errors import BadInput
+from core.markdown import plain
 from core.results import SoftPrompt
 from core.specs import TuneSpec, dumps, key
 from core.store.files import prompt_bytes
@@ -18,14 +19,14 @@ def card(prompt: SoftPrompt) -> str:
     lines = [
         f"# Soft prompt {key(spec)}",
         "",
-        f"- backbone: {spec.backbone.name} ({spec.backbone.fingerprint})",
-        f"- task: {source_task(spec)}",
+        f"- backbone: {plain(spec.backbone.name)} ({spec.backbone.fingerprint})",
+        f"- task: {plain(source_task(spec))}",
         f"- seed: {spec.seed}",
         f"- vectors: {len(prompt.vectors)} of width {prompt.vectors.shape[1]}",
         f"- layout: {spec.layout}",
     ]
     if prompt.words:
-        lines.append(f"- answer words: {', '.join(prompt.words)}")
+        lines.append(f"- answer words: {', '.join(map(plain, prompt.words))}")
     if isinstance(spec, TuneSpec):
         lines += [
             f"- best of {spec.steps} steps: {prompt.best_step}, accuracy "

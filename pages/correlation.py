@@ -4,6 +4,7 @@ import streamlit as st
 
 from core import charts, queries, sweeps
 from core.data import load_split
+from core.markdown import plain
 from pages.common import answers, controls
 
 answers.heading(
@@ -28,7 +29,7 @@ def draw() -> None:
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
         rows = table[table.backbone == name] if len(table) else table
         with column, st.container(border=True):
-            st.subheader(name, anchor=False)
+            st.subheader(plain(name), anchor=False)
             if rows.empty:
                 st.caption("Nothing computed yet.")
                 continue

@@ -11,6 +11,7 @@ import streamlit as st
 from core import published, queries, sharing
 from core.data import load_split
 from core.errors import BadInput, BadTask
+from core.markdown import plain
 from core.tasks import Task, clean_task, own_problems
 from pages.common import answers, controls, upload, warnings
 
@@ -31,7 +32,7 @@ def backbones() -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
     for name, why in lab.models.missing().items():
         left, right = st.columns([5, 1], vertical_alignment="center")
-        left.warning(why, icon=":material/warning:")
+        left.warning(plain(why), icon=":material/warning:")
         right.button(
             "Remove", key=f"remove-{name}", icon=":material/delete:",
             on_click=lab.store.remove_backbone, args=[name],
@@ -61,7 +62,7 @@ def tasks() -> None:
     if shown == "own":
         upload.form(lab, found)
         for name, why in own_problems().items():
-            st.warning(f"{name} is passed over: {why}", icon=":material/warning:")
+            st.warning(plain(f"{name} is passed over: {why}"), icon=":material/warning:")
     if not found:
         st.info("There are none yet. A task is one TOML file and its data: docs/tasks.md.")
         return
@@ -70,7 +71,7 @@ def tasks() -> None:
     chosen = names[
         st.selectbox("Task", list(names), format_func=lambda n: names[n].title, key="shown")
     ]
-    st.markdown(f"{chosen.about} *{chosen.source}*")
+    st.markdown(f"{plain(chosen.about)} *{plain(chosen.source)}*")
     if not chosen.ready:
         _absent(chosen)
         return
@@ -101,7 +102,9 @@ def _absent(task: Task) -> None:
     if task.remote is None:
         st.info("No dataset of the hub is known for it: set SKILLSCOPE_DATA to a local copy.")
         return
-    if st.button(f"Download {task.title}", icon=":material/download:", key=f"get-{task.name}"):
+    if st.button(
+        f"Download {plain(task.title)}", icon=":material/download:", key=f"get-{task.name}"
+    ):
         st.session_state["fetching"] = lab.submit_task(task.name)
         st.rerun()
     if fetching := st.session_state.get("fetching"):
@@ -131,7 +134,7 @@ def answer_words(task: Task) -> None:
             )
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
     for warning in warnings:
-        st.warning(warning, icon=":material/warning:")
+        st.warning(plain(warning), icon=":material/warning:")
 
 
 def zipped(key: str) -> bytes:
@@ -151,7 +154,7 @@ def prompts() -> None:
     columns = ["key", "backbone", "task", "seed", "prompt_length", "origin", "selection_accuracy"]
     st.dataframe(table[columns], hide_index=True, width="stretch")
     for why in lab.store.broken_prompts().values():
-        st.warning(why, icon=":material/warning:")
+        st.warning(plain(why), icon=":material/warning:")
     key = st.selectbox("Share", list(table.key), index=None, placeholder="a prompt's key")
     if key is not None:
         with answers.shown_errors():

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core import charts, queries, sweeps
+from core.markdown import plain
 from core.specs import EvaluationSpec, PredictivitySpec
 from core.tasks import clean_task, pin_task
 from pages.common import answers, controls, warnings
@@ -64,7 +65,7 @@ def draw() -> None:
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
         mine = [table[table.backbone == name] for table in (box, dots, bar, profile)]
         with column, st.container(border=True):
-            st.subheader(name, anchor=False)
+            st.subheader(plain(name), anchor=False)
             if mine[0].empty:
                 st.caption("Nothing computed yet.")
                 continue

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts, literature, queries, sweeps
+from core.markdown import plain
 from core.specs import EvaluationSpec
 from core.tasks import pin_task
 from pages.common import answers, controls, warnings
@@ -42,7 +43,7 @@ def heatmaps(
     for name, column in zip(names, answers.beside(names), strict=True):
         mine = table[table.backbone == name]
         with column, st.container(border=True):
-            st.subheader(name, anchor=False)
+            st.subheader(plain(name), anchor=False)
             if mine.empty:
                 st.caption("Nothing computed yet.")
                 continue

@@ -1,6 +1,7 @@
 """Every page through Streamlit's AppTest, on the embedded default and in its other states."""
 
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import sweeps
 from core.lab import Lab
+from core.markdown import plain
 from core.published import import_folder
 from core.settings import ROOT, Settings
 from core.specs import key
@@ -448,3 +450,42 @@ def test_bad_own_tasks_and_a_broken_row_are_named_and_the_pages_go_on(
     assert [w.split(" is passed over")[0] for w in said] == ["deep.toml", "number.toml"]
     (broken,) = [w.value for w in run("library", section="prompts").warning]
     assert f"The row of prompt {outcome.key} in the cache is broken" in broken
+
+
+ODD = "**Odd** ![x](http://evil.example/x.png) <img src=x> $x$ :red[x] [x](y)"
+
+
+def marked(test: AppTest) -> list[str]:
+    """Everything on a page that Streamlit reads as Markdown, but for the page's own marks."""
+    kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error", "success")
+    bodies = [e.value for kind in kinds for e in getattr(test, kind)]
+    labels = [e.label for kind in ("button", "text_input", "expander") for e in getattr(test, kind)]
+    groups = [o for g in test.button_group for o in g.options]
+    return [str(text) for text in (*bodies, *labels, *groups)]
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("page", PAGES)
+def test_what_users_write_is_shown_as_typed_and_fetches_nothing(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_roberta: Path
+) -> None:
+    own = write_task(tmp_path / "own").parent
+    toml = (own / "task.toml").read_text().replace('"Toy"', json.dumps(ODD))
+    toml = toml.replace('labels = ["negative"', f"labels = [{json.dumps(ODD)}")
+    toml = f"about = {json.dumps(ODD)}\nsource = {json.dumps(ODD)}\n{toml}"
+    (own / "task.toml").write_text(toml)
+    (own / "twin.toml").write_text('adversarial_of = "task"\n' + toml)
+    (own / f"{ODD.replace('/', '')}.toml").write_text("")
+    monkeypatch.setenv("SKILLSCOPE_TASKS", str(own))
+    shutil.copytree(tiny_roberta, tmp_path / "![x](x)")
+    run("library")
+    name = answers.lab().models.obtain(str(tmp_path / "![x](x)"))
+    listed = page in ("neuron", "tuning")  # the entries of a list are no Markdown
+    shown = name if listed else plain(name)
+    choices = {"from": "own", "backbone": shown, "section": "tasks"}
+    test = run(page, **choices)
+    assert not test.exception
+    seen = [text for text in marked(test) if re.search(r"x\\?\]", text)]
+    assert seen or page in ("overview", "tuning")
+    for text in seen:
+        assert not re.search(r"(?<!\\)\[x|(?<!\\)<img|\*\*Odd|(?<!\\)\$x", text), text

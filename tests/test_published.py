@@ -318,3 +318,8 @@ def test_an_imported_prompt_with_a_broken_row_is_passed_over_and_named(
     assert "\n" not in said
     with pytest.raises(BadInput, match="in the cache is broken"):
         lab.store.prompt_spec(bad.key)
+
+
+def test_a_card_shows_answer_words_as_typed() -> None:
+    prompt = replace(some_prompt("tiny", torch.zeros(2, 3)), words=("**bad**", "![x](y)"))
+    assert r"- answer words: \*\*bad\*\*, !\[x\](y)" in sharing.card(prompt)

@@ -5,6 +5,7 @@ import streamlit as st
 
 from core.errors import BadInput
 from core.lab import Lab
+from core.markdown import plain
 from core.tasks import Task
 from core.uploads import Columns, Wish, label_values, read_table, save
 from pages.common import answers
@@ -22,7 +23,9 @@ def form(lab: Lab, own: list[Task]) -> None:
     )  # fmt: skip
     if file is None:
         if made:
-            st.success(f"{made[-1]} is saved; the other pages offer it.", icon=":material/check:")
+            st.success(
+                f"{plain(made[-1])} is saved; the other pages offer it.", icon=":material/check:"
+            )
         return
     with answers.shown_errors():
         table = read_table(file.name, file.getvalue())
@@ -45,7 +48,7 @@ def _wish(lab: Lab, own: list[Task], table: pd.DataFrame) -> Wish | None:
     cells = st.columns(min(4, len(values)))
     words = tuple(
         cells[i % len(cells)].text_input(
-            f"Answer word for {value!r}", value, key=f"up_word_{label}_{value}"
+            f"Answer word for {plain(repr(value))}", value, key=f"up_word_{label}_{value}"
         )
         for i, value in enumerate(values)
     )
@@ -76,7 +79,7 @@ def _pieces(lab: Lab, words: tuple[str, ...]) -> None:
         try:
             read = lab.models.pieces(name, words)
         except BadInput as error:
-            st.caption(f"{name}: {error}")
+            st.caption(plain(f"{name}: {error}"))
             continue
         shown = "; ".join(f"{w}: {' '.join(tokens)}" for w, _, tokens in read)
         split = any(len(ids) != 1 for _, ids, _ in read)
@@ -84,4 +87,4 @@ def _pieces(lab: Lab, words: tuple[str, ...]) -> None:
         note = " Two begin with the same piece: choose others." if same else (
             " Of words in several pieces only the first counts." if split else ""
         )  # fmt: skip
-        st.caption(f"{name} reads {shown}.{note}")
+        st.caption(plain(f"{name} reads {shown}.{note}"))

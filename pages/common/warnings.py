@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import streamlit as st
 
 from core.data import Shared, shared_rows
+from core.markdown import plain
 from core.published import remark
 from core.specs import Prompt
 from core.tasks import Task, load_task, pin_task
@@ -27,6 +28,7 @@ def shared(sources: Sequence[Task], targets: Sequence[Task]) -> None:
     pins = tuple(pin_task(load_task(name)).fingerprint for name in every)
     for one in _shared(names[0], names[1], pins):
         source, target = load_task(one.source_task).title, load_task(one.target_task).title
+        source, target = plain(source), plain(target)
         where = "its own train split" if source == target else f"the train split of {source}"
         st.warning(
             f"{one.rows} of {one.n} evaluated rows of {target} also stand in {where}: what is "
