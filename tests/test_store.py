@@ -409,3 +409,21 @@ def test_columns_of_another_version_are_left_out_of_a_merge(store: Store, tmp_pa
     with Store(tmp_path / "other") as other:
         assert other.merge(tmp_path / "out") == 7
         assert other.frame("SELECT kept FROM agreement").kept.isna().all()
+
+
+def test_a_lock_that_a_dead_process_left_does_not_bind(tmp_path: Path) -> None:
+    code = "import os, sys; from pathlib import Path; from core.store import Store\n"
+    code += "Store(Path(sys.argv[1])); print(os.getpid(), flush=True); os._exit(1)"
+    run = [sys.executable, "-c", code, str(tmp_path)]
+    dead = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    with Store(tmp_path), pytest.raises(StoreBusy) as error:
+        Store(tmp_path)
+    assert f"process {os.getpid()};" in str(error.value)
+    assert dead.strip() != str(os.getpid())
+
+
+def test_a_store_may_be_closed_by_another_thread(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(store.close).result()
+    Store(tmp_path).close()

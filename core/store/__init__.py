@@ -5,19 +5,19 @@ a cursor per thread. A row is written after the file it speaks of, so a row mean
 whole. Keys are content hashes: merging two stores is a set union.
 """
 
-import fcntl
 import hashlib
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import duckdb
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from core.errors import BadInput, StoreBusy, reason
@@ -130,7 +130,7 @@ class Store:
     def close(self) -> None:
         """Give the file back."""
         self._connection.close()
-        self._lock.close()
+        self._lock.release()
 
     def __enter__(self) -> "Store":
         return self
@@ -479,20 +479,20 @@ def _columns(
     return [str(row[0]) for row in rows]
 
 
-def _own(path: Path) -> IO[str]:
-    """Lock the store for this process. Raises: StoreBusy, naming the owner."""
-    file = path.open("a+", encoding="utf-8")
+def _own(path: Path) -> FileLock:
+    """Lock the store for this process. Raises: StoreBusy, naming the owner.
+
+    The owner's number stands in a file of its own: a locked one cannot be read on Windows. Any
+    thread may release the lock.
+    """
+    lock, owner = FileLock(path, timeout=0, thread_local=False), path.with_name(".owner")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        owner = file.read().strip() or "unknown"
-        file.close()
+        lock.acquire()
+    except Timeout:
+        who = owner.read_text("utf-8").strip() if owner.is_file() else ""
         raise StoreBusy(
-            f"The cache in {path.parent} is in use by process {owner}; stop it, or set "
+            f"The cache in {path.parent} is in use by process {who or 'unknown'}; stop it, or set "
             "SKILLSCOPE_CACHE to another folder."
         ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+    owner.write_text(str(os.getpid()), "utf-8")
+    return lock
