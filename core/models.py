@@ -10,7 +10,16 @@ from pathlib import Path
 
 import torch
 
-from core.backbones import FAMILIES, Backbone, describe, family_of, hub, load_backbone
+from core.backbones import (
+    FAMILIES,
+    Backbone,
+    Shape,
+    describe,
+    family_of,
+    hub,
+    load_backbone,
+    shape,
+)
 from core.backbones import pieces as read_pieces
 from core.errors import BadInput, NotDownloaded, UnknownName
 from core.progress import Progress, silent
@@ -113,6 +122,10 @@ class Models:
     def describe(self, name: str) -> dict[str, str | int]:
         """A backbone's family and sizes."""
         return describe(self.folder(name))
+
+    def shape(self, name: str) -> Shape:
+        """A backbone's family, layers and heads."""
+        return shape(self.folder(name))
 
     def answer_words(self, name: str, task: Task) -> list[tuple[str, list[int], list[str]]]:
         """A task's answer words for a backbone: word, token ids, pieces, in class order."""

@@ -140,7 +140,7 @@ def answer_words(task: Task) -> None:
 def zipped(key: str) -> bytes:
     """A prompt's files for others in one archive."""
     spec = lab.store.prompt_spec(key)
-    files = sharing.share(lab.prompt(spec), lab.models.load(spec.backbone.name))
+    files = sharing.share(lab.prompt(spec), lab.models.shape(spec.backbone.name))
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         for name, content in files.items():

@@ -18,7 +18,7 @@ from core.published import import_folder
 from core.settings import ROOT, Settings
 from core.specs import key
 from core.store import Store
-from pages.common import answers
+from pages.common import answers, upload
 from tests.conftest import write_task
 
 PAGES = (
@@ -489,3 +489,18 @@ def test_what_users_write_is_shown_as_typed_and_fetches_nothing(
     assert seen or page in ("overview", "tuning")
     for text in seen:
         assert not re.search(r"(?<!\\)\[x|(?<!\\)<img|\*\*Odd|(?<!\\)\$x", text), text
+
+
+@pytest.mark.usefixtures("fresh")
+def test_an_uploaded_file_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, times = upload.read_table, list[str]()
+    monkeypatch.setattr(upload, "read_table", lambda *a: times.append(a[0]) or read(*a))
+    rows = "".join(f"text {i},{'ab'[i % 2]}\n" for i in range(40)).encode()
+    test = run("library", section="tasks", **{"from": "own"})
+    test.file_uploader[0].set_value(("mine.csv", b"words,verdict\n" + rows, "text/csv")).run()
+    for title in ("One", "Two"):
+        next(t for t in test.text_input if t.label == "Title").set_value(title).run()
+    assert not test.exception
+    assert times == ["mine.csv"]
+    test.file_uploader[0].set_value(("mine.csv", b"words,mark\n" + rows, "text/csv")).run()
+    assert times == ["mine.csv", "mine.csv"], "other content under the same name is another file"

@@ -1,6 +1,7 @@
 """Released prompts: recognised by their paths, read as tensors only, refused with a reason."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from safetensors.torch import load, save_file
 from transformers import AutoModelForSeq2SeqLM
 
 from core import published, sharing
-from core.backbones import load_backbone
+from core.backbones import load_backbone, shape
 from core.backbones.fresh import fresh_roberta, fresh_t5, save_backbone, train_bpe, train_unigram
 from core.errors import BadInput
 from core.lab import Lab
@@ -173,7 +174,9 @@ def some_prompt(name: str, vectors: torch.Tensor) -> SoftPrompt:
 def test_shared_files_bring_the_prompt_back(tiny_folder: Path, tmp_path: Path) -> None:
     backbone = load_backbone(tiny_folder, name="tiny")
     prompt = some_prompt("tiny", random_vectors(backbone, 4))
-    files = sharing.share(prompt, backbone)
+    (tmp_path / "settings").mkdir()
+    shutil.copy(tiny_folder / "config.json", tmp_path / "settings")
+    files = sharing.share(prompt, shape(tmp_path / "settings"))  # no weights are needed
     assert ("peft/adapter_config.json" in files) == (backbone.family == "t5")
     (tmp_path / "p.safetensors").write_bytes(files["prompt.safetensors"])
     again = read_prompt_file(tmp_path / "p.safetensors")
@@ -192,10 +195,10 @@ def test_peft_loads_the_adapter_and_gives_the_same_logits(
     backbone = load_backbone(tiny_folder)
     if backbone.family != "t5":
         with pytest.raises(BadInput, match="no prompt tuning"):
-            sharing.adapter(some_prompt("tiny", random_vectors(backbone, 4)), backbone)
+            sharing.adapter(some_prompt("tiny", random_vectors(backbone, 4)), shape(tiny_folder))
         return
     vectors = random_vectors(backbone, 4)
-    for name, data in sharing.adapter(some_prompt("tiny", vectors), backbone).items():
+    for name, data in sharing.adapter(some_prompt("tiny", vectors), shape(tiny_folder)).items():
         (tmp_path / name).write_bytes(data)
     stock = AutoModelForSeq2SeqLM.from_pretrained(tiny_folder, dtype=torch.float32)
     model = PeftModel.from_pretrained(stock, tmp_path).eval()
@@ -262,13 +265,12 @@ def test_prompts_that_were_tuned_on_the_dev_split_are_remarked_on() -> None:
 
 
 def test_an_adapter_names_its_revision_apart(lab: Lab, wide: dict[str, str]) -> None:
-    backbone = load_backbone(Path(wide["T5"]), name="google-t5/t5-base@main")
     spec = ImportedPrompt(
-        backbone=Pinned(name=backbone.name, fingerprint="f"), sha256="0", task="sst2", seed=0,
-        prompt_length=3, layout="published",
+        backbone=Pinned(name="google-t5/t5-base@main", fingerprint="f"), sha256="0", task="sst2",
+        seed=0, prompt_length=3, layout="published",
     )  # fmt: skip
     prompt = SoftPrompt(spec=spec, vectors=torch.zeros(3, 768), words=())
-    config = json.loads(sharing.adapter(prompt, backbone)["adapter_config.json"])
+    config = json.loads(sharing.adapter(prompt, shape(Path(wide["T5"])))["adapter_config.json"])
     assert (config["base_model_name_or_path"], config["revision"]) == ("google-t5/t5-base", "main")
 
 

@@ -13,6 +13,12 @@ from pages.common import answers
 NONE = "(none)"
 
 
+@st.cache_resource(max_entries=2, ttl=3600, show_spinner="Reading the file ...")
+def _table(name: str, data: bytes) -> pd.DataFrame:
+    """Read once, not at each change of a control; known by its content. It is never changed."""
+    return read_table(name, data)
+
+
 def form(lab: Lab, own: list[Task]) -> None:
     """File, preview, columns, answer words with their pieces, split, save."""
     made: list[str] = st.session_state.setdefault("made", [])
@@ -28,7 +34,7 @@ def form(lab: Lab, own: list[Task]) -> None:
             )
         return
     with answers.shown_errors():
-        table = read_table(file.name, file.getvalue())
+        table = _table(file.name, file.getvalue())
         st.dataframe(table.head(5), hide_index=True, width="stretch")
         wish = _wish(lab, own, table)
         if wish is not None and st.button("Save task", type="primary", icon=":material/save:"):
