@@ -17,7 +17,7 @@ from core.backbones.base import Backbone
 from core.correlation import spearman
 from core.data import Examples
 from core.neurons import count
-from core.predictivity import Reader, balanced, contrasted, guesses
+from core.predictivity import Reader, balanced, check_contrast, contrasted, guesses
 from core.progress import Progress, part, silent
 from core.results import Agreement, SoftPrompt
 from core.specs import AgreementSpec, PredictivitySpec
@@ -60,6 +60,9 @@ def redraw(
 ) -> Redrawn:
     """Measure the `place`-th prompt on `data` (train, clean, adversarial) and on redrawn ones."""
     asked = spec.clean[place], spec.adversarial[place]
+    splits = ("train", *(s.split for s in asked))
+    for task, examples, split in zip((tasks[0], *tasks), data, splits, strict=True):
+        check_contrast(task, examples, split, asked[0].contrast)
     train = contrasted(data[0], asked[0].contrast)
     clean, adversarial = (_rows(d, s) for d, s in zip(data[1:], asked, strict=True))
     readers = [Reader(backbone, prompt, t, s) for t, s in zip(tasks, asked, strict=True)]

@@ -38,6 +38,8 @@ def measure(
             f"{task.title} has {len(task.labels)} classes: ask about one of its contrasts, such "
             f"as {task.contrast_name(task.contrasts()[0])!r}."
         )
+    check_contrast(task, train, "train", spec.contrast)
+    check_contrast(task, examples, spec.split, spec.contrast)
     train, examples = contrasted(train, spec.contrast), contrasted(examples, spec.contrast)
     if spec.contrast is not None:
         examples = balanced(examples)
@@ -55,6 +57,18 @@ def measure(
         majority=examples.majority,
         floor=floor(best, len(examples)),
     )
+
+
+def check_contrast(task: Task, examples: Examples, split: str, contrast: Contrast | None) -> None:
+    """Whether both groups of a contrast have rows. Raises: BadTask."""
+    groups = () if contrast is None else (contrast.negative, contrast.positive)
+    for group in groups:
+        if not np.isin(examples.labels, group).any():
+            absent = " or ".join(repr(task.labels[c]) for c in group)
+            raise BadTask(
+                f"{task.title} has no example of {absent} in the {split} split, so nobody can ask "
+                f"about {task.contrast_name(contrast)!r}; add some, or choose another contrast."
+            )
 
 
 def contrasted(examples: Examples, contrast: Contrast | None) -> Examples:

@@ -245,6 +245,40 @@ def test_an_empty_data_file_is_refused(toml: Path) -> None:
     refused(toml, "validation.jsonl")
 
 
+@pytest.mark.parametrize("content", ["", "\n\n"])
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "tsv"])
+def test_a_file_without_rows_says_which_split_has_none(
+    toml: Path, suffix: str, content: str
+) -> None:
+    (toml.parent / f"data.{suffix}").write_text(content)
+    file = edit(toml, "validation.jsonl", f"data.{suffix}")
+    refused(file, "'Toy'", "split 'validation'", f"data.{suffix} has no rows")
+
+
+def test_a_heading_alone_is_no_row(toml: Path) -> None:
+    (toml.parent / "data.csv").write_text("text,label\n")
+    refused(edit(toml, "validation.jsonl", "data.csv"), "split 'validation'", "has no rows")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"text":', "line 3 is not JSON"),
+        ("{'text': 'a'}", "line 3 is not JSON"),
+        ("[1]", "line 3 is not a JSON object"),
+        ("3", "line 3 is not a JSON object"),
+        ("[" * 100_000, "line 3 is not JSON"),
+        ('{"text": "a", "label": 99999999999999999999999999}', "cannot be read"),
+        ('{"text": "a\xff"}', "line 3 is not UTF-8"),
+    ],
+)
+def test_a_broken_line_of_json_is_named(toml: Path, line: str, said: str) -> None:
+    good = [json.dumps({"text": "fine", "label": i}) for i in (0, 1)]
+    content = "\n".join([good[0], "", line, good[1]]).encode("latin-1")
+    (toml.parent / "validation.jsonl").write_bytes(content)
+    refused(toml, said, "validation.jsonl", "split 'validation'")
+
+
 def replace_validation(toml: Path, rows: list[dict[str, object]]) -> Path:
     (toml.parent / "validation.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return toml
