@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core import charts
+from core.base.markdown import plain
 from core.figures import queries
 from core.measures import sweeps
 from core.tasks.data import load_split
@@ -30,7 +31,7 @@ def draw() -> None:
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
         rows = table[table.backbone == name] if len(table) else table
         with column, st.container(border=True):
-            st.subheader(name, anchor=False)
+            st.subheader(plain(name), anchor=False)
             if rows.empty:
                 st.caption("Nothing computed yet.")
                 continue

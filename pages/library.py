@@ -9,9 +9,10 @@ import pandas as pd
 import streamlit as st
 
 from core.base.errors import BadInput, BadTask
+from core.base.markdown import plain
 from core.exchange import published, sharing
 from core.figures import queries
-from core.tasks import Task, clean_task
+from core.tasks import Task, clean_task, own_problems
 from core.tasks.data import load_split
 from pages.common import answers, controls, upload, warnings
 
@@ -61,6 +62,8 @@ def tasks() -> None:
     found = sets[shown]
     if shown == "own":
         upload.form(lab, found)
+        for name, why in own_problems().items():
+            st.warning(plain(f"{name} is passed over: {why}"), icon=":material/warning:")
     if not found:
         st.info("There are none yet. A task is one TOML file and its data: docs/tasks.md.")
         return
@@ -69,7 +72,7 @@ def tasks() -> None:
     chosen = names[
         st.selectbox("Task", list(names), format_func=lambda n: names[n].title, key="shown")
     ]
-    st.markdown(f"{chosen.about} *{chosen.source}*")
+    st.markdown(f"{plain(chosen.about)} *{plain(chosen.source)}*")
     if not chosen.ready:
         _absent(chosen)
         return
@@ -100,7 +103,9 @@ def _absent(task: Task) -> None:
     if task.remote is None:
         st.info("No dataset of the hub is known for it: set SKILLSCOPE_DATA to a local copy.")
         return
-    if st.button(f"Download {task.title}", icon=":material/download:", key=f"get-{task.name}"):
+    if st.button(
+        f"Download {plain(task.title)}", icon=":material/download:", key=f"get-{task.name}"
+    ):
         st.session_state["fetching"] = lab.submit_task(task.name)
         st.rerun()
     if fetching := st.session_state.get("fetching"):
@@ -130,13 +135,13 @@ def answer_words(task: Task) -> None:
             )
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
     for warning in warnings:
-        st.warning(warning, icon=":material/warning:")
+        st.warning(plain(warning), icon=":material/warning:")
 
 
 def zipped(key: str) -> bytes:
     """A prompt's files for others in one archive."""
     spec = lab.prompt_named(key)
-    files = sharing.share(lab.prompt(spec), lab.models.load(spec.backbone.name))
+    files = sharing.share(lab.prompt(spec), lab.models.shape(spec.backbone.name))
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         for name, content in files.items():
@@ -149,6 +154,9 @@ def prompts() -> None:
     table = queries.prompts(lab.store)
     columns = ["key", "backbone", "task", "seed", "prompt_length", "origin", "selection_accuracy"]
     st.dataframe(table[columns], hide_index=True, width="stretch")
+    for name, why in lab.store.unreadable("prompt").items():
+        said = f"The row of prompt {name} in the cache is broken ({why}); tune or import it anew."
+        st.warning(plain(said), icon=":material/warning:")
     key = st.selectbox("Share", list(table.key), index=None, placeholder="a prompt's key")
     if key is not None:
         with answers.shown_errors():

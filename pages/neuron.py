@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
+from core.base.markdown import plain
 from core.figures import neuron as profiles
 from core.figures.robustness.verdict import p_value
 from core.measures.ablation import AblationSpec
@@ -30,8 +31,8 @@ layer = int(four.number_input("Layer", 0, layers - 1, key="layer", bind="query-p
 neuron = int(five.number_input("Neuron", 0, width - 1, key="neuron", bind="query-params"))
 title.title(f"{layer} / {neuron}", anchor=False)
 st.markdown(
-    f"Neuron {neuron} of layer {layer} of **{backbone}**: how well it tells each task's classes "
-    "apart, when it fires, and what the answers lose without it."
+    f"Neuron {neuron} of layer {layer} of **{plain(backbone)}**: how well it tells each task's "
+    "classes apart, when it fires, and what the answers lose without it."
 )
 
 everywhere = controls.own_predictivities(lab, backbone, found)
@@ -88,9 +89,10 @@ def knows(look: charts.Look) -> None:
         st.altair_chart(figure, width="stretch", theme=None)
         if len(now):
             n = now.iloc[0]
+            meant = plain(repr(task.contrast_name(contrast).split(" | ")[0]))
             st.caption(
-                f"{task.title}, seed {seed} (strong line; others pale): how often `activation > "
-                f"baseline` means {task.contrast_name(contrast).split(' | ')[0]!r}, on {n.n} "
+                f"{plain(task.title)}, seed {seed} (strong line; others pale): how often "
+                f"`activation > baseline` means {meant}, on {n.n} "
                 f"examples. Best at {names[int(n.best_token)]}: predictivity {n.predictivity:.3f}, "
                 f"{p_value(n.p)} (own shuffles), {p_value(n.p_family)} "
                 "(family-wise); below 0.5 it fires "

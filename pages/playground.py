@@ -8,6 +8,7 @@ import streamlit as st
 
 from core import charts
 from core.base.errors import BadInput
+from core.base.markdown import plain
 from core.figures import playground
 from core.lab import playground as live
 from core.measures.predictivity import PredictivitySpec
@@ -128,7 +129,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     if attacked():
         st.button("undo", on_click=undo, icon=":material/undo:")
 if refused := st.session_state.pop("refused", None):
-    st.info(refused)
+    st.info(plain(refused))
 typed = (st.session_state["text_a"], st.session_state["text_b"] if task.pair else None)
 
 
@@ -148,9 +149,12 @@ def draw() -> None:
     ready = [name for name in backbones if asked[name] and not lab.missing(asked[name])]
     for name in backbones:
         if not asked[name]:
-            st.info(f"There is no prompt of {task.title} for {name} yet: tune or import one.")
+            st.info(
+                f"There is no prompt of {plain(task.title)} for {plain(name)} yet: tune or import "
+                "one."
+            )
         elif name not in ready:
-            st.caption(f"The neurons of {name} are not measured yet.")
+            st.caption(f"The neurons of {plain(name)} are not measured yet.")
     if not all(text.strip() for text in typed if text is not None):
         st.info("There is nothing to read: type a text.")
     elif ready:
@@ -169,7 +173,7 @@ def said(names: list[str], look: charts.Look) -> None:
     )
     for name, column in zip(names, answers.beside(names), strict=True):
         with column, st.container(border=True), answers.shown_errors(), charts.quickly():
-            st.subheader(name, anchor=False)
+            st.subheader(plain(name), anchor=False)
             if asked[name][0].prompt.seed != seed:
                 st.caption(f"No prompt of seed {seed}: seed {asked[name][0].prompt.seed} is shown.")
             started = time.perf_counter()
@@ -198,10 +202,10 @@ def votes(name: str, look: charts.Look) -> None:
             answer, playground.ranking(lab.store, asked[name]), task.labels, name
         )
         counts = table.vote.value_counts()
-        tally = ", ".join(f"{counts.get(c, 0)} for {c}" for c in task.labels)
+        tally = ", ".join(f"{counts.get(c, 0)} for {plain(c)}" for c in task.labels)
         st.markdown(
-            f"**Votes of the {len(table)} skill neurons of {name}** (top 5 % of each layer): "
-            f"{tally}"
+            f"**Votes of the {len(table)} skill neurons of {plain(name)}** (top 5 % of each "
+            f"layer): {tally}"
         )
         shown = answers.linked(
             playground.loudest(table), task=task.title, seed=asked[name][0].prompt.seed

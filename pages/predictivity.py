@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core import charts
+from core.base.markdown import plain
 from core.figures import queries
 from core.measures import sweeps
 from core.measures.evaluation import EvaluationSpec
@@ -67,7 +68,7 @@ def draw() -> None:
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
         mine = [table[table.backbone == name] for table in (box, dots, bar, profile)]
         with column, st.container(border=True):
-            st.subheader(name, anchor=False)
+            st.subheader(plain(name), anchor=False)
             if mine[0].empty:
                 st.caption("Nothing computed yet.")
                 continue

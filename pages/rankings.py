@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core import charts
+from core.base.markdown import plain
 from core.figures import queries, rankings
 from core.measures.predictivity import PredictivitySpec
 from core.tasks import Task
@@ -55,8 +56,8 @@ def draw() -> None:
         figure = charts.layer_shares(layers, look)
         st.altair_chart(figure, width="stretch", theme=None)
         st.caption(
-            f"{task.title}: the best {top:.0%} of all neurons, by the mean of {SEEDS} seeds; "
-            "lines: the seeds' own rankings. Dotted: as many in each layer."
+            f"{plain(task.title)}: the best {top:.0%} of all neurons, by the mean of {SEEDS} "
+            "seeds; lines: the seeds' own rankings. Dotted: as many in each layer."
         )
         answers.downloads("layers", layers, ("", figure))
     with two, st.container(border=True):
@@ -67,7 +68,7 @@ def draw() -> None:
             figure = charts.stability(seeds, look)
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(
-                f"{task.title}: share of one seed's top neurons that are another's, mean of "
+                f"{plain(task.title)}: share of one seed's top neurons that are another's, mean of "
                 f"{seeds.pairs.max()} pairs of {SEEDS} seeds; band: lowest and highest pair. "
                 "Dotted: what chance gives. Neurons that tell no more than always giving one "
                 "answer are never chosen."
@@ -79,12 +80,14 @@ def draw() -> None:
 
 def pairs(look: charts.Look) -> None:
     """Each neuron's place by two tasks."""
-    st.subheader(f"{task.title} against {other.title}, neuron by neuron", anchor=False)
+    st.subheader(
+        f"{plain(task.title)} against {plain(other.title)}, neuron by neuron", anchor=False
+    )
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
         first = rankings.mean_of(lab.store, mine[name])
         second = rankings.mean_of(lab.store, against[name])
         with column, st.container(border=True):
-            st.markdown(f"**{name}**")
+            st.markdown(f"**{plain(name)}**")
             if first is None or second is None:
                 st.caption("Nothing computed yet.")
                 continue
@@ -99,9 +102,10 @@ def pairs(look: charts.Look) -> None:
             st.altair_chart(figure, width="stretch", theme=None)
             common = rankings.compare(first.skill(top), second.skill(top))
             st.caption(
-                f"{common.shared} of {common.first} skill neurons of {task.title} (top {top:.0%} "
-                f"of each layer) are among the {common.second} of {other.title}; chance would give "
-                f"{common.chance.mean:.0f}. 100 % is the best of the layer; "
+                f"{common.shared} of {common.first} skill neurons of {plain(task.title)} (top "
+                f"{top:.0%} of each layer) are among the {common.second} of "
+                f"{plain(other.title)}; chance would give {common.chance.mean:.0f}. "
+                "100 % is the best of the layer; "
                 "neurons that tell nothing share a place. Click a point to open the neuron."
             )
             answers.downloads(f"pair-{name}", table, ("", figure))
@@ -113,7 +117,7 @@ def matrices(look: charts.Look) -> None:
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
         values = {t: v for (_, t), v in queries.rankings(lab.store, everything[name]).items()}
         with column, st.container(border=True):
-            st.markdown(f"**{name}**")
+            st.markdown(f"**{plain(name)}**")
             if not values:
                 st.caption("Nothing computed yet.")
                 continue

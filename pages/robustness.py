@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
+from core.base.markdown import plain
 from core.figures.robustness import accuracy as robustness
 from core.figures.robustness import overlap
 from core.figures.robustness.verdict import Numbers, finding, p_value, points
@@ -34,7 +35,9 @@ with right:
 clean = clean_task(twin)
 prompts = {name: controls.prompts(lab, name, [clean]) for name in backbones}
 for name in (n for n in backbones if not prompts[n]):
-    st.info(f"There is no prompt of {clean.title} for {name} yet: tune or import one.")
+    st.info(
+        f"There is no prompt of {plain(clean.title)} for {plain(name)} yet: tune or import one."
+    )
 backbones = [name for name in backbones if prompts[name]]
 if not backbones:
     st.stop()
@@ -97,7 +100,7 @@ def draw() -> None:
         return
     said = finding(numbers, backbones=backbones, fraction=top)
     with st.container(border=True):
-        st.subheader(f"What the numbers say: {clean.title}", anchor=False)
+        st.subheader(f"What the numbers say: {plain(clean.title)}", anchor=False)
         st.badge(f"verdict: {said.verdict}", color=COLOURS.get(said.verdict, "gray"))  # type: ignore[arg-type]
         if lab.missing(everything):
             st.caption("So far: not everything is computed yet, and the numbers will change.")
@@ -123,7 +126,7 @@ def accuracy(table: pd.DataFrame, rows: pd.DataFrame, look: charts.Look) -> None
             f"{SEEDS}, lines 95 % intervals (seeds and examples redrawn; one seed: Wilson). "
             f"Clean: {controls.count(table[table.data == robustness.CLEAN].n)} examples; "
             + (
-                ", ".join(f"{kind or 'all attacks'}: {n}" for kind, n in sizes.items())
+                ", ".join(f"{plain(kind or 'all attacks')}: {n}" for kind, n in sizes.items())
                 or "no other"
             )
             + ". Dotted line: chance."
@@ -226,7 +229,7 @@ def few(shared: pd.DataFrame) -> str:
     """Which backbones have fewer clean skill neurons than the share asks for, and how many."""
     widest = shared[shared.fraction == shared.fraction.max()]
     short = [
-        f"{row.backbone} has {row.chosen:,} of {row.asked:,} at {row.fraction:.0%}"
+        f"{plain(row.backbone)} has {row.chosen:,} of {row.asked:,} at {row.fraction:.0%}"
         for row in widest[widest.chosen < widest.asked].itertuples()
     ]
     return f"{' and '.join(short)}: no more of its neurons tell anything." if short else ""
@@ -252,7 +255,7 @@ def places(
         )
         figures.append((name, figure))
         with column, st.container(border=True):
-            st.markdown(f"**{name}**")
+            st.markdown(f"**{plain(name)}**")
             st.altair_chart(figure, width="stretch", theme=None)
             with st.expander("Open one of these neurons"):
                 opened = mine.sort_values("percentile", ascending=False)
@@ -299,7 +302,7 @@ def switched_off(tests: pd.DataFrame, curves: pd.DataFrame, look: charts.Look) -
                 figure = charts.cross_curves(
                     mine, look, backbone=name, fractions=sweeps.PAPER_FRACTIONS, lowest=lowest
                 )
-                st.markdown(f"**{name}**, tested on {tested} data")
+                st.markdown(f"**{plain(name)}**, tested on {tested} data")
                 st.altair_chart(figure, width="stretch", theme=None)
                 figures.append((f"{name} {tested}", figure))
     n, random = curves.groupby("tested").n.max(), curves[curves.choose == "random"]

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core import charts
+from core.base.markdown import plain
 from core.figures import queries
 from core.measures import sweeps
 from core.tasks import clean_task
@@ -82,10 +83,10 @@ def caption(n: int) -> str:
         f"{n} examples of the {task.evaluation_split} split, seed{'s' * (len(seeds) > 1)} "
         f"{', '.join(map(str, seeds))}; "
         + (f"{draws} random draw{'s' * (draws > 1)}; " if random else "")
-        + f"band: {band}; neurons ranked on {origin.title.lower()} by the mean predictivity of "
-        f"{len(sweeps.SEEDS)} seeds; dotted line: always answering the most frequent class. "
-        "Neurons are ranked and tested on the same split, as in the papers, which may favour "
-        "skill over random."
+        + f"band: {band}; neurons ranked on {plain(origin.title.lower())} by the mean "
+        f"predictivity of {len(sweeps.SEEDS)} seeds; dotted line: always answering the most "
+        "frequent class. Neurons are ranked and tested on the same split, as in the papers, which "
+        "may favour skill over random."
     )
 
 
@@ -99,7 +100,7 @@ def draw() -> None:
         table, answers.look(lab.models.names()), fractions=choices.fractions, scope=choices.scope
     )
     with st.container(border=True):
-        st.subheader(task.title, anchor=False)
+        st.subheader(plain(task.title), anchor=False)
         st.altair_chart(figure, width="stretch", theme=None)
         st.caption(caption(int(table.n.max())))
     answers.downloads("suppression", table, ("", figure))

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
+from core.base.markdown import plain
 from core.figures import literature, queries
 from core.measures import sweeps
 from core.measures.evaluation import EvaluationSpec
@@ -43,7 +44,7 @@ def heatmaps(
     for name, column in zip(names, answers.beside(names), strict=True):
         mine = table[table.backbone == name]
         with column, st.container(border=True):
-            st.subheader(name, anchor=False)
+            st.subheader(plain(name), anchor=False)
             if mine.empty:
                 st.caption("Nothing computed yet.")
                 continue

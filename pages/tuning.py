@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
+from core.base.markdown import plain
 from core.base.specs import key
 from core.figures import queries
 from core.measures import sweeps
@@ -80,7 +81,7 @@ def draw() -> None:
         table, look, backbone=backbone, steps=int(steps), chance=1 / len(task.labels)
     )
     with st.container(border=True):
-        st.subheader(f"{task.title}, {backbone}", anchor=False)
+        st.subheader(f"{plain(task.title)}, {plain(backbone)}", anchor=False)
         st.altair_chart(loss, width="stretch", theme=None)
         st.altair_chart(accuracy, width="stretch", theme=None)
     prompt = lab.store.read(spec)

@@ -1,8 +1,11 @@
 """Doors, layers and cycles, read off the source with `ast`. The checker is itself checked below."""
 
 import ast
+import re
+import sys
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -38,7 +41,7 @@ DOORS = {
     "datasets": {"core.tasks"},
 }
 CLOSED = {"torch": {"pages", "core.figures", "core.charts"}}
-FORBIDDEN = {"pickle", "trust_remote_code", "eval"}
+FORBIDDEN = {"pickle", "trust_remote_code", "eval", "fcntl"}  # fcntl: not on Windows
 DEEPEST = 6  # steps of the longest chain of imports between folders
 
 
@@ -84,7 +87,8 @@ def part_of(module: str) -> str:
 def violations(module: str, source: str, known: set[str]) -> list[str]:
     tree = ast.parse(source)
     names = set(imported(ast.walk(tree), known))
-    return [*doors(module, names), *layers(module, names), *words(module, tree)]
+    checks = doors(module, names), layers(module, names), private(names), words(module, tree)
+    return [complaint for check in checks for complaint in check]
 
 
 def doors(module: str, names: set[str]) -> Iterator[str]:
@@ -93,6 +97,13 @@ def doors(module: str, names: set[str]) -> Iterator[str]:
             yield f"{module} imports {library}"
         if inside(module, CLOSED.get(library, ())):
             yield f"{module} imports {library}"
+
+
+def private(names: set[str]) -> Iterator[str]:
+    """Modules of others that may change without a word."""
+    for name in sorted(names):
+        if any(part.startswith("_") for part in name.split(".") if part != "__future__"):
+            yield f"imports the private {name}"
 
 
 def layers(module: str, names: set[str]) -> Iterator[str]:
@@ -187,11 +198,31 @@ def test_layers_are_not_deep() -> None:
         ("app", "load(x, trust_remote_code=True)", "says trust_remote_code"),
         ("app", "torch.load(x, weights_only=False)", "says weights_only=False"),
         ("app", "eval('1')", "says eval"),
+        ("core.store", "import fcntl", "says fcntl"),
     ],
 )
 def test_the_checker_finds_what_is_planted(module: str, planted: str, complaint: str) -> None:
     found = violations(module, planted, {"core.store", "core.figures.queries"})
     assert f"{module} {complaint}" in found
+
+
+def test_the_checker_finds_a_private_module() -> None:
+    assert "imports the private a._b" in violations("core.data", "from a._b import c", set())
+
+
+def test_what_is_imported_is_declared() -> None:
+    """A library that only comes with another one can go with its next version."""
+    declared = {
+        re.split(r"[=<>\[; ]", line)[0].lower().replace("_", "-")
+        for line in (ROOT / "requirements.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    }
+    known, sold = sources(), packages_distributions()
+    for module, source in known.items():
+        for library in {n.split(".")[0] for n in imported(ast.walk(ast.parse(source)), set(known))}:
+            if library not in {"core", "pages", "app", *sys.stdlib_module_names}:
+                names = {d.lower().replace("_", "-") for d in sold.get(library, [library])}
+                assert names & declared, f"{module} imports {library}"
 
 
 def test_the_checker_lets_the_usual_pass() -> None:

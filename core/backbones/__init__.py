@@ -6,6 +6,7 @@ A family is one adapter file and one line in FAMILIES.
 import json
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,22 @@ def describe(folder: Path) -> dict[str, str | int]:
         "Neurons a layer": config[neurons],
         "Width": config[width],
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What an adapter's file says of the model it is for."""
+
+    family: str
+    layers: int
+    heads: int
+
+
+def shape(folder: Path) -> Shape:
+    """From the settings alone. Raises: BadInput."""
+    config, family = _config(folder), family_of(folder)
+    layers, _, _, heads = list(_SIZES[family])[:4]
+    return Shape(family=family, layers=config[layers], heads=config[heads])
 
 
 @lru_cache(maxsize=8)

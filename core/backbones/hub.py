@@ -38,7 +38,8 @@ _SMALL = [
 ]
 _SAFE = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
 _OLD = ["pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"]
-_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w][\w./-]*)?")
+# The hub's rule for ids (huggingface.co/docs/huggingface_hub), and a revision.
+_ID = re.compile(r"\w[\w.-]{0,95}\b/\w[\w.-]{0,95}\b(@\w[\w./-]*)?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,17 +57,12 @@ class Reference:
 
 def reference(name: str) -> Reference | None:
     """What a name means on the hub; None if it cannot be a hub id."""
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils._validators import validate_repo_id
-
     base, _, revision = name.partition("@")
     full = ALIASES.get(base, base) + (f"@{revision}" if revision else "")
     if not _ID.fullmatch(full) or ".." in full or "--" in full:
         return None
     repo, _, revision = full.partition("@")
-    try:
-        validate_repo_id(repo)
-    except HFValidationError:
+    if repo.endswith(".git"):
         return None
     return Reference(repo=repo, revision=revision or None)
 

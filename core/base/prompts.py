@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from core.base.specs import Layout, Pinned, Precision, Spec
+from core.base.specs import Layout, Pinned, Precision, Spec, positive
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -28,6 +28,10 @@ class Prompt(Spec):
     max_length: int = 128
     precision: Precision = "fp32"
     layout: Layout = "mask_first"  # prompts of our own never have a dead row
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "prompt_length", "max_length")
 
     @property
     def source_task(self) -> str:

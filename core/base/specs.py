@@ -16,6 +16,8 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import lru_cache
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
+from core.base.errors import BadInput
+
 Precision = Literal["fp32", "bf16", "fp64"]
 Layout = Literal["mask_first", "published"]
 
@@ -51,6 +53,13 @@ class Contrast(Spec):
 
     negative: tuple[int, ...]
     positive: tuple[int, ...]
+
+
+def positive(spec: Spec, *names: str) -> None:
+    """Raises: BadInput for a field of a question that nobody can ask."""
+    for name in names:
+        if getattr(spec, name) < 1:
+            raise BadInput(f"{name} is {getattr(spec, name)}; it must be 1 or more.")
 
 
 # --- keys ----------------------------------------------------------------------------------------
@@ -120,7 +129,7 @@ def to_dict(value: Any) -> Any:
 def from_dict(value: Any) -> Any:
     """The inverse of `to_dict`; fields that are absent are at their default.
 
-    Raises: KeyError, TypeError on what is no spec.
+    Raises: KeyError, TypeError on what is no spec, BadInput.
     """
     if isinstance(value, dict):
         parts = {k: from_dict(v) for k, v in value.items() if k != "spec"}

@@ -91,7 +91,7 @@ def share(
     """Write a prompt for others: safetensors, a card, and for T5 a PEFT adapter."""
     with open_lab() as lab:
         spec = inputs.prompt(lab, prompt, backbone)
-        files = sharing.share(lab.prompt(spec), lab.models.load(spec.backbone.name))
+        files = sharing.share(lab.prompt(spec), lab.models.shape(spec.backbone.name))
         for name, data in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)

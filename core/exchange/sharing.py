@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from core.backbones.base import Backbone
+from core.backbones import Shape
 from core.base.errors import BadInput
 from core.base.prompts import SoftPrompt
 from core.base.specs import dumps, key
@@ -42,17 +42,17 @@ def card(prompt: SoftPrompt) -> str:
     return "\n".join(lines)
 
 
-def adapter(prompt: SoftPrompt, backbone: Backbone) -> dict[str, bytes]:
+def adapter(prompt: SoftPrompt, shape: Shape) -> dict[str, bytes]:
     """A PEFT prompt-tuning adapter of a T5 prompt: file name -> content.
 
     PEFT puts the vectors before the encoder's input, as we do. Raises: BadInput for other families:
     PEFT has no prompt tuning for masked language models.
     """
-    if backbone.family != "t5":
+    if shape.family != "t5":
         raise BadInput(
-            f"PEFT has no prompt tuning for {backbone.family} models; share the safetensors file."
+            f"PEFT has no prompt tuning for {shape.family} models; share the safetensors file."
         )
-    repo, _, revision = backbone.name.partition("@")
+    repo, _, revision = prompt.spec.backbone.name.partition("@")
     config = {
         "peft_type": "PROMPT_TUNING",
         "task_type": "SEQ_2_SEQ_LM",
@@ -62,8 +62,8 @@ def adapter(prompt: SoftPrompt, backbone: Backbone) -> dict[str, bytes]:
         "num_virtual_tokens": len(prompt.vectors),
         "token_dim": prompt.vectors.shape[1],
         "num_transformer_submodules": 1,
-        "num_attention_heads": backbone.model.config.num_heads,
-        "num_layers": backbone.model.config.num_layers,
+        "num_attention_heads": shape.heads,
+        "num_layers": shape.layers,
         "prompt_tuning_init": "RANDOM",
     }
     return {
@@ -72,12 +72,12 @@ def adapter(prompt: SoftPrompt, backbone: Backbone) -> dict[str, bytes]:
     }
 
 
-def share(prompt: SoftPrompt, backbone: Backbone) -> dict[str, bytes]:
+def share(prompt: SoftPrompt, shape: Shape) -> dict[str, bytes]:
     """All files for others, by their path in a folder."""
     files = {
         "prompt.safetensors": artifact_bytes(artifact(prompt)),
         "README.md": card(prompt).encode(),
     }
-    if backbone.family == "t5":
-        files |= {f"peft/{name}": data for name, data in adapter(prompt, backbone).items()}
+    if shape.family == "t5":
+        files |= {f"peft/{name}": data for name, data in adapter(prompt, shape).items()}
     return files

@@ -9,7 +9,16 @@ from pathlib import Path
 import torch
 from cachetools import LRUCache
 
-from core.backbones import FAMILIES, Backbone, describe, family_of, hub, load_backbone
+from core.backbones import (
+    FAMILIES,
+    Backbone,
+    Shape,
+    describe,
+    family_of,
+    hub,
+    load_backbone,
+    shape,
+)
 from core.backbones import pieces as read_pieces
 from core.backbones.identity import fingerprint
 from core.base.errors import BadInput, NotDownloaded, UnknownName
@@ -110,6 +119,10 @@ class Models:
     def describe(self, name: str) -> dict[str, str | int]:
         """A backbone's family and sizes."""
         return describe(self.folder(name))
+
+    def shape(self, name: str) -> Shape:
+        """A backbone's family, layers and heads."""
+        return shape(self.folder(name))
 
     def answer_words(self, name: str, task: Task) -> list[tuple[str, list[int], list[str]]]:
         """A task's answer words for a backbone: word, token ids, pieces, in class order."""

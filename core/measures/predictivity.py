@@ -104,8 +104,11 @@ def measure(spec: PredictivitySpec, bench: Bench, progress: Progress) -> Predict
     task = bench.task(spec.task, spec.prompt)
     _check(task, spec)
     model = bench.model(spec.prompt, task, spec.precision)
-    train = contrasted(bench.examples(task, "train", spec.train_limit), spec.contrast)
-    examples = asked_rows(bench.examples(task, spec.split, spec.limit), spec.contrast)
+    train = bench.examples(task, "train", spec.train_limit)
+    examples = bench.examples(task, spec.split, spec.limit)
+    check_contrast(task, train, "train", spec.contrast)
+    check_contrast(task, examples, spec.split, spec.contrast)
+    train, examples = contrasted(train, spec.contrast), asked_rows(examples, spec.contrast)
     _check_labels(task, spec.split, examples)
     reader = Reader(model)
     share = len(train) / (len(train) + len(examples))
@@ -133,6 +136,18 @@ def _check(task: Task, spec: PredictivitySpec) -> None:
             f"{task.title} has {len(task.labels)} classes: ask about one of its contrasts, such "
             f"as {task.contrast_name(task.contrasts()[0])!r}."
         )
+
+
+def check_contrast(task: Task, examples: Examples, split: str, contrast: Contrast | None) -> None:
+    """Whether both groups of a contrast have rows. Raises: BadTask."""
+    groups = () if contrast is None else (contrast.negative, contrast.positive)
+    for group in groups:
+        if not np.isin(examples.labels, group).any():
+            absent = " or ".join(repr(task.labels[c]) for c in group)
+            raise BadTask(
+                f"{task.title} has no example of {absent} in the {split} split, so nobody can ask "
+                f"about {task.contrast_name(contrast)!r}; add some, or choose another contrast."
+            )
 
 
 def _check_labels(task: Task, split: str, examples: Examples) -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from core.base.errors import BadInput
+from core.base.errors import BadInput, reason
 from core.base.measure import Artifact, Measure, Stored, Table
 from core.base.prompts import Origin, Prompt, SoftPrompt, Step
 from core.base.specs import Spec, dumps, key, loads
@@ -72,10 +72,13 @@ def from_artifact(found: Artifact, where: object) -> SoftPrompt:
     try:
         spec, words = loads(found.header["spec"]), json.loads(found.header["words"])
         vectors = found.tensors["vectors"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"{where} is not a soft prompt written by Skillscope: {error}.") from error
+    except (KeyError, TypeError, ValueError, RecursionError, BadInput) as error:
+        why = reason(error).rstrip(".")
+        raise BadInput(f"{where} is not a soft prompt written by Skillscope: {why}.") from error
     if not isinstance(spec, Prompt):
         raise BadInput(f"{where} is not a soft prompt written by Skillscope.")
+    if vectors.dim() != 2 or not vectors.is_floating_point():
+        raise BadInput(f"{where} holds no [token, hidden] tensor of numbers with a point.")
     return SoftPrompt(spec=spec, vectors=vectors, words=tuple(words))
 
 

@@ -19,7 +19,14 @@ from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress, part, silent
 from core.base.specs import Spec
 from core.measures.bench import Bench
-from core.measures.predictivity import PredictivitySpec, Reader, asked_rows, contrasted, guesses
+from core.measures.predictivity import (
+    PredictivitySpec,
+    Reader,
+    asked_rows,
+    check_contrast,
+    contrasted,
+    guesses,
+)
 from core.stats.correlation import spearman
 from core.stats.neurons import chosen, count, percentiles
 from core.tasks.data import Examples
@@ -132,7 +139,11 @@ def redraw(spec: StabilitySpec, place: int, bench: Bench, progress: Progress = s
     asked = spec.clean[place], spec.adversarial[place]
     tasks = [bench.task(s.task, s.prompt) for s in asked]
     whole = [bench.examples(t, s.split, s.limit) for t, s in zip(tasks, asked, strict=True)]
-    train = contrasted(bench.examples(tasks[0], "train", asked[0].train_limit), asked[0].contrast)
+    learnt = bench.examples(tasks[0], "train", asked[0].train_limit)
+    splits = ("train", *(s.split for s in asked))
+    for task, rows, split in zip((tasks[0], *tasks), (learnt, *whole), splits, strict=True):
+        check_contrast(task, rows, split, asked[0].contrast)
+    train = contrasted(learnt, asked[0].contrast)
     clean, adversarial = (asked_rows(d, s.contrast) for d, s in zip(whole, asked, strict=True))
     readers = [
         Reader(bench.model(s.prompt, t, s.precision)) for s, t in zip(asked, tasks, strict=True)

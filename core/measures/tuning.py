@@ -16,7 +16,7 @@ from core.base.errors import BadInput
 from core.base.measure import Measure
 from core.base.progress import Progress
 from core.base.prompts import Origin, Prompt, SoftPrompt, Step
-from core.base.specs import Pinned
+from core.base.specs import Pinned, positive
 from core.measures import prompts
 from core.measures.bench import Bench
 from core.tasks import Task
@@ -38,6 +38,10 @@ class TuneSpec(Prompt):
     batch_size: int = 32
     selection: int = 200
     evaluate_every: int = 20
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "steps", "batch_size", "selection", "evaluate_every")
 
     @property
     def source_task(self) -> str:

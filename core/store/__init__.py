@@ -6,20 +6,20 @@ whole. Keys are content hashes: merging two stores is a set union. What is kept 
 said by its `Measure`; nothing here knows a measurement by name.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import duckdb
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from core.base.errors import BadInput, StoreBusy, reason
 from core.base.measure import Artifact, Measure, Run, Table
@@ -75,13 +75,13 @@ class Store:
             self._connection = duckdb.connect(str(folder / "skillscope.duckdb"))
             self._prepare()
         except BaseException:
-            self._lock.close()
+            self._lock.release()
             raise
 
     def close(self) -> None:
         """Give the file back."""
         self._connection.close()
-        self._lock.close()
+        self._lock.release()
 
     def __enter__(self) -> "Store":
         return self
@@ -212,21 +212,13 @@ class Store:
         """Questions of stored answers, in the order of seed and key; what cannot be read is left
         out (`unreadable` names it).
         """
-        found = []
-        for _, text in self._spec_rows(table, where, values):
-            with suppress(ValueError, KeyError, TypeError):
-                found.append(loads(text))
-        return tuple(found)
+        rows = [_read_spec(text) for _, text in self._spec_rows(table, where, values)]
+        return tuple(spec for spec in rows if isinstance(spec, Spec))
 
     def unreadable(self, table: str) -> dict[str, str]:
-        """Key -> reason of rows whose question cannot be read."""
-        broken = {}
-        for name, text in self._spec_rows(table, "true", ()):
-            try:
-                loads(text)
-            except (ValueError, KeyError, TypeError) as error:
-                broken[name] = reason(error)
-        return broken
+        """Key -> what is wrong with the question of that row, for those that cannot be read."""
+        rows = {name: _read_spec(text) for name, text in self._spec_rows(table, "true", ())}
+        return {name: why for name, why in rows.items() if isinstance(why, str)}
 
     def _spec_rows(self, table: str, where: str, values: Sequence[Any]) -> list[tuple[str, str]]:
         order = "seed, key" if table in ("prompt", "predictivity", "evaluation") else "key"
@@ -422,6 +414,15 @@ class _Answer:
         return read_artifact(self._store.file(kind, self.key))
 
 
+def _read_spec(text: str) -> Spec | str:
+    """The question that a row holds, or what is wrong with it."""
+    try:
+        spec = loads(text)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, BadInput) as error:
+        return f"{type(error).__name__}: {reason(error).rstrip('.')}"
+    return spec if isinstance(spec, Spec) else "it is no question"
+
+
 def exported_schema(folder: Path) -> int:
     """The schema of an exported folder. Raises: BadInput if it is none."""
     if not (folder / "run.parquet").is_file():
@@ -459,20 +460,20 @@ def _columns(cursor: Cursor, query: str, values: Sequence[str] = ()) -> list[str
     return [str(row[0]) for row in rows]
 
 
-def _own(path: Path) -> IO[str]:
-    """Lock the store for this process. Raises: StoreBusy, naming the owner."""
-    file = path.open("a+", encoding="utf-8")
+def _own(path: Path) -> FileLock:
+    """Lock the store for this process. Raises: StoreBusy, naming the owner.
+
+    The owner's number stands in a file of its own: a locked one cannot be read on Windows. Any
+    thread may release the lock.
+    """
+    lock, owner = FileLock(path, timeout=0, thread_local=False), path.with_name(".owner")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        owner = file.read().strip() or "unknown"
-        file.close()
+        lock.acquire()
+    except Timeout:
+        who = owner.read_text("utf-8").strip() if owner.is_file() else ""
         raise StoreBusy(
-            f"The cache in {path.parent} is in use by process {owner}; stop it, or set "
+            f"The cache in {path.parent} is in use by process {who or 'unknown'}; stop it, or set "
             "SKILLSCOPE_CACHE to another folder."
         ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+    owner.write_text(str(os.getpid()), "utf-8")
+    return lock

@@ -8,13 +8,14 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from os.path import isdir, isfile  # unlike Path's, false for a name that no file can have
 from pathlib import Path
 from typing import Any
 
-from core.base.errors import BadTask, UnknownName
+from core.base.errors import BadTask, UnknownName, reason
 from core.base.settings import Places, Settings
 from core.base.specs import Contrast, Pinned
 from core.tasks.metrics import METRICS
@@ -26,6 +27,8 @@ _KNOWN_KEYS = {
     "verbalizer", "template", "source", "hub", "folder", "answer",
 }  # fmt: skip
 _NAME = re.compile(r"[\w-]+")
+LONGEST_NAME = 100
+MOST_CLASSES = 256  # a class is stored in one byte
 _ORDER = {"sentiment": 0, "inference": 1, "paraphrase": 2, "ethics": 3}
 
 
@@ -102,7 +105,7 @@ class Task:
     @property
     def ready(self) -> bool:
         """Whether the data of every split are on this machine."""
-        return all(path.is_file() for path in self.splits.values())
+        return all(isfile(path) for path in self.splits.values())
 
     @property
     def pair(self) -> bool:
@@ -161,20 +164,41 @@ def paper_names() -> tuple[str, ...]:
 
 
 def own_names() -> tuple[str, ...]:
-    """The user's own tasks; a file that is no task is passed over."""
-    return _names(Settings.from_env().places.tasks, strict=False)
+    """The user's own tasks; a file that is no task is passed over: see `own_problems`."""
+    return _sorted([t for t in _own().values() if isinstance(t, Task)])
 
 
-def _names(folder: Path, *, strict: bool = True) -> tuple[str, ...]:
-    tasks = list[Task]()
-    for file in folder.glob("*.toml"):
+def own_problems() -> dict[str, str]:
+    """The user's files that are no task: file name -> why, in one sentence."""
+    return {name: why for name, why in sorted(_own().items()) if isinstance(why, str)}
+
+
+def _own() -> dict[str, "Task | str"]:
+    """File name -> the task, or why it is none."""
+    folder, found = Settings.from_env().places.tasks, dict[str, Task | str]()
+    for file in (f for f in folder.glob("*.toml") if not f.is_dir()):
         try:
-            task = load_task(file.stem)
-            clean_task(task)  # a twin without its clean task cannot be asked about
-            tasks.append(task)
-        except (BadTask, UnknownName):
-            if strict:
-                raise
+            found[file.name] = _own_task(file)
+        except (BadTask, UnknownName) as error:
+            found[file.name] = str(error)
+    return found
+
+
+def _own_task(file: Path) -> Task:
+    if not _NAME.fullmatch(file.stem):
+        raise BadTask(f"{file} must be named by letters, digits, - and _; rename it.")
+    task = load_task(file.stem)
+    if task.file.parent in (BUILTIN, PAPERS):
+        raise BadTask(f"{file}: there is already a task called {task.name!r}; rename the file.")
+    clean_task(task)  # a twin without its clean task cannot be asked about
+    return task
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    return _sorted([load_task(file.stem) for file in folder.glob("*.toml")])
+
+
+def _sorted(tasks: list[Task]) -> tuple[str, ...]:
     tasks.sort(key=lambda t: (t.adversarial_of is not None, _ORDER.get(t.family, 9), t.name))
     return tuple(t.name for t in tasks)
 
@@ -184,13 +208,13 @@ def load_task(name: str) -> Task:
     places = Settings.from_env().places
     if name.endswith(".toml"):
         path = Path(name).resolve()
-        if not path.is_file():
+        if not isfile(path):
             raise BadTask(f"There is no task file {name}.")
         return _read(path, places)
     folders = (BUILTIN, PAPERS, places.tasks)
     if _NAME.fullmatch(name):
         for folder in folders:
-            if (folder / f"{name}.toml").is_file():
+            if isfile(folder / f"{name}.toml"):
                 return _read(folder / f"{name}.toml", places)
     raise UnknownName("task", name, (f.stem for folder in folders for f in folder.glob("*.toml")))
 
@@ -205,7 +229,11 @@ def _parse(path: Path, _stamp: int, places: Places) -> Task:
         raw = tomllib.loads(path.read_text("utf-8"))
         return _task(path, raw, places)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadTask(f"{path} is not valid TOML: {error}.") from error
+        raise BadTask(f"{path} is not valid TOML: {reason(error).rstrip('.')}.") from error
+    except RecursionError as error:
+        raise BadTask(f"{path} is not valid TOML: it is nested too deeply.") from error
+    except OSError as error:
+        raise BadTask(f"{path} cannot be read: {reason(error)}.") from error
     except KeyError as error:
         raise BadTask(f"{path} lacks the entry {error}; see docs/tasks.md.") from error
     except (TypeError, AttributeError, ValueError) as error:
@@ -215,13 +243,17 @@ def _parse(path: Path, _stamp: int, places: Places) -> Task:
 def _task(path: Path, raw: dict[str, Any], places: Places) -> Task:
     if unknown := set(raw) - _KNOWN_KEYS:
         raise BadTask(f"{path} has an unknown entry {sorted(unknown)[0]!r}; see docs/tasks.md.")
+    _check_kinds(raw)
     answer = _answer(raw)
     labels = tuple(str(x) for x in raw["labels"]) if isinstance(answer, Choice) else ()
     source, splits, remote = _source(path, raw, places)
     named = path.parent in (BUILTIN, PAPERS, places.tasks)
     task = Task(
         name=path.stem if named else str(path),
-        **_texts(raw, title=path.stem, family="own", about="", source=""),
+        title=raw.get("title", path.stem),
+        family=raw.get("family", "own"),
+        about=raw.get("about", ""),
+        source=raw.get("source", ""),
         labels=labels,
         values=tuple(str(x) for x in source.get("values", range(len(labels)))),
         fields=Fields(**source.get("fields", {})),
@@ -245,12 +277,41 @@ def _answer(raw: dict[str, Any]) -> Choice | Text:
     return Choice(verbalizer=words)
 
 
-def _texts(raw: dict[str, Any], **defaults: str) -> dict[str, str]:
-    found = {name: raw.get(name, default) for name, default in defaults.items()}
-    for name, value in found.items():
-        if not isinstance(value, str):
-            raise ValueError(f"{name} is not a text")
-    return found
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(v, str | int | float) for v in value)
+
+
+def _table_of(kind: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, dict) and all(map(kind, value.values()))
+
+
+_TEXT, _LIST = ("a text", _is_text), ("a list of texts or numbers", _is_list)
+_TEXTS = ("a table of texts", _table_of(_is_text))
+_TABLE = ("a table", lambda value: isinstance(value, dict))
+_KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
+    **dict.fromkeys(("title", "family", "about", "source", "note", "data"), _TEXT),
+    **dict.fromkeys(("adversarial_of", "id", "config", "revision"), _TEXT),
+    **dict.fromkeys(("labels", "values"), _LIST),
+    **dict.fromkeys(("splits", "files", "fields"), _TEXTS),
+    **dict.fromkeys(("hub", "folder"), _TABLE),
+    "verbalizer": ("a table of lists", _table_of(_is_list)),
+    "answer": _TABLE,
+    "template": ("a table of tables of texts", _table_of(_table_of(_is_text))),
+}
+
+
+def _check_kinds(raw: dict[str, Any], where: str = "") -> None:
+    """Whether each entry is of its kind. Raises: ValueError."""
+    for name, value in raw.items():
+        said, fits = _KINDS.get(name, ("", lambda value: True))
+        if not fits(value):
+            raise ValueError(f"{where}{name} must be {said}")
+        if name in ("hub", "folder") and not where:
+            _check_kinds(value, f"{name}.")
 
 
 def _source(
@@ -268,6 +329,8 @@ def _source(
         known = {k: v for k, v in remote.items() if k not in ("fields", "values", "note")}
         there = Remote(**known)
         base = places.downloads / path.stem
+        if not _NAME.fullmatch(path.stem):
+            raise BadTask(f"{path} must be named by letters, digits, - and _; rename it.")
         names = there.files or there.splits
         return remote, {str(k): base / f"{k}.parquet" for k in names}, there
     base = (path.parent / raw.get("data", ".")).resolve()
@@ -275,14 +338,14 @@ def _source(
 
 
 def _has(data: Path | None, local: dict[str, Any]) -> bool:
-    return data is not None and (data / local["data"]).is_dir()
+    return data is not None and isdir(data / local["data"])
 
 
 def _check(task: Task) -> None:
-    if not task.splits:
-        raise BadTask(f"{task.file} names no split under [splits].")
+    _check_splits(task)
     if isinstance(task.answer, Choice):
-        _check_classes(task, task.answer)
+        _check_classes(task)
+        _check_words(task, task.answer)
     else:
         _check_writing(task, task.answer)
 
@@ -291,16 +354,26 @@ def _check_writing(task: Task, answer: Text) -> None:
     if answer.metric not in METRICS:
         known = ", ".join(METRICS)
         raise BadTask(f"{task.file} asks for the metric {answer.metric!r}; there are {known}.")
-    if not isinstance(answer.max_new_tokens, int) or answer.max_new_tokens < 1:
+    whole = isinstance(answer.max_new_tokens, int) and not isinstance(answer.max_new_tokens, bool)
+    if not whole or answer.max_new_tokens < 1:
         raise BadTask(f"{task.file}: max_new_tokens must be a whole number of 1 or more.")
 
 
-def _check_classes(task: Task, answer: Choice) -> None:
+def _check_classes(task: Task) -> None:
     n = len(task.labels)
     if n < 2:
         raise BadTask(f"{task.file} names {n} class; a task needs at least two.")
+    if n > MOST_CLASSES:
+        raise BadTask(f"{task.file} names {n} classes; at most {MOST_CLASSES} can be stored.")
     if len(task.values) != n:
         raise BadTask(f"{task.file} names {n} labels but {len(task.values)} values.")
+    for what, names in (("labels", task.labels), ("values", task.values)):
+        if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+            raise BadTask(f"{task.file} names {twice[0]!r} twice among its {what}.")
+
+
+def _check_words(task: Task, answer: Choice) -> None:
+    n = len(task.labels)
     for family, words in answer.verbalizer.items():
         if len(words) != n:
             raise BadTask(
@@ -308,6 +381,17 @@ def _check_classes(task: Task, answer: Choice) -> None:
             )
         if not all(word.strip() for word in words):
             raise BadTask(f"{task.file} has an empty answer word for {family}.")
+
+
+def _check_splits(task: Task) -> None:
+    if not task.splits:
+        raise BadTask(f"{task.file} names no split under [splits].")
+    for split in task.splits:
+        if not _NAME.fullmatch(split) or len(split) > LONGEST_NAME:
+            raise BadTask(
+                f"{task.file} names the split {split[:40]!r}; a split's name is one word of "
+                f"letters, digits, - and _, at most {LONGEST_NAME} long."
+            )
 
 
 def clean_task(task: Task) -> Task:
@@ -350,7 +434,7 @@ def pin_task(task: Task, family: str) -> Pinned:
 
 def data_hashes(task: Task) -> dict[str, str]:
     """SHA-256 of each split's file that is here."""
-    return {s: _file_hash(path) for s, path in task.splits.items() if path.is_file()}
+    return {s: _file_hash(path) for s, path in task.splits.items() if isfile(path)}
 
 
 def data_stamp(task: Task) -> str:

@@ -1,10 +1,12 @@
 """Task -> examples. Datasets of the hub become one Parquet file per split."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from os.path import isfile  # unlike Path.is_file, false for a name that no file can have
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +84,7 @@ def load_split(task: Task, split: str, limit: int | None = None) -> Examples:
             f"Task {task.title!r} has no split {split!r}; it has {', '.join(task.splits)}."
         )
     path = task.splits[split]
-    if not path.is_file():
+    if not isfile(path):
         if task.remote is not None:
             raise NotDownloaded(
                 f"The data of task {task.title!r} are not on this machine yet; "
@@ -94,7 +96,10 @@ def load_split(task: Task, split: str, limit: int | None = None) -> Examples:
         raise BadTask(
             f"The data of task {task.title!r}, split {split!r}, are missing: {path}.{hint}"
         )
-    examples = _read(task, path, path.stat().st_mtime_ns)
+    try:
+        examples = _read(task, path, path.stat().st_mtime_ns)
+    except BadTask as error:
+        raise BadTask(f"Task {task.title!r}, split {split!r}: {error}") from error
     if limit is None or limit >= len(examples):
         return examples
     rows = np.random.default_rng(0).permutation(len(examples))[:limit]
@@ -110,9 +115,28 @@ def _read_cached(
         raise BadTask(f"{path} is not of a known kind; use {', '.join(_READERS)}.")
     try:
         frame = reader(path)
-    except (ValueError, UnicodeDecodeError, OSError) as error:
-        raise BadTask(f"{path} cannot be read: {reason(error)}.") from error
+    except pd.errors.EmptyDataError:
+        frame = pd.DataFrame()
+    except (ValueError, TypeError, OSError) as error:
+        why = (path.suffix == ".jsonl" and _bad_line(path)) or reason(error).rstrip(".")
+        raise BadTask(f"{path} cannot be read: {why}.") from error
+    if frame.empty:
+        raise BadTask(f"{path} has no rows.")
     return _examples(path, frame, fields, values)
+
+
+def _bad_line(path: Path) -> str:
+    """The first line that is no JSON object, in words; empty if each is one."""
+    for i, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        try:
+            row = json.loads(line.decode("utf-8")) if line.strip() else {}
+        except UnicodeDecodeError:
+            return f"line {i} is not UTF-8"
+        except (ValueError, RecursionError):
+            return f"line {i} is not JSON"
+        if not isinstance(row, dict):
+            return f"line {i} is not a JSON object"
+    return ""
 
 
 def _read(task: Task, path: Path, stamp: int) -> Examples:
@@ -191,7 +215,7 @@ def download(task: Task, progress: Progress = silent) -> None:
     remote = task.remote
     if remote is None:
         return
-    missing = [s for s, path in task.splits.items() if not path.is_file()]
+    missing = [s for s, path in task.splits.items() if not isfile(path)]
     for i, split in enumerate(missing):
         progress(i / len(missing), f"Downloading {task.title}, {split}")
         path = task.splits[split]

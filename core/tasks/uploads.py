@@ -8,13 +8,14 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import tomli_w
 
 from core.base.errors import BadInput, BadTask, reason
 from core.tasks import Task, load_task
@@ -285,29 +286,17 @@ def _texts(column: "pd.Series[Any]") -> "pd.Series[str]":
 
 
 def _toml(name: str, wish: Wish) -> str:
-    columns = wish.columns
-    lines = [
-        f"title = {_string(wish.title.strip())}",
-        'family = "own"',
-        f"labels = {_list(columns.values)}",
-        f"values = {_list(columns.values)}",
-        f"data = {_string(name)}",
-    ]
-    if wish.adversarial_of is not None:
-        lines.append(f"adversarial_of = {_string(wish.adversarial_of)}")
-    splits = ["validation"] if wish.adversarial_of is not None else ["train", "validation"]
-    lines += ["", "[splits]", *(f'{s} = "{s}.parquet"' for s in splits)]
-    lines += ["", "[fields]", 'text_a = "text"', 'label = "label"']
-    if columns.text_b is not None:
-        lines.append('text_b = "text_b"')
-    lines += ["", "[verbalizer]", f"default = {_list(wish.words)}", ""]
-    return "\n".join(lines)
-
-
-def _string(text: str) -> str:
-    """A TOML string: JSON's escapes of control characters are TOML's, all else stands as it is."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _list(texts: Sequence[str]) -> str:
-    return "[" + ", ".join(map(_string, texts)) + "]"
+    columns, twin = wish.columns, wish.adversarial_of is not None
+    fields = {"text_a": "text", "label": "label"}
+    task = {
+        "title": wish.title.strip(),
+        "family": "own",
+        "labels": list(columns.values),
+        "values": list(columns.values),
+        "data": name,
+        **({"adversarial_of": wish.adversarial_of} if twin else {}),
+        "splits": {s: f"{s}.parquet" for s in ("train", "validation") if s != "train" or not twin},
+        "fields": fields if columns.text_b is None else {**fields, "text_b": "text_b"},
+        "verbalizer": {"default": list(wish.words)},
+    }
+    return tomli_w.dumps(task)

@@ -13,6 +13,7 @@ import streamlit as st
 
 from core import charts
 from core.base.errors import SkillscopeError
+from core.base.markdown import plain
 from core.base.settings import Settings
 from core.base.specs import Spec
 from core.lab.lab import Lab
@@ -34,7 +35,7 @@ def shown_errors() -> Iterator[None]:
     try:
         yield
     except SkillscopeError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
 
 
 def look(backbones: Sequence[str]) -> charts.Look:
@@ -113,7 +114,7 @@ def _state(specs: Sequence[Spec], status: Status | None, name: str, what: str) -
 def _running(specs: Sequence[Spec], status: Status, name: str, ready: int) -> None:
     left, right = st.columns([5, 1], vertical_alignment="center")
     waiting = "Waiting for another job" if status.state == "queued" else status.message
-    left.progress(status.done, text=f"{waiting or 'Starting'}{_time_left(status)}")
+    left.progress(status.done, text=plain(waiting or "Starting") + _time_left(status))
     if right.button("Cancel", key=f"{name}-cancel", icon=":material/close:"):
         lab().cancel(specs)
         st.rerun()
@@ -130,7 +131,7 @@ def _missing(
     specs: Sequence[Spec], status: Status | None, name: str, what: str, missing: int
 ) -> None:
     if status is not None and status.state == "failed":
-        st.error(status.error, icon=":material/error:")
+        st.error(plain(status.error), icon=":material/error:")
         if status.detail:
             st.expander("Details").code(status.detail)
     elif status is not None and status.state == "cancelled":
@@ -165,7 +166,7 @@ def downloads(
         for title, figure in figures:
             stem = f"{name}-{title}" if title else name
             st.download_button(
-                f"Picture (PNG) {title}".strip(),
+                f"Picture (PNG) {plain(title)}".strip(),
                 lambda figure=figure: charts.png(figure),  # type: ignore[misc]
                 f"{stem}.png",
                 "image/png",
@@ -173,7 +174,7 @@ def downloads(
                 on_click="ignore",
             )
             st.download_button(
-                f"Drawing (SVG) {title}".strip(),
+                f"Drawing (SVG) {plain(title)}".strip(),
                 lambda figure=figure: charts.svg(figure),  # type: ignore[misc]
                 f"{stem}.svg",
                 "image/svg+xml",
@@ -225,7 +226,7 @@ def job(name: str, done: str) -> None:
         assert now is not None
         if now.active:
             left, right = st.columns([5, 1], vertical_alignment="center")
-            left.progress(now.done, text=f"{now.message or 'Starting'}{_time_left(now)}")
+            left.progress(now.done, text=plain(now.message or "Starting") + _time_left(now))
             if right.button("Cancel", key=f"{name}-cancel", icon=":material/close:"):
                 asked.worker.cancel(name)
             return
@@ -236,7 +237,7 @@ def job(name: str, done: str) -> None:
         elif now.state == "cancelled":
             st.info("Cancelled. What has come is kept.", icon=":material/stop_circle:")
         else:
-            st.error(now.error, icon=":material/error:")
+            st.error(plain(now.error), icon=":material/error:")
             if now.detail:
                 st.expander("Details").code(now.detail)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.base.markdown import plain
 from core.base.prompts import Prompt
 from core.base.settings import EMBEDDED
 from core.base.specs import Contrast, Precision
@@ -31,7 +32,7 @@ def backbones(lab: Lab) -> list[str]:
     known = lab.models.names()
     chosen = st.pills(
         "Backbones", known, default=[n for n in known if n in EMBEDDED] or list(known[:1]),
-        selection_mode="multi", key="backbone",
+        selection_mode="multi", key="backbone", format_func=plain,
         bind="query-params", help="RoBERTa and T5 stand side by side on one scale.",
     )  # fmt: skip
     if not chosen:
@@ -161,7 +162,12 @@ def contrast(task: Task) -> Contrast | None:
         return None
     first = next(iter(named))
     chosen = st.segmented_control(
-        "Question", list(named), default=first, key="question", bind="query-params"
+        "Question",
+        list(named),
+        default=first,
+        key="question",
+        bind="query-params",
+        format_func=plain,
     )
     return named[chosen or first]
 

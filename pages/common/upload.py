@@ -4,12 +4,19 @@ import pandas as pd
 import streamlit as st
 
 from core.base.errors import BadInput
+from core.base.markdown import plain
 from core.lab.lab import Lab
 from core.tasks import Task
 from core.tasks.uploads import Columns, Wish, label_values, read_table, save
 from pages.common import answers
 
 NONE = "(none)"
+
+
+@st.cache_resource(max_entries=2, ttl=3600, show_spinner="Reading the file ...")
+def _table(name: str, data: bytes) -> pd.DataFrame:
+    """Read once, not at each change of a control; known by its content. It is never changed."""
+    return read_table(name, data)
 
 
 def form(lab: Lab, own: list[Task]) -> None:
@@ -22,10 +29,12 @@ def form(lab: Lab, own: list[Task]) -> None:
     )  # fmt: skip
     if file is None:
         if made:
-            st.success(f"{made[-1]} is saved; the other pages offer it.", icon=":material/check:")
+            st.success(
+                f"{plain(made[-1])} is saved; the other pages offer it.", icon=":material/check:"
+            )
         return
     with answers.shown_errors():
-        table = read_table(file.name, file.getvalue())
+        table = _table(file.name, file.getvalue())
         st.dataframe(table.head(5), hide_index=True, width="stretch")
         wish = _wish(lab, own, table)
         if wish is not None and st.button("Save task", type="primary", icon=":material/save:"):
@@ -45,7 +54,7 @@ def _wish(lab: Lab, own: list[Task], table: pd.DataFrame) -> Wish | None:
     cells = st.columns(min(4, len(values)))
     words = tuple(
         cells[i % len(cells)].text_input(
-            f"Answer word for {value!r}", value, key=f"up_word_{label}_{value}"
+            f"Answer word for {plain(repr(value))}", value, key=f"up_word_{label}_{value}"
         )
         for i, value in enumerate(values)
     )
@@ -84,4 +93,4 @@ def _pieces(lab: Lab, words: tuple[str, ...]) -> None:
         note = " Two begin with the same piece: choose others." if same else (
             " Of words in several pieces only the first counts." if split else ""
         )  # fmt: skip
-        st.caption(f"{name} reads {shown}.{note}")
+        st.caption(plain(f"{name} reads {shown}.{note}"))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
+from core.base.markdown import plain
 from core.base.prompts import Prompt
 from core.exchange.published import remark
 from core.tasks import Task, data_stamp, load_task
@@ -27,6 +28,7 @@ def shared(sources: Sequence[Task], targets: Sequence[Task]) -> None:
     pins = tuple(data_stamp(load_task(name)) for name in every)
     for one in _shared(names[0], names[1], pins):
         source, target = load_task(one.source_task).title, load_task(one.target_task).title
+        source, target = plain(source), plain(target)
         where = "its own train split" if source == target else f"the train split of {source}"
         st.warning(
             f"{one.rows} of {one.n} evaluated rows of {target} also stand in {where}: what is "

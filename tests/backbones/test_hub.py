@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 from safetensors.torch import load_file, save_file
 
 from core import backbones
@@ -319,6 +321,26 @@ def test_a_broken_index_is_one_sentence(here: Hub, model: Repo) -> None:
         hub.download(tiny(), tuple(FAMILIES))
 
 
-@pytest.mark.parametrize("name", ["FacebookAI/roberta-base.git", "a/b.", "a/b-"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FacebookAI/roberta-base.git",
+        "a/b.",
+        "a/b-",
+        "a-/b",
+        "-a/b",
+        "a/" + "b" * 97,
+        "caf\xe9/b",
+        "a/b\n",
+    ],
+)
 def test_names_that_the_hub_forbids_are_no_ids(name: str) -> None:
     assert hub.reference(name) is None
+    with pytest.raises(HFValidationError):
+        validate_repo_id(name)
+
+
+@pytest.mark.parametrize("name", ["a/b", "a.b-c/d_e.f", "_a/b_", "a/" + "b" * 96])
+def test_names_that_the_hub_allows_are_ids(name: str) -> None:
+    assert hub.reference(name) == hub.Reference(repo=name)
+    validate_repo_id(name)

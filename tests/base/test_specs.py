@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from core.base import specs
+from core.base.errors import BadInput
 from core.base.settings import ROOT
 from core.base.specs import Contrast, Pinned, Spec, dumps, from_dict, key, loads, to_dict
 from core.measures.activations import ActivationSpec
@@ -207,3 +208,21 @@ def test_key_does_not_depend_on_the_process(salt: str) -> None:
 def test_what_is_no_spec_is_refused(broken: dict[str, Any]) -> None:
     with pytest.raises((KeyError, TypeError)):
         from_dict(broken)
+
+
+@pytest.mark.parametrize("spec", [TUNED, IMPORTED])
+@pytest.mark.parametrize("field", ["max_length", "prompt_length"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_prompt_of_no_row_and_texts_of_no_token_are_refused(
+    spec: TuneSpec | ImportedPrompt, field: str, value: int
+) -> None:
+    with pytest.raises(BadInput, match=f"{field} is {value}; it must be 1 or more"):
+        replace(spec, **{field: value})
+    with pytest.raises(BadInput, match=f"{field} is {value}; it must be 1 or more"):
+        from_dict({**to_dict(spec), field: value})
+
+
+@pytest.mark.parametrize("field", ["steps", "batch_size", "evaluate_every", "selection"])
+def test_tuning_for_no_step_or_row_is_refused(field: str) -> None:
+    with pytest.raises(BadInput, match=f"{field} is 0; it must be 1 or more"):
+        replace(TUNED, **{field: 0})

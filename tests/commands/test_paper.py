@@ -1,7 +1,9 @@
 """The paper's plan: what it asks, that it is resumable, and that its numbers add up."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -105,14 +107,27 @@ def test_the_command_says_what_it_takes_does_it_and_resumes(
     assert again["hours"] == 0
 
 
-def test_calibration_is_a_positive_time(lab: Lab, tiny_roberta: Path, tasks: list[Task]) -> None:
+def test_calibration_times_reading_and_a_warm_pass(
+    lab: Lab, tiny_roberta: Path, tasks: list[Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock on which reading takes 32 s, the first pass 100 s and the next ones 8 s."""
+    clock, passes = [0.0], [100.0, 8.0, 8.0]
+    backbone, of = lab.models.load(str(tiny_roberta)), paper.Encoded.of
+    forward = backbone.answer_state
+
+    def tick(seconds: float, then: Callable[..., Any], *args: Any) -> Any:
+        clock[0] += seconds
+        return then(*args)
+
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr(paper.Encoded, "of", lambda *a: tick(32, of, *a))
+    monkeypatch.setattr(backbone, "answer_state", lambda *a: tick(passes.pop(0), forward, *a))
     pin = lab.models.pin(str(tiny_roberta))
     (prompt,) = paper.standard_prompts(
         pin, "roberta", tasks[:1], seeds=[0], prompt_length=2, steps=1
     )[tasks[0].name]
     pace = paper.calibrate(lab, prompt, tasks[0])
-    assert 0 < pace.forward < 10
-    assert 0 < pace.reading < 10
+    assert pace == paper.Pace(forward=8 / paper.SAMPLE, reading=32 / paper.SAMPLE)
 
 
 def test_the_estimate_counts_passes_and_each_split_once(tasks: list[Task]) -> None:

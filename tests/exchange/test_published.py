@@ -1,20 +1,21 @@
 """Released prompts: recognised by their paths, read as tensors only, refused with a reason."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load
+from safetensors.torch import load, save_file
 from transformers import AutoModelForSeq2SeqLM
 
-from core.backbones import load_backbone
+from core.backbones import load_backbone, shape
 from core.backbones.fresh import fresh_roberta, fresh_t5, save_backbone, train_bpe, train_unigram
 from core.base.errors import BadInput
 from core.base.prompts import SoftPrompt
 from core.base.settings import ROOT
-from core.base.specs import Pinned, loads
+from core.base.specs import Pinned, dumps, key, loads, to_dict
 from core.exchange import published, sharing
 from core.exchange.published import Claim, import_folder, recognise
 from core.exchange.sharing import read_prompt
@@ -174,7 +175,9 @@ def some_prompt(name: str, vectors: torch.Tensor) -> SoftPrompt:
 def test_shared_files_bring_the_prompt_back(tiny_folder: Path, tmp_path: Path) -> None:
     backbone = load_backbone(tiny_folder, name="tiny")
     prompt = some_prompt("tiny", random_vectors(backbone, 4))
-    files = sharing.share(prompt, backbone)
+    (tmp_path / "settings").mkdir()
+    shutil.copy(tiny_folder / "config.json", tmp_path / "settings")
+    files = sharing.share(prompt, shape(tmp_path / "settings"))  # no weights are needed
     assert ("peft/adapter_config.json" in files) == (backbone.family == "t5")
     (tmp_path / "p.safetensors").write_bytes(files["prompt.safetensors"])
     again = read_prompt(tmp_path / "p.safetensors")
@@ -193,10 +196,10 @@ def test_peft_loads_the_adapter_and_gives_the_same_logits(
     backbone = load_backbone(tiny_folder)
     if backbone.family != "t5":
         with pytest.raises(BadInput, match="no prompt tuning"):
-            sharing.adapter(some_prompt("tiny", random_vectors(backbone, 4)), backbone)
+            sharing.adapter(some_prompt("tiny", random_vectors(backbone, 4)), shape(tiny_folder))
         return
     vectors = random_vectors(backbone, 4)
-    for name, data in sharing.adapter(some_prompt("tiny", vectors), backbone).items():
+    for name, data in sharing.adapter(some_prompt("tiny", vectors), shape(tiny_folder)).items():
         (tmp_path / name).write_bytes(data)
     stock = AutoModelForSeq2SeqLM.from_pretrained(tiny_folder, dtype=torch.float32)
     model = PeftModel.from_pretrained(stock, tmp_path).eval()
@@ -263,11 +266,63 @@ def test_prompts_that_were_tuned_on_the_dev_split_are_remarked_on() -> None:
 
 
 def test_an_adapter_names_its_revision_apart(lab: Lab, wide: dict[str, str]) -> None:
-    backbone = load_backbone(Path(wide["T5"]), name="google-t5/t5-base@main")
     spec = ImportedPrompt(
-        backbone=Pinned(name=backbone.name, fingerprint="f"), sha256="0", task="sst2", seed=0,
-        prompt_length=3, layout="published",
+        backbone=Pinned(name="google-t5/t5-base@main", fingerprint="f"), sha256="0", task="sst2",
+        seed=0, prompt_length=3, layout="published",
     )  # fmt: skip
     prompt = SoftPrompt(spec=spec, vectors=torch.zeros(3, 768), words=())
-    config = json.loads(sharing.adapter(prompt, backbone)["adapter_config.json"])
+    config = json.loads(sharing.adapter(prompt, shape(Path(wide["T5"])))["adapter_config.json"])
     assert (config["base_model_name_or_path"], config["revision"]) == ("google-t5/t5-base", "main")
+
+
+@pytest.mark.parametrize(
+    ("shape", "changes", "said"),
+    [
+        ((4, 768), {"max_length": 0}, "max_length is 0; it must be 1 or more"),
+        ((0, 768), {"prompt_length": 0}, "prompt_length is 0; it must be 1 or more"),
+        ((0, 768), {}, "holds 0 vectors"),
+        ((4,), {}, r"no \[token, hidden\] tensor"),
+        ((4, 768, 1), {}, r"no \[token, hidden\] tensor"),
+        ((4, 768), {"prompt_length": "many"}, "not a soft prompt written by Skillscope"),
+    ],
+)
+def test_a_file_of_a_prompt_that_cannot_be_is_refused(
+    lab: Lab, wide: dict[str, str], tmp_path: Path, shape: tuple[int, ...],
+    changes: dict[str, object], said: str,
+) -> None:  # fmt: skip
+    spec = replace(some_prompt("", torch.zeros(4, 768)).spec, backbone=lab.models.pin(wide["T5"]))
+    header = json.dumps({**to_dict(spec), **changes})
+    file = tmp_path / "p.safetensors"
+    save_file({"vectors": torch.zeros(shape)}, file, metadata={"spec": header, "words": "[]"})
+    with pytest.raises(BadInput, match=said):
+        lab.adopt(read_prompt(file), "0" * 64)
+
+
+BROKEN = {
+    "no JSON": "{", "deep": "[" * 100_000, "another": dumps(Pinned(name="a", fingerprint="b")),
+    "no class": '{"spec": "Gone"}', "no spec": "{}", "a text": '"x"', "null": "null",
+    "no row": json.dumps({**to_dict(some_prompt("x", torch.zeros(4, 1)).spec), "prompt_length": 0}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+def test_an_imported_prompt_with_a_broken_row_is_passed_over_and_named(
+    lab: Lab, wide: dict[str, str], tmp_path: Path, text: str
+) -> None:
+    for place in ("seed_1", "seed_2"):
+        write(tmp_path, f"{place}/IMDBPromptRoberta/task_prompt", torch.rand(3, 768))
+    good, bad = import_folder(lab, tmp_path, wide)
+    lab.store._cursor().execute("UPDATE prompt SET spec = ? WHERE key = ?", [text, bad.key])
+    pin = lab.models.pin(wide["Roberta"])
+    assert [key(p) for p in lab.store.imported(pin, "imdb")] == [good.key]
+    assert list(lab.store.broken_prompts()) == [bad.key]
+    said = lab.store.broken_prompts()[bad.key]
+    assert said.startswith(f"The row of prompt {bad.key} in the cache is broken")
+    assert "\n" not in said
+    with pytest.raises(BadInput, match="in the cache is broken"):
+        lab.store.prompt_spec(bad.key)
+
+
+def test_a_card_shows_answer_words_as_typed() -> None:
+    prompt = replace(some_prompt("tiny", torch.zeros(2, 3)), words=("**bad**", "![x](y)"))
+    assert r"- answer words: \*\*bad\*\*, !\[x\](y)" in sharing.card(prompt)

@@ -59,9 +59,13 @@ def test_a_suppressed_evaluation_is_not_taken_from_the_plain_one(
     assert stored.predictions.tolist() == lab.answer(some).predictions.tolist()
 
 
-def test_a_server_leaves_the_browser_a_core_unless_told_otherwise() -> None:
+@pytest.mark.parametrize(("cores", "threads"), [(None, 1), (1, 1), (2, 1), (3, 1), (8, 4)])
+def test_a_server_takes_half_of_the_cores_unless_told_otherwise(
+    cores: int | None, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert Settings().beside_pages().threads == threads
     assert Settings(threads=7).beside_pages().threads == 7
-    assert (Settings().beside_pages().threads or 0) >= 1
 
 
 # --- jobs of several visitors --------------------------------------------------------------------

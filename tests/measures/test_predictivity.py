@@ -13,6 +13,7 @@ from torch import Tensor
 from core.backbones import load_backbone
 from core.backbones.batches import Encoded
 from core.backbones.hooks import capture
+from core.base.errors import BadTask
 from core.base.specs import Contrast
 from core.lab.lab import Lab
 from core.measures.predictivity import (
@@ -23,6 +24,7 @@ from core.measures.predictivity import (
     floor,
     shuffled,
 )
+from core.measures.stability import StabilitySpec
 from core.measures.tuning import TuneSpec
 from core.stats.neurons import predictivity
 from core.tasks import Task, load_task, pin_task
@@ -253,3 +255,31 @@ def test_an_adversarial_twin_takes_its_baseline_from_the_clean_task(
     own, attacked = lab.answer(spec), lab.answer(replace(spec, task=pin_task(twin, "roberta")))
     assert np.array_equal(attacked.baseline, own.baseline)
     assert (attacked.n, attacked.n_train) == (20, own.n_train)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_contrast_without_rows_says_class_and_split(
+    tiny_roberta: Path, lab: Lab, tmp_path: Path, split: str
+) -> None:
+    toml = write_task(tmp_path / "three", classes=3)
+    file = toml.parent / f"{split}.jsonl"
+    rows = [line for line in file.read_text().splitlines() if json.loads(line)["label"] != 2]
+    file.write_text("\n".join(rows))
+    task = load_task(str(toml))
+    prompt = TuneSpec(
+        backbone=lab.models.pin(str(tiny_roberta)), task=pin_task(task), seed=0, prompt_length=2,
+        steps=1, selection=10,
+    )  # fmt: skip
+    for contrast in (c for c in task.contrasts() if c is not None):
+        spec = PredictivitySpec(
+            prompt=prompt, task=pin_task(task), contrast=contrast, permutations=1
+        )
+        group = next((g for g in (contrast.negative, contrast.positive) if g == (2,)), None)
+        if group is None:
+            lab.ask(spec)
+            continue
+        with pytest.raises(BadTask, match=f"'neutral'.* in the {split} split"):
+            lab.ask(spec)
+        same = StabilitySpec(clean=(spec,), adversarial=(spec,), fractions=(0.1,), permutations=1)
+        with pytest.raises(BadTask, match=f"'neutral'.* in the {split} split"):
+            lab.ask(same)

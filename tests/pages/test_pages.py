@@ -1,6 +1,7 @@
 """Every page through Streamlit's AppTest, on the embedded default and in its other states."""
 
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -10,13 +11,14 @@ import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
+from core.base.markdown import plain
 from core.base.settings import ROOT, Settings
 from core.base.specs import key
 from core.exchange.published import import_folder
 from core.lab.lab import Lab
 from core.measures import sweeps
-from pages.common import answers
-from tests.conftest import here
+from pages.common import answers, upload
+from tests.conftest import here, write_task
 
 PAGES = (
     "overview", "transfer", "predictivity", "correlation", "suppression", "robustness", "rankings",
@@ -424,3 +426,80 @@ def test_a_moved_folder_is_listed_as_missing_and_can_be_removed(
     next(b for b in test.button if b.label == "Remove").click().run()
     assert not test.warning
     assert answers.lab().store.backbones() == ()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_bad_own_tasks_and_a_broken_row_are_named_and_the_pages_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = write_task(tmp_path / "own").parent
+    good = (own / "task.toml").read_text()
+    (own / "number.toml").write_text("adversarial_of = 5\n" + good)
+    (own / "deep.toml").write_text("labels = " + "[" * 100_000)
+    monkeypatch.setenv("SKILLSCOPE_TASKS", str(own))
+    folder = tmp_path / "released" / "SST2PromptT5"
+    folder.mkdir(parents=True)
+    torch.save(torch.zeros(3, 128), folder / "task_prompt")
+    run("library")
+    lab = answers.lab()
+    (outcome,) = import_folder(lab, tmp_path / "released", {"T5": "t5-mini"})
+    lab.store._cursor().execute("UPDATE prompt SET spec = '{' WHERE key = ?", [outcome.key])
+    no_page_is_down(**{"from": "own", "backbone": "t5-mini", "prompts": "imported"})
+    said = [w.value for w in run("library", section="tasks", **{"from": "own"}).warning]
+    assert [w.split(" is passed over")[0] for w in said] == ["deep.toml", "number.toml"]
+    (broken,) = [w.value for w in run("library", section="prompts").warning]
+    assert outcome.key in broken
+
+
+ODD = "**Odd** ![x](http://evil.example/x.png) <img src=x> $x$ :red[x] [x](y)"
+
+
+def marked(test: AppTest) -> list[str]:
+    """Everything on a page that Streamlit reads as Markdown, but for the page's own marks."""
+    kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error", "success")
+    bodies = [e.value for kind in kinds for e in getattr(test, kind)]
+    labels = [e.label for kind in ("button", "text_input", "expander") for e in getattr(test, kind)]
+    groups = [o for g in test.button_group for o in g.options]
+    return [str(text) for text in (*bodies, *labels, *groups)]
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("page", PAGES)
+def test_what_users_write_is_shown_as_typed_and_fetches_nothing(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_roberta: Path
+) -> None:
+    own = write_task(tmp_path / "own").parent
+    toml = (own / "task.toml").read_text().replace('"Toy"', json.dumps(ODD))
+    toml = toml.replace('labels = ["negative"', f"labels = [{json.dumps(ODD)}")
+    toml = f"about = {json.dumps(ODD)}\nsource = {json.dumps(ODD)}\n{toml}"
+    (own / "task.toml").write_text(toml)
+    (own / "twin.toml").write_text('adversarial_of = "task"\n' + toml)
+    (own / f"{ODD.replace('/', '')}.toml").write_text("")
+    monkeypatch.setenv("SKILLSCOPE_TASKS", str(own))
+    shutil.copytree(tiny_roberta, tmp_path / "![x](x)")
+    run("library")
+    name = answers.lab().models.obtain(str(tmp_path / "![x](x)"))
+    listed = page in ("neuron", "tuning")  # the entries of a list are no Markdown
+    shown = name if listed else plain(name)
+    choices = {"from": "own", "backbone": shown, "section": "tasks"}
+    test = run(page, **choices)
+    assert not test.exception
+    seen = [text for text in marked(test) if re.search(r"x\\?\]", text)]
+    assert seen or page in ("overview", "tuning")
+    for text in seen:
+        assert not re.search(r"(?<!\\)\[x|(?<!\\)<img|\*\*Odd|(?<!\\)\$x", text), text
+
+
+@pytest.mark.usefixtures("fresh")
+def test_an_uploaded_file_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, times = upload.read_table, list[str]()
+    monkeypatch.setattr(upload, "read_table", lambda *a: times.append(a[0]) or read(*a))
+    rows = "".join(f"text {i},{'ab'[i % 2]}\n" for i in range(40)).encode()
+    test = run("library", section="tasks", **{"from": "own"})
+    test.file_uploader[0].set_value(("mine.csv", b"words,verdict\n" + rows, "text/csv")).run()
+    for title in ("One", "Two"):
+        next(t for t in test.text_input if t.label == "Title").set_value(title).run()
+    assert not test.exception
+    assert times == ["mine.csv"]
+    test.file_uploader[0].set_value(("mine.csv", b"words,mark\n" + rows, "text/csv")).run()
+    assert times == ["mine.csv", "mine.csv"], "other content under the same name is another file"

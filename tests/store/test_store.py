@@ -403,3 +403,21 @@ def test_a_row_that_cannot_be_read_is_left_out_and_named(store: Store) -> None:
     store.frame('UPDATE prompt SET spec = \'{"spec": "Pinned", "x": 1}\' WHERE seed = 4')
     assert [spec.seed for spec in store.specs("prompt")] == [3]
     assert list(store.unreadable("prompt")) == [key(prompt(4).spec)]
+
+
+def test_a_lock_that_a_dead_process_left_does_not_bind(tmp_path: Path) -> None:
+    code = "import os, sys; from pathlib import Path; from core.store import Store\n"
+    code += "Store(Path(sys.argv[1]), {}); print(os.getpid(), flush=True); os._exit(1)"
+    run = [sys.executable, "-c", code, str(tmp_path)]
+    dead = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    with here(tmp_path), pytest.raises(StoreBusy) as error:
+        here(tmp_path)
+    assert f"process {os.getpid()};" in str(error.value)
+    assert dead.strip() != str(os.getpid())
+
+
+def test_a_store_may_be_closed_by_another_thread(tmp_path: Path) -> None:
+    store = here(tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(store.close).result()
+    here(tmp_path).close()

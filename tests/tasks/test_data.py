@@ -12,7 +12,7 @@ import pytest
 
 from core.base.errors import BadTask, UnknownName
 from core.base.specs import Pinned
-from core.tasks import Task, builtin_names, clean_task, load_task, pin_task
+from core.tasks import Task, builtin_names, clean_task, load_task, own_names, own_problems, pin_task
 from core.tasks.data import Examples, load_split, shared_rows
 from demo.splits import splits
 from tests.conftest import write_task
@@ -74,6 +74,118 @@ def test_an_entry_of_the_wrong_kind_is_refused(toml: Path, old: str, new: str) -
     refused(edit(toml, old, new), "wrong kind", str(toml))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('title = "Toy"', 'title = "Toy"\nadversarial_of = 5', "adversarial_of must be a text"),
+        ('title = "Toy"', "title = ['Toy']", "title must be a text"),
+        ('title = "Toy"', 'title = "Toy"\ndata = 3', "data must be a text"),
+        ('title = "Toy"', 'title = "Toy"\nhub = 3', "hub must be a table"),
+        ('title = "Toy"', 'title = "Toy"\nhub = { id = 3 }', "hub.id must be a text"),
+        ('title = "Toy"', 'title = "Toy"\nfolder = { data = [] }', "folder.data must be a text"),
+        ('labels = ["negative", "positive"]', 'labels = "ab"', "labels must be a list"),
+        ('labels = ["negative", "positive"]', 'labels = [["a"], "b"]', "labels must be a list"),
+        ('labels = ["negative", "positive"]', 'labels = ["a", "b"]\nvalues = "01"',
+         "values must be a list"),
+        ('default = ["negative", "positive"]', 'default = "no"', "verbalizer must be a table of"),
+        ('text_a = "text"', 'text_a = ["text"]', "fields must be a table of texts"),
+        ('train = "train.jsonl"', 'train = { a = "train.jsonl" }', "splits must be a table of"),
+        ("[verbalizer]", '[template]\nt5 = "{a}"\n[verbalizer]', "template must be a table of"),
+    ],
+)  # fmt: skip
+def test_every_entry_is_of_its_kind(toml: Path, old: str, new: str, said: str) -> None:
+    refused(edit(toml, old, new), "wrong kind", said, str(toml))
+
+
+def test_deep_nesting_is_refused(toml: Path) -> None:
+    toml.write_text("labels = " + "[" * 100_000)
+    refused(toml, "not valid TOML", str(toml))
+
+
+@pytest.mark.parametrize("name", ["../../../outside/x", "a/b", "", ".", "a b", "x" * 300])
+def test_a_split_is_named_by_a_word(toml: Path, name: str) -> None:
+    refused(edit(toml, 'train = "train', f'"{name}" = "train'), f"the split {name[:40]!r}")
+
+
+def test_a_hub_tasks_split_cannot_lie_elsewhere(
+    toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKILLSCOPE_CACHE", str(tmp_path / "cache"))
+    toml.write_text(
+        'labels = ["a", "b"]\n[verbalizer]\ndefault = ["a", "b"]\n'
+        '[hub]\nid = "a/b"\nsplits = { "../../../outside/x" = "train" }\n'
+    )
+    refused(toml, "the split '../../../outside/x'")
+    toml.write_text(toml.read_text().replace("../../../outside/x", "train"))
+    assert load_task(str(toml)).splits["train"].is_relative_to(tmp_path / "cache" / "data")
+    odd = toml.rename(toml.parent / "...toml")
+    refused(odd, "letters, digits, - and _")
+
+
+def test_more_classes_than_can_be_stored_are_refused(toml: Path) -> None:
+    text = toml.read_text()
+    for n in (256, 257):
+        many = json.dumps([f"c{i}" for i in range(n)])
+        toml.write_text(re.sub(r"(labels|default) = .*", rf"\1 = {many}", text))
+        if n == 256:
+            assert len(load_task(str(toml)).labels) == 256
+    refused(toml, "names 257 classes", "at most 256")
+
+
+@pytest.mark.parametrize("entry", ["labels", "values"])
+def test_a_class_is_named_once(toml: Path, entry: str) -> None:
+    edit(toml, "title", "values = [0, 1]\ntitle")
+    toml.write_text(re.sub(rf"^{entry} = .*", f"{entry} = [1, 1]", toml.read_text(), flags=re.M))
+    refused(toml, f"names '1' twice among its {entry}")
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a user's own tasks, with a good one in it."""
+    folder = write_task(tmp_path / "own").parent
+    (folder / "task.toml").rename(folder / "good.toml")
+    monkeypatch.setenv("SKILLSCOPE_TASKS", str(folder))
+    return folder
+
+
+def test_a_bad_own_task_is_passed_over_and_named_with_its_reason(own: Path) -> None:
+    good = (own / "good.toml").read_text()
+    (own / "number.toml").write_text("adversarial_of = 5\n" + good)
+    (own / "columns.toml").write_text(good.replace('text_a = "text"', 'text_a = ["text"]'))
+    (own / "deep.toml").write_text("labels = " + "[" * 100_000)
+    (own / "alone.toml").write_text('adversarial_of = "nobody"\n' + good)
+    (own / "no word.toml").write_text(good)
+    (own / "opinions.toml").write_text(good)
+    (own / "folder.toml").mkdir()
+    (own / "bytes.toml").write_bytes(b"\xff")
+    assert own_names() == ("good",)
+    reasons = {
+        "number": "adversarial_of must be a text", "columns": "fields must be a table of texts",
+        "deep": "not valid TOML", "alone": "no task called 'nobody'",
+        "no word": "letters, digits, - and _", "opinions": "already a task called 'opinions'",
+        "bytes": "not valid TOML",
+    }  # fmt: skip
+    found = own_problems()
+    assert set(found) == {f"{name}.toml" for name in reasons}
+    for name, why in reasons.items():
+        assert why in found[f"{name}.toml"], name
+        assert "\n" not in found[f"{name}.toml"]
+
+
+def test_a_task_file_that_cannot_be_read_is_a_bad_task(toml: Path) -> None:
+    toml.chmod(0)
+    if os.access(toml, os.R_OK):
+        pytest.skip("this user may read everything")
+    refused(toml, "cannot be read")
+
+
+def test_a_file_name_that_no_disk_can_hold_is_missing_data(toml: Path) -> None:
+    task = load_task(str(edit(toml, "validation.jsonl", "x" * 5000)))
+    assert not task.ready
+    pin_task(task)
+    refused(toml, "missing")
+
+
 def test_a_task_needs_two_classes(toml: Path) -> None:
     edit(toml, 'labels = ["negative", "positive"]', 'labels = ["one"]')
     refused(toml, "at least two", str(toml))
@@ -125,6 +237,40 @@ def test_an_empty_data_file_is_refused(toml: Path) -> None:
     refused(toml, "validation.jsonl")
 
 
+@pytest.mark.parametrize("content", ["", "\n\n"])
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "tsv"])
+def test_a_file_without_rows_says_which_split_has_none(
+    toml: Path, suffix: str, content: str
+) -> None:
+    (toml.parent / f"data.{suffix}").write_text(content)
+    file = edit(toml, "validation.jsonl", f"data.{suffix}")
+    refused(file, "'Toy'", "split 'validation'", f"data.{suffix} has no rows")
+
+
+def test_a_heading_alone_is_no_row(toml: Path) -> None:
+    (toml.parent / "data.csv").write_text("text,label\n")
+    refused(edit(toml, "validation.jsonl", "data.csv"), "split 'validation'", "has no rows")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"text":', "line 3 is not JSON"),
+        ("{'text': 'a'}", "line 3 is not JSON"),
+        ("[1]", "line 3 is not a JSON object"),
+        ("3", "line 3 is not a JSON object"),
+        ("[" * 100_000, "line 3 is not JSON"),
+        ('{"text": "a", "label": 99999999999999999999999999}', "cannot be read"),
+        ('{"text": "a\xff"}', "line 3 is not UTF-8"),
+    ],
+)
+def test_a_broken_line_of_json_is_named(toml: Path, line: str, said: str) -> None:
+    good = [json.dumps({"text": "fine", "label": i}) for i in (0, 1)]
+    content = "\n".join([good[0], "", line, good[1]]).encode("latin-1")
+    (toml.parent / "validation.jsonl").write_bytes(content)
+    refused(toml, said, "validation.jsonl", "split 'validation'")
+
+
 def replace_validation(toml: Path, rows: list[dict[str, object]]) -> Path:
     (toml.parent / "validation.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return toml
@@ -155,7 +301,7 @@ def test_an_unknown_task_name_offers_near_matches(near: str) -> None:
     assert "Did you mean opinions" in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["", "../tasks/opinions", "a/b", "no such"])
+@pytest.mark.parametrize("name", ["", "../tasks/opinions", "a/b", "no such", "x" * 5000])
 def test_a_name_is_no_path(name: str) -> None:
     with pytest.raises(UnknownName):
         load_task(name)

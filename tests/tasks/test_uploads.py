@@ -222,6 +222,15 @@ def test_rows_of_one_text_stay_on_one_side(folder: Path) -> None:
     assert overlap(load_split(task, "train"), load_split(task, "validation")) == 0
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['"', "\\", "\x00\x01\x1f\x7f", "a\nb\r\n", "a\u2028b\u2029c", "\N{PILE OF POO}", "'''", '"""'],
+)
+def test_any_title_and_answer_word_comes_back(folder: Path, text: str) -> None:
+    task = save(folder, read_table("x.csv", as_csv()), wish(f"My {text} title", words=(text, "b")))
+    assert (task.title, task.words("t5")) == (f"My {text} title".strip(), (text, "b"))
+
+
 def test_a_repeated_index_does_not_change_the_split(folder: Path, tmp_path: Path) -> None:
     table = pd.DataFrame(ROWS, columns=["words", "verdict"])
     pd.concat([table.iloc[:20], table.iloc[20:].set_index(table.index[:20])]).to_parquet(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from core.base.markdown import plain
 from core.figures.robustness.accuracy import (
     ADVERSARIAL,
     CLEAN,
@@ -69,7 +70,7 @@ def _loses(accuracies: pd.DataFrame, backbone: str, fall: Estimate) -> str:
     overall = accuracies[accuracies.attack == ""].set_index(["backbone", "data"]).accuracy
     way = "falls" if fall.value >= 0 else "rises"
     return (
-        f"**{backbone}** {way} from {overall[backbone, CLEAN]:.3f} on clean to "
+        f"**{plain(backbone)}** {way} from {overall[backbone, CLEAN]:.3f} on clean to "
         f"{overall[backbone, ADVERSARIAL]:.3f} on adversarial data ({_points(_positive(fall))})."
     )
 
@@ -164,15 +165,17 @@ def _verdict(
     blind = [name for name in backbones if overlap.control_p[name] > 0.05]
     if blind:
         return "open", (
-            f"{lead}, but with {' and '.join(blind)} even two parts of the clean data share no "
-            f"more skill neurons than with shuffled labels: kept skill cannot be told.{alone}"
+            f"{lead}, but with {' and '.join(map(plain, blind))} even two parts of the clean data "
+            f"share no more skill neurons than with shuffled labels: kept skill cannot be "
+            f"told.{alone}"
         )
     kept = _kept_more(overlap.loc[first], overlap.loc[second])
     more = first if kept.value > 0 else second
     if kept.certain and overlap.p[more] > 0.05:
         return "no difference", (
-            f"{lead}; {more} keeps more of its skill neurons than the other, but **no more than "
-            f"shuffled labels** give ({p_value(overlap.p[more])}): no support for the claim.{alone}"
+            f"{lead}; {plain(more)} keeps more of its skill neurons than the other, but **no more "
+            f"than shuffled labels** give ({p_value(overlap.p[more])}): no support for the "
+            f"claim.{alone}"
         )
     if not kept.certain:
         return "no difference", (
