@@ -220,7 +220,7 @@ def test_what_is_imported_is_declared() -> None:
     known, sold = sources(), packages_distributions()
     for module, source in known.items():
         for library in {n.split(".")[0] for n in imported(ast.walk(ast.parse(source)), set(known))}:
-            if library not in {"core", "pages", "app", *sys.stdlib_module_names}:
+            if library not in {"core", "demo", "pages", "app", *sys.stdlib_module_names}:
                 names = {d.lower().replace("_", "-") for d in sold.get(library, [library])}
                 assert names & declared, f"{module} imports {library}"
 
