@@ -1,12 +1,14 @@
 """Does the skill survive adversarial data, and is it the same neurons?"""
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 
 from core import charts
 from core.base.markdown import plain
+from core.base.specs import Spec
 from core.figures.robustness import accuracy as robustness
 from core.figures.robustness import overlap
 from core.figures.robustness.verdict import Numbers, finding, p_value, points
@@ -55,30 +57,49 @@ used = controls.count([len({s.prompt.seed for s in sweep.clean}) for sweep in as
 SEEDS = f"{used} seed{'s' * (used != '1')}"
 
 
-@st.cache_data(show_spinner="Comparing ...", max_entries=20)
-def tables(view: str, known: int) -> tuple[Numbers, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """What the figures rest on: numbers, accuracies, suppression curves, each neuron. Answers never
-    change, so the view and how much of it is known say which tables these are.
+evaluations = tuple(spec for sweep in asked.values() for spec in sweep.evaluations)
+compared = tuple(
+    spec for sweep in asked.values() for spec in (*sweep.clean, *sweep.adversarial, sweep.stability)
+)
+suppressed = tuple(
+    spec for sweep in asked.values() for curve in sweep.suppression.values() for spec in curve
+)
+
+
+def state(specs: Sequence[Spec]) -> tuple[str, int]:
+    """Which tables these questions give: answers never change, so what is asked and how much of it
+    is known say it. A table is made anew only when one of its own answers has come.
     """
+    return job_name(specs), len(lab.known(specs))
+
+
+@st.cache_data(show_spinner="Comparing ...", max_entries=20)
+def answered(view: str, known: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Each answer, and accuracies."""
     del view, known
     rows = robustness.answers(lab.store, asked, (clean, twin))
-    return (
-        Numbers(
-            answers=rows,
-            paired_tests=robustness.paired_tests(lab.store, asked, robustness.attacks(twin)),
-            discoveries=overlap.discoveries(lab.store, asked),
-            overlap=overlap.overlap(lab.store, asked),
-            stability=overlap.stability(lab.store, asked),
-        ),
-        robustness.accuracy(rows),
-        robustness.curves(lab.store, asked),
-        overlap.ranked(lab.store, asked),
-    )
+    return rows, robustness.accuracy(rows)
+
+
+@st.cache_data(show_spinner="Comparing ...", max_entries=20)
+def neuron_tables(view: str, known: int) -> tuple[pd.DataFrame, ...]:
+    """Discoveries, overlap, rank correlation, each neuron."""
+    del view, known
+    tables = (overlap.discoveries, overlap.overlap, overlap.stability, overlap.ranked)
+    return tuple(table(lab.store, asked) for table in tables)
+
+
+@st.cache_data(show_spinner="Comparing ...", max_entries=20)
+def suppression_tables(view: str, known: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Paired tests and suppression curves."""
+    del view, known
+    tests = robustness.paired_tests(lab.store, asked, robustness.attacks(twin))
+    return tests, robustness.curves(lab.store, asked)
 
 
 @st.cache_data(show_spinner=False, max_entries=40)
 def chosen(view: str, known: int, fraction: float) -> tuple[pd.DataFrame, ...]:
-    """The same for one share of skill neurons: layers, attacks, places, and their medians."""
+    """The same for one share of skill neurons: layers, attacks, rank percentiles, their medians."""
     del view, known
     return (
         overlap.overlap_by_layer(lab.store, asked, fraction),
@@ -93,8 +114,12 @@ COLOURS = {"agrees": "green", "contradicts": "red"}
 def draw() -> None:
     """The finding, then a section for each part of the claim."""
     look = answers.look(lab.models.names())
-    state = job_name(everything), len(lab.known(everything))
-    numbers, accuracies, curves, each = tables(*state)
+    rows, accuracies = answered(*state(evaluations))
+    found, shared, stability, each = neuron_tables(*state(compared))
+    tests, curves = suppression_tables(*state(suppressed))
+    numbers = Numbers(
+        answers=rows, paired_tests=tests, discoveries=found, overlap=shared, stability=stability
+    )
     if numbers.answers.empty:
         st.caption("The figures appear here as they are computed.")
         return
@@ -108,7 +133,7 @@ def draw() -> None:
         for text in said.backbones:
             st.markdown(f"- {text}")
     accuracy(accuracies, numbers.answers, look)
-    layers, attacks, stand, medians = chosen(*state, top)
+    layers, attacks, stand, medians = chosen(*state(compared), top)
     neurons(numbers, layers, attacks, each, look)
     places(stand, medians, numbers.discoveries, look)
     switched_off(numbers.paired_tests, curves, look)

@@ -13,6 +13,13 @@ EMBEDDED = ("roberta-mini", "t5-mini")  # the backbones in `assets/backbones`
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def sleep_while_waiting() -> None:
+    """Let torch's threads sleep while they wait for each other: those that spin take the core that
+    the other one needs. Without effect once torch is loaded, or if the user has set it.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Places:
     """Folders of tasks and data: a user's own tasks, what came from the hub, local copies."""

@@ -37,6 +37,7 @@ from core.tasks import Task, load_task, pin_task
 from core.tasks.data import Examples, load_split, obtain_task
 
 REMEMBERED = 64  # stored answers that need not be read again
+SMALL = 20_000_000  # weights below which a second thread costs more than it helps
 
 
 def open_store(settings: Settings) -> Store:
@@ -62,7 +63,8 @@ class Lab:
         self._locks: dict[str, threading.RLock] = {}
         self._followers: dict[str, set[str]] = {}
         self._following = threading.RLock()
-        torch.set_num_threads(settings.threads or torch.get_num_threads())
+        self._most_threads = torch.get_num_threads()
+        torch.set_num_threads(settings.threads or self._most_threads)
 
     @classmethod
     def open(cls, settings: Settings, worker: Worker | None = None) -> "Lab":
@@ -210,6 +212,8 @@ class Lab:
                 "choose the backbone again."
             )
         backbone = self.models.load(asked.name, precision)
+        if self.settings.threads is None:
+            torch.set_num_threads(1 if backbone.parameters() < SMALL else self._most_threads)
         needed = backbone.prefix_length(prompt.prompt_length, prompt.layout) + prompt.max_length
         room = backbone.room()
         if room is not None and needed > room:

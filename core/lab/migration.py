@@ -30,7 +30,7 @@ TABLES = {
     "effect": "ablation", "agreement": "stability", "activation_index": "activation_index",
 }  # fmt: skip
 # What the shipped backbones were called in schema 1 -> what they are. Their files may have changed.
-SHIPPED: dict[str, str] = {}
+SHIPPED = {"5a206d28482e": "4a521bfbc2b4", "2d53570f950c": "99eaf07302e2"}  # roberta-, t5-mini
 _SUFFIXES = {".safetensors", ".bin", ".json", ".txt", ".model"}
 
 

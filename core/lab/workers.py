@@ -89,16 +89,18 @@ class _Book:
     def _enter(self, name: str) -> threading.Event | None:
         """What tells this submission, and no other of its name, that it was cancelled."""
         with self._guard:
-            old = self._statuses.pop(name, None)
-            if old is not None and old.active:
-                self._statuses[name] = old
-                return None
+            old = self._statuses.get(name)
+            if old is not None and old.active and not self._cancelled[name].is_set():
+                return None  # a cancelled one that has not noticed yet gives way to a new one
+            self._statuses.pop(name, None)
             self._cancelled[name] = threading.Event()
             self._statuses[name] = Status(name=name)
             return self._cancelled[name]
 
-    def _change(self, name: str, **changes: object) -> None:
+    def _change(self, name: str, mine: threading.Event, **changes: object) -> None:
         with self._guard:
+            if self._cancelled[name] is not mine:
+                return  # a later submission of this name has taken over
             status = self._statuses[name]
             seconds = time.time() - status.started if status.started else 0.0
             self._statuses[name] = replace(status, seconds=seconds, **changes)  # type: ignore[arg-type]
@@ -113,21 +115,23 @@ class _Book:
         def progress(done: float, message: str = "") -> None:
             if cancelled.is_set():
                 raise Cancelled("Cancelled.")
-            self._change(name, done=min(1.0, done), message=message)
+            self._change(name, cancelled, done=min(1.0, done), message=message)
 
         try:
             job(progress)
         except Cancelled:
-            self._change(name, state="cancelled", message="")
+            self._change(name, cancelled, state="cancelled", message="")
         except SkillscopeError as error:
-            self._change(name, state="failed", error=str(error))
+            self._change(name, cancelled, state="failed", error=str(error))
         except BaseException as error:  # a panic in Rust is no Exception, but a bug like any other
             sentence = f"Something broke: {type(error).__name__}. The details are below."
-            self._change(name, state="failed", error=sentence, detail=traceback.format_exc())
+            self._change(
+                name, cancelled, state="failed", error=sentence, detail=traceback.format_exc()
+            )
             if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
                 raise
         else:
-            self._change(name, state="done", done=1.0, message="")
+            self._change(name, cancelled, state="done", done=1.0, message="")
 
 
 class InlineWorker(_Book):

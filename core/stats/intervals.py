@@ -3,17 +3,19 @@ seed. scipy is imported where it is used: it takes a second, and the first page 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from cachetools import LRUCache, cached
 from jaxtyping import Bool, Float
 
 Array = npt.NDArray[Any]
 RESAMPLES = 2000
+BLOCK = 2**21  # numbers held at once while examples are redrawn: 16 MB
 Z = 1.959963984540054  # 95 % of a normal distribution lie within so many standard deviations
 
 
@@ -48,15 +50,31 @@ def redrawn(
     `prompts` and `examples` say whose they are: those of the same number are redrawn alike, so that
     what the same prompts answer, or the same examples, is compared in pairs.
     """
-    by_seed = _weights(right.shape[0], (0, prompts))
-    by_example = _weights(right.shape[1], (1, examples))
-    means: Float[Array, " resample"] = ((by_seed @ right) * by_example).sum(axis=1)
+    by_seed = np.concatenate(list(_weights(right.shape[0], (0, prompts))))
+    parts, start = [], 0
+    for by_example in _weights(right.shape[1], (1, examples)):
+        end = start + len(by_example)
+        parts.append(((by_seed[start:end] @ right) * by_example).sum(axis=1))
+        start = end
+    means: Float[Array, " resample"] = np.concatenate(parts)
     return means
 
 
-@lru_cache(maxsize=32)
-def _weights(n: int, seed: tuple[int, int]) -> Array:
-    """How often each of `n` things is drawn, as shares, `[resample thing]`."""
+def _weights(n: int, seed: tuple[int, int]) -> Iterator[Array]:
+    """How often each of `n` things is drawn, as shares, `[resample thing]`, in blocks of at most
+    `BLOCK` numbers; where one block is enough it is remembered.
+    """
+    size = max(1, min(RESAMPLES, BLOCK // n))
+    if size == RESAMPLES:
+        yield _small_weights(n, seed)
+        return
+    rng = np.random.default_rng(seed)
+    for start in range(0, RESAMPLES, size):
+        yield rng.multinomial(n, np.full(n, 1 / n), size=min(size, RESAMPLES - start)) / n
+
+
+@cached(LRUCache(2**26, getsizeof=lambda array: array.nbytes), lock=Lock())
+def _small_weights(n: int, seed: tuple[int, int]) -> Array:
     drawn: Array = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
     return drawn / n
 

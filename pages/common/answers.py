@@ -57,8 +57,9 @@ def show(
     """
     with shown_errors():
         asked = lab()
+        _leave_earlier(specs, name)
         if start_at_once:
-            _start(specs, f"{name}-started")
+            _start(specs, name)
         status = asked.status(specs)
         every = POLL_EVERY if status is not None and status.active else None
 
@@ -80,16 +81,30 @@ def _me() -> str:
     return me
 
 
-def _start(specs: Sequence[Spec], slot: str) -> None:
-    """Start what the view asks for, once, and leave what the view before asked for."""
-    asked, earlier = lab(), st.session_state.get(slot)
-    if earlier == specs:
+def _follow(specs: Sequence[Spec], name: str) -> None:
+    """Have these questions answered in the background, and remember that this view waits."""
+    st.session_state[f"{name}-followed"] = tuple(specs)
+    lab().submit(specs, _me())
+
+
+def _leave_earlier(specs: Sequence[Spec], name: str) -> None:
+    """A view that has moved on no longer waits for what it asked for before; nor does the worker,
+    if nobody else does.
+    """
+    earlier = st.session_state.get(f"{name}-followed")
+    if earlier is not None and earlier != tuple(specs):
+        lab().leave(earlier, _me())
+        del st.session_state[f"{name}-followed"]
+
+
+def _start(specs: Sequence[Spec], name: str) -> None:
+    """Start what the view asks for, once."""
+    slot = f"{name}-started"
+    if st.session_state.get(slot) == tuple(specs):
         return
-    if earlier is not None:
-        asked.leave(earlier, _me())
-    st.session_state[slot] = specs
-    if asked.missing(specs):
-        asked.submit(specs, _me())
+    st.session_state[slot] = tuple(specs)
+    if lab().missing(specs):
+        _follow(specs, name)
         _first_answer(specs)
 
 
@@ -141,7 +156,7 @@ def _missing(
     left.markdown(f"**{missing} of {len(specs)}** {what} {verb} not computed yet.")
     label = "Go on" if status is not None else "Compute"
     if right.button(label, key=f"{name}-start", type="primary", icon=":material/play_arrow:"):
-        lab().submit(specs, _me())
+        _follow(specs, name)
         st.rerun()
 
 

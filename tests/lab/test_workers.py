@@ -1,6 +1,7 @@
 """A job's life: queued, running, done, failed, cancelled; and sweeps that go on where they were."""
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -272,8 +273,8 @@ class StopsAfter(InlineWorker):
         super().__init__()
         self.store, self.keys, self.points = store, [key(s) for s in specs], points
 
-    def _change(self, name: str, **changes: object) -> None:
-        super()._change(name, **changes)
+    def _change(self, name: str, mine: threading.Event, **changes: object) -> None:
+        super()._change(name, mine, **changes)
         if len(self.store.known(self.keys)) >= self.points:
             self.cancel(name)
 
@@ -320,8 +321,8 @@ def test_a_sweep_tells_how_far_it_is(lab: Lab, sweep: tuple[EvaluationSpec, ...]
     seen: list[tuple[float, str]] = []
 
     class Listens(InlineWorker):
-        def _change(self, name: str, **changes: object) -> None:
-            super()._change(name, **changes)
+        def _change(self, name: str, mine: threading.Event, **changes: object) -> None:
+            super()._change(name, mine, **changes)
             status = self.status(name)
             assert status is not None
             seen.append((status.done, status.message))
@@ -361,3 +362,25 @@ def test_a_changed_backbone_is_told_in_a_sentence(
     status = lab.status((stale,))
     assert status is not None
     assert "choose the backbone again" in status.error
+
+
+def test_a_new_submission_takes_over_from_one_that_was_cancelled_and_has_not_noticed() -> None:
+    """Its last follower left, and the next visitor wants it again."""
+    worker, held, ran = ThreadWorker(threads=2), threading.Event(), list[str]()
+
+    def slow(progress: Progress) -> None:
+        held.wait(10)
+        ran.append("first")
+        progress(0.5)
+
+    worker.submit("a", slow)
+    while (status := worker.status("a")) is None or status.state != "running":
+        time.sleep(0.01)
+    worker.cancel("a")
+    worker.submit("a", lambda progress: ran.append("second"))
+    assert ended(worker, "a").state == "done"
+    held.set()
+    while ran != ["second", "first"]:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert worker.status("a").state == "done", "what the first one says no longer counts"

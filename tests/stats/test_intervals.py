@@ -37,6 +37,16 @@ def test_the_redrawn_mean_has_the_mean_of_the_data() -> None:
     assert statistics.redrawn(right).mean() == pytest.approx(right.mean(), abs=0.005)
 
 
+def test_large_splits_are_redrawn_in_blocks_with_the_same_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right = np.random.default_rng(1).random((3, 50))
+    whole = statistics.redrawn(right, prompts=7)
+    monkeypatch.setattr(statistics, "BLOCK", 50 * 130)  # 130 of 2,000 resamples at a time
+    assert np.allclose(statistics.redrawn(right, prompts=7), whole, atol=1e-15)
+    assert max(len(block) for block in statistics._weights(50, (1, 0))) == 130
+
+
 def test_a_difference_is_that_of_the_means_and_its_interval_turns_around() -> None:
     rng = np.random.default_rng(2)
     a, b = rng.random((5, 80)) < 0.8, rng.random((5, 60)) < 0.6
