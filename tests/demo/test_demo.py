@@ -22,11 +22,12 @@ from demo.rebuild import prompts, shipped, tasks
 from tests.conftest import here
 
 ASSETS = ROOT / "assets"
+THREADS = Settings.from_env().threads or 1  # tests/instruction_sets.py asks for more
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    lab = Lab.open(Settings(cache=tmp_path_factory.mktemp("demo"), threads=1))
+    lab = Lab.open(Settings(cache=tmp_path_factory.mktemp("demo"), threads=THREADS))
     yield lab
     lab.store.close()
 
@@ -34,7 +35,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 @pytest.fixture
 def empty(tmp_path: Path) -> Lab:
     with here(tmp_path / "empty") as store:
-        yield Lab(Settings(threads=1), store)
+        yield Lab(Settings(threads=THREADS), store)
 
 
 def test_the_two_backbones_take_at_most_60_megabytes() -> None:
