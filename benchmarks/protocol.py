@@ -107,10 +107,7 @@ def compare(lab: Lab, name: str) -> None:
         ("predictivity", "all of it in fp64"): replace(floor, precision="fp64"),
     }
     rows = [
-        *(
-            (*what, fastest(lambda asked=asked: lab.answer(asked)))
-            for what, asked in questions.items()
-        ),
+        *((*what, answering(lab, asked)) for what, asked in questions.items()),
         ("evaluate", "plain", fastest(lambda: forward(backbone, prompt, task, None))),
         ("evaluate", "reference", fastest(lambda: forward(backbone, prompt, task, TEXT_LENGTH))),
         ("predictivity", "reference", fastest(lambda: keep_everything(backbone, prompt, task))),
