@@ -21,6 +21,7 @@ from core.tasks.baselines import bag_of_words, read_shipped
 from demo.rebuild import prompts, shipped, tasks
 from tests.conftest import here
 
+pytestmark = pytest.mark.slow
 ASSETS = ROOT / "assets"
 THREADS = Settings.from_env().threads or 1  # tests/instruction_sets.py asks for more
 
