@@ -68,8 +68,8 @@ def predicts(look: charts.Look) -> None:
             figure = charts.profile(shown, look, backbone=backbone, tasks=[t.title for t in found])
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(
-                "Dots: one per seed; thick tick: their mean. Thin ticks, from the permutation null: "
-                "mean over neurons (left) and the 95th percentile of the best neuron (right).",
+                "Dots: one per seed; thick tick: their mean. Thin ticks, from the permutation "
+                "null: mean over neurons (left) and the 95th percentile of the best neuron (right).",
                 help="The permutation null is computed with shuffled labels. Only predictivities "
                 "beyond the right tick are significant across all neurons.",
             )
