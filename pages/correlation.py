@@ -11,8 +11,8 @@ from pages.common import answers, controls
 
 answers.heading(
     "Correlation",
-    "A strongly coloured cell means that the neurons that predict one task also predict the other: "
-    "Spearman's rank correlation of their predictivities, averaged over layers.",
+    "Each cell is Spearman's rank correlation between the neurons' predictivities on two tasks, "
+    "averaged over layers. A stronger colour means that the same neurons predict both tasks.",
 )
 lab = answers.lab()
 backbones = controls.backbones(lab)
@@ -42,11 +42,12 @@ def draw() -> None:
             figures.append((name, figure))
             st.caption(
                 f"{rows.neurons.iloc[0]} neurons in each of {rows.layers.iloc[0]} layers; "
-                f"predictivities are means over {len(sweeps.SEEDS)} seeds, on "
-                f"{controls.count(sizes)} examples a task, validation split; the tooltip gives the "
-                "lowest and the highest layer. Unrelated rankings give 0; neurons that tell "
-                "nothing of either task share the last rank and raise it "
-                f"({controls.count(boxes[boxes.backbone == name].silent, '.0%')} of a task's)."
+                f"predictivities: means over {len(sweeps.SEEDS)} seeds, {controls.count(sizes)} "
+                "examples per task.",
+                help="Unrelated rankings correlate at 0. Uninformative neurons (at or below the "
+                "majority class) often tie, which raises the correlation; they are "
+                f"{controls.count(boxes[boxes.backbone == name].silent, '.0%')} of a task's "
+                "neurons. The tooltip gives the lowest and the highest layer.",
             )
     answers.downloads("correlation", table, *figures)
 

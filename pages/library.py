@@ -1,4 +1,4 @@
-"""What can be asked about: backbones, tasks, prompts; and how to add to them."""
+"""The available backbones, tasks and prompts, and how to add more."""
 
 import io
 import zipfile
@@ -18,7 +18,7 @@ from pages.common import answers, controls, upload, warnings
 
 answers.heading(
     "Library",
-    "The models, datasets and prompts that the other pages offer, and where new ones come from.",
+    "The backbones, tasks and prompts that the other pages offer, and how to add your own.",
 )
 lab = answers.lab()
 section = st.segmented_control(
@@ -28,7 +28,7 @@ section = st.segmented_control(
 
 
 def backbones() -> None:
-    """The known ones, and a field for another."""
+    """The available backbones, and a field to add one."""
     rows = [{"Backbone": name, **lab.models.describe(name)} for name in lab.models.names()]
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
     for name, why in lab.models.missing().items():
@@ -37,24 +37,24 @@ def backbones() -> None:
         right.button(
             "Remove", key=f"remove-{name}", icon=":material/delete:",
             on_click=lab.store.remove_backbone, args=[name],
-            help="Its answers stay in the cache, and are found again if it is added again.",
+            help="Its answers stay in the cache and are found again if it is added again.",
         )  # fmt: skip
     with st.form("add", border=True):
         left, right = st.columns([4, 1], vertical_alignment="bottom")
         name = left.text_input(
-            "Add a backbone", placeholder="FacebookAI/roberta-base, t5-base@main, a folder",
-            help="An id of the Hugging Face hub, with @revision if you like, or a folder that "
-            "save_pretrained wrote: RoBERTa, BERT or T5.",
+            "Add a backbone", placeholder="FacebookAI/roberta-base, t5-base@main or a folder",
+            help="A Hugging Face Hub id, optionally with @revision, or a folder written by "
+            "save_pretrained. RoBERTa, BERT and T5 are supported.",
         )  # fmt: skip
         if right.form_submit_button("Add", icon=":material/download:") and name.strip():
             st.session_state["obtaining"] = lab.submit_backbone(name.strip())
             st.rerun()
     if obtaining := st.session_state.get("obtaining"):
-        answers.job(obtaining, "It is here, and the other pages offer it.")
+        answers.job(obtaining, "The backbone is ready; the other pages offer it.")
 
 
 def tasks() -> None:
-    """Counts of each task, and one task's answer words as each backbone reads them."""
+    """Counts of each task, and one task's answer words as each backbone tokenizes them."""
     sets = controls.task_sets()
     shown = st.segmented_control(
         "From", list(sets), default=next(iter(sets)), key="from", bind="query-params"
@@ -63,11 +63,17 @@ def tasks() -> None:
     if shown == "own":
         upload.form(lab, found)
         for name, why in own_problems().items():
-            st.warning(plain(f"{name} is passed over: {why}"), icon=":material/warning:")
+            st.warning(plain(f"{name} is skipped: {why}"), icon=":material/warning:")
     if not found:
-        st.info("There are none yet. A task is one TOML file and its data: docs/tasks.md.")
+        st.info("There are no tasks here yet. A task is one TOML file and its data: docs/tasks.md.")
         return
-    st.dataframe(pd.DataFrame(_counts(t) for t in found), hide_index=True, width="stretch")
+    st.dataframe(
+        pd.DataFrame(_counts(t) for t in found), hide_index=True, width="stretch",
+        column_config={
+            "Here": "Available", "Evaluated": "Evaluation", "Split": "Evaluation split",
+            "Majority": "Majority-class accuracy",
+        },
+    )  # fmt: skip
     names = {t.name: t for t in found}
     chosen = names[
         st.selectbox("Task", list(names), format_func=lambda n: names[n].title, key="shown")
@@ -101,7 +107,7 @@ def _counts(task: Task) -> dict[str, object]:
 
 def _absent(task: Task) -> None:
     if task.remote is None:
-        st.info("No dataset of the hub is known for it: set SKILLSCOPE_DATA to a local copy.")
+        st.info("This task has no dataset on the Hub. Set SKILLSCOPE_DATA to a local copy.")
         return
     if st.button(
         f"Download {plain(task.title)}", icon=":material/download:", key=f"get-{task.name}"
@@ -109,11 +115,11 @@ def _absent(task: Task) -> None:
         st.session_state["fetching"] = lab.submit_task(task.name)
         st.rerun()
     if fetching := st.session_state.get("fetching"):
-        answers.job(fetching, "The data are here.")
+        answers.job(fetching, "The data are ready.")
 
 
 def answer_words(task: Task) -> None:
-    """Token ids of the answer words, and what is wrong with them."""
+    """Token ids of the answer words, and warnings about them."""
     rows, warnings = [], []
     for name in lab.models.names():
         try:
@@ -128,10 +134,13 @@ def answer_words(task: Task) -> None:
                  "Token ids": ", ".join(map(str, ids)), "Pieces": " ".join(tokens)}
             )  # fmt: skip
             if len(ids) > 1:
-                warnings.append(f"{name} splits {word!r} into {len(ids)}; only the first counts.")
+                warnings.append(
+                    f"{name} splits {word!r} into {len(ids)} pieces; only the first is scored."
+                )
         if any(not ids or firsts.count(ids) > 1 for ids in firsts):
             warnings.append(
-                f"{name}: an answer word is empty or begins like another one; it is refused."
+                f"{name} refuses this task: an answer word is empty or shares its first piece "
+                "with another."
             )
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
     for warning in warnings:
@@ -139,7 +148,7 @@ def answer_words(task: Task) -> None:
 
 
 def zipped(key: str) -> bytes:
-    """A prompt's files for others in one archive."""
+    """One archive with the files that share a prompt."""
     spec = lab.prompt_named(key)
     files = sharing.share(lab.prompt(spec), lab.models.shape(spec.backbone.name))
     data = io.BytesIO()
@@ -153,9 +162,18 @@ def prompts() -> None:
     """All stored prompts, one to share, and a folder to import."""
     table = queries.prompts(lab.store)
     columns = ["key", "backbone", "task", "seed", "prompt_length", "origin", "selection_accuracy"]
-    st.dataframe(table[columns], hide_index=True, width="stretch")
+    st.dataframe(
+        table[columns], hide_index=True, width="stretch",
+        column_config={
+            "key": "Key", "backbone": "Backbone", "task": "Task", "seed": "Seed",
+            "prompt_length": "Prompt length", "origin": "Origin",
+            "selection_accuracy": st.column_config.NumberColumn(
+                "Selection accuracy", format="%.3f", help="Accuracy on the held-out training rows.",
+            ),
+        },
+    )  # fmt: skip
     for name, why in lab.store.unreadable("prompt").items():
-        said = f"The row of prompt {name} in the cache is broken ({why}); tune or import it anew."
+        said = f"The cached entry of prompt {name} is broken ({why}). Tune or import it again."
         st.warning(plain(said), icon=":material/warning:")
     key = st.selectbox("Share", list(table.key), index=None, placeholder="a prompt's key")
     if key is not None:
@@ -171,8 +189,8 @@ def prompts() -> None:
         left, right = st.columns([4, 1], vertical_alignment="bottom")
         folder = left.text_input(
             "Import released prompts", placeholder="a folder with <Task>Prompt<Model>/task_prompt",
-            help="The prompts that came with Su et al. 2022 and Ackermann & Ohmer 2024; only "
-            "tensors are read. Their backbones must be here.",
+            help="The prompts released with Su et al. 2022 and Ackermann & Ohmer 2024. Only "
+            "tensors are read; the prompts' backbones must be available here.",
         )  # fmt: skip
         if right.form_submit_button("Import", icon=":material/upload:") and folder.strip():
             with answers.shown_errors(), st.spinner("Reading the folder ..."):
@@ -181,7 +199,7 @@ def prompts() -> None:
                 ]
     if outcomes := st.session_state.get("imported"):
         came = sum(bool(o["key"]) for o in outcomes)
-        st.markdown(f"**{came} of {len(outcomes)}** files are in the cache.")
+        st.markdown(f"**{came} of {len(outcomes)}** files are now in the cache.")
         st.dataframe(pd.DataFrame(outcomes), hide_index=True, width="stretch")
 
 

@@ -1,4 +1,4 @@
-"""One neuron: what it knows, when it fires, what it does."""
+"""One neuron: which tasks it predicts, when it fires, and what its suppression changes."""
 
 from typing import Any
 
@@ -31,15 +31,15 @@ layer = int(four.number_input("Layer", 0, layers - 1, key="layer", bind="query-p
 neuron = int(five.number_input("Neuron", 0, width - 1, key="neuron", bind="query-params"))
 title.title(f"{layer} / {neuron}", anchor=False)
 st.markdown(
-    f"Neuron {neuron} of layer {layer} of **{plain(backbone)}**: how well it tells each task's "
-    "classes apart, when it fires, and what the answers lose without it."
+    f"Neuron {neuron} of layer {layer} of **{plain(backbone)}**: how well it predicts each task's "
+    "classes, when it fires, and how its suppression changes the answers."
 )
 
 everywhere = controls.own_predictivities(lab, backbone, found)
 contrast = controls.contrast(task)
 mine = [s for s in here if s.contrast == contrast]
 if not mine:
-    st.info("There is no prompt for this task yet: tune or import one.")
+    st.info("There is no prompt for this task yet. Tune or import one first.")
     st.stop()
 chosen = next(s for s in mine if s.prompt.seed == seed)
 fires = ActivationSpec(ranking=chosen)
@@ -48,19 +48,19 @@ titles = controls.titles(found)
 
 
 def draw() -> None:
-    """Knowledge, then activity, then effect."""
+    """Predictivity, then activations, then the effect of suppression."""
     look = answers.look(lab.models.names())
-    knows(look)
+    predicts(look)
     firing(look)
     near()
 
 
-def knows(look: charts.Look) -> None:
+def predicts(look: charts.Look) -> None:
     """Predictivity by task and seed; accuracy by position."""
     table = profiles.profile(lab.store, everywhere, layer, neuron)
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True):
-        st.subheader("What does it know?", anchor=False)
+        st.subheader("Which tasks does it predict?", anchor=False)
         if table.empty:
             st.caption("Nothing computed yet.")
         else:
@@ -68,9 +68,10 @@ def knows(look: charts.Look) -> None:
             figure = charts.profile(shown, look, backbone=backbone, tasks=[t.title for t in found])
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(
-                "Predictivity: a dot per seed, thick tick: their mean. Thin ticks, from shuffled "
-                "labels: left, what neurons reach on average; right, what the best of them stays "
-                "below in 95 % of the shuffles. Only beyond that is a neuron surprising."
+                "Dots: one per seed; thick tick: their mean. Thin ticks, from the permutation "
+                "null: mean over neurons (left) and the 95th percentile of the best neuron (right).",
+                help="The permutation null is computed with shuffled labels. Only predictivities "
+                "beyond the right tick are significant across all neurons.",
             )
             answers.downloads("neuron-tasks", table, ("", figure))
     with right, st.container(border=True):
@@ -91,19 +92,18 @@ def knows(look: charts.Look) -> None:
             n = now.iloc[0]
             meant = plain(repr(task.contrast_name(contrast).split(" | ")[0]))
             st.caption(
-                f"{plain(task.title)}, seed {seed} (strong line; others pale): how often "
-                f"`activation > baseline` means {meant}, on {n.n} "
-                f"examples. Best at {names[int(n.best_token)]}: predictivity {n.predictivity:.3f}, "
-                f"{p_value(n.p)} (own shuffles), {p_value(n.p_family)} "
-                "(family-wise); below 0.5 it fires "
-                "for the other class. Between the dashed lines the best of all neurons stays in "
-                "95 % of the shuffles."
+                f"{plain(task.title)}, seed {seed} (bold; other seeds pale), {n.n} examples. Best "
+                f"at {names[int(n.best_token)]}: predictivity {n.predictivity:.3f}, "
+                f"{p_value(n.p)} (own null), {p_value(n.p_family)} (family-wise).",
+                help=f"Accuracy of predicting {meant} from `activation > baseline`; below 0.5 the "
+                "neuron fires for the other class. Under permutation, the best of all neurons "
+                "stays between the dashed lines in 95 % of cases.",
             )
         answers.downloads("neuron-positions", rows, ("", figure))
 
 
 def firing(look: charts.Look) -> None:
-    """Activations by class, the examples at both ends, and what the neuron adds there."""
+    """Activations by class, the effect of suppression, and the extreme examples."""
     cached = lab.store.read(fires)
     effect = profiles.ablation(lab.store, alone)
     if cached is None:
@@ -116,10 +116,10 @@ def firing(look: charts.Look) -> None:
         if rows.activation.any():
             histogram(rows, look)
         else:
-            st.caption(f"Never: its activation is 0 on all {len(rows)} examples.")
+            st.caption(f"Its activation at its best position is 0 on all {len(rows)} examples.")
     with right, st.container(border=True):
-        st.subheader("What if it alone is switched off?", anchor=False)
-        alone_off(effect)
+        st.subheader("What if this neuron alone is suppressed?", anchor=False)
+        suppressed(effect)
     rows = rows.merge(effect.drop(columns="label"), on="example", how="left")
     if rows.activation.any():
         ends(rows)
@@ -137,8 +137,8 @@ def histogram(rows: pd.DataFrame, look: charts.Look) -> None:
     answers.downloads("neuron-activations", rows, ("", figure))
 
 
-def alone_off(effect: pd.DataFrame) -> None:
-    """Accuracy with and without the neuron, and what it adds to the right answer."""
+def suppressed(effect: pd.DataFrame) -> None:
+    """Accuracy with the neuron suppressed, and its contribution to the margin."""
     if effect.empty:
         st.caption("Not computed yet.")
         return
@@ -146,28 +146,29 @@ def alone_off(effect: pd.DataFrame) -> None:
     one, two, three = st.columns(3)
     one.metric("Accuracy", f"{s['accuracy']:.3f}")
     change = f"{s['without'] - s['accuracy']:+.3f}" if s["changed"] else None
-    two.metric("Without it", f"{s['without']:.3f}", change)
-    three.metric("Answers that change", f"{s['changed']:.0f} of {s['n']:.0f}")
+    two.metric("When suppressed", f"{s['without']:.3f}", change)
+    three.metric("Changed answers", f"{s['changed']:.0f} of {s['n']:.0f}")
     sure = (
         ""
         if s["low"] > 0 or s["high"] < 0
-        else " The interval holds 0: **no difference** that could be shown."
+        else " The interval includes 0: **no significant difference**."
     )
     digits = answers.digits(s["high"] - s["low"])
     mean, low, high = (f"{s[name]:+.{digits}f}" for name in ("contribution", "low", "high"))
     st.markdown(
-        f"On average it adds **{mean}** to the margin of the right answer over the next (95 % "
+        f"On average, the neuron adds **{mean}** to the margin of the correct answer (95 % "
         f"interval {low} to {high}, {p_value(s['p'])})." + sure
     )
     st.caption(
-        "The neuron is set to 0 at all positions. The margin is the right answer word's logit less "
-        "the best other one's; positive means answered right. Interval over examples."
+        "The neuron is set to 0 at all positions. The margin is the logit of the correct answer "
+        "word minus the highest other one; it is positive if the answer is correct.",
+        help="The interval is over examples.",
     )
 
 
 def ends(rows: pd.DataFrame) -> None:
-    """The examples that activate it most and least."""
-    st.subheader("Which texts fire it most, which least?", anchor=False)
+    """The examples with the highest and the lowest activation."""
+    st.subheader("Highest- and lowest-activating texts", anchor=False)
     order = rows.sort_values("activation", ascending=False)
     columns = ["activation", "slot", "class", "text", "text_b", "margin"]
     if not (rows.text_b != "").any():
@@ -178,23 +179,22 @@ def ends(rows: pd.DataFrame) -> None:
         "class": "Class",
         "activation": st.column_config.NumberColumn("Activation", format="%.3g"),
         "slot": st.column_config.NumberColumn(
-            "The slot adds", format="%+.2g",
-            help="To the right answer's margin: the margin as it is, less the margin with the "
-            "neuron at 0 at its best position only.",
+            "Effect at this position", format="%+.2g",
+            help="The margin minus the margin with the neuron set to 0 at its best position only.",
         ),
         "margin": st.column_config.NumberColumn("Margin", format="%+.2f"),
     }  # fmt: skip
-    for name, part in (("Most", order.head(5)), ("Least", order.tail(5)[::-1])):
+    for name, part in (("Highest", order.head(5)), ("Lowest", order.tail(5)[::-1])):
         st.caption(name)
         st.dataframe(part[columns], hide_index=True, width="stretch", column_config=wide)
 
 
 def near() -> None:
-    """Neurons of a like profile."""
+    """Neurons with the most similar predictivities over tasks."""
     table = profiles.neighbours(lab.store, everywhere, layer, neuron)
     if len(table) < 2:
         return
-    st.subheader("Which neurons are like it?", anchor=False)
+    st.subheader("Which neurons are most similar?", anchor=False)
     order = ["layer", "neuron", "difference", *(t.name for t in found if t.name in table)]
     shown = answers.linked(table[order].assign(backbone=backbone), task=task.title, seed=seed)
     figures = st.column_config.NumberColumn(format="%.3f")
@@ -209,8 +209,8 @@ def near() -> None:
     shown.insert(0, "url", shown.pop("url"))
     st.dataframe(shown, hide_index=True, width="stretch", column_config=columns)
     st.caption(
-        "Least root mean square difference between their predictivities (means over seeds) over "
-        "the tasks; the first row is the neuron itself."
+        "Similarity is the root mean square difference between seed-mean predictivities over the "
+        "tasks; lower is more similar. The first row is the neuron itself."
     )
     answers.downloads("neuron-neighbours", table)
 

@@ -1,4 +1,4 @@
-"""What this is, what is there, and where to start."""
+"""What Skillscope is, which tasks it has, and where to start."""
 
 import pandas as pd
 import streamlit as st
@@ -13,8 +13,9 @@ from pages.common import answers, controls
 st.title("Skillscope", anchor=False)
 st.markdown(
     "A **soft prompt** steers a frozen language model to a task. Some feed-forward neurons then "
-    "know the answer: **skill neurons**. Here you see which, whether prompts **transfer**, and "
-    "what is lost when the neurons are **switched off**, for RoBERTa and T5 side by side."
+    "predict the answer; these are its **skill neurons**. Skillscope shows which neurons they are, "
+    "whether prompts **transfer**, and how much accuracy drops when skill neurons are "
+    "**suppressed**, for RoBERTa and T5 side by side."
 )
 lab = answers.lab()
 counts = {t: lab.store.counts()[t] for t in ("prompt", "evaluation", "predictivity")}
@@ -24,10 +25,10 @@ for column, (what, n) in zip(st.columns(3), counts.items(), strict=True):
 
 st.subheader("Start here", anchor=False)
 LINKS = (
-    ("pages/transfer.py", "Transfer", "Does a prompt work on other tasks?"),
-    ("pages/predictivity.py", "Predictivity", "How much does a single neuron know?"),
-    ("pages/correlation.py", "Correlation", "Do tasks share their neurons?"),
-    ("pages/suppression.py", "Suppression", "What if they are switched off?"),
+    ("pages/transfer.py", "Transfer", "Does a prompt tuned on one task work on another?"),
+    ("pages/predictivity.py", "Predictivity", "How well does a single neuron predict the answer?"),
+    ("pages/correlation.py", "Correlation", "Do two tasks rely on the same neurons?"),
+    ("pages/suppression.py", "Suppression", "What happens when skill neurons are suppressed?"),
 )
 for column, (page, title, question) in zip(st.columns(4), LINKS, strict=True):
     with column, st.container(border=True, height="stretch"):
@@ -48,7 +49,7 @@ specs = tuple(
 
 @st.cache_data(show_spinner=False)
 def baselines(fingerprints: tuple[str, ...]) -> pd.DataFrame:
-    """Counts, majority class and bag of words for each task."""
+    """Counts, majority-class accuracy and bag-of-words accuracy for each task."""
     assert len(fingerprints) == len(found)
     shipped = read_shipped(lab.settings.assets)
     return pd.DataFrame(
@@ -66,7 +67,7 @@ def baselines(fingerprints: tuple[str, ...]) -> pd.DataFrame:
 
 
 def draw() -> None:
-    """The tasks, and how well each backbone does them."""
+    """The tasks, and each backbone's accuracy on them."""
     table = baselines(tuple(data_stamp(t) for t in found))
     rows = queries.accuracies(lab.store, specs)
     for backbone in lab.models.embedded():
@@ -75,17 +76,20 @@ def draw() -> None:
         shown = mine.accuracy.map("{:.3f}".format) + error
         table[backbone] = table.target_task.map(shown)
     table["Question"] = table.pop("Question")
-    shares = ["Majority", "Bag of words"]
+    shares = {"Majority": "Majority class", "Bag of words": "Bag of words"}
     st.dataframe(
         table.drop(columns="target_task"),
         hide_index=True,
         height="content",
-        column_config={c: st.column_config.NumberColumn(format="%.2f") for c in shares},
+        column_config={
+            c: st.column_config.NumberColumn(label, format="%.2f") for c, label in shares.items()
+        },
     )
     st.caption(
-        "Accuracy of the task's own prompts (a twin's: those of its clean task), mean and "
-        f"standard error of {len(sweeps.SEEDS)} seeds, on n validation examples. Majority: always "
-        "the most frequent class. Bag of words: logistic regression over single words."
+        f"Accuracy of each task's own prompts: mean ± standard error over {len(sweeps.SEEDS)} "
+        "seeds on n validation examples. Adversarial versions use their clean task's prompts.",
+        help="Majority class: accuracy of always giving the most frequent class. Bag of words: "
+        "logistic regression over single words.",
     )
 
 

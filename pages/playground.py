@@ -1,4 +1,4 @@
-"""Type a sentence and watch the neurons vote."""
+"""Type a text and see what the backbones and their skill neurons predict."""
 
 import random
 import time
@@ -21,8 +21,8 @@ LONGEST = 2000
 
 answers.heading(
     "Playground",
-    "Type a text: how sure is each backbone, which skill neurons vote for which class, and does "
-    "the answer hold when they are switched off, or when the text is attacked?",
+    "Type a text to see each backbone's answer, the class that each skill neuron predicts, and "
+    "whether the answer changes when neurons are suppressed or the text is attacked.",
 )
 lab = answers.lab()
 left, right = st.columns([2, 2], gap="medium")
@@ -50,30 +50,30 @@ def put(texts: tuple[str, str]) -> None:
 
 
 def give(texts: tuple[str, str]) -> None:
-    """Fill them with an example, which may give way to another."""
+    """Fill them with an example, which another example may replace."""
     st.session_state.pop("before", None)
     st.session_state["given"] = texts
     put(texts)
 
 
 def fields() -> tuple[str, str]:
-    """What stands in the text fields."""
+    """The contents of the text fields."""
     return str(st.session_state.get("text_a", "")), str(st.session_state.get("text_b", ""))
 
 
 def typed_text() -> bool:
-    """Whether a person wrote something: neither nothing nor an example, attacked or not."""
+    """Whether the user typed a text: neither empty nor an example, attacked or not."""
     given = st.session_state.get("given", ("", ""))
     return any(text not in ("", example) for text, example in zip(fields(), given, strict=True))
 
 
 def attacked() -> bool:
-    """Whether the fields hold what an attack made of a text, so that it can be undone."""
+    """Whether the fields hold an attacked text, so that the attack can be undone."""
     return bool(fields() == st.session_state.get("before", {}).get("after"))
 
 
 def start() -> None:
-    """Fill them with the chosen example; the choice is free again at once."""
+    """Fill them with the chosen example, and clear the choice at once."""
     name, st.session_state[f"ex_{task.name}"] = st.session_state[f"ex_{task.name}"], None
     if name is not None:
         give(texts[names.index(name)][:2])
@@ -87,13 +87,15 @@ def undo() -> None:
 
 
 def attack(kind: str) -> None:
-    """Change the text (of a pair the second) as an adversary would, anew at each click."""
+    """Attack the text (the second one of a pair), with a new draw at each click."""
     clicks = st.session_state["clicks"] = st.session_state.get("clicks", 0) + 1
     field = "text_b" if task.pair else "text_a"
     try:
         changed = attacks.perturb(st.session_state[field], kind, random.Random(clicks))
         if len(changed) > LONGEST:
-            raise BadInput(f"The attack {kind!r} would make the text longer than {LONGEST:,}.")
+            raise BadInput(
+                f"The attack {kind!r} would make the text longer than {LONGEST:,} characters."
+            )
     except BadInput as error:
         st.session_state["refused"] = str(error)
         return
@@ -134,7 +136,7 @@ typed = (st.session_state["text_a"], st.session_state["text_b"] if task.pair els
 
 
 def specs(backbone: str) -> tuple[PredictivitySpec, ...]:
-    """The ranking, the chosen seed's measurement first."""
+    """The ranking's measurements, the chosen seed's first."""
     found = controls.own_predictivities(lab, backbone, [task])
     first = task.contrasts()[0]
     return tuple(sorted(found, key=lambda s: (s.prompt.seed != seed, s.contrast != first)))
@@ -144,19 +146,19 @@ asked = {name: specs(name) for name in backbones}
 
 
 def draw() -> None:
-    """What the model says, live; then who votes for what, and what it sees."""
+    """The answers, then the skill neurons' predictions, then the model input."""
     look = answers.look(lab.models.names())
     ready = [name for name in backbones if asked[name] and not lab.missing(asked[name])]
     for name in backbones:
         if not asked[name]:
             st.info(
-                f"There is no prompt of {plain(task.title)} for {plain(name)} yet: tune or import "
-                "one."
+                f"There is no prompt for {plain(task.title)} on {plain(name)} yet. Tune or import "
+                "one first."
             )
         elif name not in ready:
-            st.caption(f"The neurons of {plain(name)} are not measured yet.")
+            st.caption(f"The neurons of {plain(name)} have not been measured yet.")
     if not all(text.strip() for text in typed if text is not None):
-        st.info("There is nothing to read: type a text.")
+        st.info("Type a text first.")
     elif ready:
         with answers.shown_errors():
             said(ready, look)
@@ -167,15 +169,15 @@ def draw() -> None:
 
 @st.fragment
 def said(names: list[str], look: charts.Look) -> None:
-    """Class probabilities. A fragment: the slider redraws nothing else."""
+    """Class probabilities, in a fragment, so that the slider redraws nothing else."""
     share = st.slider(
-        "Neurons switched off, % of each layer", 0, 50, 0, key="off", bind="query-params"
+        "Suppressed neurons, % of each layer", 0, 50, 0, key="off", bind="query-params"
     )
     for name, column in zip(names, answers.beside(names), strict=True):
         with column, st.container(border=True), answers.shown_errors(), charts.quickly():
             st.subheader(plain(name), anchor=False)
-            if asked[name][0].prompt.seed != seed:
-                st.caption(f"No prompt of seed {seed}: seed {asked[name][0].prompt.seed} is shown.")
+            if (shown := asked[name][0].prompt.seed) != seed:
+                st.caption(f"There is no prompt with seed {seed}; seed {shown} is shown.")
             started = time.perf_counter()
             answer = live.play(lab, asked[name], typed, share=share / 100, draws=DRAWS)
             took = time.perf_counter() - started
@@ -184,18 +186,18 @@ def said(names: list[str], look: charts.Look) -> None:
             )
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(
-                "Softmax over the answer words; dotted: chance."
+                "Softmax over the answer words; dotted line: chance."
                 + (
                     f" Random: mean of {DRAWS} draws of as many neurons; line: their range."
                     if share
                     else ""
                 )
-                + f" Read in {1000 * took:.0f} ms."
+                + f" Computed in {1000 * took:.0f} ms."
             )
 
 
 def votes(name: str, look: charts.Look) -> None:
-    """The skill neurons' votes, and the layout."""
+    """The classes that the skill neurons predict, and the input layout."""
     answer = live.play(lab, asked[name], typed, share=0, draws=0)
     if len(task.labels) == 2:
         table = playground.votes(
@@ -204,8 +206,8 @@ def votes(name: str, look: charts.Look) -> None:
         counts = table.vote.value_counts()
         tally = ", ".join(f"{counts.get(c, 0)} for {plain(c)}" for c in task.labels)
         st.markdown(
-            f"**Votes of the {len(table)} skill neurons of {plain(name)}** (top 5 % of each "
-            f"layer): {tally}"
+            f"**Classes predicted by the {len(table)} skill neurons of {plain(name)}** (top 5 % "
+            f"of each layer): {tally}"
         )
         shown = answers.linked(
             playground.loudest(table), task=task.title, seed=asked[name][0].prompt.seed
@@ -213,16 +215,20 @@ def votes(name: str, look: charts.Look) -> None:
         figure = charts.votes(shown, look, classes=task.labels)
         st.altair_chart(figure, width="stretch", theme=None)
         st.caption(
-            "The 16 furthest from their baseline at their best position. A neuron above its "
-            "baseline votes for the class it fires for, one below for the other. All votes count "
-            "alike, and the model need not follow them. Click a bar to open the neuron."
+            "The 16 neurons furthest from their baselines at their best positions. Above its "
+            "baseline, a neuron predicts the class it fires for; below, the other class. Click a "
+            "bar to open the neuron.",
+            help="The counts weigh all skill neurons equally. The model's answer need not follow "
+            "the majority of its skill neurons.",
         )
         answers.downloads(f"votes-{name}", table, ("", figure))
-    with st.expander("What the model sees, position by position"):
+    with st.expander("Model input, position by position"):
         slots = pd.DataFrame(live.layout(lab, asked[name][0], typed))
         st.dataframe(
-            slots.dropna(axis="columns", how="all"), hide_index=True, width="stretch", height=260
-        )
+            slots.dropna(axis="columns", how="all"), hide_index=True, width="stretch", height=260,
+            column_config={"position": "Position", "token": "Token", "kind": "Kind",
+                           "position_id": "Position id"},
+        )  # fmt: skip
 
 
 everything = tuple(s for found in asked.values() for s in found)

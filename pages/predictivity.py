@@ -1,4 +1,4 @@
-"""How well does a single neuron know the task?"""
+"""How well does a single neuron predict the answer?"""
 
 import streamlit as st
 
@@ -13,8 +13,8 @@ from pages.common import answers, controls, warnings
 
 answers.heading(
     "Predictivity",
-    "A box shows how well single neurons tell a task's classes apart (1 is perfect, the lower "
-    "tick is what shuffled labels reach); the bar behind it is the accuracy of the whole model.",
+    "Each box shows how well single neurons predict a task's classes: 1 is perfect, and the lower "
+    "tick is the permutation floor. The bar behind it is the accuracy of the whole model.",
 )
 lab = answers.lab()
 left, right = st.columns([2, 3], gap="medium")
@@ -23,7 +23,7 @@ with left:
 with right:
     shown = st.segmented_control(
         "Tasks", ["clean", "adversarial", "all"], default="clean", key="shown",
-        bind="query-params", help="Adversarial twins keep the baseline of their clean task.",
+        bind="query-params", help="Adversarial versions use the baselines of their clean tasks.",
     ) or "clean"  # fmt: skip
 
 with right:
@@ -33,9 +33,9 @@ found = [t for t in every if shown == "all" or (t.adversarial_of is None) == (sh
 origins = {t.name: clean_task(t) for t in found}
 with left:
     permutations = st.select_slider(
-        "Shuffles of the labels", [20, 100, 500, 1000], value=sweeps.PERMUTATIONS,
+        "Label permutations", [20, 100, 500, 1000], value=sweeps.PERMUTATIONS,
         key="permutations", bind="query-params",
-        help="More of them make the levels of chance and the p-values finer.",
+        help="More permutations give finer null levels and p-values.",
     )  # fmt: skip
 
 
@@ -80,13 +80,14 @@ def draw() -> None:
             first = mine[0].iloc[0]
             st.caption(
                 f"{first.neurons} neurons, mean of {first.seeds} seeds, "
-                f"{controls.count(mine[0].n)} examples a task, validation split. Bars: mean "
-                "accuracy, line: standard error over seeds. Dotted line: chance. Ticks, from "
-                f"{permutations} shuffles of the labels: lower, the floor (mean); upper, what the "
-                "best of all neurons stays below in 95 % of them. Discoveries at a false discovery "
-                f"rate of 5 %: {controls.count(mine[0].discoveries, '.0%')} of a task's neurons. "
-                f"{controls.count(mine[0].silent, '.0%')} never tell more than always "
-                "giving one answer does. Dots: some of the outliers; click one to open the neuron."
+                f"{controls.count(mine[0].n)} examples per task; dotted line: chance. "
+                "Discoveries (false discovery rate 5 %): "
+                f"{controls.count(mine[0].discoveries, '.0%')} of a task's neurons; uninformative: "
+                f"{controls.count(mine[0].silent, '.0%')}. Click a dot to open a neuron.",
+                help=f"Ticks, from {permutations} label permutations: the mean over neurons "
+                "(lower) and the 95th percentile of the best neuron (upper). Uninformative neurons "
+                "are at or below the majority class. Bars: mean accuracy, with the standard error "
+                "over seeds. Dots: a sample of the outliers.",
             )
             with st.expander("Layer by layer"):
                 st.altair_chart(

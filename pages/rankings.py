@@ -1,4 +1,4 @@
-"""RoBERTa's and T5's rankings of neurons, side by side."""
+"""Rankings of neurons by predictivity, compared over layers, seeds and tasks."""
 
 import streamlit as st
 
@@ -11,8 +11,8 @@ from pages.common import answers, controls
 
 answers.heading(
     "Rankings",
-    "Predictivity ranks a task's neurons. Where do the best ones lie, do other tasks and other "
-    "seeds choose the same ones, and which do two rankings agree on?",
+    "Predictivity ranks a task's neurons. In which layers are the top neurons, are they shared "
+    "with other seeds and tasks, and which neurons rank high on two tasks?",
 )
 lab = answers.lab()
 left, middle, right = st.columns([2, 2, 2], gap="medium")
@@ -23,7 +23,7 @@ with middle:
     task = controls.task(found)
     rest = [t for t in found if t.name != task.name]
     if not rest:
-        st.info("There is one task here; rankings are compared between at least two.")
+        st.info("There is only one task here. Comparing rankings takes at least two.")
         st.stop()
     other = controls.task(rest, "Against", "against")
 with right:
@@ -56,22 +56,23 @@ def draw() -> None:
         figure = charts.layer_shares(layers, look)
         st.altair_chart(figure, width="stretch", theme=None)
         st.caption(
-            f"{plain(task.title)}: the best {top:.0%} of all neurons, by the mean of {SEEDS} "
-            "seeds; lines: the seeds' own rankings. Dotted: as many in each layer."
+            f"{plain(task.title)}: the top {top:.0%} of all neurons by mean predictivity over "
+            f"{SEEDS} seeds; vertical lines: range over seeds. Dotted: equal shares in all layers."
         )
         answers.downloads("layers", layers, ("", figure))
     with two, st.container(border=True):
-        st.subheader("Does another seed choose the same?", anchor=False)
+        st.subheader("Are skill neurons shared with other seeds?", anchor=False)
         if seeds.empty:
-            st.caption("One seed alone cannot tell.")
+            st.caption("This comparison needs at least two seeds.")
         else:
             figure = charts.stability(seeds, look)
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(
-                f"{plain(task.title)}: share of one seed's top neurons that are another's, mean of "
-                f"{seeds.pairs.max()} pairs of {SEEDS} seeds; band: lowest and highest pair. "
-                "Dotted: what chance gives. Neurons that tell no more than always giving one "
-                "answer are never chosen."
+                f"{plain(task.title)}: share of one seed's skill neurons shared with another, mean "
+                f"of {seeds.pairs.max()} pairs of {SEEDS} seeds; band: lowest to highest pair. "
+                "Dotted: chance overlap.",
+                help="Uninformative neurons (at or below the majority class) are never skill "
+                "neurons.",
             )
             answers.downloads("stability", seeds, ("", figure))
     pairs(look)
@@ -79,7 +80,7 @@ def draw() -> None:
 
 
 def pairs(look: charts.Look) -> None:
-    """Each neuron's place by two tasks."""
+    """Each neuron's rank percentile on two tasks."""
     st.subheader(
         f"{plain(task.title)} against {plain(other.title)}, neuron by neuron", anchor=False
     )
@@ -103,16 +104,17 @@ def pairs(look: charts.Look) -> None:
             common = rankings.compare(first.skill(top), second.skill(top))
             st.caption(
                 f"{common.shared} of {common.first} skill neurons of {plain(task.title)} (top "
-                f"{top:.0%} of each layer) are among the {common.second} of "
-                f"{plain(other.title)}; chance would give {common.chance.mean:.0f}. "
-                "100 % is the best of the layer; "
-                "neurons that tell nothing share a place. Click a point to open the neuron."
+                f"{top:.0%} of each layer) are shared with the {common.second} of "
+                f"{plain(other.title)}; chance overlap: {common.chance.mean:.0f}. Click a point to "
+                "open the neuron.",
+                help="A rank percentile of 100 % is the highest in the layer. Neurons with equal "
+                "predictivity share a percentile.",
             )
             answers.downloads(f"pair-{name}", table, ("", figure))
 
 
 def matrices(look: charts.Look) -> None:
-    """What each pair of clean tasks shares."""
+    """Overlap of skill neurons for each pair of clean tasks."""
     st.subheader("Which tasks share skill neurons?", anchor=False)
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
         values = {t: v for (_, t), v in queries.rankings(lab.store, everything[name]).items()}
@@ -129,7 +131,7 @@ def matrices(look: charts.Look) -> None:
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(
                 f"Share of a row's skill neurons (top {top:.0%} of each layer, means of {SEEDS} "
-                f"seeds) that are the column's, too; chance, the palest colour, is {chance:.0%}."
+                f"seeds) shared with the column's. Chance overlap (palest colour): {chance:.0%}."
             )
             answers.downloads(f"shared-{name}", table, ("", figure))
 

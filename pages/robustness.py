@@ -1,4 +1,4 @@
-"""Does the skill survive adversarial data, and is it the same neurons?"""
+"""How large is the accuracy drop on adversarial data, and do the skill neurons stay the same?"""
 
 import math
 from collections.abc import Sequence
@@ -20,25 +20,26 @@ from pages.common import answers, controls, warnings
 answers.heading(
     "Robustness",
     "The claim: a model is more robust when it keeps activating its skill neurons on adversarial "
-    "data. Each figure tests one part of it on a task and its attacked twin.",
+    "data. Each figure tests one part of the claim on a task and its adversarial version.",
 )
 lab = answers.lab()
 left, middle, right = st.columns([2, 2, 2], gap="medium")
 with left:
     backbones = controls.backbones(lab)
 with middle:
-    twins = [t for t in controls.task_set() if t.adversarial_of is not None]
-    if not twins:
-        st.info("None of these tasks has an adversarial twin.")
+    versions = [t for t in controls.task_set() if t.adversarial_of is not None]
+    if not versions:
+        st.info("None of these tasks has an adversarial version.")
         st.stop()
-    twin = controls.task(twins, key="twin")
+    attacked = controls.task(versions, key="twin")
 with right:
     top = controls.fraction()
-clean = clean_task(twin)
+clean = clean_task(attacked)
 prompts = {name: controls.prompts(lab, name, [clean]) for name in backbones}
 for name in (n for n in backbones if not prompts[n]):
     st.info(
-        f"There is no prompt of {plain(clean.title)} for {plain(name)} yet: tune or import one."
+        f"There is no prompt for {plain(clean.title)} on {plain(name)} yet. Tune or import one "
+        "first."
     )
 backbones = [name for name in backbones if prompts[name]]
 if not backbones:
@@ -47,7 +48,7 @@ asked = {
     backbone: sweeps.robustness(
         prompts[backbone],
         (lab.pin(clean, backbone), clean.evaluation_split),
-        (lab.pin(twin, backbone), twin.evaluation_split),
+        (lab.pin(attacked, backbone), attacked.evaluation_split),
         clean.contrasts(),
     )
     for backbone in backbones
@@ -67,8 +68,8 @@ suppressed = tuple(
 
 
 def state(specs: Sequence[Spec]) -> tuple[str, int]:
-    """Which tables these questions give: answers never change, so what is asked and how much of it
-    is known say it. A table is made anew only when one of its own answers has come.
+    """A cache key for the tables of these questions. Answers never change, so the questions and the
+    number of stored answers identify a table; it is rebuilt only when one of its answers arrives.
     """
     return job_name(specs), len(lab.known(specs))
 
@@ -77,7 +78,7 @@ def state(specs: Sequence[Spec]) -> tuple[str, int]:
 def answered(view: str, known: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Each answer, and accuracies."""
     del view, known
-    rows = robustness.answers(lab.store, asked, (clean, twin))
+    rows = robustness.answers(lab.store, asked, (clean, attacked))
     return rows, robustness.accuracy(rows)
 
 
@@ -93,7 +94,7 @@ def neuron_tables(view: str, known: int) -> tuple[pd.DataFrame, ...]:
 def suppression_tables(view: str, known: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Paired tests and suppression curves."""
     del view, known
-    tests = robustness.paired_tests(lab.store, asked, robustness.attacks(twin))
+    tests = robustness.paired_tests(lab.store, asked, robustness.attacks(attacked))
     return tests, robustness.curves(lab.store, asked)
 
 
@@ -112,7 +113,7 @@ COLOURS = {"agrees": "green", "contradicts": "red"}
 
 
 def draw() -> None:
-    """The finding, then a section for each part of the claim."""
+    """The verdict, then a section for each part of the claim."""
     look = answers.look(lab.models.names())
     rows, accuracies = answered(*state(evaluations))
     found, shared, stability, each = neuron_tables(*state(compared))
@@ -125,36 +126,37 @@ def draw() -> None:
         return
     said = finding(numbers, backbones=backbones, fraction=top)
     with st.container(border=True):
-        st.subheader(f"What the numbers say: {plain(clean.title)}", anchor=False)
+        st.subheader(f"Summary: {plain(clean.title)}", anchor=False)
         st.badge(f"verdict: {said.verdict}", color=COLOURS.get(said.verdict, "gray"))  # type: ignore[arg-type]
         if lab.missing(everything):
-            st.caption("So far: not everything is computed yet, and the numbers will change.")
+            st.caption("Some answers are not computed yet, so these numbers are provisional.")
         st.markdown(said.lead)
         for text in said.backbones:
             st.markdown(f"- {text}")
     accuracy(accuracies, numbers.answers, look)
     layers, attacks, stand, medians = chosen(*state(compared), top)
     neurons(numbers, layers, attacks, each, look)
-    places(stand, medians, numbers.discoveries, look)
-    switched_off(numbers.paired_tests, curves, look)
+    percentiles(stand, medians, numbers.discoveries, look)
+    suppression(numbers.paired_tests, curves, look)
 
 
 def accuracy(table: pd.DataFrame, rows: pd.DataFrame, look: charts.Look) -> None:
-    """How much is lost, and to which attack."""
+    """The accuracy drop, overall and by attack."""
     figure = charts.accuracy_points(table, look, chance=1 / len(clean.labels))
     sizes = table[table.data == robustness.ADVERSARIAL].groupby("attack", sort=False).n.first()
-    st.subheader("How much is lost?", anchor=False)
+    st.subheader("How large is the accuracy drop?", anchor=False)
     with st.container(border=True):
         st.altair_chart(figure, width="stretch", theme=None)
         st.caption(
-            "Accuracy on clean and on attacked texts, then attack by attack: points are means of "
-            f"{SEEDS}, lines 95 % intervals (seeds and examples redrawn; one seed: Wilson). "
-            f"Clean: {controls.count(table[table.data == robustness.CLEAN].n)} examples; "
+            f"Accuracy: means of {SEEDS} with 95 % intervals; dotted line: chance. Examples: "
+            f"{controls.count(table[table.data == robustness.CLEAN].n)} clean; "
             + (
-                ", ".join(f"{plain(kind or 'all attacks')}: {n}" for kind, n in sizes.items())
-                or "no other"
+                ", ".join(f"{n} {plain(kind or 'adversarial')}" for kind, n in sizes.items())
+                or "none adversarial"
             )
-            + ". Dotted line: chance."
+            + ".",
+            help="The intervals resample both seeds and examples; with one seed they are Wilson "
+            "intervals.",
         )
         with st.container(horizontal=True):
             answers.downloads("robustness-accuracy", table, ("", figure))
@@ -168,31 +170,35 @@ def neurons(
     each: pd.DataFrame,
     look: charts.Look,
 ) -> None:
-    """Overlap against chance, and the rank correlation."""
+    """Overlap against the permutation null and chance, and the rank correlation."""
     shared, agree = numbers.overlap, numbers.stability
     st.subheader("Are they the same neurons?", anchor=False)
     if shared.empty:
         st.caption("Not computed yet.")
         return
     st.markdown(
-        "A neuron that fires often, now and then or never does so whatever the labels are, and "
-        "that alone makes two rankings alike. So each number stands beside what it is **with "
-        "shuffled labels** of the adversarial data: only what goes beyond that can be kept skill. "
-        "Kept means on top again, for whichever class and at whichever position."
+        "Some neurons fire almost always and others almost never, whatever the labels are, and "
+        "this alone makes two rankings similar. Each number is therefore shown beside its "
+        "**permutation null**, computed with shuffled adversarial labels: only overlap beyond the "
+        "null is evidence that the skill is kept.",
+        help="A skill neuron is shared if it is also a skill neuron on adversarial data, for "
+        "either class and at any position.",
     )
     curve = charts.overlap_curves(shared, look, fraction=top)
     layers = charts.overlap_layers(by_layer, look)
     one, two = st.columns(2, gap="medium")
     with one, st.container(border=True):
-        st.markdown("**Shared skill neurons, by how many are chosen**")
+        st.markdown("**Overlap of skill neurons, by fraction chosen**")
         st.altair_chart(curve, width="stretch", theme=None)
         permutations = f"{agree.permutations.iloc[0]} permutations" if len(agree) else "not yet"
         st.caption(
-            f"Of the top neurons on clean data (means of {SEEDS}), the share that is on top on "
-            "adversarial data, too, with 1.96 bootstrap errors. Bands: 95 % of what shuffled "
-            f"labels give ({permutations}). Dotted: unrelated choices of any neurons "
-            "(hypergeometric). Clean and clean: two disjoint parts of the clean data, one as large "
-            f"as the adversarial set. Upright line: the share chosen above. {few(shared)}"
+            f"Share of clean skill neurons (means of {SEEDS}) that are also adversarial skill "
+            "neurons. Bands: 95 % of the permutation null. Vertical line: the fraction chosen "
+            f"above. {few(shared)}",
+            help=f"The error bars are 1.96 bootstrap standard errors. Permutation null: shuffled "
+            f"labels ({permutations}). Chance overlap: two independent selections "
+            "(hypergeometric). Split control: two disjoint parts of the clean data, one as large "
+            "as the adversarial set.",
         )
         with st.container(horizontal=True):
             answers.downloads("robustness-overlap", shared, ("", curve))
@@ -201,25 +207,23 @@ def neurons(
         st.markdown(f"**Layer by layer, top {top:.0%}**")
         st.altair_chart(layers, width="stretch", theme=None)
         st.caption(
-            "Tick and line: what shuffled labels give, mean and 95 % range, each layer by itself. "
-            "A neuron that tells "
-            "no more than always giving one answer is no skill neuron, so a layer can have fewer."
+            "Tick and line: mean and 95 % range of the permutation null in each layer. "
+            "Uninformative neurons are never skill neurons, so a layer can have fewer."
         )
         answers.downloads("robustness-layers", by_layer, ("", layers))
     if len(agree):
         figure = charts.stability_points(agree, look)
         with st.container(border=True):
-            st.markdown("**Do all neurons keep their order?** Spearman, mean over layers")
+            st.markdown("**Do all neurons keep their ranks?** Spearman, mean over layers")
             st.altair_chart(figure, width="stretch", theme=None)
             few_examples = controls.count(agree.n_adversarial)
             st.caption(
                 f"Predictivities on {controls.count(agree.n_clean)} clean against {few_examples} "
-                "adversarial examples, and those of each attack. Grey: 95 % of what shuffled "
-                "labels give; a point beyond its right end tells of kept skill, though of so many "
-                f"one in forty is there by chance. Line: 1.96 standard errors over "
-                f"{controls.count(agree.replicates)} redrawn sets of examples and seeds. Tick: two "
-                "disjoint parts of the clean data, one as large as the adversarial set, at most "
-                "half."
+                "adversarial examples, overall and by attack. Grey: 95 % of the permutation null. "
+                "Points right of the band exceed the null; expect 1 in 40 by chance.",
+                help=f"Line: 1.96 standard errors over {controls.count(agree.replicates)} "
+                "resamples of examples and seeds. Tick: split control, two disjoint parts of the "
+                "clean data, one as large as the adversarial set but at most half.",
             )
             if len(by_attack):
                 with st.expander("Skill neurons by kind of attack"):
@@ -230,8 +234,8 @@ def neurons(
 
 
 def attack_table(table: pd.DataFrame) -> None:
-    """Which share of the skill neurons stays, and where they stand, attack by attack."""
-    names = {"share": "stay", "median": "median place"}
+    """Overlap and median rank percentile of the clean skill neurons, by attack."""
+    names = {"share": "overlap", "median": "median rank percentile"}
     shown = table.assign(
         measure=table.measure.map(names),
         value=table.value.map("{:.0%}".format),
@@ -240,36 +244,38 @@ def attack_table(table: pd.DataFrame) -> None:
         p=table.p_holm.map(plain_p),
     )[["backbone", "attack", "measure", "value", "shuffled", "p"]]  # fmt: skip
     st.dataframe(
-        shown.rename(columns={"shuffled": "with shuffled labels"}), hide_index=True, width="stretch"
+        shown.rename(columns={"shuffled": "permutation null"}), hide_index=True, width="stretch"
     )
-    st.caption(f"Top {top:.0%} of each layer on clean data; p by Holm over the attacks.")
+    st.caption(
+        f"Top {top:.0%} of each layer on clean data; p-values are Holm-adjusted over attacks."
+    )
 
 
 def plain_p(p: float) -> str:
-    """A p-value in a column of them."""
+    """A p-value for a column headed p."""
     return p_value(p).removeprefix("p = ").removeprefix("p ")
 
 
 def few(shared: pd.DataFrame) -> str:
-    """Which backbones have fewer clean skill neurons than the share asks for, and how many."""
+    """Backbones with fewer informative neurons than the fraction asks for, and their numbers."""
     widest = shared[shared.fraction == shared.fraction.max()]
     short = [
         f"{plain(row.backbone)} has {row.chosen:,} of {row.asked:,} at {row.fraction:.0%}"
         for row in widest[widest.chosen < widest.asked].itertuples()
     ]
-    return f"{' and '.join(short)}: no more of its neurons tell anything." if short else ""
+    return f"{' and '.join(short)}; other neurons are uninformative." if short else ""
 
 
-def places(
+def percentiles(
     table: pd.DataFrame, medians: pd.DataFrame, found: pd.DataFrame, look: charts.Look
 ) -> None:
-    """Where the clean skill neurons stand on adversarial data."""
+    """Rank percentiles of the clean skill neurons on adversarial data."""
     if table.empty:
         return
-    st.subheader("Where do clean skill neurons stand on adversarial data?", anchor=False)
+    st.subheader("Where do clean skill neurons rank on adversarial data?", anchor=False)
     figures, linked = [], answers.linked(table, task=clean.title)
     highest = charts.highest_bar(table)
-    told = found[found.data == robustness.ADVERSARIAL].set_index("backbone").discoveries
+    discovered = found[found.data == robustness.ADVERSARIAL].set_index("backbone").discoveries
     for median, column in zip(
         medians.itertuples(), answers.beside(medians.backbone.tolist()), strict=True
     ):
@@ -288,34 +294,37 @@ def places(
                     opened[["url", "layer", "neuron", "percentile", "clean", "adversarial"]],
                     hide_index=True, width="stretch", height=240, column_config={
                         "url": st.column_config.LinkColumn("Open", display_text="open"),
-                        "percentile": st.column_config.NumberColumn("place", format="percent"),
+                        "percentile": st.column_config.NumberColumn(
+                            "rank percentile", format="percent"
+                        ),
                         "clean": st.column_config.NumberColumn(format="%.3f"),
                         "adversarial": st.column_config.NumberColumn(format="%.3f"),
                     },
                 )  # fmt: skip
-            none = (
-                f", where {told[name]:.0%} of all neurons can be told from shuffled labels one by "
-                "one" if name in told else ""
+            exceeding = (
+                f" On adversarial data, {discovered[name]:.0%} of all neurons exceed the "
+                "permutation null (false discovery rate 5 %)." if name in discovered else ""
             )  # fmt: skip
             null = (
-                f" (with shuffled labels {median.shuffled_low:.0%} to {median.shuffled_high:.0%}; "
-                f"permutation test, one-sided, {p_value(median.p)})"
+                f" (permutation null {median.shuffled_low:.0%} to {median.shuffled_high:.0%}, "
+                f"one-sided {p_value(median.p)})"
                 if math.isfinite(median.p) else ""
             )  # fmt: skip
             st.caption(
-                f"{len(mine)} neurons (top {top:.0%} of each layer on clean data), each a piece of "
-                "a bar: click it to open the neuron. 100 % is the layer's best on adversarial "
-                f"data{none}. Upright line: their median, {median.median:.0%}{null}. Dotted: an "
-                "even spread."
+                f"{len(mine)} clean skill neurons (top {top:.0%} of each layer). Vertical line: "
+                f"median, {median.median:.0%}{null}. Dotted: uniform distribution. Click a piece "
+                "of a bar to open its neuron.",
+                help="A rank percentile of 100 % is the highest in the layer on adversarial data."
+                + exceeding,
             )
     answers.downloads("robustness-places", table, *figures)
 
 
-def switched_off(tests: pd.DataFrame, curves: pd.DataFrame, look: charts.Look) -> None:
-    """Suppression of neurons found on one kind of data, tested on the other."""
+def suppression(tests: pd.DataFrame, curves: pd.DataFrame, look: charts.Look) -> None:
+    """Suppression of skill neurons found on one kind of data, tested on the same or the other."""
     if curves.empty:
         return
-    st.subheader("What if they are switched off?", anchor=False)
+    st.subheader("What happens when they are suppressed?", anchor=False)
     figures = []
     lowest = max(0.0, math.floor(10 * min(curves.low.min(), curves.majority.min()) - 0.5) / 10)
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
@@ -333,33 +342,37 @@ def switched_off(tests: pd.DataFrame, curves: pd.DataFrame, look: charts.Look) -
     n, random = curves.groupby("tested").n.max(), curves[curves.choose == "random"]
     random = random[random.fraction > 0]
     st.caption(
-        f"Means of {SEEDS}, bands: standard error over seeds; "
+        f"Means of {SEEDS}; bands: standard error over seeds; "
         + ", ".join(f"{count} {tested} examples" for tested, count in n.items())
-        + f" (the first of the split); {controls.count(random.draws)} random draws. Dotted line: "
-        "the most frequent class."
+        + f" (a fixed random subset); {controls.count(random.draws)} random draws. Dotted line: "
+        "majority-class accuracy."
     )
     if len(tests):
         test_table(tests[tests.attack == ""].drop(columns="attack"))
         st.caption(
-            "How much more accuracy, in points, skill neurons cost than as many random ones: mean "
-            "over the fractions, on the same examples; 95 % interval and p-value take the "
-            f"prompts ({controls.count(tests.seeds)}), the random draws "
-            f"({controls.count(tests.draws)}) and the examples as samples, Holm over the four rows "
-            "of a backbone. Where neurons are found and tested on the same rows, skill neurons are "
-            "favoured."
+            "Cost: accuracy in points that suppressing skill neurons costs beyond suppressing as "
+            "many random ones, on the same examples, averaged over the fractions. Skill neurons "
+            "are favoured where they are found and tested on the same rows.",
+            help="The 95 % intervals and p-values treat the prompts "
+            f"({controls.count(tests.seeds)}), the random draws ({controls.count(tests.draws)}) "
+            "and the examples as samples; p-values are Holm-adjusted over the four rows of a "
+            "backbone.",
         )
         by_kind = tests[(tests.attack != "") & (tests.found == robustness.CLEAN)]
         if len(by_kind):
             with st.expander("By kind of attack"):
                 test_table(by_kind)
-                st.caption("As above, on the adversarial examples of one kind; Holm over kinds.")
+                st.caption(
+                    "As above, on the examples of one attack; p-values are Holm-adjusted over "
+                    "attacks."
+                )
     with st.container(horizontal=True):
         answers.downloads("robustness-suppression", curves, *figures)
         answers.downloads("robustness-tests", tests, label="Tests")
 
 
 def test_table(tests: pd.DataFrame) -> None:
-    """Costs in points."""
+    """The accuracy costs, in points."""
     numbers = {name: tests[name].map(points) for name in ("cost", "low", "high")}
     shown = tests.assign(p=tests.p_holm.map(plain_p), **numbers)
     shown = shown.drop(columns=["p_holm", "draws", "seeds"])
@@ -367,5 +380,5 @@ def test_table(tests: pd.DataFrame) -> None:
 
 
 answers.show(everything, draw, name="robustness", what="answers")
-warnings.shared([clean], [twin])
+warnings.shared([clean], [attacked])
 warnings.origins(p.prompt for sweep in asked.values() for p in sweep.evaluations)

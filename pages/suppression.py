@@ -1,4 +1,4 @@
-"""What happens when the skill neurons are switched off?"""
+"""What happens when skill neurons are suppressed?"""
 
 import streamlit as st
 
@@ -11,8 +11,8 @@ from pages.common import answers, controls, warnings
 
 answers.heading(
     "Suppression",
-    "If a task's skill sits in its skill neurons, switching them off (solid) costs more accuracy "
-    "than switching off as many random ones (dashed).",
+    "If a task's skill resides in its skill neurons, suppressing them (solid) costs more accuracy "
+    "than suppressing as many random neurons (dashed).",
 )
 lab = answers.lab()
 left, middle, right = st.columns([2, 2, 2], gap="medium")
@@ -31,7 +31,7 @@ with right:
         selection_mode="multi", key="neurons", bind="query-params",
     )  # fmt: skip
     draws = st.slider("Random draws", 1, 10, 3, key="draws", bind="query-params")
-with st.expander("How neurons are chosen and switched off"):
+with st.expander("How neurons are chosen and suppressed"):
     one, two, three, four = st.columns(4)
     scope = one.segmented_control(
         "Choose per", controls.SCOPES, default="layer", key="scope", bind="query-params"
@@ -71,27 +71,33 @@ specs = tuple(
 
 
 def caption(n: int) -> str:
-    """What the figure rests on, in words."""
+    """Sample sizes, seeds and bands of the figure."""
     random = "random" in choices.kinds_of_neuron
     if len(seeds) > 1:
         band = "standard error over seeds"
     elif random:
-        band = "95 % Wilson interval (chosen neurons), range of the draws (random ones)"
+        band = "95 % Wilson interval (random neurons: range of draws)"
     else:
         band = "95 % Wilson interval"
     return (
         f"{n} examples of the {task.evaluation_split} split, seed{'s' * (len(seeds) > 1)} "
         f"{', '.join(map(str, seeds))}; "
         + (f"{draws} random draw{'s' * (draws > 1)}; " if random else "")
-        + f"band: {band}; neurons ranked on {plain(origin.title.lower())} by the mean "
-        f"predictivity of {len(sweeps.SEEDS)} seeds; dotted line: always answering the most "
-        "frequent class. Neurons are ranked and tested on the same split, as in the papers, which "
-        "may favour skill over random."
+        + f"band: {band}; dotted line: majority-class accuracy."
+    )
+
+
+def details() -> str:
+    """How the neurons are ranked, and what that favours."""
+    return (
+        f"Neurons are ranked on {plain(origin.title.lower())} by mean predictivity over "
+        f"{len(sweeps.SEEDS)} seeds. They are ranked and tested on the same split, as in the "
+        "papers, which may favour skill neurons over random ones."
     )
 
 
 def draw() -> None:
-    """One chart: hue is the backbone, the line's style the kind of neuron."""
+    """One chart: the hue is the backbone, the line style the kind of neuron."""
     table = queries.suppression_curve(lab.store, specs)
     if table.empty:
         st.caption("The curve appears here with its first points.")
@@ -102,11 +108,11 @@ def draw() -> None:
     with st.container(border=True):
         st.subheader(plain(task.title), anchor=False)
         st.altair_chart(figure, width="stretch", theme=None)
-        st.caption(caption(int(table.n.max())))
+        st.caption(caption(int(table.n.max())), help=details())
     answers.downloads("suppression", table, ("", figure))
 
 
-# The curve starts by itself once its neurons are ranked; tuning prompts for that does not.
+# The curve starts by itself once its neurons are ranked; tuning the prompts does not.
 ranked = [s for b in backbones for s in controls.own_predictivities(lab, b, [origin])]
 answers.show(specs, draw, name="suppression", what="points", start_at_once=not lab.missing(ranked))
 warnings.shared([origin], [task])

@@ -16,19 +16,19 @@ COMPUTED, PUBLISHED = "computed here", "published (Su et al. 2022)"
 
 answers.heading(
     "Transfer",
-    "Each row is a prompt, each column a task it is tried on: a strongly coloured cell means "
-    "that the prompt works there, the diagonal is its own task.",
+    "Each row is a prompt, and each column a task on which it is evaluated. A stronger colour "
+    "means a higher accuracy; the diagonal is the prompt's own task.",
 )
 lab = answers.lab()
 left, middle, right = st.columns([4, 2, 4], gap="medium")
 source = right.segmented_control(
     "Numbers", [COMPUTED, PUBLISHED], default=COMPUTED, key="numbers", bind="query-params",
-    help="Published: what Su et al. released for RoBERTa and T5; one run each.",
+    help="Published: the results that Su et al. released for RoBERTa and T5, one run each.",
 ) or COMPUTED  # fmt: skip
 relative = middle.segmented_control(
     "Scale", ["absolute", "relative"], default="absolute", key="scale", bind="query-params",
-    help="Relative: accuracy over the accuracy of the target's own prompt with the same seed; "
-    "the ratio per seed first, then the mean.",
+    help="Relative: accuracy divided by the accuracy of the target task's own prompt with the "
+    "same seed; the ratios are then averaged over seeds.",
 ) == "relative"  # fmt: skip
 
 
@@ -58,16 +58,16 @@ def heatmaps(
 
 
 def caption(mine: pd.DataFrame) -> str:
-    """What one heatmap rests on."""
+    """Sample sizes and chance level of one heatmap."""
     if source == PUBLISHED:
         return (
-            "As released with Su et al. 2022 (assets/published): one run, n and seeds not given; "
-            "question answering and summarisation are BLEU, not accuracy."
+            "Values released with Su et al. 2022 (assets/published): one run; n and seeds are not "
+            "reported. Question answering and summarisation are BLEU scores, not accuracies."
         )
     return (
-        f"Mean of {mine.seeds.max()} seeds; {controls.count(mine.n)} examples a task; chance (the "
-        f"most frequent class) is {controls.count(mine.majority, '.2f')}. Adversarial twins stand "
-        "on the right; relative values there are over the clean prompt on the twin."
+        f"Mean of {mine.seeds.max()} seeds; {controls.count(mine.n)} examples per task; chance "
+        f"(majority class): {controls.count(mine.majority, '.2f')}. Adversarial versions are on "
+        "the right; they are relative to the clean task's own prompt."
     )
 
 
@@ -99,7 +99,7 @@ else:
     )
 
     def draw() -> None:
-        """What is computed, one heatmap per backbone."""
+        """The computed values, one heatmap per backbone."""
         table = charts.titled(queries.transfer(lab.store, specs, relative=relative), titles)
         look = answers.look(lab.models.names())
         heatmaps(table, look, backbones, [t.title for t in sources], [t.title for t in targets])

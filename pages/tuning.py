@@ -1,4 +1,4 @@
-"""Tune a soft prompt and watch it learn."""
+"""Tune a soft prompt and follow its loss and accuracy."""
 
 import pandas as pd
 import streamlit as st
@@ -12,8 +12,8 @@ from pages.common import answers, controls, warnings
 
 answers.heading(
     "Tuning",
-    "The prompt's vectors learn while the backbone stays as it is: the loss should fall and the "
-    "accuracy on held-back training rows should rise above the dotted line, chance.",
+    "Only the prompt's vectors are trained; the backbone stays frozen. The loss should decrease, "
+    "and the accuracy on held-out training rows should rise above chance (dotted line).",
 )
 lab = answers.lab()
 one, two, three, four = st.columns(4, gap="medium")
@@ -31,12 +31,12 @@ steps = three.number_input("Steps", 1, 50_000, usual.steps, key=f"steps{kind}", 
 exact = lab.models.precision(backbone)
 precision = one.segmented_control(
     "Precision", controls.PRECISIONS, default=exact, key=f"precision{kind}",
-    bind="query-params", help="Of the backbone. bf16 halves the memory and is quick on a GPU; "
-    "fp64 repeats exactly. The prompt is measured in the precision it was tuned in.",
+    bind="query-params", help="Precision of the backbone. bf16 halves the memory and is fast on a "
+    "GPU; fp64 is exactly reproducible. A prompt is measured in the precision it was tuned in.",
 ) or exact  # fmt: skip
 init = three.selectbox(
     "Start from", controls.INITS, key="init", bind="query-params",
-    help="Vectors of random words, Gaussian noise of the same spread, or the answer words.",
+    help="Embeddings of random words, Gaussian noise of equal spread, or the answer words.",
 )  # fmt: skip
 rate = four.number_input(
     "Learning rate", 0.0001, 1.0, usual.learning_rate[family], format="%.4f",
@@ -61,7 +61,7 @@ spec = sweeps.standard_prompt(
 
 
 def history() -> pd.DataFrame:
-    """Steps so far, running or stored."""
+    """The steps so far, running or stored."""
     stored = queries.tuning_history(lab.store, key(spec))
     if len(stored):
         return stored
@@ -70,10 +70,10 @@ def history() -> pd.DataFrame:
 
 
 def draw() -> None:
-    """Loss and accuracy, and what came out."""
+    """Loss and accuracy, and the tuned prompt."""
     table = history()
     if table.empty:
-        st.caption("Loss and accuracy appear here; a short run takes well under a minute.")
+        st.caption("Loss and accuracy appear here. A short run takes well under a minute.")
         return
     look = answers.look(lab.models.names())
     loss = charts.tuning_loss(table, look, backbone=backbone, steps=int(steps))
@@ -88,11 +88,11 @@ def draw() -> None:
     if prompt is not None:
         st.success(
             f"Prompt {key(spec)}: accuracy {prompt.selection_accuracy:.3f} on "
-            f"{prompt.selection_rows} selection rows (taken from train, not learnt from), best at "
-            f"step {prompt.best_step}.",
+            f"{prompt.selection_rows} selection rows (held out from the train split), best at step "
+            f"{prompt.best_step}.",
             icon=":material/check:",
         )
-        st.caption("Change the seed or any other setting to tune another prompt while you watch.")
+        st.caption("Change the seed or any other setting to tune another prompt.")
     answers.downloads("tuning", table, ("loss", loss), ("accuracy", accuracy))
 
 

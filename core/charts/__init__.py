@@ -1,7 +1,7 @@
-"""Tables as charts, one function per figure. Knows nothing else of the project.
+"""Tables as charts, one function per figure; nothing else of the project is imported.
 
-One hue per backbone and one line style per kind of neuron, everywhere. `dark` chooses the ink that
-is readable on the page's background; files are always drawn for a light page.
+Every figure uses one hue per backbone and one line style per kind of neuron. `dark` chooses the ink
+that is legible on the page's background; files are always drawn for a light page.
 """
 
 from core.charts.curves import suppression_curves, tuning_accuracy, tuning_loss

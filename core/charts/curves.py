@@ -11,7 +11,7 @@ from core.charts.look import DASHES, KIND_TITLES, Look, finish, level
 def suppression_curves(
     table: pd.DataFrame, look: Look, *, fractions: Sequence[float], scope: str = "layer"
 ) -> alt.LayerChart:
-    """Accuracy against the share of suppressed neurons; hue = backbone, line = kind of neuron."""
+    """Accuracy against the fraction suppressed; hue = backbone, line style = kind of neuron."""
     table = table.assign(
         percent=table.fraction * 100, neurons=table.choose.map(lambda c: KIND_TITLES[c])
     )
@@ -37,7 +37,7 @@ def suppression_curves(
     tooltip = [
         alt.Tooltip("backbone", title="backbone"),
         alt.Tooltip("neurons", title="suppressed"),
-        alt.Tooltip("percent", title="share, %", format=".3~g"),
+        alt.Tooltip("percent", title="fraction, %", format=".3~g"),
         alt.Tooltip("accuracy", title="accuracy", format=".3f"),
         alt.Tooltip("low", title="band from", format=".3f"),
         alt.Tooltip("high", title="to", format=".3f"),
@@ -57,7 +57,7 @@ def suppression_curves(
 
 
 def tuning_loss(table: pd.DataFrame, look: Look, *, backbone: str, steps: int) -> alt.LayerChart:
-    """Loss of each step."""
+    """Loss at each step."""
     line = (
         alt.Chart(table)
         .mark_line(color=look.hue(backbone), strokeWidth=1.2, opacity=0.8)
@@ -72,7 +72,7 @@ def tuning_loss(table: pd.DataFrame, look: Look, *, backbone: str, steps: int) -
 def tuning_accuracy(
     table: pd.DataFrame, look: Look, *, backbone: str, steps: int, chance: float
 ) -> alt.LayerChart:
-    """Accuracy on the selection rows, wherever it was measured."""
+    """Accuracy on the selection rows, at the steps where it was measured."""
     line = (
         alt.Chart(table.dropna(subset="accuracy"))
         .mark_line(color=look.hue(backbone), strokeWidth=2.2, point=True)

@@ -1,4 +1,4 @@
-"""How predictivities are distributed, over neurons and layers."""
+"""Distributions of predictivity over neurons and layers."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def boxes_over_bars(
     backbone: str,
     tasks: Sequence[str],
 ) -> alt.LayerChart:
-    """Accuracy bars with the predictivity box plots before them, all on one axis."""
+    """Predictivity box plots in front of accuracy bars, all on one axis."""
     hue = look.hue(backbone)
     x = alt.X("task:N", sort=list(tasks), title=None).axis(labelAngle=-40, labelOverlap=False)
 
@@ -31,7 +31,7 @@ def boxes_over_bars(
         alt.Tooltip("high", title="to", format=".3f"),
         alt.Tooltip("n", title="examples"),
         alt.Tooltip("seeds", title="seeds"),
-        alt.Tooltip("majority", title="majority class", format=".3f"),
+        alt.Tooltip("majority", title="majority-class accuracy", format=".3f"),
     ]
     box_tips = [
         alt.Tooltip("task", title="task"),
@@ -40,11 +40,11 @@ def boxes_over_bars(
         alt.Tooltip("q3", title="upper quartile", format=".3f"),
         alt.Tooltip("top1", title="99th percentile", format=".3f"),
         alt.Tooltip("highest", title="best neuron", format=".3f"),
-        alt.Tooltip("floor", title="floor (shuffled labels)", format=".3f"),
-        alt.Tooltip("family", title="family-wise level (95 %)", format=".3f"),
-        alt.Tooltip("fdr", title="lowest discovery (5 % false)", format=".3f"),
-        alt.Tooltip("discoveries", title="neurons that are discoveries", format=".0%"),
-        alt.Tooltip("certain", title="neurons above the family-wise level", format=".0%"),
+        alt.Tooltip("floor", title="permutation floor", format=".3f"),
+        alt.Tooltip("family", title="best neuron under permutation (95 %)", format=".3f"),
+        alt.Tooltip("fdr", title="lowest discovery (FDR 5 %)", format=".3f"),
+        alt.Tooltip("discoveries", title="discoveries (FDR 5 %)", format=".0%"),
+        alt.Tooltip("certain", title="significant neurons (family-wise)", format=".0%"),
         alt.Tooltip("neurons", title="neurons"),
         alt.Tooltip("seeds", title="seeds"),
         alt.Tooltip("n", title="examples"),
@@ -78,13 +78,13 @@ def boxes_over_bars(
 def layer_profile(
     table: pd.DataFrame, look: Look, *, backbone: str, tasks: Sequence[str]
 ) -> alt.LayerChart:
-    """Predictivity of the best 1 % and of the median neuron, layer by layer."""
+    """99th percentile and median of predictivity, layer by layer."""
     long = table.melt(
         id_vars=["task", "layer"], value_vars=["top1", "median", "family", "floor"], var_name="what"
     )
     names = {
-        "top1": "99th percentile", "median": "median", "family": "family-wise level",
-        "floor": "floor (shuffled labels)",
+        "top1": "99th percentile", "median": "median",
+        "family": "best neuron under permutation (95 %)", "floor": "permutation floor",
     }  # fmt: skip
     long["what"] = long["what"].map(names)
     chart = (

@@ -17,7 +17,7 @@ def transfer_heatmap(
     rows: Sequence[str],
     columns: Sequence[str],
 ) -> alt.LayerChart:
-    """Source tasks down, target tasks across; the colour is the (relative) accuracy."""
+    """Source tasks in rows, target tasks in columns; the colour is the (relative) accuracy."""
     title = "relative accuracy" if relative else "accuracy"
     low = 0.4 if table.value.min() > 0.3 else 0.0
     domain = [low, 1.05] if relative else [low, 1.0]
@@ -27,7 +27,7 @@ def transfer_heatmap(
         alt.Tooltip("value", title=title, format=".3f"),
         alt.Tooltip("sem", title="standard error over seeds", format=".3f"),
         alt.Tooltip("accuracy", title="accuracy", format=".3f"),
-        alt.Tooltip("majority", title="majority class", format=".3f"),
+        alt.Tooltip("majority", title="majority-class accuracy", format=".3f"),
         alt.Tooltip("seeds", title="seeds"),
         alt.Tooltip("n", title="examples"),
     ]
@@ -42,14 +42,14 @@ def transfer_heatmap(
 def correlation_heatmap(
     table: pd.DataFrame, look: Look, *, backbone: str, tasks: Sequence[str]
 ) -> alt.LayerChart:
-    """Spearman's rho between the tasks' predictivities, layers averaged."""
+    """Spearman's rho between the tasks' predictivities, averaged over layers."""
     tooltip = [
         alt.Tooltip("task_a", title="task"),
         alt.Tooltip("task_b", title="other task"),
         alt.Tooltip("spearman", title="Spearman (mean over layers)", format=".3f"),
         alt.Tooltip("lowest_layer", title="lowest layer", format=".3f"),
         alt.Tooltip("highest_layer", title="highest layer", format=".3f"),
-        alt.Tooltip("neurons", title="neurons a layer"),
+        alt.Tooltip("neurons", title="neurons per layer"),
         alt.Tooltip("layers", title="layers"),
     ]
     return _heatmap(
@@ -86,7 +86,7 @@ def _heatmap(
         )
     )
     columns = table[x.shorthand.split(":")[0]].nunique()
-    # Legible on a phone, too; where that is impossible, the tooltip has them.
+    # Legible on a phone, too; where that is impossible, only the tooltip gives the numbers.
     size = alt.ExprRef(f"width / {columns} < 15 ? 0 : min(11, 0.42 * width / {columns})")
     numbers = base.mark_text(fontSize=size).encode(
         text=alt.Text(f"{value}:Q", format=".2f"),
@@ -99,15 +99,15 @@ def _heatmap(
 def shared_heatmap(
     table: pd.DataFrame, look: Look, *, backbone: str, tasks: Sequence[str], chance: float
 ) -> alt.LayerChart:
-    """Share of a task's skill neurons that are skill neurons of another task."""
+    """Share of a task's skill neurons that are shared with another task."""
     tooltip = [
         alt.Tooltip("task_a", title="task"),
         alt.Tooltip("task_b", title="other task"),
         alt.Tooltip("share", title="shared", format=".1%"),
         alt.Tooltip("shared", title="shared neurons"),
-        alt.Tooltip("chosen", title="of"),
-        alt.Tooltip("chance", format=".1%"),
-        alt.Tooltip("p", title="p (chance gives as many)", format=".2g"),
+        alt.Tooltip("chosen", title="skill neurons of the task"),
+        alt.Tooltip("chance", title="chance overlap", format=".1%"),
+        alt.Tooltip("p", title="p (chance overlap)", format=".2g"),
     ]
     return _heatmap(
         table, look, look.hue(backbone), tooltip, value="share", domain=[chance, 1.0],

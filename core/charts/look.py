@@ -1,7 +1,7 @@
-"""Tables as charts, one function per figure. Knows nothing else of the project.
+"""Tables as charts, one function per figure; nothing else of the project is imported.
 
-One hue per backbone and one line style per kind of neuron, everywhere. `dark` chooses the ink that
-is readable on the page's background; files are always drawn for a light page.
+Every figure uses one hue per backbone and one line style per kind of neuron. `dark` chooses the ink
+that is legible on the page's background; files are always drawn for a light page.
 """
 
 import json
@@ -18,7 +18,11 @@ from altair.utils import schemapi
 Figure = Any
 HUES = ("#2b7bba", "#d9772b", "#5b9a57", "#9a6fb0", "#b8860b", "#4c9a9a")  # Okabe-Ito, calmed
 DASHES = {"skill": [1, 0], "random": [6, 4], "lowest": [2, 3]}
-KIND_TITLES = {"skill": "skill neurons", "random": "random neurons", "lowest": "lowest neurons"}
+KIND_TITLES = {
+    "skill": "skill neurons",
+    "random": "random neurons",
+    "lowest": "lowest-ranked neurons",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,23 +49,23 @@ class Look:
 
     @property
     def second(self) -> str:
-        """For what belongs to the first of two things only."""
+        """For points that belong to the first of two sets only."""
         return "#b7791f" if not self.dark else "#e0b04a"
 
     @property
     def third(self) -> str:
-        """For what belongs to the second of two things only."""
+        """For points that belong to the second of two sets only."""
         return "#7f5aa2" if not self.dark else "#bd9bd8"
 
     def classes(self, n: int) -> list[str]:
-        """A hue per class; two classes are red and green of equal lightness, told apart by
-        everyone: a warm and a bluish one.
+        """A hue per class. Two classes get a warm red and a bluish green of equal lightness, which
+        colour-blind readers can distinguish.
         """
         two = ["#c05746", "#3f8f8a"] if not self.dark else ["#e0826f", "#67bdb6"]
         return two if n == 2 else list(HUES[:n]) if n <= len(HUES) else list(HUES) * n
 
     def hue(self, backbone: str) -> str:
-        """The same for a backbone in every figure."""
+        """The hue of a backbone, the same in every figure."""
         place = self.backbones.index(backbone) if backbone in self.backbones else 0
         return HUES[place % len(HUES)]
 
@@ -119,7 +123,7 @@ INKS = ("ink", "faint", "ground", "second", "third")  # what differs on a dark p
 
 
 def quickly() -> AbstractContextManager[None]:
-    """Inside the block altair does not check charts against its schema; the tests do that."""
+    """Inside the block, altair does not validate charts against its schema; the tests do."""
     unchecked: AbstractContextManager[None] = schemapi.debug_mode(False)
     return unchecked
 

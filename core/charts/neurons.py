@@ -11,17 +11,17 @@ from core.charts.look import Look, finish
 def profile(
     table: pd.DataFrame, look: Look, *, backbone: str, tasks: Sequence[str]
 ) -> alt.LayerChart:
-    """A neuron's predictivity in each task: a dot per seed, a tick for the mean, and the floor."""
+    """A neuron's predictivity in each task: a dot per seed, the mean, and the permutation null."""
     y = alt.Y("task:N", sort=list(tasks), title=None)
     scale = alt.Scale(domain=[0.5, 1])
     hue = look.hue(backbone)
     tips = [
         "task", "seed", alt.Tooltip("predictivity:Q", format=".3f"),
-        alt.Tooltip("p:Q", title="p (own shuffled labels)", format=".3f"),
+        alt.Tooltip("p:Q", title="p (own permutation null)", format=".3f"),
         alt.Tooltip("p_family:Q", title="p, family-wise", format=".3f"),
         alt.Tooltip("q:Q", title="false discovery rate", format=".3f"),
-        alt.Tooltip("floor:Q", title="floor", format=".3f"),
-        alt.Tooltip("family:Q", title="family-wise level", format=".3f"),
+        alt.Tooltip("floor:Q", title="permutation floor", format=".3f"),
+        alt.Tooltip("family:Q", title="best neuron under permutation (95 %)", format=".3f"),
     ]  # fmt: skip
     means = table.groupby("task", as_index=False)[["predictivity", "floor", "family"]].mean()
     dots = (
@@ -45,8 +45,8 @@ def profile(
 def tokens(
     table: pd.DataFrame, look: Look, *, backbone: str, order: Sequence[str], family: float
 ) -> alt.LayerChart:
-    """Accuracy at each prompt position, a line per seed; the chosen seed is strong. Between the
-    dashed lines (`family` and its mirror image) lies what shuffled labels reach.
+    """Accuracy at each prompt position, a line per seed; the chosen seed is bold. Dashed lines:
+    the 95th percentile of the best neuron under permutation (`family`) and its mirror image.
     """
     hue = look.hue(backbone)
     x = alt.X("token:N", sort=list(order), title="position").axis(labelAngle=0, labelOverlap=True)
@@ -74,7 +74,7 @@ def tokens(
 def activation_histogram(
     table: pd.DataFrame, look: Look, *, baseline: float, classes: Sequence[str]
 ) -> alt.LayerChart:
-    """How strongly the neuron fires at its best token, class by class, and its baseline."""
+    """The neuron's activations at its best token, by class, and its baseline."""
     low, high = float(table.activation.min()), float(table.activation.max())
     step = max((high - low) / 30, 1e-6)
     bins = alt.Bin(step=step)
@@ -102,11 +102,11 @@ def activation_histogram(
 
 
 def probabilities(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) -> alt.LayerChart:
-    """Class probabilities as the model is, and with skill or as many random neurons off."""
-    order = ["as it is", "skill neurons off", "random neurons off"]
+    """Class probabilities, unmodified and with skill or as many random neurons suppressed."""
+    order = ["unmodified", "skill neurons suppressed", "random neurons suppressed"]
     base = alt.Chart(table).encode(
-        y=alt.Y("how:N", sort=order, title=None).axis(labelLimit=160), tooltip=[
-            "how", "class", alt.Tooltip("probability:Q", format=".3f"),
+        y=alt.Y("how:N", sort=order, title=None).axis(labelLimit=180), tooltip=[
+            alt.Tooltip("how", title="model"), "class", alt.Tooltip("probability:Q", format=".3f"),
             alt.Tooltip("low:Q", title="draws from", format=".3f"),
             alt.Tooltip("high:Q", title="to", format=".3f"),
         ],
@@ -139,20 +139,20 @@ def probabilities(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) ->
 
 
 def votes(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) -> alt.LayerChart:
-    """The most active skill neurons: how far above or below baseline, and for which class."""
+    """Skill neurons: activation relative to the baseline, and the predicted class."""
     bars = (
         alt.Chart(table)
         .mark_bar(cursor="pointer")
         .encode(
             y=alt.Y("name:N", sort=list(table.name), title="layer/neuron"),
             href="url:N",
-            x=alt.X("above:Q", title="activation less baseline"),
+            x=alt.X("above:Q", title="activation minus baseline"),
             color=alt.Color(
-                "vote:N", title="votes for",
+                "vote:N", title="predicted class",
                 scale=alt.Scale(domain=list(classes), range=look.classes(len(classes))),
             ),
             tooltip=[
-                "layer", "neuron", alt.Tooltip("vote", title="votes for"),
+                "layer", "neuron", alt.Tooltip("vote", title="predicted class"),
                 alt.Tooltip("activation:Q", format=".3f"), alt.Tooltip("baseline:Q", format=".3f"),
                 alt.Tooltip("predictivity:Q", format=".3f"),
             ],

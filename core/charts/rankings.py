@@ -9,7 +9,7 @@ PERCENT = ".0%"
 
 
 def layer_shares(table: pd.DataFrame, look: Look) -> alt.LayerChart:
-    """In which layers the model's best neurons lie; even is the dotted line."""
+    """Share of the model's skill neurons in each layer; dotted: equal shares."""
     bars = (
         alt.Chart(table)
         .mark_bar(opacity=0.85)
@@ -22,7 +22,8 @@ def layer_shares(table: pd.DataFrame, look: Look) -> alt.LayerChart:
                 "backbone", "layer", alt.Tooltip("share:Q", format=".1%"),
                 alt.Tooltip("low:Q", title="over seeds, from", format=".1%"),
                 alt.Tooltip("high:Q", title="to", format=".1%"),
-                alt.Tooltip("count:Q", title="neurons"), alt.Tooltip("even:Q", format=PERCENT),
+                alt.Tooltip("count:Q", title="neurons"),
+                alt.Tooltip("even:Q", title="equal share", format=PERCENT),
             ],
         )
     )  # fmt: skip
@@ -47,11 +48,11 @@ def layer_shares(table: pd.DataFrame, look: Look) -> alt.LayerChart:
 def rank_rank(
     table: pd.DataFrame, look: Look, *, backbone: str, first: str, second: str
 ) -> alt.LayerChart:
-    """Each neuron's place in its layer by two rankings; skill neurons of both, one or none."""
+    """Each neuron's rank percentile in two rankings; skill neurons of both, one or neither."""
     kinds = {"both": 1.0, "first only": 0.6, "second only": 0.6, "neither": 0.2}
     names = {
-        "both": "skill neuron of both", "first only": f"of {first} only",
-        "second only": f"of {second} only", "neither": "of neither",
+        "both": "skill neuron on both", "first only": f"on {first} only",
+        "second only": f"on {second} only", "neither": "on neither",
     }  # fmt: skip
     shown = table.assign(name=table.kind.map(names), opacity=table.kind.map(kinds))
     hue = look.hue(backbone)
@@ -59,8 +60,8 @@ def rank_rank(
         alt.Chart(shown)
         .mark_circle(size=26, cursor="pointer")
         .encode(
-            x=alt.X("x:Q", title=f"place in its layer, {first}").axis(format=PERCENT),
-            y=alt.Y("y:Q", title=f"place, {second}").axis(format=PERCENT),
+            x=alt.X("x:Q", title=f"rank percentile in layer, {first}").axis(format=PERCENT),
+            y=alt.Y("y:Q", title=f"rank percentile, {second}").axis(format=PERCENT),
             color=alt.Color(
                 "name:N", title=None,
                 scale=alt.Scale(domain=list(names.values()),
@@ -80,7 +81,7 @@ def rank_rank(
 
 
 def stability(table: pd.DataFrame, look: Look) -> alt.LayerChart:
-    """How many skill neurons of one seed are skill neurons of another, by fraction."""
+    """Share of one seed's skill neurons that are shared with another seed, by fraction."""
     table = table.assign(percent=table.fraction * 100)
     x = alt.X(
         "percent:Q", title="skill neurons, % of each layer", scale=alt.Scale(nice=False)
@@ -93,12 +94,12 @@ def stability(table: pd.DataFrame, look: Look) -> alt.LayerChart:
         legend=alt.Legend(symbolOpacity=1),
     )
     tips = [
-        "backbone", alt.Tooltip("percent", title="share chosen, %", format=".3~g"),
-        alt.Tooltip("share", title="stay (mean of the pairs)", format=PERCENT),
+        "backbone", alt.Tooltip("percent", title="fraction chosen, %", format=".3~g"),
+        alt.Tooltip("share", title="shared (mean of pairs)", format=PERCENT),
         alt.Tooltip("low", title="lowest pair", format=PERCENT),
         alt.Tooltip("high", title="highest pair", format=PERCENT),
-        alt.Tooltip("all", title="in all seeds", format=PERCENT),
-        alt.Tooltip("chance", format=PERCENT),
+        alt.Tooltip("all", title="shared by all seeds", format=PERCENT),
+        alt.Tooltip("chance", title="chance overlap", format=PERCENT),
         alt.Tooltip("chosen", title="skill neurons (mean)", format=".0f"), "seeds", "pairs",
     ]  # fmt: skip
     base = alt.Chart(table).encode(x=x)
@@ -107,7 +108,7 @@ def stability(table: pd.DataFrame, look: Look) -> alt.LayerChart:
             y=alt.Y("low:Q", scale=y), y2="high:Q", color=color
         ),
         base.mark_line(strokeWidth=2.2).encode(
-            y=alt.Y("share:Q", scale=y, title="stay with another seed").axis(format=PERCENT),
+            y=alt.Y("share:Q", scale=y, title="shared with another seed").axis(format=PERCENT),
             color=color,
         ),
         base.mark_circle(size=45, opacity=1).encode(

@@ -24,7 +24,7 @@ def _strokes(look: Look) -> alt.Legend:
 
 
 def accuracy_points(table: pd.DataFrame, look: Look, *, chance: float) -> alt.LayerChart:
-    """Accuracy with its interval: clean, adversarial, and attack by attack."""
+    """Accuracy with its interval: on clean data, on adversarial data, and by attack."""
     table = table.assign(
         what=table.attack.where(table.attack != "", table.data).map(str), offset=table.backbone
     )
@@ -57,20 +57,20 @@ def accuracy_points(table: pd.DataFrame, look: Look, *, chance: float) -> alt.La
 
 
 NULL_TIPS = [
-    alt.Tooltip("shuffled", title="with shuffled labels", format=".1%"),
+    alt.Tooltip("shuffled", title="permutation null", format=".1%"),
     alt.Tooltip("shuffled_low", title="from", format=".1%"),
     alt.Tooltip("shuffled_high", title="to", format=".1%"),
 ]
 CHANCE_TIPS = [
-    alt.Tooltip("chance", title="unrelated choices", format=".1%"),
+    alt.Tooltip("chance", title="chance overlap", format=".1%"),
     alt.Tooltip("chance_high", title="up to", format=".1%"),
-    alt.Tooltip("p_chance", title="p (unrelated choices)", format=".2g"),
+    alt.Tooltip("p_chance", title="p (chance overlap)", format=".2g"),
 ]
 
 
 def overlap_curves(table: pd.DataFrame, look: Look, *, fraction: float) -> alt.LayerChart:
-    """Share of the clean skill neurons that are adversarial ones, too, beside what shuffled labels
-    give (the band), unrelated choices, and two parts of the clean data.
+    """Share of the clean skill neurons that are also adversarial ones, beside the permutation null
+    (the band), chance overlap, and the split control.
     """
     table = table.assign(percent=table.fraction * 100)
     x = alt.X(
@@ -79,8 +79,8 @@ def overlap_curves(table: pd.DataFrame, look: Look, *, fraction: float) -> alt.L
     ).axis(values=sorted(table.percent.unique()), format=".3~g")  # fmt: skip
     y = alt.Scale(domain=[0, 1])
     names = {
-        "share": "clean and adversarial", "shuffled": "with shuffled labels",
-        "control": "clean and clean", "chance": "unrelated choices",
+        "share": "clean and adversarial", "shuffled": "permutation null",
+        "control": "split control", "chance": "chance overlap",
     }  # fmt: skip
     long = table.melt(["backbone", "percent"], list(names), var_name="line", value_name="y")
     long["line"] = long["line"].map(names)
@@ -91,15 +91,15 @@ def overlap_curves(table: pd.DataFrame, look: Look, *, fraction: float) -> alt.L
         legend=_strokes(look),
     )  # fmt: skip
     tips = [
-        alt.Tooltip("backbone"), alt.Tooltip("percent", title="share chosen, %", format=".3~g"),
-        alt.Tooltip("share", title="shared", format=PERCENT),
+        alt.Tooltip("backbone"), alt.Tooltip("percent", title="fraction chosen, %", format=".3~g"),
+        alt.Tooltip("share", title="overlap", format=PERCENT),
         alt.Tooltip("shared", title="shared neurons"),
-        alt.Tooltip("chosen", title="of clean skill neurons"),
+        alt.Tooltip("chosen", title="clean skill neurons"),
         alt.Tooltip("adversarial", title="adversarial skill neurons"),
         alt.Tooltip("low", title="interval from", format=PERCENT),
         alt.Tooltip("high", title="to", format=PERCENT), *NULL_TIPS,
-        alt.Tooltip("p", title="p (shuffled labels)", format=".2g"), *CHANCE_TIPS,
-        alt.Tooltip("control", title="clean and clean", format=PERCENT),
+        alt.Tooltip("p", title="p (permutation)", format=".2g"), *CHANCE_TIPS,
+        alt.Tooltip("control", title="split control", format=PERCENT),
     ]  # fmt: skip
     base = alt.Chart(table).encode(x=x)
     layers = [
@@ -107,7 +107,7 @@ def overlap_curves(table: pd.DataFrame, look: Look, *, fraction: float) -> alt.L
             y=alt.Y("shuffled_low:Q", scale=y), y2="shuffled_high:Q", color=color
         ),
         alt.Chart(long).mark_line(strokeWidth=1.8).encode(
-            x=x, y=alt.Y("y:Q", scale=y, title="shared skill neurons").axis(format=PERCENT),
+            x=x, y=alt.Y("y:Q", scale=y, title="overlap of skill neurons").axis(format=PERCENT),
             color=color, strokeDash=dash,
         ),
         base.mark_rule(strokeWidth=1.5).encode(
@@ -124,11 +124,12 @@ def overlap_curves(table: pd.DataFrame, look: Look, *, fraction: float) -> alt.L
 
 
 def overlap_layers(table: pd.DataFrame, look: Look) -> alt.LayerChart:
-    """Shared skill neurons in each layer at one fraction, with what shuffled labels give."""
+    """Overlap of skill neurons in each layer at one fraction, with the permutation null."""
     tips = [
-        alt.Tooltip("backbone"), "layer", alt.Tooltip("share", title="shared", format=PERCENT),
-        alt.Tooltip("shared", title="shared neurons"), alt.Tooltip("chosen", title="of"),
-        *NULL_TIPS, alt.Tooltip("p", title="p (shuffled labels, this layer)", format=".2g"),
+        alt.Tooltip("backbone"), "layer", alt.Tooltip("share", title="overlap", format=PERCENT),
+        alt.Tooltip("shared", title="shared neurons"),
+        alt.Tooltip("chosen", title="clean skill neurons"),
+        *NULL_TIPS, alt.Tooltip("p", title="p (permutation, this layer)", format=".2g"),
         *CHANCE_TIPS,
     ]  # fmt: skip
     base = alt.Chart(table).encode(
@@ -138,7 +139,7 @@ def overlap_layers(table: pd.DataFrame, look: Look) -> alt.LayerChart:
     )
     scale = alt.Scale(domain=[0, 1])
     bars = base.mark_bar(opacity=0.85).encode(
-        y=alt.Y("share:Q", scale=scale, title="shared skill neurons").axis(format=PERCENT),
+        y=alt.Y("share:Q", scale=scale, title="overlap of skill neurons").axis(format=PERCENT),
         color=_backbones(table, look),
     )
     ticks = base.mark_tick(color=look.ink, thickness=2).encode(y=alt.Y("shuffled:Q", scale=scale))
@@ -151,15 +152,14 @@ def overlap_layers(table: pd.DataFrame, look: Look) -> alt.LayerChart:
 def standing_histogram(
     table: pd.DataFrame, look: Look, *, backbone: str, median: float, highest: float
 ) -> alt.LayerChart:
-    """Where clean skill neurons stand among the adversarial predictivities of their layer: each
-    piece of a bar is one of them, and opens it. The axis ends at `highest`, a share of them.
+    """Rank percentiles of the clean skill neurons in their layers on adversarial data.
+
+    Each piece of a bar is one neuron and links to it. The axis ends at `highest`, a share of them.
     """
     step, total = 0.05, max(1, len(table))
-    places = (table.percentile / step).astype(int) * step
-    above = table.groupby(places).cumcount()
-    pieces = table.assign(
-        left=places, right=places + step, low=above / total, high=(above + 1) / total
-    )
+    bins = (table.percentile / step).astype(int) * step
+    above = table.groupby(bins).cumcount()
+    pieces = table.assign(left=bins, right=bins + step, low=above / total, high=(above + 1) / total)
     scale = alt.Scale(domain=[0, highest])
     share = (
         alt.Chart(pieces)
@@ -169,7 +169,7 @@ def standing_histogram(
         )
         .encode(
             x=alt.X(
-                "left:Q", title="place in its layer on adversarial data",
+                "left:Q", title="rank percentile in layer, adversarial data",
                 scale=alt.Scale(domain=[0, 1]),
             ).axis(format=PERCENT, values=[0, 0.25, 0.5, 0.75, 1]),
             x2="right:Q",
@@ -179,9 +179,10 @@ def standing_histogram(
             y2="high:Q",
             href="url:N",
             tooltip=[
-                "layer", "neuron", alt.Tooltip("percentile:Q", format=".1%", title="place"),
+                "layer", "neuron",
+                alt.Tooltip("percentile:Q", format=".1%", title="rank percentile"),
                 alt.Tooltip("clean:Q", format=".3f", title="predictivity, clean"),
-                alt.Tooltip("adversarial:Q", format=".3f", title="adversarial"),
+                alt.Tooltip("adversarial:Q", format=".3f", title="predictivity, adversarial"),
             ],
         )
     )  # fmt: skip
@@ -195,7 +196,7 @@ def standing_histogram(
 
 
 def highest_bar(table: pd.DataFrame) -> float:
-    """Of `standing_histogram`s, one per backbone, the height of the highest bar."""
+    """Height of the highest bar over the `standing_histogram`s of all backbones."""
     parts = [
         np.histogram(part.percentile, bins=20, range=(0, 1))[0].max() / len(part)
         for _, part in table.groupby("backbone")
@@ -204,8 +205,8 @@ def highest_bar(table: pd.DataFrame) -> float:
 
 
 def stability_points(table: pd.DataFrame, look: Look) -> alt.LayerChart:
-    """Spearman's rho of clean and adversarial predictivities, with all attacks and with each; grey:
-    what it is with shuffled labels; tick: two parts of the clean data.
+    """Spearman's rho of clean and adversarial predictivities, over all attacks and for each; grey:
+    the permutation null; tick: the split control.
     """
     order = ["all attacks", *(k for k in dict.fromkeys(table.attack) if k)]
     table = table.assign(what=table.attack.where(table.attack != "", "all attacks"))
@@ -217,8 +218,8 @@ def stability_points(table: pd.DataFrame, look: Look) -> alt.LayerChart:
         alt.Tooltip("shuffled", title="with shuffled labels", format=".3f"),
         alt.Tooltip("shuffled_low", title="from", format=".3f"),
         alt.Tooltip("shuffled_high", title="to", format=".3f"),
-        alt.Tooltip("p", title="p (shuffled labels)", format=".2g"),
-        alt.Tooltip("control", title="clean against clean", format=".3f"),
+        alt.Tooltip("p", title="p (permutation)", format=".2g"),
+        alt.Tooltip("control", title="split control", format=".3f"),
         alt.Tooltip("seeds"),
     ]  # fmt: skip
     base = alt.Chart(table).encode(
@@ -253,8 +254,8 @@ def cross_curves(
     fractions: Sequence[float],
     lowest: float,
 ) -> alt.LayerChart:
-    """Accuracy, from `lowest` up, against the share of suppressed neurons; the line says where they
-    were found.
+    """Accuracy, from `lowest` up, against the fraction of suppressed neurons; the line style gives
+    the data on which the neurons were found.
     """
     names = {"clean": "found on clean", "adversarial": "found on adversarial"}
     skill = table[table.choose == "skill"]
@@ -263,7 +264,7 @@ def cross_curves(
     lines = pd.concat([skill, random.assign(line="random")])
     lines = lines.assign(percent=lines.fraction * 100)
     tips = [
-        alt.Tooltip("line", title="neurons"), alt.Tooltip("percent", title="share, %"),
+        alt.Tooltip("line", title="neurons"), alt.Tooltip("percent", title="fraction, %"),
         alt.Tooltip("accuracy", format=".3f"), alt.Tooltip("low", title="band from", format=".3f"),
         alt.Tooltip("high", title="to", format=".3f"), "seeds", "draws",
         alt.Tooltip("n", title="examples"),

@@ -1,4 +1,4 @@
-"""One typed text as tables: probabilities, and what the skill neurons make of it."""
+"""One typed text as tables: class probabilities, and the classes its skill neurons predict."""
 
 from collections.abc import Sequence
 
@@ -11,16 +11,20 @@ from core.measures.reading import Play
 from core.stats.neurons import Ranking
 from core.store import Store
 
-TOP = 0.05  # of each layer: whose votes are shown
+TOP = 0.05  # of each layer: the skill neurons shown
 LOUDEST = 16
 
 
 def probabilities(play: Play, labels: Sequence[str]) -> pd.DataFrame:
-    """One row per class and state of the model: how, class, rank, probability, low, high."""
+    """One row per class and state of the model: how, class, rank, probability, low and high (range
+    over random draws).
+    """
     rows = play.reading.probabilities
-    states = {"as it is": rows[:1]}
+    states = {"unmodified": rows[:1]}
     if play.draws:
-        states |= {"skill neurons off": rows[1:2], "random neurons off": rows[2:]}
+        states |= {
+            "skill neurons suppressed": rows[1:2], "random neurons suppressed": rows[2:],
+        }  # fmt: skip
     return pd.DataFrame(
         {
             "how": how, "class": label, "rank": i, "probability": float(p[:, i].mean()),
@@ -33,7 +37,7 @@ def probabilities(play: Play, labels: Sequence[str]) -> pd.DataFrame:
 
 def votes(play: Play, ranking: Ranking, labels: Sequence[str], backbone: str) -> pd.DataFrame:
     """The skill neurons of a ranking: backbone, layer, neuron, name, predictivity, activation,
-    baseline, above (activation less baseline), vote (the class that the neuron speaks for).
+    baseline, above (activation minus baseline), vote (the class that the neuron predicts).
     """
     layer, neuron = np.nonzero(ranking.skill(TOP))
     here = (layer, neuron)
@@ -55,13 +59,13 @@ def votes(play: Play, ranking: Ranking, labels: Sequence[str], backbone: str) ->
 
 
 def ranking(store: Store, ranked: Sequence[PredictivitySpec]) -> Ranking:
-    """The mean over seeds of the binary question that `ranked[0]` asks."""
+    """Seed-mean predictivity for the contrast of `ranked[0]`."""
     mean = rankings.mean_of(store, [s for s in ranked if s.contrast == ranked[0].contrast])
-    assert mean is not None, "what a text is read with is measured before"
+    assert mean is not None, "the measurements of a text's prompt come first"
     return mean
 
 
 def loudest(votes: pd.DataFrame) -> pd.DataFrame:
-    """The votes furthest from their baseline, the furthest first."""
+    """The neurons furthest from their baselines, the furthest first."""
     order = votes.above.abs().sort_values(ascending=False).index
     return votes.loc[order].head(LOUDEST)

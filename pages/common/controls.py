@@ -33,7 +33,7 @@ def backbones(lab: Lab) -> list[str]:
     chosen = st.pills(
         "Backbones", known, default=[n for n in known if n in EMBEDDED] or list(known[:1]),
         selection_mode="multi", key="backbone", format_func=plain,
-        bind="query-params", help="RoBERTa and T5 stand side by side on one scale.",
+        bind="query-params", help="Backbones are shown side by side on one scale.",
     )  # fmt: skip
     if not chosen:
         st.info("Choose a backbone.")
@@ -43,11 +43,11 @@ def backbones(lab: Lab) -> list[str]:
 
 
 def prompt_kind(lab: Lab, chosen: Sequence[str]) -> None:
-    """Tuned or imported prompts; asks only if there are both."""
+    """Tuned or imported prompts; the control appears only if there are both."""
     if lab.has_imports(chosen):
         st.segmented_control(
             "Prompts", [TUNED, IMPORTED], default=TUNED, key=PROMPTS, bind="query-params",
-            help="Imported: the released prompts that were taken over on the Library page.",
+            help="Imported: released prompts that were added on the Library page.",
         )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def task_sets() -> dict[str, list[Task]]:
 
 
 def task_set() -> list[Task]:
-    """The ready tasks of the chosen set; asks only if there is more than one."""
+    """The ready tasks of the chosen set; the control appears only if there is more than one."""
     ready = {name: [t for t in found if t.ready] for name, found in task_sets().items()}
     there = [name for name, found in ready.items() if found]
     if len(there) == 1:
@@ -76,12 +76,12 @@ def tasks(*, adversarial: bool) -> list[Task]:
 
 
 def clean(found: Sequence[Task]) -> list[Task]:
-    """Without the adversarial twins."""
+    """Without the adversarial versions."""
     return [t for t in found if t.adversarial_of is None]
 
 
 def titles(found: Sequence[Task]) -> dict[str, str]:
-    """Task name -> what figures call it."""
+    """Task name -> its title in figures."""
     return {t.name: t.title for t in found}
 
 
@@ -107,7 +107,7 @@ def seeds() -> tuple[int, ...]:
     """The prompts' seeds; one or several."""
     chosen = st.pills(
         "Seeds", list(sweeps.SEEDS), default=[0], selection_mode="multi", key="seed",
-        bind="query-params", help="Each seed is a prompt of its own, tuned from another start.",
+        bind="query-params", help="Each seed is a separate prompt, tuned from a different start.",
     )  # fmt: skip
     return tuple(chosen) or (0,)
 
@@ -115,7 +115,7 @@ def seeds() -> tuple[int, ...]:
 def prompts(
     lab: Lab, backbone: str, found: Sequence[Task], seeds: Sequence[int] = sweeps.SEEDS
 ) -> list[Prompt]:
-    """The standard prompts of a backbone, task by task; the imported ones, if these are chosen."""
+    """The standard prompts of a backbone, task by task, or the imported ones if chosen."""
     pin, family = lab.models.pin(backbone), lab.models.family(backbone)
     if st.session_state.get(PROMPTS) == IMPORTED:
         return [p for t in found for p in lab.imported(pin, t.name)]
@@ -130,7 +130,9 @@ def prompts(
 def own_predictivities(
     lab: Lab, backbone: str, found: Sequence[Task], seeds: Sequence[int] = sweeps.SEEDS
 ) -> tuple[PredictivitySpec, ...]:
-    """Each task's prompts (a twin's: those of its clean task) measured on the task itself."""
+    """Each task's prompts measured on the task itself; an adversarial version's prompts are those
+    of its clean task.
+    """
     return tuple(
         spec
         for t in found
@@ -150,13 +152,13 @@ def one_seed(place: Any, found: Iterable[Prompt]) -> int:
     return int(
         place.selectbox(
             "Seed", known, key="seed", bind="query-params",
-            help="Each seed is a prompt of its own, tuned from another start.",
+            help="Each seed is a separate prompt, tuned from a different start.",
         )
     )  # fmt: skip
 
 
 def contrast(task: Task) -> Contrast | None:
-    """The binary question; asks only if the task has several."""
+    """The binary question; the control appears only if the task has several."""
     named = {task.contrast_name(c): c for c in task.contrasts()}
     if len(named) == 1:
         return None
@@ -177,6 +179,6 @@ def fraction(label: str = "Skill neurons", key: str = "top") -> float:
     names = {f"{f:.0%}": f for f in sweeps.PAPER_FRACTIONS[1:]}
     chosen = st.select_slider(
         label, list(names), value="5%", key=key, bind="query-params",
-        help="The top of each layer by predictivity.",
+        help="The top share of each layer by predictivity.",
     )  # fmt: skip
     return names[chosen]

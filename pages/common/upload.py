@@ -1,4 +1,4 @@
-"""The form that turns an uploaded file into a task of one's own."""
+"""The form that turns an uploaded file into a task."""
 
 import pandas as pd
 import streamlit as st
@@ -15,7 +15,7 @@ NONE = "(none)"
 
 @st.cache_resource(max_entries=2, ttl=3600, show_spinner="Reading the file ...")
 def _table(name: str, data: bytes) -> pd.DataFrame:
-    """Read once, not at each change of a control; known by its content. It is never changed."""
+    """The file, read once per content rather than at each change of a control; never changed."""
     return read_table(name, data)
 
 
@@ -50,7 +50,7 @@ def _wish(lab: Lab, own: list[Task], table: pd.DataFrame) -> Wish | None:
     text_b = two.selectbox("Second text", [NONE, *names], key="up_b")
     label = three.selectbox("Label", names, index=len(names) - 1, key="up_label")
     values = label_values(table, label)
-    title = st.text_input("Title", key="up_title", placeholder="what figures call the task")
+    title = st.text_input("Title", key="up_title", placeholder="the task's name in figures")
     cells = st.columns(min(4, len(values)))
     words = tuple(
         cells[i % len(cells)].text_input(
@@ -60,27 +60,27 @@ def _wish(lab: Lab, own: list[Task], table: pd.DataFrame) -> Wish | None:
     )
     _pieces(lab, words)
     left, right = st.columns(2)
-    held = left.slider("Held out for measuring, %", 5, 50, 20, key="up_held")
+    held = left.slider("Held out for evaluation, %", 5, 50, 20, key="up_held")
     clean = [t for t in own if t.adversarial_of is None]
     titles = {NONE: NONE, **{t.name: t.title for t in clean}}
-    twin = right.selectbox(
-        "Adversarial twin of", list(titles), format_func=lambda n: titles[n], key="up_twin",
-        help="All rows are then measured on; prompts and baselines are the clean task's.",
+    original = right.selectbox(
+        "Adversarial version of", list(titles), format_func=lambda n: titles[n], key="up_twin",
+        help="All rows are then used for evaluation; prompts and baselines are the clean task's.",
     )  # fmt: skip
     if not title.strip():
-        st.caption("Give it a title to save it.")
+        st.caption("Enter a title to save the task.")
         return None
     columns = Columns(
         text_a=text_a, text_b=None if text_b == NONE else text_b, label=label, values=values
     )
     return Wish(
         title=title, columns=columns, words=words, held=held / 100,
-        adversarial_of=None if twin == NONE else twin,
+        adversarial_of=None if original == NONE else original,
     )  # fmt: skip
 
 
 def _pieces(lab: Lab, words: tuple[str, ...]) -> None:
-    """How each backbone reads the answer words, while they are typed."""
+    """How each backbone tokenizes the answer words, while they are typed."""
     for name in lab.models.names():
         try:
             read = lab.models.pieces(name, words)
@@ -90,7 +90,7 @@ def _pieces(lab: Lab, words: tuple[str, ...]) -> None:
         shown = "; ".join(f"{w}: {' '.join(tokens)}" for w, _, tokens in read)
         split = any(len(ids) != 1 for _, ids, _ in read)
         same = len({ids[0] for _, ids, _ in read if ids}) < len(read)
-        note = " Two begin with the same piece: choose others." if same else (
-            " Of words in several pieces only the first counts." if split else ""
+        note = " Two words share their first piece: choose others." if same else (
+            " Only the first piece of a word is scored." if split else ""
         )  # fmt: skip
-        st.caption(plain(f"{name} reads {shown}.{note}"))
+        st.caption(plain(f"{name} tokenizes {shown}.{note}"))

@@ -1,4 +1,4 @@
-"""What a reader must know before trusting a figure: rows used twice, prompts of unclear origin."""
+"""Caveats to a figure: rows used both for tuning and evaluation, and imported prompts."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,13 +16,13 @@ from pages.common import controls
 def _shared(
     sources: tuple[str, ...], targets: tuple[str, ...], pins: tuple[str, ...]
 ) -> tuple[Shared, ...]:
-    """Rows that a prompt has learnt from and is then measured on; `pins` renew the answer."""
+    """Rows used both for tuning and for evaluation; new `pins` renew the answer."""
     assert len(pins) == len({*sources, *targets})
     return shared_rows([load_task(n) for n in sources], [load_task(n) for n in targets])
 
 
 def shared(sources: Sequence[Task], targets: Sequence[Task]) -> None:
-    """Say which figures are flattered, because rows were learnt from and measured on."""
+    """Warn of inflated figures, where evaluation rows also occur in a train split."""
     names = [tuple(t.name for t in group) for group in (controls.clean(sources), targets)]
     every = sorted({*names[0], *names[1]})
     pins = tuple(data_stamp(load_task(name)) for name in every)
@@ -31,13 +31,13 @@ def shared(sources: Sequence[Task], targets: Sequence[Task]) -> None:
         source, target = plain(source), plain(target)
         where = "its own train split" if source == target else f"the train split of {source}"
         st.warning(
-            f"{one.rows} of {one.n} evaluated rows of {target} also stand in {where}: what is "
-            "measured there is flattered.",
+            f"{one.rows} of {one.n} evaluation rows of {target} also occur in {where}: results on "
+            "them are inflated.",
             icon=":material/content_copy:",
         )
 
 
 def origins(prompts: Iterable[Prompt]) -> None:
-    """Say what is odd about imported prompts."""
+    """Warn of peculiarities of imported prompts."""
     for text in sorted({remark(prompt) for prompt in prompts} - {""}):
         st.warning(text, icon=":material/history_edu:")

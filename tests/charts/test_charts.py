@@ -223,7 +223,8 @@ STAY = pd.DataFrame(
 )  # fmt: skip
 SURE = pd.DataFrame(
     {
-        "how": ["as it is"] * 2, "class": ["no", "yes"], "rank": [0, 1], "probability": [0.3, 0.7],
+        "how": ["unmodified"] * 2, "class": ["no", "yes"], "rank": [0, 1],
+        "probability": [0.3, 0.7],
         "low": [0.3, 0.7], "high": [0.3, 0.7],
     }
 )  # fmt: skip

@@ -32,7 +32,7 @@ def test_a_page_session_at_base_size(page: Page, base_app: str, family: str) -> 
     open_page(page, base_app, "library")
     page.get_by_role("textbox", name="Add a backbone").fill(repo)
     page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
-    there = page.get_by_text("It is here, and the other pages offer it.")
+    there = page.get_by_text("The backbone is ready; the other pages offer it.")
     expect(there).to_be_visible(timeout=2 * MINUTES)
     open_page(page, base_app, "library?section=tasks&from=papers")
     page.get_by_role("combobox", name="Task").click()

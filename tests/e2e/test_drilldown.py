@@ -83,8 +83,8 @@ def by_hand_difference(
 def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, twin: str) -> None:
     open_page(page, app, "robustness?twin=" + twin.replace(" ", "+"))
     quiet(page)
-    lead = page.get_by_text("their losses differ by").first.inner_text()
-    said = "\n".join([lead, *page.get_by_text("falls from").all_inner_texts()])
+    lead = page.get_by_text("their accuracy drops do not differ").first.inner_text()
+    said = "\n".join([lead, *page.get_by_text("accuracy drops from").all_inner_texts()])
     answers = table(page, "robustness-answers", "Each answer")
     ranked = table(page, "robustness-neurons", "Each neuron")
     shared = table(page, "robustness-overlap").query("fraction == 0.05").set_index("backbone")
@@ -100,9 +100,13 @@ def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, twin: 
             for data, part in mine.groupby("data")
         }
         clean, attacked = wide["clean"].mean(), wide["adversarial"].mean()
-        assert f"{backbone} falls from {clean:.3f} on clean to {attacked:.3f}" in said
+        assert (
+            f"{backbone}: accuracy drops from {clean:.3f} on clean data to {attacked:.3f}" in said
+        )
         found = re.search(
-            rf"{backbone} falls .*?\(([\d.]+) points, 95 % interval ([\d.]+) to ([\d.]+)\)", said
+            rf"{backbone}: accuracy drops .*?\(([\d.]+) points, 95 % interval ([\d.]+) to"
+            r" ([\d.]+)\)",
+            said,
         )
         assert found
         assert float(found[1]) == pytest.approx(100 * (clean - attacked), abs=0.051)
@@ -112,11 +116,11 @@ def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, twin: 
         draws[backbone] = (clean - attacked, wide)
         stay, spearman = by_hand_kept(ranked[ranked.backbone == backbone])
         row, rho = shared.loc[backbone], agree.loc[backbone]
-        compared = f"with shuffled labels {row.shuffled:.0%}, p = {row.p:.3f}"
-        assert f"{stay:.0%} are on top on adversarial data, too ({compared}" in said
+        compared = f"permutation null {row.shuffled:.0%}, p = {row.p:.3f}"
+        assert f"{stay:.0%} are also top neurons on adversarial data ({compared}" in said
         assert rho.spearman == pytest.approx(spearman, abs=1e-6)
         assert f"correlate at {spearman:z.2f}" in said
-        assert f"with shuffled labels {rho.shuffled:z.2f}, p = {rho.p:.3f}" in said.replace(
+        assert f"permutation null {rho.shuffled:z.2f}, p = {rho.p:.3f}" in said.replace(
             "\N{MINUS SIGN}", "-"
         )
         for cost in costs[(costs.backbone == backbone) & (costs.found == "clean")].itertuples():
@@ -129,20 +133,21 @@ def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, twin: 
     difference = draws["t5-mini"][0] - draws["roberta-mini"][0]
     low, high = by_hand_difference({b: wide for b, (_, wide) in draws.items()}, rng)
     assert low < difference < high
-    more = re.search(r"differ by ([\d.]+) points, 95 % interval (.?[\d.]+) to ([\d.]+)", said)
+    more = re.search(r"difference: ([\d.]+) points, 95 % interval (.?[\d.]+) to ([\d.]+)", said)
     assert more
     expected = sorted([100 * low, 100 * high]) if difference >= 0 else [-100 * high, -100 * low]
     told = [float(more[i].replace("\N{MINUS SIGN}", "-")) for i in (2, 3)]
     assert told == pytest.approx(expected, abs=1.5)
-    assert (low < 0 < high) == ("No difference in robustness between the two" in said)
+    assert (low < 0 < high) == ("do not test the claim" in said)
 
 
 def test_robustness_shows_each_part_of_the_claim(page: Page, app: str) -> None:
     open_page(page, app, "robustness?twin=Question+pairs,+adv.&top=15%25")
     quiet(page)
     for heading in (
-        "What the numbers say", "How much is lost?", "Are they the same neurons?",
-        "Where do clean skill neurons stand on adversarial data?", "What if they are switched off?",
+        "Summary", "How large is the accuracy drop?", "Are they the same neurons?",
+        "Where do clean skill neurons rank on adversarial data?",
+        "What happens when they are suppressed?",
     ):  # fmt: skip
         expect(page.get_by_role("heading", name=heading)).to_be_visible()
     expect(page.locator(CHART)).to_have_count(4 + 2 + 4)
@@ -210,12 +215,12 @@ def test_a_neurons_page_tells_everything_of_it(page: Page, app: str) -> None:
     quiet(page)
     expect(page.locator(CHART)).to_have_count(3)
     for heading in (
-        "What does it know?", "At which position?", "When does it fire?",
-        "What if it alone is switched off?", "Which texts fire it most, which least?",
-        "Which neurons are like it?",
+        "Which tasks does it predict?", "At which position?", "When does it fire?",
+        "What if this neuron alone is suppressed?", "Highest- and lowest-activating texts",
+        "Which neurons are most similar?",
     ):  # fmt: skip
         expect(page.get_by_role("heading", name=heading)).to_be_visible()
-    expect(page.get_by_text("Answers that change")).to_be_visible()
+    expect(page.get_by_text("Changed answers")).to_be_visible()
     tasks = table(page, "neuron-tasks")
     assert len(tasks) == 12 * 5
     assert tasks.predictivity.between(0.5, 1).all()
@@ -252,14 +257,14 @@ def test_a_typed_sentence_is_read_attacked_and_suppressed(page: Page, app: str) 
     page.get_by_role("button", name="undo").click()
     quiet(page)
     assert typed(page) == "The meal was good and the staff were friendly."
-    slider = page.get_by_role("slider", name="Neurons switched off, % of each layer")
+    slider = page.get_by_role("slider", name="Suppressed neurons, % of each layer")
     slider.focus()
     for _ in range(5):
         slider.press("ArrowRight")
     expect(page.get_by_text("mean of 3 draws of as many neurons")).to_have_count(2)
     expect(page).to_have_url(re.compile("off=5"))
     expect(page).to_have_url(re.compile("text_a=The"))
-    page.get_by_text("What the model sees, position by position").first.click()
+    page.get_by_text("Model input, position by position").first.click()
     quiet(page)
 
 
@@ -269,7 +274,7 @@ def test_an_empty_text_is_one_sentence(page: Page, app: str) -> None:
     field = page.get_by_role("textbox", name="Text", exact=True)
     field.fill("  ")
     field.press("Control+Enter")
-    expect(page.get_by_text("There is nothing to read: type a text.")).to_be_visible()
+    expect(page.get_by_text("Type a text first.")).to_be_visible()
 
 
 def test_a_pair_is_read(page: Page, app: str) -> None:

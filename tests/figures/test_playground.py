@@ -76,12 +76,12 @@ def test_without_suppression_there_is_one_state(
     table = playground.probabilities(
         live.play(lab, ranked, (TEXT, None), share=0, draws=3), ["a", "b"]
     )
-    assert table.how.unique().tolist() == ["as it is"]
+    assert table.how.unique().tolist() == ["unmodified"]
     more = playground.probabilities(
         live.play(lab, ranked, (TEXT, None), share=0.1, draws=3), ["a", "b"]
     )
     assert more.how.nunique() == 3
-    random_rows = more[more.how == "random neurons off"]
+    random_rows = more[more.how == "random neurons suppressed"]
     assert (random_rows.low < random_rows.high).all(), "the draws differ"
     assert (random_rows.low <= random_rows.probability).all()
     assert np.isclose(random_rows.probability.sum(), 1)

@@ -16,7 +16,7 @@ from core.figures.robustness.verdict import (
     Finding,
     Numbers,
     _kept_more,
-    _switched_off,
+    _suppressed,
     _verdict,
     finding,
 )
@@ -340,7 +340,7 @@ def test_each_neurons_values_are_given_out(lab: Lab, asked: dict[str, Robustness
     assert table.neuron.tolist() == [*range(WIDTH)] * 2
 
 
-# --- switched off --------------------------------------------------------------------------------
+# --- suppression ---------------------------------------------------------------------------------
 def test_the_cost_of_skill_neurons_is_paired_by_example(
     lab: Lab, asked: dict[str, RobustnessSweep]
 ) -> None:
@@ -412,15 +412,19 @@ def kept(**changes: object) -> pd.DataFrame:
     ("overlap", "verdict", "words"),
     [
         (kept(), "agrees", "keeps more of its skill neurons"),
-        (kept(share=[0.2, 0.6], p=[0.2, 0.01]), "contradicts", "keeps less of its skill neurons"),
-        (kept(share=[0.22, 0.2]), "no difference", "no support for the claim"),
+        (kept(share=[0.2, 0.6], p=[0.2, 0.01]), "contradicts", "keeps fewer of its skill neurons"),
+        (kept(share=[0.22, 0.2]), "no difference", "does not support the claim"),
         # b shares more, but as little beyond shuffled labels
-        (kept(share=[0.2, 0.8], shuffled=[0.1, 0.7]), "no difference", "no support"),
+        (kept(share=[0.2, 0.8], shuffled=[0.1, 0.7]), "no difference", "does not support"),
         # neither keeps anything: less little is not more
-        (kept(share=[0.1, -0.3], p=[0.9, 0.9]), "no difference", "no more than shuffled labels"),
+        (
+            kept(share=[0.1, -0.3], p=[0.9, 0.9]),
+            "no difference",
+            "no more than the permutation null",
+        ),
         # of what can be kept, b keeps all and a a sixth
-        (kept(share=[0.2, 0.3], control=[0.7, 0.3], p=[0.01, 0.01]), "contradicts", "keeps less"),
-        (kept(control_p=[0.04, 0.1]), "open", "with b even two parts of the clean data"),
+        (kept(share=[0.2, 0.3], control=[0.7, 0.3], p=[0.01, 0.01]), "contradicts", "keeps fewer"),
+        (kept(control_p=[0.04, 0.1]), "open", "for b even the split control"),
     ],
 )
 def test_the_verdict_follows_from_what_is_lost_and_kept(
@@ -431,7 +435,7 @@ def test_the_verdict_follows_from_what_is_lost_and_kept(
     found, text = _verdict(rows, overlap, ["a", "b"])
     assert found == verdict
     assert words in text
-    assert "**a** loses less than b" in text
+    assert "**a** is more robust than b" in text
 
 
 def test_equal_losses_do_not_test_the_claim(lab: Lab, tasks: tuple[Task, Task]) -> None:
@@ -440,7 +444,7 @@ def test_equal_losses_do_not_test_the_claim(lab: Lab, tasks: tuple[Task, Task]) 
         answer(lab, both[name], {"clean": 0.9, "adversarial": 0.6}, seed=5)
     found, text = _verdict(R.answers(lab.store, both, tasks), kept(), ["a", "b"])
     assert found == "not tested"
-    assert "**No difference** in robustness" in text
+    assert "do **not test the claim**" in text
 
 
 def test_as_many_prompts_need_not_be_there_of_both_backbones(
@@ -450,7 +454,7 @@ def test_as_many_prompts_need_not_be_there_of_both_backbones(
     fewer = rows[~((rows.backbone == "b") & (rows.seed > 0))]
     found, text = _verdict(fewer, kept(), ["a", "b"])
     assert found == "agrees"
-    assert "One prompt alone says nothing of other prompts." in text
+    assert "Results from a single prompt do not generalize" in text
     assert _verdict(rows, kept(), ["a", "b", "c"])[0] == "open"
 
 
@@ -460,7 +464,7 @@ def test_one_backbone_alone_gets_no_verdict(
     agreement(lab, asked["a"], 0.5, 0.05)
     found = said(lab, {"a": asked["a"]}, tasks)
     assert found.verdict == "open"
-    assert "Two backbones, no more and no fewer" in found.lead
+    assert "exactly two backbones" in found.lead
 
 
 def test_a_finding_of_nothing_is_empty_words(lab: Lab, tasks: tuple[Task, Task]) -> None:
@@ -517,7 +521,7 @@ def test_there_is_no_verdict_and_no_made_up_interval_before_all_is_there(
     assert table[["low", "high", "control", "shuffled", "p"]].isna().all(axis=None)
     found = said(lab, asked, tasks)
     assert "nan" not in " ".join([found.lead, *found.backbones])
-    assert "unrelated choices: " in found.backbones[0]
+    assert "chance overlap: " in found.backbones[0]
     assert found.verdict == "open"
     for name in asked:
         agreement(lab, asked[name], 0.5, 0.05)
@@ -525,7 +529,7 @@ def test_there_is_no_verdict_and_no_made_up_interval_before_all_is_there(
     part = rows[~((rows.backbone == "a") & (rows.data == "adversarial") & (rows.seed > 0))]
     early = finding(numbers(lab, asked, tasks, part), backbones=list(asked), fraction=0.05)
     assert early.verdict == "open"
-    assert "Not every prompt has answered" in early.lead
+    assert "not every prompt has been evaluated" in early.lead
 
 
 def test_suppression_is_told_for_clean_data_first() -> None:
@@ -535,7 +539,7 @@ def test_suppression_is_told_for_clean_data_first() -> None:
             "p_holm": [0.01, 0.6],
         }
     )  # fmt: skip
-    told = _switched_off(tests)
+    told = _suppressed(tests)
     assert "mean over 1 to 15 %" in told
-    assert "less (\N{MINUS SIGN}4.0 points, p = 0.010) on clean data" in told
-    assert "nothing that could be shown (+1.0 points, p = 0.600) on adversarial data" in told
+    assert "costs less accuracy (\N{MINUS SIGN}4.0 points, p = 0.010) on clean data" in told
+    assert "no significant difference (+1.0 points, p = 0.600) on adversarial data" in told

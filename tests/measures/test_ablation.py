@@ -1,4 +1,4 @@
-"""One neuron switched off: margins against zeroed weights, one example at a time."""
+"""One neuron suppressed: margins against zeroed weights, one example at a time."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -233,9 +233,9 @@ def test_robustness_has_its_finding_and_figures_from_shipped_answers(twin: str) 
     assert not test.exception
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
     for name in ("roberta-mini", "t5-mini"):
-        assert f"**{name}** falls from" in words(test)
+        assert f"**{name}**: accuracy drops from" in words(test)
     assert "verdict: not tested" in words(test), [m.value for m in test.markdown]
-    assert "with shuffled labels 4%, p = " in words(test) or twin != "Short reviews, adv."
+    assert "permutation null 4%, p = " in words(test) or twin != "Short reviews, adv."
     assert len(charts(test)) == 4 + 2 + 4
     by_attack, costs = (d.value for d in test.dataframe[-2:][::-1])
     assert len(costs) == 8
@@ -245,7 +245,7 @@ def test_robustness_has_its_finding_and_figures_from_shipped_answers(twin: str) 
 
 def test_one_backbone_alone_is_told_without_a_verdict() -> None:
     test = run("robustness", backbone="t5-mini")
-    assert "**t5-mini** falls from" in words(test)
+    assert "**t5-mini**: accuracy drops from" in words(test)
     assert "the claim that" not in words(test)
     assert len(charts(test)) == 4 + 1 + 2
 
@@ -267,7 +267,7 @@ def test_a_neuron_is_known_at_once_and_its_activity_is_computed() -> None:
         test.run()
     assert not test.exception
     assert len(charts(test)) == 3
-    assert [m.label for m in test.metric] == ["Accuracy", "Without it", "Answers that change"]
+    assert [m.label for m in test.metric] == ["Accuracy", "When suppressed", "Changed answers"]
     near = test.dataframe[-1].value
     assert (near.layer[0], near.neuron[0], near.difference[0]) == (1, 100, 0)
     assert near.url[1].startswith("neuron?backbone=t5-mini&layer=")
@@ -447,7 +447,7 @@ def test_bad_own_tasks_and_a_broken_row_are_named_and_the_pages_go_on(
     lab.store._cursor().execute("UPDATE prompt SET spec = '{' WHERE key = ?", [outcome.key])
     no_page_is_down(**{"from": "own", "backbone": "t5-mini", "prompts": "imported"})
     said = [w.value for w in run("library", section="tasks", **{"from": "own"}).warning]
-    assert [w.split(" is passed over")[0] for w in said] == ["deep.toml", "number.toml"]
+    assert [w.split(" is skipped")[0] for w in said] == ["deep.toml", "number.toml"]
     (broken,) = [w.value for w in run("library", section="prompts").warning]
     assert outcome.key in broken
 

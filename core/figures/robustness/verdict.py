@@ -1,4 +1,4 @@
-"""What the numbers of the Robustness page say, in words."""
+"""The verdict of the Robustness page, and the numbers behind it, in words."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from core.stats.intervals import Estimate, Z
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """The tables that the finding rests on, by the function that makes them."""
+    """The tables behind the verdict, named after the functions that make them."""
 
     answers: pd.DataFrame
     paired_tests: pd.DataFrame
@@ -32,10 +32,11 @@ class Numbers:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What the numbers say, in Markdown: the verdict, then a paragraph per backbone. `verdict` is
-    the claim's fate: `agrees`, `contradicts`, `no difference` (one model is more robust, but keeps
-    no more), `not tested` (no model is more robust) or `open` (not two backbones, something is
-    missing, or the measure cannot tell).
+    """The results in Markdown: the verdict, then a paragraph per backbone.
+
+    `verdict` says how the results relate to the claim: `agrees`, `contradicts`, `no difference`
+    (one model is more robust, but its overlap is not larger), `not tested` (no model is more
+    robust) or `open` (not two backbones, missing answers, or an uninformative measure).
     """
 
     lead: str
@@ -44,21 +45,21 @@ class Finding:
 
 
 def finding(numbers: Numbers, *, backbones: Sequence[str], fraction: float) -> Finding:
-    """Put the numbers into words, the shared neurons at one fraction; `backbones` are those asked
-    about, answered or not.
+    """State the results in words, with the overlap at one fraction; `backbones` are those asked
+    about, whether or not their answers are stored.
     """
     agree = numbers.stability[numbers.stability.attack == ""].set_index("backbone")
     answered, parts = both_kinds(numbers.answers), list[str]()
-    lost, accuracies = falls(answered), accuracy(answered)
-    for backbone, fall in lost.items():
+    drops, accuracies = falls(answered), accuracy(answered)
+    for backbone, drop in drops.items():
         tests = numbers.paired_tests[
             (numbers.paired_tests.backbone == backbone) & (numbers.paired_tests.attack == "")
         ]
         sentences = [
-            _loses(accuracies, backbone, fall),
-            _tells(numbers.discoveries[numbers.discoveries.backbone == backbone]),
-            _keeps(numbers.overlap, agree, backbone, fraction),
-            _switched_off(tests),
+            _drop(accuracies, backbone, drop),
+            _discovered(numbers.discoveries[numbers.discoveries.backbone == backbone]),
+            _shared(numbers.overlap, agree, backbone, fraction),
+            _suppressed(tests),
         ]
         parts.append(" ".join(s for s in sentences if s))
     mine = numbers.overlap[numbers.overlap.fraction == fraction].set_index("backbone")
@@ -66,137 +67,146 @@ def finding(numbers: Numbers, *, backbones: Sequence[str], fraction: float) -> F
     return Finding(lead=lead, backbones=tuple(parts), verdict=verdict)
 
 
-def _loses(accuracies: pd.DataFrame, backbone: str, fall: Estimate) -> str:
+def _drop(accuracies: pd.DataFrame, backbone: str, drop: Estimate) -> str:
     overall = accuracies[accuracies.attack == ""].set_index(["backbone", "data"]).accuracy
-    way = "falls" if fall.value >= 0 else "rises"
+    way = "drops" if drop.value >= 0 else "rises"
     return (
-        f"**{plain(backbone)}** {way} from {overall[backbone, CLEAN]:.3f} on clean to "
-        f"{overall[backbone, ADVERSARIAL]:.3f} on adversarial data ({_points(_positive(fall))})."
+        f"**{plain(backbone)}**: accuracy {way} from {overall[backbone, CLEAN]:.3f} on clean data "
+        f"to {overall[backbone, ADVERSARIAL]:.3f} on adversarial data "
+        f"({_points(_positive(drop))})."
     )
 
 
-def _tells(found: pd.DataFrame) -> str:
-    """How many neurons know either kind of data at all."""
+def _discovered(found: pd.DataFrame) -> str:
+    """How many neurons exceed the permutation null on either kind of data."""
     if len(found) < 2:
         return ""
-    known = found.set_index("data")
-    clean, attacked = known.loc[CLEAN], known.loc[ADVERSARIAL]
-    fewer = " (fewer examples find fewer)" if attacked.n < clean.n else ""
+    rows = found.set_index("data")
+    clean, attacked = rows.loc[CLEAN], rows.loc[ADVERSARIAL]
+    fewer = " (fewer examples give less power)" if attacked.n < clean.n else ""
     return (
-        f"Of its neurons {clean.discoveries:.0%} can be told from shuffled labels on {clean.n} "
-        f"clean examples, {attacked.discoveries:.0%} on {attacked.n} adversarial ones{fewer}."
+        f"The permutation null is exceeded by {clean.discoveries:.0%} of neurons on {clean.n} "
+        f"clean examples and by {attacked.discoveries:.0%} on {attacked.n} adversarial "
+        f"examples{fewer}."
     )
 
 
-def _keeps(overlaps: pd.DataFrame, agree: pd.DataFrame, backbone: str, fraction: float) -> str:
+def _shared(overlaps: pd.DataFrame, agree: pd.DataFrame, backbone: str, fraction: float) -> str:
     parts = list[str]()
     mine = overlaps[(overlaps.backbone == backbone) & (overlaps.fraction == fraction)]
     if len(mine):
         o = mine.iloc[0]
-        beside = f"unrelated choices: {o.chance:.0%}"
+        beside = f"chance overlap: {o.chance:.0%}"
         if math.isfinite(o.p):
             beside = (
-                f"with shuffled labels {o.shuffled:.0%}, {p_value(o.p)}; two parts of the clean "
-                f"data {o.control:.0%}, with shuffled labels {o.control_shuffled:.0%}"
+                f"permutation null {o.shuffled:.0%}, {p_value(o.p)}; split control "
+                f"{o.control:.0%}, its permutation null {o.control_shuffled:.0%}"
             )
         parts.append(
-            f"Of its top {fraction:.0%} on clean data {o.share:.0%} are on top on adversarial "
-            f"data, too ({beside})."
+            f"Of its top {fraction:.0%} of neurons on clean data, {o.share:.0%} are also top "
+            f"neurons on adversarial data ({beside})."
         )
     if backbone in agree.index and math.isfinite(agree.loc[backbone].spearman):
         a = agree.loc[backbone]
         parts.append(
-            f"Over all neurons the two predictivities correlate at {_two(a.spearman)} (95 % "
-            f"interval {_two(a.low)} to {_two(a.high)}; with shuffled labels {_two(a.shuffled)}, "
-            f"{p_value(a.p)})."
+            f"Over all neurons, clean and adversarial predictivities correlate at "
+            f"{_two(a.spearman)} (Spearman, 95 % interval {_two(a.low)} to {_two(a.high)}; "
+            f"permutation null {_two(a.shuffled)}, {p_value(a.p)})."
         )
     return " ".join(parts)
 
 
-def _switched_off(tests: pd.DataFrame) -> str:
-    """Whether clean skill neurons matter, on clean data first: where they do not matter there, the
-    attack cannot take anything away.
+def _suppressed(tests: pd.DataFrame) -> str:
+    """The accuracy cost of suppressing clean skill neurons, on clean data first: without a cost
+    there, an attack has no skill to disrupt.
     """
     mine = tests[tests.found == CLEAN]
     if mine.empty:
         return ""
     parts = [f"{_cost(row)} on {row.tested} data" for row in mine.itertuples()]
     return (
-        "Switching off its clean skill neurons (mean over 1 to 15 % of each layer) costs, against "
-        f"random ones, {' and '.join(parts)}."
+        "Compared with random neurons, suppressing its clean skill neurons (mean over 1 to 15 % of "
+        f"each layer) {' and '.join(parts)}."
     )
 
 
 def _cost(row: Any) -> str:
-    known = f"{points(row.cost)} points, {p_value(row.p_holm)}"
+    test = f"{points(row.cost)} points, {p_value(row.p_holm)}"
     if row.p_holm > 0.05:
-        return f"nothing that could be shown ({known})"
-    return f"{'more' if row.cost > 0 else 'less'} ({known})"
+        return f"makes no significant difference ({test})"
+    return f"costs {'more' if row.cost > 0 else 'less'} accuracy ({test})"
 
 
 def _verdict(
     rows: pd.DataFrame, overlap: pd.DataFrame, backbones: Sequence[str]
 ) -> tuple[str, str]:
-    """The claim: the more robust model keeps more of its skill neurons. `overlap` at one fraction,
-    by backbone.
+    """The claim: the more robust model keeps more of its skill neurons. `overlap` holds one
+    fraction, indexed by backbone.
     """
     if len(backbones) != 2:
-        return "open", "Two backbones, no more and no fewer, put the claim to the test."
+        return "open", "There is no verdict: a test of the claim compares exactly two backbones."
     counts = rows.groupby(["backbone", "data"]).prompt.nunique().unstack("data")
     counts = counts.reindex(index=list(backbones), columns=[CLEAN, ADVERSARIAL])
     if counts.isna().any(axis=None) or (counts[CLEAN] != counts[ADVERSARIAL]).any():
-        return "open", "Not every prompt has answered both kinds of data yet: no verdict."
+        return "open", (
+            "There is no verdict yet: not every prompt has been evaluated on both clean and "
+            "adversarial data."
+        )
     if not set(backbones) <= set(overlap.index) or overlap.loc[list(backbones)].p.isna().any():
         return "open", (
-            "Their neurons are not compared yet, or there are none to compare at this share: no "
-            "verdict."
+            "There is no verdict yet: the backbones' neurons have not been compared, or there are "
+            "no skill neurons to compare at this fraction."
         )
-    alone = "" if counts.min(axis=None) > 1 else " One prompt alone says nothing of other prompts."
+    alone = ""
+    if counts.min(axis=None) == 1:
+        alone = " Results from a single prompt do not generalize to other prompts."
     first, second = backbones
-    fall = fall_difference(rows, first, second)
-    if not fall.certain:
+    drop = fall_difference(rows, first, second)
+    if not drop.certain:
         return "not tested", (
-            f"**No difference** in robustness between the two that could be shown (their losses "
-            f"differ by {_points(_positive(fall))}): this task does not put the claim to the test."
-            f"{alone}"
+            "The two models do **not test the claim**: their accuracy drops do not differ "
+            f"significantly (difference: {_points(_positive(drop))}).{alone}"
         )
-    robust, other = (first, second) if fall.value > 0 else (second, first)
-    lead = f"**{robust}** loses less than {other} (by {_points(_positive(fall))})"
+    robust, other = (first, second) if drop.value > 0 else (second, first)
+    lead = (
+        f"**{plain(robust)}** is more robust than {plain(other)} (its accuracy drop is smaller by "
+        f"{_points(_positive(drop))})"
+    )
     blind = [name for name in backbones if overlap.control_p[name] > 0.05]
     if blind:
         return "open", (
-            f"{lead}, but with {' and '.join(map(plain, blind))} even two parts of the clean data "
-            f"share no more skill neurons than with shuffled labels: kept skill cannot be "
-            f"told.{alone}"
+            f"{lead}, but for {' and '.join(map(plain, blind))} even the split control does not "
+            f"exceed the permutation null: overlap cannot show whether the skill is kept.{alone}"
         )
     kept = _kept_more(overlap.loc[first], overlap.loc[second])
     more = first if kept.value > 0 else second
     if kept.certain and overlap.p[more] > 0.05:
         return "no difference", (
-            f"{lead}; {plain(more)} keeps more of its skill neurons than the other, but **no more "
-            f"than shuffled labels** give ({p_value(overlap.p[more])}): no support for the "
-            f"claim.{alone}"
+            f"{lead}. {plain(more)} keeps more of its skill neurons than the other model, but **no "
+            f"more than the permutation null** ({p_value(overlap.p[more])}). This does not support "
+            f"the claim.{alone}"
         )
     if not kept.certain:
         return "no difference", (
-            f"{lead}, but there is **no difference** that could be shown in how much of their "
-            f"skill neurons they keep beyond shuffled labels ({_interval(_positive(kept))} of what "
-            f"two parts of the clean data share): no support for the claim.{alone}"
+            f"{lead}, but there is **no significant difference** between the models' overlap of "
+            f"skill neurons beyond the permutation null ({_interval(_positive(kept))} of the split "
+            f"control). This does not support the claim.{alone}"
         )
     agrees = more == robust
     word = "agrees with" if agrees else "contradicts"
     return ("agrees" if agrees else "contradicts"), (
-        f"{lead} and keeps {'more' if agrees else 'less'} of its skill neurons (beyond shuffled "
-        f"labels, as a share of what two parts of the clean data have in common, the difference "
-        f"is {_interval(_positive(kept))}): this **{word}** the claim that the more robust model "
+        f"{lead} and keeps {'more' if agrees else 'fewer'} of its skill neurons (difference in "
+        f"overlap beyond the permutation null, as a share of the split control: "
+        f"{_interval(_positive(kept))}). This **{word}** the claim that the more robust model "
         f"keeps its skill neurons. Two models and one task are no proof.{alone}"
     )
 
 
 def _kept_more(a: pd.Series, b: pd.Series) -> Estimate:
-    """How much more the first keeps: what it shares beyond shuffled labels, as a share of what two
-    parts of its clean data share beyond shuffled labels. Errors added as independent; that of the
-    denominator is not counted.
+    """Difference in relative overlap between two backbones, first minus second.
+
+    Relative overlap is the overlap beyond the permutation null, divided by that of the split
+    control. The errors are added as independent; the denominator's error is not counted.
     """
     values, errors = [], []
     for x in (a, b):
@@ -211,7 +221,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def p_value(p: float) -> str:
-    """As a reader expects it."""
+    """A p-value as papers print it."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
