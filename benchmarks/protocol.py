@@ -11,6 +11,7 @@
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,13 +19,15 @@ from torch import Tensor
 from core.backbones import Backbone
 from core.backbones.batches import Encoded
 from core.backbones.hooks import capture
+from core.backbones.prompted import BATCH
 from core.base.prompts import SoftPrompt
 from core.base.settings import Settings
+from core.base.specs import Spec
 from core.lab.lab import Lab
-from core.measures.evaluation import BATCH, EvaluationSpec
+from core.measures.evaluation import EvaluationSpec
 from core.measures.predictivity import PredictivitySpec
 from core.measures.sweeps import standard_prompt
-from core.tasks import Task, load_task, pin_task
+from core.tasks import Task, load_task
 from core.tasks.data import load_split
 
 TEXT_LENGTH = 131  # the published layout's places for the text: 128 and specials
@@ -39,6 +42,11 @@ def fastest(run: Callable[[], object]) -> float:
         run()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def answering(lab: Lab, asked: Spec) -> float:
+    """Seconds of computing an answer anew."""
+    return fastest(lambda: lab.answer(asked))
 
 
 def padded(encoded: Encoded, backbone: Backbone, length: int | None) -> list[tuple[Tensor, Tensor]]:
@@ -85,17 +93,23 @@ def keep_everything(backbone: Backbone, prompt: SoftPrompt, task: Task) -> Tenso
 def compare(lab: Lab, name: str) -> None:
     """One backbone's table."""
     task = load_task("short_reviews")
-    spec = standard_prompt(lab.models.pin(name), lab.models.family(name), pin_task(task), 0)
+    pin = lab.pin(task, name)
+    spec = standard_prompt(lab.models.pin(name), lab.models.family(name), pin, 0)
     prompt, backbone = lab.prompt(spec), lab.models.load(name)
-    evaluation = EvaluationSpec(prompt=spec, task=pin_task(task))
-    bare = PredictivitySpec(prompt=spec, task=pin_task(task), permutations=0)
-    floor = PredictivitySpec(prompt=spec, task=pin_task(task), permutations=100)
+    evaluation = EvaluationSpec(prompt=spec, task=pin)
+    bare = PredictivitySpec(prompt=spec, task=pin, permutations=0)
+    floor = PredictivitySpec(prompt=spec, task=pin, permutations=100)
+    questions: dict[tuple[str, str], Spec] = {
+        ("evaluate", "ours"): evaluation,
+        ("evaluate", "near ties in fp64"): replace(evaluation, precision="fp64"),
+        ("predictivity", "ours"): bare,
+        ("predictivity", "ours, 100 permutations"): floor,
+        ("predictivity", "all of it in fp64"): replace(floor, precision="fp64"),
+    }
     rows = [
-        ("evaluate", "ours", fastest(lambda: lab.evaluate(evaluation))),
+        *((*what, answering(lab, asked)) for what, asked in questions.items()),
         ("evaluate", "plain", fastest(lambda: forward(backbone, prompt, task, None))),
         ("evaluate", "reference", fastest(lambda: forward(backbone, prompt, task, TEXT_LENGTH))),
-        ("predictivity", "ours", fastest(lambda: lab.measure(bare))),
-        ("predictivity", "ours, 100 permutations", fastest(lambda: lab.measure(floor))),
         ("predictivity", "reference", fastest(lambda: keep_everything(backbone, prompt, task))),
     ]
     print(f"\n{name}, {task.title}, {torch.get_num_threads()} threads")

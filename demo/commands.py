@@ -39,12 +39,18 @@ def run_pretraining(backbone: str, corpus: Corpus = None) -> None:
 
 
 @demo.command()
-def rebuild() -> None:
+def rebuild(
+    keep_prompts: Annotated[
+        bool, typer.Option(help="Measure the shipped prompts anew instead of tuning others.")
+    ] = False,
+) -> None:
     """Tune all prompts and recompute all shipped answers from weights and text."""
     from demo import rebuild as rebuilding
 
     settings = Settings.from_env()
-    rebuilding.rebuild(settings.assets, settings.cache / "rebuild", say=typer.echo)
+    rebuilding.rebuild(
+        settings.assets, settings.cache / "rebuild", say=typer.echo, keep_prompts=keep_prompts
+    )
 
 
 @demo.command()

@@ -17,6 +17,7 @@ from core.measures import sweeps
 from core.measures.evaluation import EvaluationSpec
 from core.measures.predictivity import PredictivitySpec
 from core.measures.tuning import TuneSpec
+from core.store import Store
 from core.tasks import Task, builtin_names, clean_task, load_task, pin_task
 from core.tasks.baselines import write_shipped
 
@@ -71,15 +72,20 @@ def measured(lab: Lab, backbone: str, found: list[Task]) -> tuple[PredictivitySp
     )
 
 
-def rebuild(assets: Path, work: Path, say: Callable[[str], None] = print) -> None:
+def rebuild(
+    assets: Path, work: Path, say: Callable[[str], None] = print, *, keep_prompts: bool = False
+) -> None:
     """Tune, evaluate and measure in two processes, one per backbone; then export to `assets`.
 
-    Prints the report of both backbones, and leaves it in `assets/report.csv`. `work` keeps what is
-    done: a killed rebuild goes on.
+    With `keep_prompts` the shipped prompts are measured anew, not tuned anew: what comes out is
+    then the same on every machine. Prints the report of both backbones, and leaves it in
+    `assets/report.csv`. `work` keeps what is done: a killed rebuild goes on.
     """
     context = get_context("spawn")
     with ProcessPoolExecutor(len(EMBEDDED), mp_context=context) as pool:
-        jobs = [pool.submit(rebuild_one, name, assets, work / name) for name in EMBEDDED]
+        jobs = [
+            pool.submit(rebuild_one, name, assets, work / name, keep_prompts) for name in EMBEDDED
+        ]
         for job in jobs:
             say(job.result())
     target = assets / "answers"
@@ -97,10 +103,21 @@ def rebuild(assets: Path, work: Path, say: Callable[[str], None] = print) -> Non
     say(table.to_string(index=False, float_format="%.3f"))
 
 
-def rebuild_one(backbone: str, assets: Path, work: Path) -> str:
+def take_prompts(assets: Path, work: Path, store: Store) -> None:
+    """Take over the shipped prompts, and none of the other answers."""
+    with open_store(replace(Settings.from_env(), cache=work / "shipped")) as shipped_store:
+        shipped_store.merge(assets / "answers")
+        keys = [key(spec) for spec in shipped_store.specs("prompt")]
+        shipped_store.export(work / "prompts", keys)
+    store.merge(work / "prompts")
+
+
+def rebuild_one(backbone: str, assets: Path, work: Path, keep_prompts: bool = False) -> str:
     """One backbone's answers, on one core."""
     settings = replace(Settings.from_env(), assets=assets, cache=work / "cache", threads=1)
     with open_store(settings) as store:
+        if keep_prompts:
+            take_prompts(assets, work, store)
         lab = Lab(settings, store)
         specs = shipped(lab, backbone)
         todo = lab.missing(specs)

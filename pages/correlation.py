@@ -46,7 +46,7 @@ def draw() -> None:
                 "examples per task.",
                 help="Unrelated rankings correlate at 0. Uninformative neurons (at or below the "
                 "majority class) often tie, which raises the correlation; they are "
-                f"{controls.count(boxes[boxes.backbone == name].silent, '.0%')} of a task's "
+                f"{controls.count(boxes[boxes.backbone == name].uninformative, '.0%')} of a task's "
                 "neurons. The tooltip gives the lowest and the highest layer.",
             )
     answers.downloads("correlation", table, *figures)

@@ -69,7 +69,7 @@ def predicts(look: charts.Look) -> None:
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(
                 "Dots: one per seed; thick tick: their mean. Thin ticks, from the permutation "
-                "null: mean over neurons (left) and 95th percentile of the best neuron (right).",
+                "null: mean over neurons (left), 95th percentile of the best neuron (right).",
                 help="The permutation null is computed with shuffled labels. Only predictivities "
                 "beyond the right tick are significant across all neurons.",
             )

@@ -83,7 +83,7 @@ def draw() -> None:
                 f"{controls.count(mine[0].n)} examples per task; dotted line: chance. "
                 "Discoveries (false discovery rate 5 %): "
                 f"{controls.count(mine[0].discoveries, '.0%')} of a task's neurons; uninformative: "
-                f"{controls.count(mine[0].silent, '.0%')}. Click a dot to open a neuron.",
+                f"{controls.count(mine[0].uninformative, '.0%')}. Click a dot to open a neuron.",
                 help=f"Ticks, from {permutations} label permutations: the mean over neurons "
                 "(lower) and the 95th percentile of the best neuron (upper). Uninformative neurons "
                 "are at or below the majority class. Bars: mean accuracy, with the standard error "

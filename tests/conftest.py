@@ -1,6 +1,7 @@
 """Tiny random backbones of each family, a small task, and a lab over them. No network."""
 
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,18 @@ def here(folder: Path, **options: Any) -> Store:
 @pytest.fixture(scope="session", autouse=True)
 def _few_threads() -> None:
     torch.set_num_threads(1)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Write down what failed where somebody asks for it, so that it can be repeated last."""
+    if "TEST_FAILURES" not in os.environ or hasattr(terminalreporter.config, "workerinput"):
+        return  # nobody asks, or it is one of several processes whose head does it
+    with Path(os.environ["TEST_FAILURES"]).open("a", encoding="utf-8") as file:
+        for outcome in ("failed", "error"):
+            for report in terminalreporter.getreports(outcome):
+                crash = getattr(report.longrepr, "reprcrash", None)
+                why = (str(crash.message) if crash else str(report.longrepr)).strip().splitlines()
+                print(f"{outcome.upper()} {report.nodeid}", *why[:1], sep=" - ", file=file)
 
 
 def random_vectors(backbone: Backbone, length: int, seed: int = 0) -> torch.Tensor:

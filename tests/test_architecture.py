@@ -1,14 +1,15 @@
 """Doors, layers and cycles, read off the source with `ast`. The checker is itself checked below."""
 
 import ast
-import re
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from core.base.settings import ROOT
 
@@ -212,11 +213,8 @@ def test_the_checker_finds_a_private_module() -> None:
 
 def test_what_is_imported_is_declared() -> None:
     """A library that only comes with another one can go with its next version."""
-    declared = {
-        re.split(r"[=<>\[; ]", line)[0].lower().replace("_", "-")
-        for line in (ROOT / "requirements.txt").read_text().splitlines()
-        if line and not line.startswith("#")
-    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {Requirement(r).name.lower().replace("_", "-") for r in project["dependencies"]}
     known, sold = sources(), packages_distributions()
     for module, source in known.items():
         for library in {n.split(".")[0] for n in imported(ast.walk(ast.parse(source)), set(known))}:

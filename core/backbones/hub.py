@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import BadInput, NotDownloaded, reason
-from core.base.progress import Progress, silent
+from core.base.progress import Progress, no_progress
 
 ALIASES = {
     "roberta-base": "FacebookAI/roberta-base",
@@ -89,7 +89,7 @@ def commit(folder: Path) -> str:
     return folder.name
 
 
-def download(ref: Reference, families: tuple[str, ...], progress: Progress = silent) -> Path:
+def download(ref: Reference, families: tuple[str, ...], progress: Progress = no_progress) -> Path:
     """Fetch the missing files of a snapshot, resuming an earlier attempt.
 
     The settings come first: a model of another family is refused before its weights are fetched.

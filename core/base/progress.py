@@ -9,8 +9,8 @@ class Progress(Protocol):
     def __call__(self, done: float, message: str = "") -> None: ...
 
 
-def silent(done: float, message: str = "") -> None:
-    """Tells nobody."""
+def no_progress(done: float, message: str = "") -> None:
+    """For callers that do not watch."""
 
 
 def part(progress: Progress, start: float, end: float) -> Progress:

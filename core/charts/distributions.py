@@ -38,7 +38,7 @@ def boxes_over_bars(
         alt.Tooltip("median", title="median predictivity", format=".3f"),
         alt.Tooltip("q1", title="lower quartile", format=".3f"),
         alt.Tooltip("q3", title="upper quartile", format=".3f"),
-        alt.Tooltip("top1", title="99th percentile", format=".3f"),
+        alt.Tooltip("p99", title="99th percentile", format=".3f"),
         alt.Tooltip("highest", title="best neuron", format=".3f"),
         alt.Tooltip("floor", title="permutation floor", format=".3f"),
         alt.Tooltip("family", title="best neuron under permutation (95 %)", format=".3f"),
@@ -80,10 +80,10 @@ def layer_profile(
 ) -> alt.LayerChart:
     """99th percentile and median of predictivity, layer by layer."""
     long = table.melt(
-        id_vars=["task", "layer"], value_vars=["top1", "median", "family", "floor"], var_name="what"
+        id_vars=["task", "layer"], value_vars=["p99", "median", "family", "floor"], var_name="what"
     )
     names = {
-        "top1": "99th percentile", "median": "median",
+        "p99": "99th percentile", "median": "median",
         "family": "best neuron under permutation (95 %)", "floor": "permutation floor",
     }  # fmt: skip
     long["what"] = long["what"].map(names)

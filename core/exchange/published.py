@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from core.base.errors import BadInput, reason
-from core.base.progress import Progress, silent
+from core.base.progress import Progress, no_progress
 from core.base.prompts import Prompt, SoftPrompt
 from core.base.specs import key
 from core.lab.lab import Lab
@@ -154,7 +154,7 @@ def import_file(lab: Lab, path: Path, claim: Claim, backbone: str) -> ImportedPr
 
 
 def import_folder(
-    lab: Lab, folder: Path, use: Mapping[str, str], progress: Progress = silent
+    lab: Lab, folder: Path, use: Mapping[str, str], progress: Progress = no_progress
 ) -> list[Outcome]:
     """Store every released prompt of a folder; one outcome per file, refusals among them.
 

@@ -20,7 +20,7 @@ from core.backbones.hooks import Intervention
 from core.backbones.prompted import PromptedModel
 from core.base.errors import BadInput
 from core.base.measure import Run
-from core.base.progress import Progress, part, silent
+from core.base.progress import Progress, no_progress, part
 from core.base.prompts import Prompt, SoftPrompt, Step
 from core.base.settings import EMBEDDED, Settings
 from core.base.specs import Pinned, Precision, Spec, key
@@ -89,7 +89,7 @@ class Lab:
         known = self.known(specs)
         return tuple(s for s in specs if key(s) not in known)
 
-    def ask(self, spec: Spec, progress: Progress = silent) -> None:
+    def ask(self, spec: Spec, progress: Progress = no_progress) -> None:
         """See that the answer is stored: nothing to do, or compute it and what it rests on."""
         with self._alone(key(spec), progress):
             if not self.known([spec]) and not self._taken_from_whole(spec):
@@ -119,7 +119,7 @@ class Lab:
         finally:
             lock.release()
 
-    def recompute(self, spec: Spec, progress: Progress = silent) -> Any:
+    def recompute(self, spec: Spec, progress: Progress = no_progress) -> Any:
         """Compute an answer anew, in full; store it unless it is stored already."""
         with self._alone(key(spec), progress):
             return self._compute(spec, progress)
@@ -139,7 +139,7 @@ class Lab:
             versions=_versions(),
         )
 
-    def answer(self, spec: Spec, progress: Progress = silent) -> Any:
+    def answer(self, spec: Spec, progress: Progress = no_progress) -> Any:
         """Compute an answer anew and in full, without storing it; what it rests on is asked for."""
         measure = MEASURES[type(spec)]
         needed = self.missing(tuple(dict.fromkeys(measure.needs(spec))))
@@ -225,7 +225,7 @@ class Lab:
         return backbone
 
     # --- prompts -------------------------------------------------------------------------------
-    def prompt(self, spec: Prompt, progress: Progress = silent) -> SoftPrompt:
+    def prompt(self, spec: Prompt, progress: Progress = no_progress) -> SoftPrompt:
         """A prompt, tuned now if it is not stored. Raises: BadInput for a lost import."""
         self.ask(spec, progress)
         prompt: SoftPrompt = self.stored(spec)

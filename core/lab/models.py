@@ -22,7 +22,7 @@ from core.backbones import (
 from core.backbones import pieces as read_pieces
 from core.backbones.identity import fingerprint
 from core.base.errors import BadInput, NotDownloaded, UnknownName
-from core.base.progress import Progress, silent
+from core.base.progress import Progress, no_progress
 from core.base.prompts import Prompt
 from core.base.settings import EMBEDDED, Settings
 from core.base.specs import Pinned, Precision
@@ -89,7 +89,7 @@ class Models:
             )
         return found
 
-    def obtain(self, name: str, progress: Progress = silent) -> str:
+    def obtain(self, name: str, progress: Progress = no_progress) -> str:
         """See that a backbone is on this machine, downloading it if it is one of the hub's, and
         remember it; the name under which it goes on.
 

@@ -15,7 +15,7 @@ from core.backbones.hooks import Intervention, suppress
 from core.backbones.prompted import PromptedModel
 from core.base.errors import BadInput
 from core.base.measure import Measure, Stored, Table, Whole
-from core.base.progress import Progress, silent
+from core.base.progress import Progress, no_progress
 from core.base.prompts import Prompt
 from core.base.specs import Pinned, Precision, Spec, key
 from core.measures.bench import Bench
@@ -150,7 +150,7 @@ def _scored(
     model: PromptedModel,
     examples: Examples,
     hook: Intervention | None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Float[Tensor, "example class"]:
     """Logits of the answer words, in double precision for the store."""
     logits = torch.empty(len(examples), len(model.task.labels), dtype=torch.float64)

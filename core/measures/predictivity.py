@@ -19,7 +19,7 @@ from core.backbones.hooks import capture
 from core.backbones.prompted import PromptedModel
 from core.base.errors import BadInput, BadTask
 from core.base.measure import Measure, Stored, Table
-from core.base.progress import Progress, part, silent
+from core.base.progress import Progress, no_progress, part
 from core.base.prompts import Prompt
 from core.base.specs import Contrast, Pinned, Precision, Spec, key
 from core.measures.bench import Bench
@@ -227,7 +227,7 @@ def guesses(
     baseline: Float[Tensor, "layer token neuron"],
     examples: Examples,
     signs: Float[Tensor, "row example"],
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> tuple[Float[Tensor, "layer token neuron"], Float[Tensor, "row layer neuron"]]:
     """`tally` of the first row, and `best_counts` of all: in one pass over the examples, or, where
     the tallies of all rows would not fit into `MOST_BYTES`, in as many as it takes.
@@ -249,7 +249,7 @@ def tally(
     baseline: Float[Tensor, "layer token neuron"],
     examples: Examples,
     signs: Float[Tensor, "row example"],
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Float[Tensor, "row layer token neuron"]:
     """Correct predictions of each neuron, for several weightings of the examples in one pass.
 

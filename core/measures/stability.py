@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.base.measure import Measure, Stored, Table
-from core.base.progress import Progress, part, silent
+from core.base.progress import Progress, no_progress, part
 from core.base.specs import Spec
 from core.measures.bench import Bench
 from core.measures.predictivity import (
@@ -134,7 +134,9 @@ def compare(spec: StabilitySpec, bench: Bench, progress: Progress) -> Stability:
     return agree(spec, drawn)
 
 
-def redraw(spec: StabilitySpec, place: int, bench: Bench, progress: Progress = silent) -> Redrawn:
+def redraw(
+    spec: StabilitySpec, place: int, bench: Bench, progress: Progress = no_progress
+) -> Redrawn:
     """Measure the `place`-th prompt on both tasks' data and on redrawn ones."""
     asked = spec.clean[place], spec.adversarial[place]
     tasks = [bench.task(s.task, s.prompt) for s in asked]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from core.base.errors import BadTask, NotDownloaded, reason
-from core.base.progress import Progress, silent
+from core.base.progress import Progress, no_progress
 from core.tasks import PAPERS, Choice, Remote, Task, clean_task, load_task
 
 
@@ -207,7 +207,7 @@ def _plain(value: object) -> str:
     return _WHOLE.sub("", str(value))
 
 
-def download(task: Task, progress: Progress = silent) -> None:
+def download(task: Task, progress: Progress = no_progress) -> None:
     """Fetch the splits of a hub task that are not here yet, by `datasets`; never a script.
 
     Raises: NotDownloaded, BadTask, Cancelled.
@@ -227,7 +227,7 @@ def download(task: Task, progress: Progress = silent) -> None:
     progress(1.0, "")
 
 
-def obtain_task(name: str, progress: Progress = silent) -> Task:
+def obtain_task(name: str, progress: Progress = no_progress) -> Task:
     """A task whose data are on this machine, downloaded if they are the hub's.
 
     Raises: UnknownName, BadTask, NotDownloaded.

@@ -20,6 +20,8 @@ from core.lab.lab import Lab
 from tests.backbones.hub import Hub, Repo
 from tests.backbones.hub import hub as running
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Hub]:

@@ -38,7 +38,7 @@ HEAT = pd.DataFrame(
 BOX = pd.DataFrame(
     {
         "task": ["A", "B"], "q1": 0.55, "median": 0.6, "q3": 0.65, "whisker_low": 0.5,
-        "whisker_high": 0.8, "top1": 0.85, "highest": 0.9, "floor": 0.54, "family": 0.58,
+        "whisker_high": 0.8, "p99": 0.85, "highest": 0.9, "floor": 0.54, "family": 0.58,
         "fdr": 0.57, "discoveries": 0.3, "certain": 0.2, "neurons": 2048,
         "seeds": 5, "n": 600,
     }

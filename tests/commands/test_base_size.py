@@ -16,6 +16,8 @@ from tests.backbones.hub import Hub
 from tests.backbones.hub import hub as running
 from tests.commands.base_size import REPOS, fill
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:

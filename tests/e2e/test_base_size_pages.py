@@ -13,7 +13,7 @@ from tests.commands.base_size import REPOS, fill
 from tests.e2e.conftest import serving
 from tests.e2e.test_browser import CHART, no_error, open_page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 MINUTES = 60_000
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.base.errors import BadInput, Cancelled, UnknownName
-from core.base.progress import silent
+from core.base.progress import no_progress
 from core.base.settings import Settings
 from core.base.specs import key
 from core.lab.lab import Lab, job_name, open_store
@@ -100,7 +100,7 @@ def test_a_job_that_waits_for_another_can_be_cancelled(lab: Lab, whole: Evaluati
     begun, over = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with lab._alone(key(whole), silent):
+        with lab._alone(key(whole), no_progress):
             begun.set()
             over.wait(10)
 

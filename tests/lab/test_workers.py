@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.base.errors import BadInput
-from core.base.progress import Progress, part, silent
+from core.base.progress import Progress, part
 from core.base.settings import Settings
 from core.base.specs import key
 from core.lab.lab import Lab, job_name, open_store
@@ -252,7 +252,7 @@ def test_part_runs_from_start_to_end() -> None:
     for done in (0.0, 0.5, 1.0):
         inner(done)
     assert seen == [0.5, 0.625, 0.75]
-    silent(0.5, "nobody hears")
+    no_progress(0.5, "nobody hears")
 
 
 # --- sweeps --------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from tests.commands.test_cli import call
 from tests.conftest import sentence
 from tests.measures.oracle import Oracle, first_pieces, run_oracle, skill_mask, zero_columns
 
+pytestmark = pytest.mark.slow
 DATA = ROOT.parent / "shared" / "data" / "sst2"
 TRAIN, HELD = 120, 90
 

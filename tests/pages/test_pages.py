@@ -20,6 +20,7 @@ from core.measures import sweeps
 from pages.common import answers, upload
 from tests.conftest import here, write_task
 
+pytestmark = pytest.mark.slow
 PAGES = (
     "overview", "transfer", "predictivity", "correlation", "suppression", "robustness", "rankings",
     "neuron", "playground", "tuning", "library",

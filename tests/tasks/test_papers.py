@@ -20,6 +20,7 @@ from core.tasks.data import download, load_split, overlap, shared_rows
 from tests.backbones.hub import Hub, Repo, glue
 from tests.backbones.hub import hub as running
 
+pytestmark = pytest.mark.slow
 DATA = ROOT.parent / "shared" / "data"
 TOKENIZERS = ROOT.parent / "shared" / "tokenizers"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="no local copies of the datasets")
