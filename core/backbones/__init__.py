@@ -97,7 +97,7 @@ def _config(folder: Path) -> dict[str, Any]:
 def load_backbone(
     folder: Path, *, name: str | None = None, device: str = "cpu", precision: str = "fp32"
 ) -> Backbone:
-    """A frozen backbone from a local Hugging Face folder; never remote code, never pickles.
+    """A frozen backbone from a local Hugging Face folder, without remote code or pickles.
 
     safetensors where there are any, else `.bin` files that hold only tensors. Raises: BadInput.
     """
@@ -161,7 +161,7 @@ def describe(folder: Path) -> dict[str, str | int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What an adapter's file says of the model it is for."""
+    """The model shape that an adapter's file states."""
 
     family: str
     layers: int
@@ -198,7 +198,7 @@ def pieces(folder: Path, words: Sequence[str]) -> list[tuple[str, list[int], lis
 def _check_memory(
     folder: Path, config: dict[str, Any], shown: str, device: str, precision: str
 ) -> None:
-    """Refuse what cannot fit before it is read. Raises: BadInput."""
+    """Refuse a model that cannot fit into memory before reading it. Raises: BadInput."""
     stored = str(config.get("dtype") or config.get("torch_dtype") or "float32")
     files = list(folder.glob("model*.safetensors")) or list(folder.glob("pytorch_model*.bin"))
     size = sum(f.stat().st_size for f in files)

@@ -1,4 +1,4 @@
-"""What a family must offer. Everything else in the project speaks to a backbone through this."""
+"""The interface of a model family; the rest of the project uses backbones only through it."""
 
 import re
 from abc import ABC, abstractmethod
@@ -100,7 +100,7 @@ class Backbone(ABC):
     def logits(
         self, state: Float[Tensor, "batch hidden"], words: Int[Tensor, " word"] | slice
     ) -> Float[Tensor, "batch word"]:
-        """Scores of some vocabulary entries only; equals the plain model's logits there."""
+        """Logits of some vocabulary entries only, equal to the plain model's."""
 
     def write(
         self,
@@ -109,7 +109,7 @@ class Backbone(ABC):
         mask: Bool[Tensor, "batch seq"],
         max_new_tokens: int,
     ) -> list[str]:
-        """What the model writes behind the prompt, greedily. Raises: BadInput if it cannot."""
+        """The model's greedy output after the prompt. Raises: BadInput if it cannot write."""
         raise BadInput(self.cannot_write())
 
     def text_loss(
@@ -119,11 +119,11 @@ class Backbone(ABC):
         mask: Bool[Tensor, "batch seq"],
         targets: Sequence[str],
     ) -> Float[Tensor, ""]:
-        """Cross entropy per token of the texts to be written. Raises: BadInput if it cannot."""
+        """Cross entropy per token of the target texts. Raises: BadInput if it cannot write."""
         raise BadInput(self.cannot_write())
 
     def cannot_write(self) -> str:
-        """Why a task with written answers is refused."""
+        """The error for a task with written answers that this family cannot give."""
         return (
             f"{self.name} cannot write: tasks with written answers need an encoder-decoder such as "
             "T5."
@@ -132,7 +132,7 @@ class Backbone(ABC):
     @classmethod
     @abstractmethod
     def prefix_names(cls, prompt_length: int, layout: Layout = "mask_first") -> list[str]:
-        """What figures call the positions before the text: `mask`, `p0`, `p1` ..."""
+        """Names of the positions before the text in figures: `mask`, `p0`, `p1` ..."""
 
     @abstractmethod
     def _prefix_slots(self, prompt_length: int, layout: Layout) -> list[Slot]: ...
@@ -215,5 +215,5 @@ class Backbone(ABC):
 
 
 def with_batch(vectors: Tensor, batch: int) -> Float[Tensor, "batch token hidden"]:
-    """A shared prompt, repeated for each example; one that already has a batch axis as it is."""
+    """A shared prompt repeated for each example; a prompt with a batch axis is unchanged."""
     return vectors if vectors.dim() == 3 else vectors.expand(batch, -1, -1)

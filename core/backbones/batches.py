@@ -59,7 +59,7 @@ class Encoded:
         )
 
     def by_length(self, backbone: Backbone, batch_size: int) -> Iterator[Batch]:
-        """All rows, those of like length together, so that little is padded."""
+        """All rows, grouped by length to reduce padding."""
         order = sorted(range(len(self.ids)), key=lambda i: len(self.ids[i]))
         for start in range(0, len(order), batch_size):
             yield self.batch(order[start : start + batch_size], backbone)

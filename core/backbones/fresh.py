@@ -72,9 +72,9 @@ def train_unigram(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerF
 
 
 def wordpiece(words: Iterable[str]) -> PreTrainedTokenizerFast:
-    """A lower-casing WordPiece tokenizer with BERT's special tokens: these words, and characters.
+    """A lower-casing WordPiece tokenizer with BERT's special tokens, these words and characters.
 
-    It is not trained, because WordPiece training gives another vocabulary in every process.
+    It is not trained, because WordPiece training gives a different vocabulary in every process.
     """
     letters = [chr(c) for c in range(33, 127) if not chr(c).isupper()]
     entries = [*BERT_SPECIALS, *letters, *(f"##{c}" for c in letters), *sorted(set(words))]
@@ -129,7 +129,7 @@ def fresh_t5(tokenizer: Any, *, seed: int, **sizes: Any) -> T5:
 
 @torch.no_grad()
 def look_for_copies(backbone: Backbone, *, sharpness: float = 5.0) -> None:
-    """Let half of the heads start as matching heads: they look for their token elsewhere.
+    """Initialize half of the heads as matching heads, which attend to copies of their token.
 
     Their query and key matrices are equal, so that a token's score with a copy of itself is about
     `sharpness`, with others about 0; a token's own place is made unattractive. From random heads,

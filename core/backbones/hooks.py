@@ -1,7 +1,7 @@
 """The one hook point: a neuron's activation is what enters the FFN's down-projection.
 
 Both context managers put forward pre-hooks on the down-projections (RoBERTa `output.dense`, T5
-`DenseReluDense.wo`) and take them away again, also after an exception.
+`DenseReluDense.wo`) and remove them again, also after an exception.
 """
 
 from collections.abc import Iterator, Sequence
@@ -70,7 +70,7 @@ def suppress(
 def suppress_rows(
     down_projections: Sequence[nn.Linear], interventions: Sequence[Intervention | None]
 ) -> Iterator[None]:
-    """Inside the block, row i of every batch passes under `interventions[i]`: one pass for all."""
+    """Inside the block, row i of every batch is subject to `interventions[i]`, in one pass."""
     with ExitStack() as stack:
         for layer, module in enumerate(down_projections):
             hooks = [

@@ -1,5 +1,5 @@
-"""Backbones from the Hugging Face hub, by its own client: HF_HOME, HF_HUB_OFFLINE, HF_TOKEN and
-HF_ENDPOINT mean what they mean everywhere.
+"""Backbones from the Hugging Face Hub, by its own client. HF_HOME, HF_HUB_OFFLINE, HF_TOKEN and
+HF_ENDPOINT have their usual meanings.
 
 Only settings, tokenizers and weights are fetched: safetensors, and `pytorch_model.bin` only where a
 repository has no safetensors. Never code.
@@ -51,12 +51,12 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """As a person writes it."""
+        """The reference as a user writes it."""
         return self.repo if self.revision is None else f"{self.repo}@{self.revision}"
 
 
 def reference(name: str) -> Reference | None:
-    """What a name means on the hub; None if it cannot be a hub id."""
+    """The Hub reference that a name denotes; None if it cannot be a Hub id."""
     base, _, revision = name.partition("@")
     full = ALIASES.get(base, base) + (f"@{revision}" if revision else "")
     if not _ID.fullmatch(full) or ".." in full or "--" in full:
@@ -90,7 +90,7 @@ def commit(folder: Path) -> str:
 
 
 def download(ref: Reference, families: tuple[str, ...], progress: Progress = no_progress) -> Path:
-    """Fetch what is missing of a snapshot, going on where an earlier attempt was cut off.
+    """Fetch the missing files of a snapshot, resuming an earlier attempt.
 
     The settings come first: a model of another family is refused before its weights are fetched.
     Raises: BadInput, NotDownloaded, Cancelled.
@@ -178,7 +178,7 @@ def _bar(progress: Progress, name: str) -> type[Any]:
 
 
 class _Nowhere:
-    """Where the bar's own text goes."""
+    """A sink for the bar's own text."""
 
     def write(self, _: str) -> None: ...
 
@@ -187,7 +187,7 @@ class _Nowhere:
 
 @contextmanager
 def _plain_errors(ref: Reference) -> Iterator[None]:
-    """One sentence for each way in which the hub says no."""
+    """One sentence for each kind of refusal by the Hub."""
     from httpx2 import HTTPError
     from huggingface_hub import constants, errors
 

@@ -1,7 +1,7 @@
-"""What a backbone is: a fingerprint of its weights, its settings and its tokenizer.
+"""The identity of a backbone: a fingerprint of its weights, settings and tokenizer.
 
-Not its folder's name or path, nor what else lies there, such as `trainer_state.json`: the same
-model at two places is one, so what was computed on one machine is found on another.
+The folder's name, path and other files, such as `trainer_state.json`, do not count. The same model
+in two places is one backbone, so answers computed on one machine are found on another.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ def _fingerprint(stamps: tuple[tuple[str, int, int], ...]) -> str:
 
 
 def _settings(path: Path) -> bytes:
-    """Settings without remarks on the file itself."""
+    """Settings without metadata about the file itself."""
     try:
         read = json.loads(path.read_bytes())
         kept = {k: v for k, v in read.items() if k not in ABOUT_THE_FILE}

@@ -12,7 +12,7 @@ from core.base.specs import Layout
 
 
 class MaskedLM(Backbone):
-    """What RoBERTa and BERT share.
+    """The common part of RoBERTa and BERT.
 
     The mask slot and the prompt get no position embedding; the text's first token gets the position
     it would have after them. Layout `published` is that of the released prompts, whose first row
@@ -32,7 +32,7 @@ class MaskedLM(Backbone):
 
     @property
     def _silent_position(self) -> int:
-        """A position whose embedding the prefix takes away again."""
+        """A position whose embedding is subtracted from the prefix."""
         return max(0, self._first_position - 1)
 
     def _segments(self, ids: Int[Tensor, "batch seq"]) -> Int[Tensor, "batch seq"] | None:

@@ -1,4 +1,4 @@
-"""A backbone behind a soft prompt, asked about one task: what every measurement starts from."""
+"""A backbone with a soft prompt on one task; every measurement starts from it."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -55,7 +55,7 @@ class PromptedModel:
         return Encoded.of(self.backbone, examples, self.template, self.spec.max_length)
 
     def batches(self, examples: Examples, size: int = BATCH) -> Iterator[Batch]:
-        """All examples, those of like length together."""
+        """All examples, grouped by length."""
         return self.encode(examples).by_length(self.backbone, size)
 
     # --- answers -------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ class PromptedModel:
         return torch.tensor(ids, device=self.backbone.device)
 
     def state(self, batch: Batch, vectors: Tensor | None = None) -> Float[Tensor, "batch hidden"]:
-        """The state from which the answer is read, behind other vectors if given."""
+        """The state from which the answer is read, with other prompt vectors if given."""
         here = self.vectors if vectors is None else vectors.to(self.backbone.dtype)
         return self.backbone.answer_state(here, batch.ids, batch.mask, self.spec.layout)
 
@@ -98,7 +98,7 @@ class PromptedModel:
         return self.backbone.write(here, batch.ids, batch.mask, answer.max_new_tokens)
 
     def judge(self, batch: Batch, vectors: Tensor | None = None) -> Float[Tensor, " batch"]:
-        """Each answer's score in [0, 1]: right or wrong, or by the task's metric."""
+        """Each answer's score in [0, 1]: correct or not, or by the task's metric."""
         answer = self.task.answer
         if isinstance(answer, Choice):
             return (self.scores(batch, vectors).argmax(1).cpu() == batch.labels).double()

@@ -13,7 +13,7 @@ from core.tasks import Template
 
 
 class T5(Backbone):
-    """Encoder-decoder of the T5 family, gated ones too; the neurons are the encoder's.
+    """Encoder-decoder of the T5 family, including gated ones; the neurons are the encoder's.
 
     Source: Su et al. 2022, their T5 code, as it is evaluated (pads masked).
     """
@@ -54,7 +54,7 @@ class T5(Backbone):
         return state
 
     def _encoded(self, vectors: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The encoder's states, and which of them are attended."""
+        """The encoder's states and their attention mask."""
         batch = ids.shape[0]
         prompt = with_batch(vectors, batch)
         attended = torch.cat([mask.new_ones(batch, prompt.shape[1]), mask], dim=1).long()

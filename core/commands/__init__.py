@@ -1,1 +1,1 @@
-"""The command line, a file per kind of command. Each has a typer app that `__main__` joins."""
+"""The command line, one file per kind of command; `__main__` joins their typer apps."""

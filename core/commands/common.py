@@ -1,4 +1,4 @@
-"""What all commands share: options, the lab, printing, a progress line."""
+"""Common parts of all commands: options, the lab, printing, a progress line."""
 
 import json
 import math
@@ -19,18 +19,19 @@ from core.tasks import Task, clean_task, load_task
 from core.tasks.data import shared_rows
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-PromptArg = Annotated[str, typer.Argument(help="Key, .safetensors, or published torch file.")]
+PromptArg = Annotated[str, typer.Argument(help="Key, .safetensors file, or published torch file.")]
 TaskArg = Annotated[str, typer.Argument(help="Built-in name or the path of a task TOML.")]
 BackboneArg = Annotated[
-    str, typer.Argument(help="Embedded name, Hugging Face folder, or hub id with @revision.")
+    str,
+    typer.Argument(help="Embedded name, Hugging Face folder, or Hub id[@revision]."),
 ]
-BackboneOption = Annotated[str | None, typer.Option(help="For published torch files.")]
+BackboneOption = Annotated[str | None, typer.Option(help="Backbone of a published torch file.")]
 Limit = Annotated[
     int | None,
-    typer.Option(min=1, help="At most so many examples, drawn at random by a fixed seed."),
+    typer.Option(min=1, help="Maximum number of examples, drawn at random with a fixed seed."),
 ]
-Split = Annotated[str | None, typer.Option(help="Split to measure on.")]
-Exact = Annotated[Precision | None, typer.Option(help="fp32, bf16, or fp64 for exact repeats.")]
+Split = Annotated[str | None, typer.Option(help="Evaluation split.")]
+Exact = Annotated[Precision | None, typer.Option(help="fp32, bf16, or fp64 (reproducible).")]
 
 
 @contextmanager
@@ -65,7 +66,7 @@ def _clean(value: Any) -> Any:
 
 
 def bar() -> Progress:
-    """A progress line on standard error, if someone is looking."""
+    """A progress line on standard error, if it is a terminal."""
 
     def show(done: float, message: str = "") -> None:
         if sys.stderr.isatty():
@@ -77,7 +78,7 @@ def bar() -> Progress:
 
 
 def ask_all(lab: Lab, specs: Sequence[Spec]) -> None:
-    """Answer these questions, one after the other."""
+    """Answer these questions one after another."""
     show = bar()
     for i, spec in enumerate(specs):
         lab.ask(spec)
@@ -85,7 +86,7 @@ def ask_all(lab: Lab, specs: Sequence[Spec]) -> None:
 
 
 def name_shared_rows(sources: Sequence[str], targets: Sequence[Task]) -> None:
-    """Say on standard error which evaluated rows also occur in a source task's train split."""
+    """Report on standard error the evaluation rows that also occur in a train split."""
     known = []
     for name in dict.fromkeys(sources):
         try:

@@ -1,4 +1,4 @@
-"""What a person types, turned into specs: prompts, pairings, kinds of neuron."""
+"""User input as specs: prompts, pairings, kinds of neuron."""
 
 import hashlib
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ def pairing(
 
 
 def contrast(task: Task, name: str | None) -> Contrast | None:
-    """One of the task's binary questions by name; without a name the first. Raises: BadInput."""
+    """One of the task's binary questions by name, the first by default. Raises: BadInput."""
     named = {task.contrast_name(c): c for c in task.contrasts()}
     if name is None:
         return task.contrasts()[0]
@@ -88,7 +88,7 @@ def kinds(text: str) -> tuple[Choose, ...]:
 
 
 def describe(task: Task) -> dict[str, Any]:
-    """Counts, majority class and the bag-of-words baseline of a task."""
+    """Counts, majority-class accuracy and bag-of-words accuracy of a task."""
     examples = load_split(task, task.evaluation_split)
     return {
         "name": task.name,

@@ -1,4 +1,4 @@
-"""What is here: backbones, tasks, prompts and answers; fetching, importing, handing over."""
+"""The available backbones, tasks, prompts and answers: list, fetch, import, share, merge."""
 
 import sys
 from dataclasses import asdict
@@ -20,7 +20,7 @@ app = typer.Typer()
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """What is in the cache."""
+    """List the contents of the cache."""
     with open_lab() as lab:
         prompts = queries.prompts(lab.store)
         if as_json:
@@ -38,7 +38,7 @@ def fetch(
     backbone: Annotated[str, typer.Argument(help="Hub id, e.g. FacebookAI/roberta-base@main.")],
     as_json: AsJson = False,
 ) -> None:
-    """Download a backbone from the Hugging Face hub; an interrupted download goes on."""
+    """Download a backbone from the Hugging Face Hub; an interrupted download is resumed."""
     with open_lab() as lab:
         name = lab.models.obtain(backbone, bar())
         pin = lab.models.pin(name)
@@ -51,14 +51,14 @@ def fetch_task(
     task: Annotated[str, typer.Argument(help="Name of one of the papers' tasks.")],
     as_json: AsJson = False,
 ) -> None:
-    """Download a task's data from the Hugging Face hub."""
+    """Download a task's data from the Hugging Face Hub."""
     found = obtain_task(task, bar())
     say({s: len(load_split(found, s)) for s in found.splits}, as_json)
 
 
 @app.command()
 def tasks(as_json: AsJson = False) -> None:
-    """The tasks whose data are here, with counts and simple baselines."""
+    """List the tasks whose data are available, with counts and simple baselines."""
     names = (*builtin_names(), *paper_names(), *own_names())
     ready = [task for task in map(load_task, names) if task.ready]
     rows = []
@@ -78,7 +78,7 @@ def import_prompts(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take over the released prompts of a folder; says of each file what it is, or why not."""
+    """Import the released prompts of a folder; reports for each file the result or the reason."""
     with open_lab() as lab:
         outcomes = published.import_folder(lab, folder, inputs.uses(use or ()), bar())
         say([asdict(outcome) for outcome in outcomes], as_json)
@@ -88,7 +88,7 @@ def import_prompts(
 def share(
     prompt: PromptArg, folder: Path, backbone: BackboneOption = None, as_json: AsJson = False
 ) -> None:
-    """Write a prompt for others: safetensors, a card, and for T5 a PEFT adapter."""
+    """Write a prompt's files for sharing: safetensors, a card, and for T5 a PEFT adapter."""
     with open_lab() as lab:
         spec = inputs.prompt(lab, prompt, backbone)
         files = sharing.share(lab.prompt(spec), lab.models.shape(spec.backbone.name))
@@ -108,7 +108,7 @@ def export(folder: Path, as_json: AsJson = False) -> None:
 
 @app.command()
 def merge(folder: Path, as_json: AsJson = False) -> None:
-    """Take over the answers that another machine exported."""
+    """Import the answers that another machine exported."""
     if not (folder / "evaluation.parquet").is_file():
         raise BadInput(f"{folder} is not a folder that `export` wrote.")
     with open_lab() as lab:

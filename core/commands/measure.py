@@ -1,4 +1,4 @@
-"""Asking: tune, evaluate, predictivity, correlate, suppress, transfer, activations."""
+"""Measurements: tune, evaluate, predictivity, correlate, suppress, transfer, activations."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -50,7 +50,7 @@ USUAL = sweeps.SuppressionChoices()
 def layout(
     backbone: BackboneArg,
     task: TaskArg,
-    example: Annotated[int, typer.Option(min=0, help="Row of the evaluated split.")] = 0,
+    example: Annotated[int, typer.Option(min=0, help="Row of the evaluation split.")] = 0,
     prompt_length: Annotated[int, typer.Option(min=1, max=512)] = 8,
     as_json: AsJson = False,
 ) -> None:
@@ -85,7 +85,7 @@ def tune(
     out: Path | None = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tune a soft prompt; prints its key. What is not given is as the figures' prompts have it."""
+    """Tune a soft prompt and print its key. Default settings are those of the figures' prompts."""
     with open_lab() as lab:
         backbone = lab.models.obtain(backbone, bar())
         spec = sweeps.standard_prompt(
@@ -175,16 +175,16 @@ def predictivity(
     permutations: Annotated[int, typer.Option(min=0)] = sweeps.PERMUTATIONS,
     precision: Exact = None,
     backbone: BackboneOption = None,
-    out: Annotated[Path | None, typer.Option(help="Parquet: one row per neuron.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Parquet file: one row per neuron.")] = None,
     arrays: Annotated[
-        Path | None, typer.Option(help="safetensors: baseline, accuracy; measured anew.")
+        Path | None, typer.Option(help="safetensors file: baseline, accuracy; measured again.")
     ] = None,
     examples: Annotated[
-        Path | None, typer.Option(help="Parquet: the rows that were read and measured on.")
+        Path | None, typer.Option(help="Parquet file: the rows used for baseline and accuracy.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """How well each neuron alone separates the classes; a summary, and all of it in files."""
+    """How well each neuron alone predicts the classes: a summary, and full values in files."""
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
         where = (asked, lab.pin(target, asked.backbone.name), split or target.evaluation_split)
@@ -256,7 +256,7 @@ def correlate(
 ) -> None:
     """Spearman between the predictivities of several (prompt, task) pairs.
 
-    Of a task with more than two classes, the mean predictivity over its binary questions counts.
+    For a task with more than two classes, predictivity is the mean over its binary questions.
     """
     with open_lab() as lab:
         pairs = [inputs.pairing(lab, text, backbone, precision) for text in prompts]
@@ -274,7 +274,7 @@ def suppress(
     task: TaskArg,
     fractions: str = ",".join(f"{f:g}" for f in sweeps.PAPER_FRACTIONS),
     draws: Annotated[int, typer.Option(min=1)] = USUAL.draws,
-    choose: Annotated[str, typer.Option(help="skill, random, lowest; comma-separated")] = ",".join(
+    choose: Annotated[str, typer.Option(help="skill, random, lowest; comma-separated.")] = ",".join(
         USUAL.kinds_of_neuron
     ),
     scope: Scope = USUAL.scope,
@@ -284,7 +284,8 @@ def suppress(
     split: Split = None,
     limit: Limit = USUAL.limit,
     ranked_on: Annotated[
-        str | None, typer.Option(help="Task that ranks the neurons; the clean one by default.")
+        str | None,
+        typer.Option(help="Task that ranks the neurons; default: the clean one."),
     ] = None,
     alone: Annotated[
         bool, typer.Option(help="Rank by this prompt only, not by the mean over seeds.")
@@ -293,10 +294,10 @@ def suppress(
     backbone: BackboneOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accuracy with a growing share of the neurons suppressed; one row per point.
+    """Accuracy with an increasing fraction of neurons suppressed, one row per point.
 
-    As on the page, neurons are ranked by the mean over the seeds' prompts, which are tuned if need
-    be; `--alone` ranks them by this prompt.
+    As on the page, neurons are ranked by the mean over the seeds' prompts, which are tuned if
+    missing; `--alone` ranks them by this prompt.
     """
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
@@ -327,7 +328,7 @@ def suppression_specs(
     *,
     alone: bool = False,
 ) -> tuple[EvaluationSpec, ...]:
-    """What `suppress` asks, with `tasks` that rank and that test."""
+    """The questions of `suppress`; `tasks` are the ranking and the tested one."""
     ranker, target = tasks
     ranked = (prompt,) if alone else lab.siblings(prompt, sweeps.SEEDS)
     there = lab.pin(ranker, prompt.backbone.name), ranker.evaluation_split
@@ -376,7 +377,7 @@ def activations(
     prompt: PromptArg,
     task: TaskArg,
     limit: Annotated[int, typer.Option(min=1, max=100_000)] = 256,
-    contrast: Annotated[str | None, typer.Option(help="As `predictivity` names it.")] = None,
+    contrast: Annotated[str | None, typer.Option(help="As named by `predictivity`.")] = None,
     precision: Exact = None,
     backbone: BackboneOption = None,
     out: Annotated[Path | None, typer.Option(help="safetensors: values, index, labels.")] = None,

@@ -1,4 +1,4 @@
-"""The whole of Ackermann & Ohmer 2024 as one list of questions, and how long it will take here."""
+"""All of Ackermann & Ohmer 2024 as one list of questions, with the expected time."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ class Plan:
 
     @property
     def everything(self) -> tuple[Spec, ...]:
-        """All stages; a curve's start is a cell of the transfer matrix, and is asked once."""
+        """All stages; the start of a curve is a cell of the transfer matrix and is asked once."""
         tuned = (p for p in self.prompts if p.origin == "tuned")
         stages: tuple[Spec, ...] = (
             *tuned, *self.transfer, *self.predictivity, *self.stability, *self.suppression
@@ -97,8 +97,9 @@ def plan(
     adversarial versions, as the pages ask for them. `family` is the backbone's, `limit` the most
     examples of an evaluation.
 
-    Source: Ackermann & Ohmer 2024 (per layer, zeroed; they draw random neurons once, we thrice).
-    Raises: BadInput for a twin without its clean task.
+    Source: Ackermann & Ohmer 2024 (per layer, zeroed; they draw random neurons once,
+    we draw three times).
+    Raises: BadInput for an adversarial version without its clean task.
     """
     for t in tasks:
         if clean_task(t).name not in prompts:
@@ -165,7 +166,7 @@ def _rows(task: Pinned, split: str, limit: int | None) -> int:
 
 
 def rows(questions: Sequence[Spec]) -> int:
-    """Examples that are tokenised: each split of each task once, whoever asks for it."""
+    """Examples that are tokenized: each split of each task once."""
     read = set[tuple[str, str]]()
     for spec in questions:
         if isinstance(spec, StabilitySpec):
@@ -185,13 +186,13 @@ class Pace:
     reading: float
 
     def hours(self, questions: Sequence[Spec]) -> float:
-        """What these questions are expected to take."""
+        """The expected time of these questions."""
         return (passes(questions) * self.forward + rows(questions) * self.reading) / 3600
 
 
 @torch.inference_mode()
 def calibrate(lab: Lab, prompt: Prompt, task: Task) -> Pace:
-    """Time a few examples behind such a prompt: read once, passed through twice."""
+    """Time a few examples with such a prompt: tokenized once, passed through twice."""
     backbone = lab.models.load(prompt.backbone.name, prompt.precision)
     examples = load_split(task, task.evaluation_split, SAMPLE)
     backbone.token_ids("a first text makes the tokenizer ready")

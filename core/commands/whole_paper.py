@@ -18,16 +18,16 @@ app = typer.Typer()
 
 @app.command("paper")
 def whole_paper(
-    backbone: Annotated[list[str], typer.Option(help="May be given several times.")],
+    backbone: Annotated[list[str], typer.Option(help="Backbone; may be given several times.")],
     subset: Annotated[str, typer.Option(help="Tasks, comma-separated.")] = ",".join(paper.TASKS),
     seeds: Annotated[int, typer.Option(min=1)] = len(sweeps.SEEDS),
     steps: Annotated[int | None, typer.Option(min=1)] = None,
     prompt_length: Annotated[int | None, typer.Option(min=1, max=512)] = None,
     limit: Limit = None,
     released: Annotated[
-        bool, typer.Option(help="The imported prompts of the papers instead of tuning.")
+        bool, typer.Option(help="Use the imported prompts of the papers instead of tuning.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option(help="Say what it would take, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Print the expected cost and stop.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """All of Ackermann & Ohmer 2024: tuning, transfer, predictivity, suppression. Resumable."""

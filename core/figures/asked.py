@@ -1,4 +1,4 @@
-"""Questions as a table, which the queries join with what is stored.
+"""Questions as a table, which the queries join with the stored answers.
 
 Names come from the question, not from the row: the same answer may have been computed under another
 name, on another machine. A prompt is known by its key; two may have the same seed.

@@ -1,4 +1,4 @@
-"""Figures that others published, read from `assets/published`. Never mixed with computed ones."""
+"""Published results, read from `assets/published` and never mixed with computed ones."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 SU_2022 = "Su et al. 2022"
-# What the release calls it -> what figures call it, in the figures' order.
+# Name in the release -> name in figures, in the order of the figures.
 MODELS = {
     "Roberta": "RoBERTa base",
     "T5": "T5 base",

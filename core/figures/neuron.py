@@ -1,4 +1,4 @@
-"""One neuron: what it knows, when it fires, what it does, and which others are like it."""
+"""One neuron: predictivity by task, activations, effect of suppression, and similar neurons."""
 
 from collections.abc import Sequence
 
@@ -72,8 +72,8 @@ def fired(
 
 
 def ablation(store: Store, spec: AblationSpec) -> pd.DataFrame:
-    """Margins of the right answer, example by example: example, label, margin, and contribution
-    (what the neuron adds to it) and slot (what it adds at its best token alone).
+    """Margins of the correct answer, example by example: example, label, margin, contribution (of
+    the neuron to the margin) and slot (its contribution at its best token alone).
     """
     rows = store.frame(
         "SELECT unnest(rows) AS example, unnest(labels) AS label, unnest(margin) AS margin,"
@@ -87,8 +87,8 @@ def ablation(store: Store, spec: AblationSpec) -> pd.DataFrame:
 
 
 def summary(rows: pd.DataFrame) -> dict[str, float]:
-    """From `ablation`: accuracy as it is and without the neuron, how many answers change, and the
-    neuron's mean contribution to the right answer's margin with its 95 % interval and p-value.
+    """From `ablation`: accuracy with the neuron active and suppressed, the number of changed
+    answers, and the neuron's mean contribution to the margin with its 95 % interval and p-value.
     """
     before, after = rows.margin > 0, rows.margin - rows.contribution > 0
     test = paired(rows.contribution.to_numpy(np.float64))
@@ -100,7 +100,7 @@ def summary(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def best(store: Store, specs: Sequence[PredictivitySpec]) -> tuple[int, int]:
-    """Layer and index of the neuron that is best by the mean of what is stored; 0, 0 of nothing."""
+    """Layer and index of the neuron with the highest mean stored predictivity; 0, 0 if none."""
     values = [ranking.predictivity for ranking in queries.rankings(store, specs).values()]
     if not values:
         return 0, 0

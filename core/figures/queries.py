@@ -1,7 +1,7 @@
 """Stored answers as tables, one function per figure. Every function names its columns.
 
 All take the specs that a figure asks for; what is not stored yet is simply not in the table, so a
-half-computed figure draws itself.
+partially computed figure can be drawn.
 """
 
 import math
@@ -117,8 +117,8 @@ _BOXES = (
 def predictivity_boxes(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFrame:
     """Distribution over neurons of the seed-mean predictivity, per (backbone, task): q1, median,
     q3, whisker_low, whisker_high (last values within 1.5 IQR), p99 (99th percentile), highest,
-    floor (mean over shuffled labels), family (level that the best of all neurons stays below in
-    95 % of the shuffles), fdr (lowest predictivity of a discovery at a false discovery rate of
+    floor (mean of the permutation null), family (95th percentile of the best neuron under
+    permutation), fdr (lowest predictivity of a discovery at a false discovery rate of
     5 %), discoveries and certain (shares of neurons, averaged over seeds: q, and p_family, at most
     0.05), neurons, seeds, n, majority (accuracy of the most frequent class), uninformative (share
     of neurons at or below it). Levels are means over seeds; the mean of
@@ -206,7 +206,7 @@ def correlation(
     """Spearman between two tasks' seed-mean predictivities, per (backbone, task_a, task_b): the
     mean over layers, the lowest and highest layer, neurons per layer, layers.
 
-    With `by_seed` each prompt stands for itself, and tasks are named `task (seed 0)`.
+    With `by_seed` each prompt has its own rows, and tasks are named `task (seed 0)`.
     """
     values, rows = rankings(store, specs, by_seed=by_seed), list[dict[str, object]]()
     for backbone in dict.fromkeys(b for b, _ in values):
@@ -288,8 +288,8 @@ def prompts(store: Store) -> pd.DataFrame:
 
 def neurons(store: Store, spec: PredictivitySpec) -> tuple[pd.DataFrame, dict[str, float | None]]:
     """One stored measurement: one row per neuron (layer, neuron, best_token, baseline, accuracy,
-    correct, predictivity, n, p, p_family, q), and what shuffled labels reach (floor, floor_p99;
-    None without shuffles).
+    correct, predictivity, n, p, p_family, q), and the permutation null (floor, floor_p99;
+    None without permutations).
     """
     table = store.frame(
         "SELECT n.layer, n.neuron, n.best_token, n.baseline, n.accuracy, n.correct, n.predictivity,"

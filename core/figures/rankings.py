@@ -19,23 +19,21 @@ MOST_POINTS = 4000  # of neurons that are skill neurons of neither
 
 
 def by_prompt(store: Store, specs: Sequence[PredictivitySpec]) -> list[Ranking]:
-    """The ranking of each stored prompt, in the order of seeds; several binary questions are
-    averaged.
-    """
+    """The ranking of each stored prompt, in the order of seeds, averaged over binary questions."""
     return list(queries.rankings(store, specs, by_seed=True).values())
 
 
 def mean_of(store: Store, specs: Sequence[PredictivitySpec]) -> Ranking | None:
-    """Seed-mean predictivity of what is stored; None if nothing is."""
+    """Seed-mean predictivity over the stored measurements; None if there are none."""
     return next(iter(queries.rankings(store, specs).values()), None)
 
 
 def layer_shares(
     store: Store, specs: Mapping[str, Sequence[PredictivitySpec]], fraction: float
 ) -> pd.DataFrame:
-    """In which layers the top `fraction` of the whole model lies, per backbone and layer: count and
-    share (by the seeds' mean ranking), low and high (over the seeds' own rankings), even (as much
-    in each layer), seeds.
+    """Share of the whole model's top `fraction` in each layer, per backbone and layer: count and
+    share (by the seed-mean ranking), low and high (over the seeds' own rankings), even (the share
+    if all layers had equally many), seeds.
     """
     out = list[pd.DataFrame]()
     for backbone, asked in specs.items():
@@ -60,15 +58,15 @@ def layer_shares(
 
 
 def _shares(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """How a choice is spread over the layers."""
+    """Share of the chosen neurons in each layer."""
     shares: npt.NDArray[np.float64] = mask.sum(axis=1) / max(1, mask.sum())
     return shares
 
 
 def pair(first: Ranking, second: Ranking, fraction: float) -> pd.DataFrame:
-    """Every neuron by two rankings (layer, neuron, first, second: predictivities; x, y: places in
-    the layer) and kind: skill neuron of `both`, `first only`, `second only`, `neither`. Of large
-    models' `neither` a fixed sample.
+    """Every neuron in two rankings: layer, neuron, first and second (predictivities), x and y (rank
+    percentiles in the layer), and kind (skill neuron of `both`, `first only`, `second only`,
+    `neither`). For large models, `neither` is a fixed sample.
     """
     a, b = first.skill(fraction), second.skill(fraction)
     layer, neuron = np.indices(a.shape).reshape(2, -1)
@@ -88,7 +86,7 @@ def pair(first: Ranking, second: Ranking, fraction: float) -> pd.DataFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
-    """Two choices of neurons: `shared` of both, `first` and `second` of each; what chance gives."""
+    """Sizes of two choices of neurons and of their intersection, with the chance overlap."""
 
     shared: int
     first: int
@@ -97,12 +95,12 @@ class Shared:
 
     @property
     def share(self) -> float:
-        """Of the first choice, how many are in the second, too; 0 of none."""
+        """Share of the first choice that is also in the second; 0 if the first is empty."""
         return self.shared / max(1, self.first)
 
     @property
     def p(self) -> float:
-        """Probability of at least so many by chance."""
+        """Probability of at least this overlap by chance."""
         return self.chance.p(self.shared)
 
     def of(self, neurons: float) -> float:
@@ -111,7 +109,7 @@ class Shared:
 
 
 def compare(first: Mask, second: Mask) -> Shared:
-    """Two choices, `[layer neuron]`, all layers together."""
+    """Overlap of two choices, `[layer neuron]`, over all layers together."""
     chance = chance_overlap(first.shape[1], first.sum(axis=1), second.sum(axis=1))
     return Shared(
         shared=int((first & second).sum()),
@@ -122,8 +120,8 @@ def compare(first: Mask, second: Mask) -> Shared:
 
 
 def shared(rankings: Mapping[str, Ranking], fraction: float) -> pd.DataFrame:
-    """Shared skill neurons of each pair of tasks (task_a, task_b), all layers together: shared,
-    chosen (of task_a), share (of these), chance, p (at least so many by chance).
+    """Overlap of skill neurons for each pair of tasks (task_a, task_b), over all layers together:
+    shared, chosen (skill neurons of task_a), share (of these), chance, p (chance overlap).
     """
     out = list[dict[str, object]]()
     masks = {task: ranking.skill(fraction) for task, ranking in rankings.items()}
@@ -141,8 +139,8 @@ def shared(rankings: Mapping[str, Ranking], fraction: float) -> pd.DataFrame:
 
 
 def stability(store: Store, specs: Mapping[str, Sequence[PredictivitySpec]]) -> pd.DataFrame:
-    """How many skill neurons of one seed's prompt are another's, per backbone and fraction: share
-    (mean over pairs of seeds, either way round), low and high (lowest and highest pair), all (in
+    """Overlap of one seed's skill neurons with another's, per backbone and fraction:
+    share (mean over ordered pairs of seeds), low and high (lowest and highest pair), all (shared by
     every seed), chance (mean over the pairs), chosen (mean over the seeds), seeds, pairs.
     """
     out = list[dict[str, object]]()

@@ -1,1 +1,1 @@
-"""Measurements: what is asked, how it is computed, how it is stored."""
+"""Measurements: their questions, how they are computed, and how they are stored."""

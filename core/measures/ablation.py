@@ -1,4 +1,4 @@
-"""What one neuron does to the answers: it is suppressed everywhere, or at one position."""
+"""The effect of one neuron on the answers, suppressed at all positions or at one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class AblationSpec(Spec):
-    """What does one neuron do to the answers, example by example, when it is suppressed?"""
+    """How does suppressing one neuron change the answers, example by example?"""
 
     ranking: PredictivitySpec
     layer: int
@@ -33,10 +33,10 @@ class AblationSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ablation:
-    """The margin of the right answer, example by example: its logit less the best other one's.
+    """The margin of the correct answer, example by example: its logit minus the highest other one.
 
-    `margin` as the model is, `without` with the neuron at 0 everywhere, `without_slot` with the
-    neuron at 0 at its best prompt token only.
+    `margin` is that of the unmodified model, `without` with the neuron at 0 everywhere,
+    `without_slot` with the neuron at 0 at its best prompt token only.
     """
 
     spec: AblationSpec
@@ -48,12 +48,12 @@ class Ablation:
 
 
 def needs(spec: AblationSpec) -> tuple[Spec, ...]:
-    """The measurement that says which token is best."""
+    """The measurement that gives the best token."""
     return (spec.ranking, spec.ranking.prompt)
 
 
 def ablate(spec: AblationSpec, bench: Bench, progress: Progress) -> Ablation:
-    """Margins of the right answer with the neuron as it is, at 0 at its best token, and at 0."""
+    """Margins: of the unmodified model, with the neuron at 0 at its best token, and at all."""
     asked = spec.ranking
     token = _token(spec, bench.stored(asked).best_token)
     task = bench.task(asked.task, asked.prompt)
@@ -96,7 +96,7 @@ def _token(spec: AblationSpec, tokens: Numbers) -> int:
 
 
 def margins(scores: Tensor, labels: Numbers | Sequence[int]) -> Values:
-    """The right answer's logit less the best other one's: positive where the answer is right."""
+    """The correct answer's logit minus the highest other one; positive if the answer is correct."""
     right = torch.as_tensor(np.asarray(labels))[:, None]
     others = scores.scatter(1, right, float("-inf"))
     margin: Values = (scores.gather(1, right)[:, 0] - others.amax(dim=1)).numpy()
@@ -127,7 +127,7 @@ def rows(a: Ablation) -> dict[str, pd.DataFrame]:
 
 
 def read(spec: AblationSpec, stored: Stored) -> Ablation:
-    """All of it."""
+    """The stored ablation."""
     row = stored.rows("ablation", "rows, labels, margin, without_slot, without").iloc[0]
     return Ablation(
         spec=spec,

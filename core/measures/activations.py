@@ -39,7 +39,7 @@ class Activations:
 
 
 def needs(spec: ActivationSpec) -> tuple[Spec, ...]:
-    """The measurement that says which token is best."""
+    """The measurement that gives the best token."""
     return (spec.ranking, spec.ranking.prompt)
 
 
@@ -87,7 +87,7 @@ def rows(a: Activations) -> dict[str, pd.DataFrame]:
 
 
 def read(spec: ActivationSpec, stored: Stored) -> Activations:
-    """All of it."""
+    """The stored activations."""
     table = stored.rows("activation", 'example, label, layer, "values"', "example, layer")
     layers = int(table.layer.max()) + 1
     values = np.stack(table["values"].to_list()).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What a measurement may ask for while it computes. The lab is one; tests may be another."""
+"""What a measurement may request while it computes. The lab is one bench; tests may use another."""
 
 from typing import Any, Protocol
 
@@ -10,10 +10,10 @@ from core.tasks.data import Examples
 
 
 class Bench(Protocol):
-    """Tasks, data, models, and the answers that a question rests on."""
+    """Tasks, data, models, and the answers on which a question depends."""
 
     def stored(self, spec: Spec) -> Any:
-        """What the store keeps of an answer; one of those that the measurement `needs`."""
+        """The stored part of an answer, one of those that the measurement `needs`."""
 
     def task(self, pin: Pinned, prompt: Prompt) -> Task:
         """The pinned task, as the prompt's family is asked it. Raises: BadInput if it is not what
@@ -27,7 +27,7 @@ class Bench(Protocol):
         """The backbone behind a stored prompt, in a precision or that of the prompt."""
 
     def untuned(self, prompt: Prompt, task: Task) -> PromptedModel:
-        """The backbone of a prompt that is yet to be tuned, behind no vectors."""
+        """The backbone of a prompt that is not tuned yet, without vectors."""
 
     def report(self, spec: Spec, step: Step) -> None:
-        """A step of a tuning run, for whoever watches."""
+        """Publish a step of a tuning run to its observers."""

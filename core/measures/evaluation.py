@@ -1,4 +1,4 @@
-"""How well does a prompt answer? Transfer, robustness and suppression alike."""
+"""How accurate is a prompt? The same question for transfer, robustness and suppression."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -48,7 +48,7 @@ class Suppression(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSpec(Spec):
-    """How well does the prompt answer?
+    """How accurate is the prompt on a task?
 
     `precision` is that of the answers, None the prompt's: in fp64 an fp32 prompt is asked in fp32,
     and again in fp64 where that leaves a near tie.
@@ -64,7 +64,7 @@ class EvaluationSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """What the prompt answered, example by example, in the split's order.
+    """The prompt's answers, example by example, in the order of the split.
 
     `scores[example]` in [0, 1] by `metric`: for a task with classes `accuracy`, 1 where the answer
     is right, with `labels` and `predictions`; else what is `written`. `logits[example class]` are
@@ -99,24 +99,24 @@ class Evaluation:
 
     @property
     def correct(self) -> int:
-        """Examples with the full score: answered right."""
+        """Number of examples with the full score, that is, answered correctly."""
         return int((self.scores == 1).sum())
 
     @property
     def accuracy(self) -> float:
-        """Share answered right, in [0, 1]."""
+        """Share answered correctly, in [0, 1]."""
         return self.correct / self.n
 
 
 def needs(spec: EvaluationSpec) -> tuple[Spec, ...]:
-    """The prompt, and what a suppression's neurons are ranked by."""
+    """The prompt, and the measurements that rank the suppressed neurons."""
     how = spec.suppression
     ranked = how is not None and (how.choose != "random" or how.kind == "mean")
     return (spec.prompt, *(how.ranking if how is not None and ranked else ()))
 
 
 def evaluate(spec: EvaluationSpec, bench: Bench, progress: Progress) -> Evaluation:
-    """Answer every example, under a suppression or none."""
+    """Answer every example, with or without a suppression."""
     task = bench.task(spec.task, spec.prompt)
     screened = spec.precision == "fp64" and spec.prompt.precision == "fp32"
     model = bench.model(spec.prompt, task, "fp32" if screened else spec.precision)
@@ -165,8 +165,9 @@ def _scored(
 
 
 def nearly_tied(logits: Float[Tensor, "example class"]) -> Bool[Mask, " example"]:
-    """Where the two best answers are so close that rounding in fp32 could decide between them, by a
-    hundred times what it amounts to in small backbones: only these need fp64.
+    """Examples whose two best answers are so close that fp32 rounding could decide between them.
+
+    The margin is a hundred times the rounding error in small backbones. Only these need fp64.
     """
     best = logits.topk(2, dim=1).values
     near: Bool[Mask, " example"] = (
@@ -243,7 +244,7 @@ def _all_rows(spec: EvaluationSpec) -> EvaluationSpec | None:
 
 
 def _some_rows(spec: EvaluationSpec, whole: Evaluation, bench: Bench) -> Evaluation:
-    """The rows of a limit, as computing them would give."""
+    """The rows under a limit, as a new computation would return them."""
     wanted = bench.examples(bench.task(spec.task, spec.prompt), spec.split, spec.limit).index
     kept = np.isin(whole.index, wanted)
 
@@ -274,7 +275,7 @@ MAIN = Table(
 
 
 def rows(e: Evaluation) -> dict[str, pd.DataFrame]:
-    """An evaluation with its answers. `accuracy` is the mean score, by whichever metric."""
+    """An evaluation with its answers. `accuracy` is the mean score, whatever the metric."""
     how = e.spec.suppression
     row = {
         "prompt": key(e.spec.prompt),

@@ -52,13 +52,13 @@ class PredictivitySpec(Spec):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Floor:
-    """Predictivity that labels shuffled within the split reach, by the same maximum over tokens.
+    """The permutation null: predictivity with labels shuffled within the split.
 
-    `mean` and `p99` over neurons and permutations. `family`: 95 % of the permutations have no
-    neuron above it. `fdr`: the lowest predictivity of a neuron whose `q` is at most 0.05, NaN if
-    there is none. Per neuron: `p` against its own shuffled values, `p_family` against the best
-    neuron's (Westfall & Young 1993), `q` the false discovery rate (Benjamini & Hochberg 1995) of
-    all that reach as much.
+    `mean` and `p99` are over neurons and permutations. `family` is the 95th percentile of the best
+    neuron under permutation. `fdr` is the lowest predictivity of a neuron whose `q` is at most
+    0.05, NaN if there is none. Per neuron: `p` against its own shuffled values, `p_family` against
+    the best neuron's (Westfall & Young 1993), `q` the false discovery rate (Benjamini & Hochberg
+    1995) of all neurons that reach at least its predictivity.
     """
 
     mean: float
@@ -73,7 +73,7 @@ class Floor:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictivity:
-    """Per neuron and prompt token: how often `activation > baseline` guesses the class."""
+    """Per neuron and prompt token: how often `activation > baseline` predicts the class."""
 
     spec: PredictivitySpec
     baseline: Float[Array, "layer token neuron"]
@@ -85,7 +85,7 @@ class Predictivity:
 
     @property
     def accuracy(self) -> Float[Array, "layer token neuron"]:
-        """Share of examples guessed right, in [0, 1]."""
+        """Share of examples predicted correctly, in [0, 1]."""
         return self.correct / self.n
 
 
@@ -97,8 +97,9 @@ def needs(spec: PredictivitySpec) -> tuple[Spec, ...]:
 def measure(spec: PredictivitySpec, bench: Bench, progress: Progress) -> Predictivity:
     """Baseline on train, accuracy of `activation > baseline` on the split.
 
-    Strict >. For a contrast only its classes' rows count, and the larger group of the evaluated
-    rows is thinned to the size of the smaller by a fixed seed, so that chance is 0.5.
+    The comparison is strict. For a contrast, only its classes' rows count, and the larger group of
+    the evaluated rows is subsampled to the size of the smaller with a fixed seed, so that chance is
+    0.5.
     Source: Wang et al. 2022; baseline of the clean task: Ackermann & Ohmer 2024.
     """
     task = bench.task(spec.task, spec.prompt)
@@ -159,7 +160,7 @@ def _check_labels(task: Task, split: str, examples: Examples) -> None:
 
 
 def asked_rows(examples: Examples, contrast: Contrast | None) -> Examples:
-    """The rows that a question is measured on: of a contrast, as many of either side."""
+    """The rows on which a question is measured; for a contrast, equally many of either side."""
     kept = contrasted(examples, contrast)
     return kept if contrast is None else balanced(kept)
 
@@ -250,7 +251,7 @@ def tally(
     signs: Float[Tensor, "row example"],
     progress: Progress = no_progress,
 ) -> Float[Tensor, "row layer token neuron"]:
-    """How often each neuron guesses right, for several weightings of the examples in one pass.
+    """Correct predictions of each neuron, for several weightings of the examples in one pass.
 
     `signs` are weights, positive for class 1 and negative for class 0. The right guesses are the
     weight of class 0 plus sum(signs * fired): one matrix product counts all rows at once, exactly,
@@ -273,23 +274,23 @@ def tally(
 def best_counts(
     correct: Float[Tensor, "row layer token neuron"], n: Float[Tensor, " row"]
 ) -> Float[Tensor, "row layer neuron"]:
-    """Right guesses of the best token, whichever class the neuron fires for: predictivity times n.
+    """Correct predictions at the best token, whichever class the neuron fires for.
 
-    Whole numbers, so that equal ones compare as equal.
+    This is predictivity times n, in whole numbers, so that ties are exact.
     """
     rows = [torch.maximum(c, total - c).amax(dim=1) for c, total in zip(correct, n, strict=True)]
     return torch.stack(rows)
 
 
 def shuffled(labels: np.ndarray, permutations: int) -> Float[Tensor, "row example"]:
-    """Row 0 the true labels, the others shuffled, as +1 and -1."""
+    """The labels as +1 and -1: the true ones in row 0, shuffled ones in the other rows."""
     rng = np.random.default_rng(0)
     rows = [labels, *(rng.permutation(labels) for _ in range(permutations))]
     return torch.from_numpy(np.stack(rows)).float() * 2 - 1
 
 
 def floor(best: Float[Tensor, "row layer neuron"], n: int) -> Floor | None:
-    """What chance reaches, from `best_counts` of the true labels (row 0) and of shuffled ones.
+    """The permutation null, from `best_counts` of the true labels (row 0) and of shuffled ones.
 
     None without shuffled rows. A p-value is (1 + shuffled values at least as high) / (1 + all
     shuffled values); for `q` the values of all neurons are taken together.
@@ -322,7 +323,7 @@ def reached(null: Tensor, measured: Tensor) -> Float[Tensor, "layer neuron"]:
 
 
 def false_discovery_rates(p: Float[Tensor, "layer neuron"]) -> Float[Tensor, "layer neuron"]:
-    """Benjamini & Hochberg's adjusted p-values."""
+    """p-values adjusted by Benjamini & Hochberg."""
     from scipy.stats import false_discovery_control
 
     return torch.from_numpy(false_discovery_control(p.flatten().numpy())).view(p.shape)
@@ -346,7 +347,7 @@ NEURON = Table(
 
 
 def common(spec: PredictivitySpec) -> dict[str, object]:
-    """Columns that measurements of one prompt on one task share."""
+    """Columns common to all measurements of a prompt on a task."""
     return {
         "prompt": key(spec.prompt),
         "backbone": spec.prompt.backbone.name,

@@ -1,4 +1,4 @@
-"""Soft prompts in the store, and those that came from a file."""
+"""Soft prompts in the store, and prompts imported from a file."""
 
 import json
 from collections.abc import Mapping

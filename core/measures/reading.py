@@ -1,4 +1,4 @@
-"""One text, read live: class probabilities, and what the prompt's positions make of it."""
+"""One text, evaluated live: class probabilities and activations at the prompt's positions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Play:
-    """A reading, and what is known of each neuron: `neurons[name]` as [layer, neuron] arrays."""
+    """A reading, and each neuron's stored values: `neurons[name]` as [layer, neuron] arrays."""
 
     reading: Reading
     neurons: dict[str, Float[Values, "layer neuron"]]

@@ -1,4 +1,4 @@
-"""All measurements, by the class of their question: a new one is a file here and a line below."""
+"""All measurements, by the class of their question; a new one takes a file here and a line."""
 
 from core.base.measure import Measure
 from core.base.specs import Spec

@@ -1,7 +1,7 @@
-"""Do clean and adversarial predictivities agree, and how sure is that?
+"""How similar are clean and adversarial predictivities, and how certain is the estimate?
 
-Everything is counted in the same pass as predictivity: redrawn examples and shuffled labels are
-rows of weights. Gains are whole numbers of right guesses beyond the majority class's.
+Everything is counted in the same pass as predictivity: resampled examples and shuffled labels are
+rows of weights. Gains are whole numbers of correct predictions beyond the majority class's.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class StabilitySpec(Spec):
-    """How far do predictivities on clean and on adversarial data agree, and how sure is that?
+    """How similar are predictivities on clean and adversarial data, and how certain is this?
 
     `clean[i]` and `adversarial[i]` are the same prompt's; the means over prompts are compared.
     `fractions` are those at which shared skill neurons are counted. `permutations` shuffle the
@@ -81,7 +81,7 @@ class Stability:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gains:
-    """Right guesses of each neuron less the majority class's, out of `n`, in several drawings."""
+    """Correct predictions of each neuron beyond the majority class's, out of `n`, by draw."""
 
     values: Int[Tensor, "row layer neuron"]
     n: Int[Tensor, " row"]
@@ -180,7 +180,7 @@ def redraw(
 
 
 def _places(whole: Examples, kept: Examples) -> Labels:
-    """Where the kept examples stand in their split."""
+    """Positions of the kept examples in their split."""
     place = {int(index): i for i, index in enumerate(whole.index)}
     return np.array([place[int(index)] for index in kept.index])
 
@@ -205,16 +205,16 @@ def _measure(
 
 
 def signed(weights: npt.NDArray[np.int64], labels: Labels) -> Float[Tensor, "row example"]:
-    """Weights, positive for class 1 and negative for class 0."""
+    """The weights with signs: positive for class 1, negative for class 0."""
     return torch.from_numpy(weights * (2 * labels - 1)).float()
 
 
 def bootstrap_weights(labels: Labels, replicates: int, *, seed: int) -> npt.NDArray[np.int64]:
-    """How often each example counts, `[row example]`: once in row 0, then redrawn with return.
+    """How often each example counts, `[row example]`: once in row 0, then resampled.
 
-    Each class keeps its number: on labels out of balance a neuron that never fires would seem
-    informative, and pass those that hardly are. The same for every prompt: all of them are
-    measured on the same examples.
+    Resampling is with replacement and within classes: on unbalanced labels, a neuron that never
+    fires would otherwise appear informative and overtake weakly predictive ones. The weights are
+    the same for every prompt, because all prompts are measured on the same examples.
     """
     rng = np.random.default_rng(seed)
     weights = np.ones((1 + replicates, len(labels)), np.int64)
@@ -277,7 +277,7 @@ def shuffled_by_attack(
 
 
 def agree(spec: StabilitySpec, prompts: Sequence[Redrawn]) -> Stability:
-    """Compare the means over prompts: measured, over replicates, clean against clean, and with
+    """Compare the means over prompts: as measured, over replicates, in the split control, and with
     shuffled adversarial labels.
 
     A replicate redraws examples and prompts; of a task with more classes, the binary questions of a
@@ -339,7 +339,7 @@ MAIN = Table(
 
 
 def rows(s: Stability) -> dict[str, pd.DataFrame]:
-    """One row with all of its draws."""
+    """One row with all draws."""
     first = s.spec.adversarial[0]
     row = {
         "backbone": first.prompt.backbone.name,
@@ -362,7 +362,7 @@ def rows(s: Stability) -> dict[str, pd.DataFrame]:
 
 
 def read(spec: StabilitySpec, stored: Stored) -> Stability:
-    """All of it."""
+    """The stored comparison."""
     row = stored.rows("stability").iloc[0]
     return Stability(
         spec=spec,
@@ -379,7 +379,7 @@ def read(spec: StabilitySpec, stored: Stored) -> Stability:
 
 
 def as_array(nested: Any) -> npt.NDArray[Any]:
-    """Lists of lists as one array; what is not known is NaN."""
+    """Lists of lists as one array; missing values are NaN."""
     if isinstance(nested, np.ma.MaskedArray):
         return np.ma.filled(nested.astype(float), np.nan)
     if isinstance(nested, np.ndarray) and nested.dtype != object:

@@ -21,8 +21,8 @@ WIDE_FRACTIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85, 1.0)
 
 @dataclass(frozen=True, kw_only=True)
 class TuningDefaults:
-    """How prompts are tuned, and how many random draws stand beside their skill neurons where a
-    task meets its twin, unless one says otherwise.
+    """Default tuning settings, and the default number of random draws that skill neurons are
+    compared with on a task and its adversarial version.
     """
 
     prompt_length: int
@@ -48,14 +48,14 @@ PAPER_DEFAULTS = TuningDefaults(
 
 
 def tuning_defaults(backbone: str) -> TuningDefaults:
-    """How prompts for a backbone of this name are tuned."""
+    """The tuning defaults of the backbone with this name."""
     return EMBEDDED_DEFAULTS if backbone in EMBEDDED else PAPER_DEFAULTS
 
 
 def standard_prompt(
     backbone: Pinned, family: str, task: Pinned, seed: int, **changes: Any
 ) -> TuneSpec:
-    """The prompt that figures show unless one says otherwise; `changes` that are None are none."""
+    """The prompt that figures show by default; `changes` that are None are ignored."""
     usual = tuning_defaults(backbone.name)
     given = {name: value for name, value in changes.items() if value is not None}
     steps = given.get("steps", usual.steps)
@@ -76,7 +76,8 @@ def standard_prompt(
 
 def measured_in(prompt: Prompt) -> Precision | None:
     """The precision of measurements, None the prompt's own. Embedded backbones are measured in
-    fp64: in fp32 an activation near its baseline falls to either side, processor by processor.
+    fp64, because in fp32 an activation near its baseline may fall on either side of it, depending
+    on the processor.
     """
     return "fp64" if prompt.backbone.name in EMBEDDED and prompt.precision != "fp64" else None
 
@@ -89,7 +90,7 @@ def own_evaluation(
     limit: int | None = None,
     precision: Precision | None = None,
 ) -> EvaluationSpec:
-    """A prompt on a task, nothing suppressed, all examples unless there is a limit."""
+    """A prompt on a task without suppression, on all examples unless there is a limit."""
     return EvaluationSpec(
         prompt=prompt, task=task, split=split, limit=limit,
         precision=precision or measured_in(prompt),
@@ -127,7 +128,7 @@ def predictivities(
 
 @dataclass(frozen=True, kw_only=True)
 class SuppressionChoices:
-    """What a suppression curve varies and what it keeps."""
+    """The settings of a suppression curve, varied and fixed."""
 
     fractions: tuple[float, ...] = PAPER_FRACTIONS
     draws: int = 3
@@ -181,7 +182,7 @@ def suppression_sweep(
 
 @dataclass(frozen=True, kw_only=True)
 class RobustnessSweep:
-    """Everything that compares a task with its adversarial twin, for one backbone's prompts.
+    """All questions that compare a task with its adversarial version, for one backbone's prompts.
 
     `suppression` is by where the neurons were found and where the prompt is tested, each `clean` or
     `adversarial`.
@@ -195,7 +196,7 @@ class RobustnessSweep:
 
     @property
     def everything(self) -> tuple[Spec, ...]:
-        """All questions, the quick ones first, each once."""
+        """All questions without repetition, the quick ones first."""
         curves = (spec for sweep in self.suppression.values() for spec in sweep)
         return tuple(
             dict.fromkeys(
@@ -211,10 +212,10 @@ def robustness(
     contrasts: Sequence[Contrast | None] = (None,),
     choices: SuppressionChoices | None = None,
 ) -> RobustnessSweep:
-    """Both (task, split) measured with the same prompts. Source: Ackermann & Ohmer 2024.
+    """Both (task, split) pairs measured with the same prompts. Source: Ackermann & Ohmer 2024.
 
-    Random choices of neurons differ by several points of accuracy, so `choices` have as many of
-    them as `TuningDefaults.draws` unless they say otherwise.
+    Random choices of neurons differ by several points of accuracy, so `choices` use
+    `TuningDefaults.draws` draws by default.
     """
     if choices is None and prompts:
         choices = SuppressionChoices(draws=tuning_defaults(prompts[0].backbone.name).draws)

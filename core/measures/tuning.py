@@ -1,4 +1,4 @@
-"""Prompt tuning: the vectors before the input learn, the backbone does not."""
+"""Prompt tuning: only the vectors before the input are trained; the backbone is frozen."""
 
 import random
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ Init = Literal["vocabulary", "random", "labels"]
 
 @dataclass(frozen=True, kw_only=True)
 class TuneSpec(Prompt):
-    """A soft prompt: which one results from tuning like this?"""
+    """Which soft prompt results from tuning with these settings?"""
 
     origin: ClassVar[Origin] = "tuned"
     task: Pinned
@@ -62,7 +62,7 @@ class TuneSpec(Prompt):
 def initial_vectors(
     spec: TuneSpec, backbone: Backbone, task: Task
 ) -> Float[Tensor, "token hidden"]:
-    """Where tuning starts: random words, Gaussian noise of the same spread, or answer words."""
+    """Start of tuning: random words, Gaussian noise of the same spread, or answer words."""
     words = backbone.word_vectors().float()
     generator = torch.Generator().manual_seed(spec.seed)
     if spec.init == "random":
@@ -77,7 +77,7 @@ def initial_vectors(
 
 
 def split_selection(examples: Examples, spec: TuneSpec) -> tuple[Examples, Examples]:
-    """Rows to learn from and rows to choose the best step by; disjoint, drawn by a fixed seed."""
+    """Disjoint rows for training and for choosing the best step, drawn with a fixed seed."""
     if len(examples) < spec.selection + 2:
         raise BadInput(
             f"The train split has {len(examples)} examples; {spec.selection} are set aside for "
@@ -89,9 +89,10 @@ def split_selection(examples: Examples, spec: TuneSpec) -> tuple[Examples, Examp
 
 
 def tune(spec: TuneSpec, bench: Bench, progress: Progress) -> SoftPrompt:
-    """AdamW on the vectors; cross entropy over the answer words only; the best step is kept.
+    """Tune with AdamW and cross entropy over the answer words; keep the best step.
 
-    Constant learning rate, no weight decay (Su et al. 2022). Of equally good steps the later wins.
+    Constant learning rate, no weight decay (Su et al. 2022). Of equally good steps, the
+    later one is kept.
     """
     task = bench.task(spec.task, spec)
     model = bench.untuned(spec, task)
@@ -144,7 +145,7 @@ def _batches(n: int, spec: TuneSpec) -> Iterator[list[int]]:
 
 @torch.inference_mode()
 def selection_accuracy(model: PromptedModel, vectors: Tensor, held: Encoded) -> float:
-    """Share of the selection rows answered right, or the mean score of what is written."""
+    """Accuracy on the selection rows, or the mean score of the written texts."""
     batches = held.by_length(model.backbone, BATCH)
     return float(sum(model.judge(batch, vectors).sum() for batch in batches) / len(held.ids))
 

@@ -12,9 +12,9 @@ def spearman(
 ) -> Float[Array, " layer"]:
     """Spearman's rho of two tasks' predictivities in each layer, in [-1, 1]; ties share ranks.
 
-    NaN where a layer is constant. Source: Ackermann & Ohmer 2024, who then average the layers.
+    NaN where a layer is constant. Source: Ackermann & Ohmer 2024, who then average over layers.
     """
-    from scipy.stats import rankdata  # takes two seconds to import, and the first page needs it not
+    from scipy.stats import rankdata  # takes two seconds to import; the first page does not need it
 
     x, y = rankdata(a, axis=1), rankdata(b, axis=1)
     x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)

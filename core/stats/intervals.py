@@ -1,5 +1,6 @@
-"""Intervals and tests. The statistics are scipy's; this file says which, on what, and with which
-seed. scipy is imported where it is used: it takes a second, and the first page needs it not.
+"""Intervals and tests. The statistics are scipy's; this file fixes their inputs and seeds.
+
+scipy is imported where it is used, because it takes a second and the first page does not need it.
 """
 
 import math
@@ -21,7 +22,7 @@ Z = 1.959963984540054  # 95 % of a normal distribution lie within so many standa
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A number, its 95 % interval, and, where something was tested, the p-value."""
+    """A value, its 95 % interval, and, for a test, its p-value."""
 
     value: float
     low: float
@@ -30,7 +31,7 @@ class Estimate:
 
     @property
     def certain(self) -> bool:
-        """Whether the interval leaves out 0."""
+        """Whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
 
@@ -45,10 +46,10 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
 def redrawn(
     right: Float[Array, "seed example"], *, prompts: int = 0, examples: int = 0
 ) -> Float[Array, " resample"]:
-    """Mean of a table after redrawing its seeds and its examples, both with return.
+    """Mean of a table after resampling its seeds and its examples, both with replacement.
 
-    `prompts` and `examples` say whose they are: those of the same number are redrawn alike, so that
-    what the same prompts answer, or the same examples, is compared in pairs.
+    `prompts` and `examples` identify them: tables with the same number are resampled jointly, so
+    that the same prompts, or the same examples, are compared in pairs.
     """
     by_seed = np.concatenate(list(_weights(right.shape[0], (0, prompts))))
     parts, start = [], 0
@@ -80,29 +81,29 @@ def _small_weights(n: int, seed: tuple[int, int]) -> Array:
 
 
 def mean_accuracy(right: Bool[Array, "seed example"]) -> Estimate:
-    """Accuracy over seeds and examples. One seed: Wilson's interval. Several: the central 95 % of
-    `redrawn`; Wilson's for one of them if these do not vary.
+    """Accuracy over seeds and examples. For one seed, the interval is Wilson's; for several, the
+    central 95 % of `redrawn`, or Wilson's for one of them if these do not vary.
     """
     value = float(right.mean())
     if len(right) == 1:
         low, high = wilson(int(right.sum()), right.shape[1])
         return Estimate(value=value, low=low, high=high)
     low, high = np.quantile(redrawn(right.astype(float)), [0.025, 0.975])
-    if low == high:  # all seeds right, or all wrong, everywhere: as sure as one of them
+    if low == high:  # all seeds right, or all wrong, on every example: the interval of one of them
         low, high = wilson(round(value * right.shape[1]), right.shape[1])
     return Estimate(value=value, low=min(1.0, float(low)), high=min(1.0, float(high)))
 
 
 def difference(a: Bool[Array, "seed example"], b: Bool[Array, "seed other"]) -> Estimate:
-    """Mean of `a` less mean of `b`: the same prompts on two sets of examples, all redrawn."""
+    """Mean of `a` minus mean of `b`: the same prompts on two sets of examples, all resampled."""
     draws = redrawn(a.astype(float)) - redrawn(b.astype(float), examples=1)
     low, high = np.quantile(draws, [0.025, 0.975])
     return Estimate(value=float(a.mean() - b.mean()), low=float(low), high=float(high))
 
 
 def paired(differences: Float[Array, " example"]) -> Estimate:
-    """Mean of paired differences: percentile bootstrap over examples, and the p-value of a test
-    that flips signs (9,999 draws, two-sided).
+    """Mean of paired differences, with a percentile bootstrap interval over examples and the
+    p-value of a two-sided sign-flipping test (9,999 draws).
     """
     from scipy.stats import bootstrap, permutation_test
 
@@ -129,11 +130,11 @@ def paired(differences: Float[Array, " example"]) -> Estimate:
 
 
 def crossed(values: Float[Array, "..."]) -> Estimate:
-    """Mean of a table whose axes (prompts, draws, examples ...) are all samples of something.
+    """Mean of a table whose axes (prompts, draws, examples ...) are all treated as samples.
 
-    The variance of the mean is the sum over the axes of the variance of that axis' means over its
-    length, rather too large than too small; t with Satterthwaite's degrees of freedom. Axes of
-    length 1 tell nothing of their spread and are left out. Source: Clark 1973, quasi-F.
+    The variance of the mean is estimated as the sum over the axes of the variance of that axis'
+    means divided by its length, which is conservative; t with Satterthwaite's degrees of freedom.
+    Axes of length 1 have no spread and are left out. Source: Clark 1973, quasi-F.
     """
     from scipy.stats import t
 
@@ -145,7 +146,7 @@ def crossed(values: Float[Array, "..."]) -> Estimate:
     value, variance = float(values.mean()), sum(v for v, _ in parts)
     if variance == 0 and value == 0:
         return Estimate(value=0.0, low=0.0, high=0.0, p=1.0)
-    if variance == 0:  # too few of everything to know how it varies
+    if variance == 0:  # too few samples to estimate the variance
         return Estimate(value=value, low=math.nan, high=math.nan, p=1.0)
     freedom = variance**2 / sum(v**2 / n for v, n in parts)
     error = math.sqrt(variance)
@@ -155,7 +156,7 @@ def crossed(values: Float[Array, "..."]) -> Estimate:
 
 
 def holm(p: Float[Array, " test"]) -> Float[Array, " test"]:
-    """Holm's adjusted p-values: for several tests of one question."""
+    """Holm-adjusted p-values of several tests of one question."""
     order = np.argsort(p)
     steps = (len(p) - np.arange(len(p))) * p[order]
     adjusted = np.empty_like(p)

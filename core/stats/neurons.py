@@ -1,7 +1,7 @@
-"""From counts of right guesses to a choice of neurons. Formulas without models or stores.
+"""From counts of correct predictions to a choice of neurons: formulas without models or stores.
 
-A neuron's predictivity is a whole number of right guesses over a number of examples. Neurons are
-ranked by sums of such numbers, so that equal ones compare as equal on every machine.
+A neuron's predictivity is a whole number of correct predictions over a number of examples. Neurons
+are ranked by sums of such numbers, so that ties are ties on every machine.
 """
 
 import math
@@ -16,12 +16,12 @@ from jaxtyping import Bool, Float, Int
 Array = npt.NDArray[Any]
 Choose = Literal["skill", "random", "lowest"]
 Scope = Literal["layer", "model"]
-STEP = 1e-9  # less than any two predictivities differ by, more than averaging makes of equal ones
+STEP = 1e-9  # below any difference of two predictivities, above the rounding of their means
 
 
 # --- counts --------------------------------------------------------------------------------------
 def folded(correct: Int[Array, "layer token neuron"], n: int) -> Int[Array, "layer token neuron"]:
-    """Right guesses, whichever class the neuron fires for; at least n / 2."""
+    """Correct predictions, whichever class the neuron fires for; at least n / 2."""
     counts: Int[Array, "layer token neuron"] = np.maximum(correct, n - correct)
     return counts
 
@@ -52,7 +52,7 @@ def at_token(
 def mean_predictivity(
     counts: Sequence[tuple[Int[Array, "layer neuron"], int]],
 ) -> Float[Array, "layer neuron"]:
-    """Mean over seeds of (right guesses, n), as one fraction of sums. Every seed has the same n.
+    """Mean over seeds of (correct, n), as one fraction of sums; every seed has the same n.
 
     Source: Ackermann & Ohmer 2024.
     """
@@ -63,15 +63,15 @@ def mean_predictivity(
 
 # --- choices -------------------------------------------------------------------------------------
 def count(width: int, fraction: float) -> int:
-    """Neurons that a fraction makes: rounded down, safe against 0.07 * 100 = 7.000000001."""
+    """Number of neurons in a fraction, rounded down and robust to 0.07 * 100 = 7.000000001."""
     return math.floor(width * fraction + 1e-9)
 
 
 def chosen(
     values: Float[Array, "layer neuron"], count: int, *, above: float = -math.inf
 ) -> Bool[Array, "layer neuron"]:
-    """The `count` highest of each layer, the lower index first among equals; only those above a
-    level, so perhaps fewer.
+    """The `count` highest of each layer, ties broken by the lower index; fewer if fewer exceed
+    `above`.
     """
     order = np.argsort(-values, axis=1, kind="stable")[:, :count]
     mask: Bool[Array, "layer neuron"] = np.zeros(values.shape, bool)
@@ -88,11 +88,11 @@ def skill_neurons(
 ) -> Bool[Array, "layer neuron"]:
     """The top `fraction` of each layer, or of the whole model, by predictivity.
 
-    As in the papers, exactly so many are chosen, and several rankings (the binary questions of a
-    task with more classes) take turns, each giving its best neuron not yet taken (Wang et al.
-    2022). With `informative`, the majority class's accuracy, their mean is ranked, and neurons at
-    or below that level are left out: there may be so many of them that a choice would consist of
-    them in order of their index, and any two choices would seem alike.
+    As in the papers, exactly this number is chosen, and several rankings (the binary questions of
+    a task with more classes) take turns, each contributing its best neuron not yet taken (Wang et
+    al. 2022). With `informative`, the majority-class accuracy, the mean of the rankings is used,
+    and uninformative neurons (at or below that level) are left out: they tie, and choosing them by
+    index would make any two choices similar.
     """
     shape = rankings[0].shape
     rows = [r if scope == "layer" else r.reshape(1, -1) for r in rankings]
@@ -110,7 +110,7 @@ def skill_neurons(
 
 
 def _in_turns(orders: list[list[int]], wanted: int) -> list[int]:
-    """The best of each order in turn, none twice, until there are enough."""
+    """The best of each order in turn, without repetition, until there are enough."""
     taken: dict[int, None] = {}
     left = [iter(order) for order in orders]
     while len(taken) < wanted:
@@ -123,7 +123,7 @@ def _in_turns(orders: list[list[int]], wanted: int) -> list[int]:
 
 
 def random_ranking(shape: tuple[int, int], seed: int) -> Float[Array, "layer neuron"]:
-    """A draw of uniform ranks; one seed's choices are nested over fractions."""
+    """Uniform random ranks; the choices of one seed are nested over fractions."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -141,7 +141,7 @@ def choose_neurons(
     scope: Scope = "layer",
     seed: int = 0,
 ) -> Bool[Array, "layer neuron"]:
-    """The neurons to suppress: highest (as in the papers), lowest or random ranks."""
+    """The neurons to suppress, by highest (as in the papers), lowest or random rank."""
     if choose == "random":
         rankings = [random_ranking((rankings[0].shape[0], rankings[0].shape[1]), seed)]
     elif choose == "lowest":
@@ -151,7 +151,7 @@ def choose_neurons(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ranking:
-    """Predictivity of each neuron; `majority` is the accuracy of the most frequent class."""
+    """Predictivity of each neuron; `majority` is the majority-class accuracy."""
 
     predictivity: Float[Array, "layer neuron"]
     majority: float
@@ -162,18 +162,18 @@ class Ranking:
 
 
 def percentiles(values: Float[Array, "layer neuron"]) -> Float[Array, "layer neuron"]:
-    """Rank percentile of each neuron in its layer, in (0, 1): 1 is the highest; ties share one."""
+    """Rank percentile of each neuron in its layer, in (0, 1), highest near 1; ties share one."""
     from scipy.stats import rankdata
 
-    places: Float[Array, "layer neuron"] = (rankdata(values, axis=1) - 0.5) / values.shape[1]
-    return places
+    shares: Float[Array, "layer neuron"] = (rankdata(values, axis=1) - 0.5) / values.shape[1]
+    return shares
 
 
 # --- shared neurons ------------------------------------------------------------------------------
 @dataclass(frozen=True, kw_only=True)
 class Chance:
-    """How many neurons two unrelated choices share: mean and 95 % range; `tail[i]` is the
-    probability of at least i.
+    """Chance overlap of two independent choices of neurons: mean and 95 % range; `tail[i]` is the
+    probability of at least i shared neurons.
     """
 
     mean: float
@@ -182,7 +182,7 @@ class Chance:
     tail: Float[Array, " count"]
 
     def p(self, shared: int) -> float:
-        """Probability of at least so many shared neurons by chance."""
+        """Probability of at least `shared` neurons by chance."""
         return float(self.tail[shared])
 
 

@@ -1,1 +1,1 @@
-"""The tables of the Robustness page, and its verdict in words."""
+"""The tables of the Robustness page, and the verdict in words."""

@@ -1,8 +1,9 @@
-"""Clean against adversarial data: accuracy and suppression, one table per figure. kept.py compares
-the neurons, finding.py puts all of it into words.
+"""Clean against adversarial data: accuracy and suppression, one table per figure.
 
-Every function takes the sweeps by backbone and tells only what is stored; what is not is not in the
-table. Columns are named in each docstring.
+overlap.py compares the neurons, and verdict.py states the results in words.
+
+Every function takes the sweeps by backbone and returns only what is stored; missing answers have no
+rows. Columns are named in each docstring.
 """
 
 import math
@@ -30,9 +31,9 @@ Array = npt.NDArray[Any]
 Right = Bool[npt.NDArray[np.bool_], "prompt example"]
 
 
-def attacks(twin: Task) -> dict[int, str]:
-    """The kind of attack by example; empty where the data do not say."""
-    examples = load_split(twin, twin.evaluation_split)
+def attacks(adversarial: Task) -> dict[int, str]:
+    """The kind of attack by example; empty where the data do not give it."""
+    examples = load_split(adversarial, adversarial.evaluation_split)
     return dict(zip(examples.index.tolist(), examples.attack or (), strict=False))
 
 
@@ -48,9 +49,9 @@ def answers(store: Store, sweeps: Sweeps, tasks: tuple[Task, Task]) -> pd.DataFr
         " ORDER BY a.backbone, a.target_task, a.seed, a.prompt, example",
         asked=asked.table(specs),
     )
-    _, twin = tasks
-    kinds = attacks(twin)
-    rows["data"] = np.where(rows.target_task == twin.name, ADVERSARIAL, CLEAN)
+    _, adversarial = tasks
+    kinds = attacks(adversarial)
+    rows["data"] = np.where(rows.target_task == adversarial.name, ADVERSARIAL, CLEAN)
     attacked = rows.data == ADVERSARIAL
     rows["attack"] = ""
     rows.loc[attacked, "attack"] = rows.example[attacked].map(kinds).fillna("")
@@ -59,7 +60,7 @@ def answers(store: Store, sweeps: Sweeps, tasks: tuple[Task, Task]) -> pd.DataFr
 
 
 def _table(rows: pd.DataFrame) -> Right:
-    """`[prompt example]`, in the order of seeds; every prompt was asked the same examples."""
+    """`[prompt example]`, in the order of seeds; every prompt answered the same examples."""
     wide = rows.pivot_table(
         index=["seed", "prompt"], columns="example", values="right", aggfunc="first"
     )
@@ -90,7 +91,7 @@ def accuracy(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def falls(rows: pd.DataFrame) -> dict[str, Estimate]:
-    """From `answers`: accuracy lost from clean to adversarial data, per backbone."""
+    """From `answers`: accuracy drop from clean to adversarial data, per backbone."""
     return {
         backbone: difference(*(_table(part[part.data == d]) for d in (CLEAN, ADVERSARIAL)))
         for backbone, part in _complete(rows)
@@ -98,8 +99,8 @@ def falls(rows: pd.DataFrame) -> dict[str, Estimate]:
 
 
 def fall_difference(rows: pd.DataFrame, first: str, second: str) -> Estimate:
-    """How much more the second backbone loses. Both answer the same examples, which are redrawn
-    alike; a seed's prompts of two backbones have nothing to do with each other.
+    """Difference in accuracy drop, second backbone minus first. Both answer the same examples, so
+    these are resampled jointly; their prompts are unrelated and are resampled independently.
     """
     parts = dict(_complete(rows))
 
@@ -118,7 +119,7 @@ def fall_difference(rows: pd.DataFrame, first: str, second: str) -> Estimate:
 
 
 def both_kinds(rows: pd.DataFrame) -> pd.DataFrame:
-    """From `answers`: those of the prompts that answered both kinds of data."""
+    """From `answers`: the rows of prompts that answered both kinds of data."""
     return rows[rows.groupby(["backbone", "prompt"]).data.transform("nunique") == 2]
 
 
@@ -128,7 +129,7 @@ def _complete(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(str(backbone), part) for backbone, part in kept.groupby("backbone", sort=False)]
 
 
-# --- switched off --------------------------------------------------------------------------------
+# --- suppression ---------------------------------------------------------------------------------
 def curves(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     """Suppression curves: `queries.suppression_curve` with found (where the neurons were ranked)
     and tested (where the prompt is tested).
@@ -143,13 +144,13 @@ def curves(store: Store, sweeps: Sweeps) -> pd.DataFrame:
 
 
 def paired_tests(store: Store, sweeps: Sweeps, kinds: Mapping[int, str]) -> pd.DataFrame:
-    """Does switching off skill neurons cost more than random ones? One row per backbone, found,
-    tested and, on adversarial data, kind of attack (`kinds` by example; empty: all examples): cost
-    (accuracy with random less accuracy with skill neurons off, on the same examples, averaged over
-    fractions, seeds and draws), low, high, p, p_holm (over a backbone's rows with all examples;
-    over the attacks of one found), n, draws, seeds.
+    """Does suppressing skill neurons cost more accuracy than suppressing random ones?
 
-    Prompts, random draws and examples are all samples (`crossed`).
+    One row per backbone, found, tested and, on adversarial data, kind of attack (`kinds` by
+    example; empty: all examples): cost (accuracy with random minus accuracy with skill neurons
+    suppressed, on the same examples, averaged over fractions, seeds and draws), low, high, p,
+    p_holm (over a backbone's rows with all examples; over the attacks of one ranking), n, draws,
+    seeds. Prompts, random draws and examples are all treated as samples (`crossed`).
     """
     out = list[dict[str, object]]()
     for backbone, sweep in sweeps.items():
@@ -181,8 +182,8 @@ def paired_tests(store: Store, sweeps: Sweeps, kinds: Mapping[int, str]) -> pd.D
 
 
 def _costs(store: Store, specs: Sequence[EvaluationSpec]) -> tuple[Array, Array] | None:
-    """How often an example is right with random neurons off, less with skill neurons off, mean over
-    the fractions, `[prompt draw example]`, and the examples; None until the whole curve is stored.
+    """Accuracy cost of skill beyond random neurons, averaged over the fractions, `[prompt draw
+    example]`, and the examples; None until the whole curve is stored.
     """
     questions = [s for s in specs if s.suppression is not None]
     if len(store.known(key(s) for s in questions)) < len({key(s) for s in questions}):

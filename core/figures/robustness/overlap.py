@@ -1,9 +1,9 @@
 """Does a backbone keep its skill neurons on adversarial data? One table per figure.
 
-Every function takes the sweeps by backbone and tells only what is stored. Chance is told twice:
-what unrelated choices of any neurons share, and what the ranking on adversarial data is worth with
-its labels shuffled. The second is the fairer: a neuron that fires often, now and then or never does
-so whatever the labels are, and that alone makes rankings alike.
+Every function takes the sweeps by backbone and returns only what is stored. It has two baselines:
+chance overlap, of two independent selections of neurons, and the permutation null, with shuffled
+adversarial labels. The permutation null is the fairer one: some neurons fire almost always and
+others almost never, whatever the labels are, and this alone makes rankings similar.
 """
 
 import math
@@ -40,9 +40,9 @@ def _both(store: Store, sweeps: Sweeps) -> list[tuple[str, Ranking, Ranking]]:
     """The clean and the adversarial ranking of every backbone that has both."""
     found = list[tuple[str, Ranking, Ranking]]()
     for backbone, sweep in sweeps.items():
-        clean, twin = _ranking(store, sweep.clean), _ranking(store, sweep.adversarial)
-        if clean is not None and twin is not None:
-            found.append((backbone, clean, twin))
+        clean, adversarial = _ranking(store, sweep.clean), _ranking(store, sweep.adversarial)
+        if clean is not None and adversarial is not None:
+            found.append((backbone, clean, adversarial))
     return found
 
 
@@ -62,12 +62,12 @@ class Draws:
     seeds: int
 
     def of(self, kind: str, attack: str = "") -> Array:
-        """Which draws are of a kind."""
+        """Whether each draw is of this kind and attack."""
         which: Array = (self.kind == kind) & (self.attack == attack)
         return which
 
     def share(self, fraction: float) -> Array:
-        """Of the first's skill neurons, how many are the second's, too, all layers together."""
+        """Share of the first ranking's skill neurons shared with the second, over all layers."""
         at = self.fractions.index(fraction)
         shares: Array = self.shared[:, at].sum(axis=1) / np.maximum(
             1, self.skill[:, at].sum(axis=1)
@@ -76,7 +76,7 @@ class Draws:
 
 
 def _draws(store: Store, sweep: RobustnessSweep) -> Draws | None:
-    """None until it is stored."""
+    """The stored draws; None until they are stored."""
     rows = store.frame("SELECT * FROM stability WHERE key = ?", [key(sweep.stability)])
     if rows.empty:
         return None
@@ -94,7 +94,7 @@ def _draws(store: Store, sweep: RobustnessSweep) -> Draws | None:
 
 
 def _null(value: float, shuffled: Array) -> dict[str, float]:
-    """What shuffled labels give: mean, 95 % range, and the probability of at least `value`."""
+    """The permutation null: mean, 95 % range, and the probability of at least `value`."""
     known = shuffled[np.isfinite(shuffled)]
     if not len(known):
         return dict.fromkeys(NULL, math.nan)
@@ -107,8 +107,8 @@ def _null(value: float, shuffled: Array) -> dict[str, float]:
 
 
 def _control(parts: Array, mixed: Array) -> dict[str, float]:
-    """The same on clean data, where skill is surely kept: mean with true and with shuffled labels,
-    and the probability that the latter reach as much.
+    """The split control, two disjoint parts of the clean data: mean with true and with shuffled
+    labels, and the p-value of the former under the latter.
     """
     if not len(parts):
         return dict.fromkeys(CONTROL, math.nan)
@@ -123,7 +123,7 @@ CHANCE = ["chance", "chance_low", "chance_high", "p_chance"]
 
 
 def _chance(pair: Shared) -> dict[str, float]:
-    """What two unrelated choices share, as shares of the first."""
+    """Chance overlap of two independent selections, as shares of the first."""
     return {
         "chance": pair.of(pair.chance.mean), "chance_low": pair.of(pair.chance.low),
         "chance_high": pair.of(pair.chance.high), "p_chance": pair.p,
@@ -131,23 +131,22 @@ def _chance(pair: Shared) -> dict[str, float]:
 
 
 def overlap(store: Store, sweeps: Sweeps) -> pd.DataFrame:
-    """Shared skill neurons per backbone and fraction, all layers together.
+    """Overlap of skill neurons per backbone and fraction, over all layers together.
 
-    asked (neurons in that share of each layer), chosen (clean skill neurons, at most so many),
+    asked (neurons in that fraction of each layer), chosen (clean skill neurons, at most asked),
     adversarial (skill neurons), shared, share (of chosen), error (bootstrap), low and high (1.96
     errors around share);
-    shuffled, shuffled_low, shuffled_high (with shuffled adversarial labels, mean and 95 %), p
-    (shuffled labels share as many);
-    control, control_shuffled, control_p (the same with two parts of the clean data, where skill is
-    surely kept);
-    chance, chance_low, chance_high (unrelated choices of any neurons, hypergeometric), p_chance.
+    shuffled, shuffled_low, shuffled_high (permutation null with shuffled adversarial labels, mean
+    and 95 %), p (under that null);
+    control, control_shuffled, control_p (split control: two disjoint parts of the clean data);
+    chance, chance_low, chance_high (chance overlap, hypergeometric), p_chance.
     """
     out = list[dict[str, object]]()
-    for backbone, clean, twin in _both(store, sweeps):
+    for backbone, clean, adversarial in _both(store, sweeps):
         draws = _draws(store, sweeps[backbone])
         layers, width = clean.predictivity.shape
         for fraction in PAPER_FRACTIONS[1:]:
-            pair = compare(clean.skill(fraction), twin.skill(fraction))
+            pair = compare(clean.skill(fraction), adversarial.skill(fraction))
             if pair.first == 0:
                 continue
             shares = {
@@ -171,14 +170,14 @@ def overlap(store: Store, sweeps: Sweeps) -> pd.DataFrame:
 
 
 def overlap_by_layer(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
-    """Shared skill neurons per backbone and layer at one fraction: chosen (clean skill neurons),
-    adversarial (skill neurons), shared, share (of chosen; NaN of none), and as in `overlap` what
-    shuffled labels and unrelated choices give, layer by layer, p-values not adjusted.
+    """Overlap of skill neurons per backbone and layer at one fraction: chosen (clean ones),
+    adversarial (skill neurons), shared, share (of chosen; NaN if none), and, as in `overlap`, the
+    permutation null and chance overlap of each layer; p-values are not adjusted.
     """
     out = list[dict[str, object]]()
-    for backbone, clean, twin in _both(store, sweeps):
+    for backbone, clean, adversarial in _both(store, sweeps):
         draws = _draws(store, sweeps[backbone])
-        first, second = clean.skill(fraction), twin.skill(fraction)
+        first, second = clean.skill(fraction), adversarial.skill(fraction)
         for layer in range(len(first)):
             pair = compare(first[layer][None], second[layer][None])
             share, null = pair.share if pair.first else math.nan, np.empty(0)
@@ -199,15 +198,15 @@ def overlap_by_layer(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFr
 def rank_percentiles(
     store: Store, sweeps: Sweeps, fraction: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Where the clean skill neurons stand among the adversarial predictivities of their layer.
+    """Rank percentiles of the clean skill neurons in their layers on adversarial data.
 
-    One row per such neuron: backbone, layer, neuron, percentile in (0, 1), clean and adversarial
-    (its predictivities). And one per backbone: median (of the percentiles), and as in `overlap`
-    what it is with shuffled adversarial labels.
+    The first table has one row per such neuron: backbone, layer, neuron, percentile in (0, 1),
+    clean and adversarial (its predictivities). The second has one row per backbone: median (of the
+    percentiles) and its permutation null, as in `overlap`.
     """
     out, medians = list[pd.DataFrame](), list[dict[str, object]]()
-    for backbone, clean, twin in _both(store, sweeps):
-        mask, place = clean.skill(fraction), percentiles(twin.predictivity)
+    for backbone, clean, adversarial in _both(store, sweeps):
+        mask, percentile = clean.skill(fraction), percentiles(adversarial.predictivity)
         if not mask.any():
             continue
         draws = _draws(store, sweeps[backbone])
@@ -216,12 +215,12 @@ def rank_percentiles(
             pd.DataFrame(
                 {
                     "backbone": backbone, "layer": layer, "neuron": neuron,
-                    "percentile": place[mask], "clean": clean.predictivity[mask],
-                    "adversarial": twin.predictivity[mask],
+                    "percentile": percentile[mask], "clean": clean.predictivity[mask],
+                    "adversarial": adversarial.predictivity[mask],
                 }
             )
         )  # fmt: skip
-        median, null = float(np.median(place[mask])), np.empty(0)
+        median, null = float(np.median(percentile[mask])), np.empty(0)
         if draws:
             null = draws.median[draws.of("shuffled"), draws.fractions.index(fraction)]
         medians.append({"backbone": backbone, "median": median, **_null(median, null)})
@@ -239,8 +238,8 @@ def stability(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     low and high (1.96 errors around spearman), control, control_shuffled, control_p (as in
     `overlap`); n_clean, n_adversarial, seeds, replicates, permutations.
 
-    Replicates are lower on average than the value itself, since redrawing adds noise to
-    predictivities; so their spread counts, not their quantiles.
+    Replicates are lower on average than the value itself, because resampling adds noise to
+    predictivities; their spread is therefore used, not their quantiles.
     """
     out = list[dict[str, object]]()
     for backbone, sweep in sweeps.items():
@@ -272,9 +271,9 @@ def stability(store: Store, sweeps: Sweeps) -> pd.DataFrame:
 
 
 def by_attack(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
-    """Shared skill neurons and their places with the adversarial examples of one kind of attack:
-    backbone, attack, measure (`share` or `median` place), value, and as in `overlap` what shuffled
-    labels give; p_holm over the attacks of a backbone and measure.
+    """Overlap and rank percentiles on the adversarial examples of one kind of attack: backbone,
+    attack, measure (`share` of shared neurons or `median` rank percentile), value, and, as in
+    `overlap`, the permutation null; p_holm over the attacks of a backbone and measure.
     """
     out = list[pd.DataFrame]()
     for backbone, sweep in sweeps.items():
@@ -301,17 +300,18 @@ def by_attack(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
 
 def ranked(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     """Every neuron's seed-mean predictivities: backbone, layer, neuron, clean, adversarial, and the
-    levels that always giving one answer reaches. What overlap, places and Spearman rest on.
+    majority-class accuracies. Overlap, rank percentiles and Spearman are computed from them.
     """
     out = list[pd.DataFrame]()
-    for backbone, clean, twin in _both(store, sweeps):
+    for backbone, clean, adversarial in _both(store, sweeps):
         layer, neuron = np.indices(clean.predictivity.shape).reshape(2, -1)
         out.append(
             pd.DataFrame(
                 {
                     "backbone": backbone, "layer": layer, "neuron": neuron,
                     "clean": clean.predictivity.ravel(), "clean_majority": clean.majority,
-                    "adversarial": twin.predictivity.ravel(), "adversarial_majority": twin.majority,
+                    "adversarial": adversarial.predictivity.ravel(),
+                    "adversarial_majority": adversarial.majority,
                 }
             )
         )  # fmt: skip
@@ -320,8 +320,8 @@ def ranked(store: Store, sweeps: Sweeps) -> pd.DataFrame:
 
 
 def discoveries(store: Store, sweeps: Sweeps) -> pd.DataFrame:
-    """How many neurons can be told from shuffled labels at all: backbone, data, neurons,
-    discoveries (false discovery rate of 5 %) and certain (family-wise), shares of the neurons,
+    """Neurons that exceed the permutation null: backbone, data, neurons, discoveries (false
+    discovery rate of 5 %) and certain (family-wise error of 5 %), as shares of the neurons and
     means over seeds; n, seeds.
     """
     parts = []
