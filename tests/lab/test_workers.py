@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.base.errors import BadInput
-from core.base.progress import Progress, part
+from core.base.progress import Progress, no_progress, part
 from core.base.settings import Settings
 from core.base.specs import key
 from core.lab.lab import Lab, job_name, open_store
