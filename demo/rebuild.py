@@ -158,12 +158,12 @@ def report(lab: Lab, backbone: str, limit: int = 256) -> pd.DataFrame:
             "floor": box["floor"],
         }
         if task in clean:
-            row |= falls(lab, backbone, task, limit)
+            row |= suppressed_accuracies(lab, backbone, task, limit)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def falls(lab: Lab, backbone: str, task: Task, limit: int) -> dict[str, float]:
+def suppressed_accuracies(lab: Lab, backbone: str, task: Task, limit: int) -> dict[str, float]:
     """Accuracy with a share of skill and of random neurons suppressed: one seed, three draws."""
     choices = sweeps.SuppressionChoices(fractions=REPORT_FRACTIONS, limit=limit)
     ranking = measured(lab, backbone, [task])

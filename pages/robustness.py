@@ -281,7 +281,7 @@ def percentiles(
     ):
         name = str(median.backbone)
         mine = linked[linked.backbone == name]
-        figure = charts.standing_histogram(
+        figure = charts.percentile_histogram(
             mine, look, backbone=name, median=median.median, highest=highest
         )
         figures.append((name, figure))

@@ -16,8 +16,8 @@ from core.charts.robustness import (
     highest_bar,
     overlap_curves,
     overlap_layers,
+    percentile_histogram,
     stability_points,
-    standing_histogram,
 )
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "layer_shares",
     "overlap_curves",
     "overlap_layers",
+    "percentile_histogram",
     "png",
     "probabilities",
     "profile",
@@ -41,7 +42,6 @@ __all__ = [
     "shared_heatmap",
     "stability",
     "stability_points",
-    "standing_histogram",
     "suppression_curves",
     "svg",
     "titled",

@@ -149,7 +149,7 @@ def overlap_layers(table: pd.DataFrame, look: Look) -> alt.LayerChart:
     return finish(alt.layer(bars, rules, ticks), look, 340)
 
 
-def standing_histogram(
+def percentile_histogram(
     table: pd.DataFrame, look: Look, *, backbone: str, median: float, highest: float
 ) -> alt.LayerChart:
     """Rank percentiles of the clean skill neurons in their layers on adversarial data.
@@ -196,7 +196,7 @@ def standing_histogram(
 
 
 def highest_bar(table: pd.DataFrame) -> float:
-    """Height of the highest bar over the `standing_histogram`s of all backbones."""
+    """Height of the highest bar over the `percentile_histogram`s of all backbones."""
     parts = [
         np.histogram(part.percentile, bins=20, range=(0, 1))[0].max() / len(part)
         for _, part in table.groupby("backbone")

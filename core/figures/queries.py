@@ -189,9 +189,11 @@ def rankings(
 
 def _prompt_names(rows: pd.DataFrame) -> "pd.Series[str]":
     """`seed 3`, with the prompt's key where several prompts of a task have that seed."""
-    names = rows.seed.map("seed {}".format)
+    names, keys = "seed " + rows.seed.astype(str), rows.prompt.astype(str).str[:8]
     same = rows.groupby(["backbone", "source_task", "target_task", "seed"]).prompt
-    return names.where(same.transform("nunique") == 1, names + ", " + rows.prompt.str[:8])
+    return names.where(
+        same.transform("nunique") == 1, names + ", " + rows.prompt.astype(str).str[:8]
+    )
 
 
 def ranking(part: pd.DataFrame) -> Ranking:

@@ -236,7 +236,7 @@ NEWER = {
     "accuracy": lambda k: charts.accuracy_points(POINTS, k, chance=0.5),
     "overlap": lambda k: charts.overlap_curves(SHARED, k, fraction=0.05),
     "layers": lambda k: charts.overlap_layers(SHARED, k),
-    "standing": lambda k: charts.standing_histogram(
+    "standing": lambda k: charts.percentile_histogram(
         NEURONS, k, backbone="t5-mini", median=0.6, highest=1.0
     ),
     "agreement": lambda k: charts.stability_points(AGREE, k),
@@ -287,7 +287,7 @@ def test_a_neuron_in_a_figure_leads_to_its_page(name: str) -> None:
 
 def test_every_neuron_is_a_piece_of_its_bar() -> None:
     table = pd.concat([NEURONS] * 3).assign(percentile=[0.02, 0.97, 0.999, 0.951, 0.04, 0.5])
-    spec = charts.standing_histogram(
+    spec = charts.percentile_histogram(
         table, LIGHT, backbone="t5-mini", median=0.9, highest=charts.highest_bar(table)
     ).to_dict()
     pieces = next(iter(v for v in spec["datasets"].values() if len(v) == 6))

@@ -1,5 +1,7 @@
 """Figures' tables against the same numbers computed by hand in pandas and scipy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from core.figures import queries
 from core.lab.lab import Lab
 from core.measures.evaluation import Evaluation, EvaluationSpec, Suppression
 from core.measures.predictivity import Predictivity, PredictivitySpec
+from core.measures.prompts import ImportedPrompt
 from core.measures.tuning import TuneSpec
 from core.stats.intervals import wilson
 from tests.conftest import some_floor
@@ -177,3 +180,46 @@ def test_wilson_agrees_with_scipy(correct: int, n: int) -> None:
 
     interval = binomtest(correct, n).proportion_ci(method="wilson")
     assert wilson(correct, n) == pytest.approx((interval.low, interval.high))
+
+
+def test_nothing_stored_is_no_ranking(lab: Lab) -> None:
+    asked = [PredictivitySpec(prompt=prompt("a", 0), task=task("a"))]
+    for by_seed in (False, True):
+        assert queries.rankings(lab.store, asked, by_seed=by_seed) == {}
+        assert queries.correlation(lab.store, asked, by_seed=by_seed).empty
+
+
+def test_two_prompts_of_one_seed_are_two(lab: Lab) -> None:
+    """As imports of one task and seed may be: neither crossed, dropped nor averaged unseen."""
+    first = ImportedPrompt(
+        backbone=BACKBONE, sha256="a", task="a", seed=0, prompt_length=2, layout="published"
+    )
+    both = [first, replace(first, sha256="b")]
+    own = [
+        add_evaluation(lab, EvaluationSpec(prompt=p, task=task("a")), c)
+        for p, c in zip(both, (10, 20), strict=True)
+    ]
+    away = [
+        add_evaluation(lab, EvaluationSpec(prompt=p, task=task("b")), c)
+        for p, c in zip(both, (6, 9), strict=True)
+    ]
+    table = queries.transfer(lab.store, [*own, *away], relative=False).set_index("target_task")
+    assert table.seeds.to_dict() == {"a": 2, "b": 2}
+    assert table.accuracy.to_dict() == pytest.approx({"a": 0.75, "b": 0.375})
+    relative = queries.transfer(lab.store, own, relative=True)
+    assert relative.value.tolist() == pytest.approx([1.0]), "over the mean of both own prompts"
+    rng = np.random.default_rng(3)
+    for p in both:
+        spec = PredictivitySpec(prompt=p, task=task("a"))
+        counts = rng.integers(0, 101, (2, 3, 40))
+        lab.store.add(
+            Predictivity(
+                spec=spec, baseline=np.zeros((2, 3, 40)), correct=counts, n=100, n_train=9,
+                majority=0.5, floor=None,
+            ),
+            RUN,
+        )  # fmt: skip
+    asked = [PredictivitySpec(prompt=p, task=task("a")) for p in both]
+    names = [name for _, name in queries.rankings(lab.store, asked, by_seed=True)]
+    assert len(set(names)) == 2
+    assert all(name.startswith("a (seed 0, ") for name in names)

@@ -122,14 +122,14 @@ def test_what_is_lost_is_clean_less_adversarial(
 ) -> None:
     rows = R.answers(lab.store, asked, tasks)
     means = rows.groupby(["backbone", "data"]).right.mean()
-    lost = R.falls(rows)
+    lost = R.accuracy_drops(rows)
     for backbone in asked:
         expected = means[backbone, "clean"] - means[backbone, "adversarial"]
         assert lost[backbone].value == pytest.approx(expected)
-    more = R.fall_difference(rows, "a", "b")
+    more = R.drop_difference(rows, "a", "b")
     assert more.value == pytest.approx(lost["b"].value - lost["a"].value)
     assert more.certain
-    back = R.fall_difference(rows, "b", "a")
+    back = R.drop_difference(rows, "b", "a")
     assert (back.value, back.low, back.high) == pytest.approx((-more.value, -more.high, -more.low))
 
 
@@ -508,7 +508,7 @@ def test_prompts_that_answered_one_kind_of_data_only_do_not_count(
     rows = R.answers(lab.store, asked, tasks)
     part = rows[~((rows.data == "adversarial") & (rows.seed == 2))]
     both = rows[rows.seed != 2]
-    assert R.falls(part)["a"].value == pytest.approx(R.falls(both)["a"].value)
+    assert R.accuracy_drops(part)["a"].value == pytest.approx(R.accuracy_drops(both)["a"].value)
 
 
 def test_there_is_no_verdict_and_no_made_up_interval_before_all_is_there(

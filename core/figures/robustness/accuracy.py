@@ -90,7 +90,7 @@ def accuracy(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out, columns=names)
 
 
-def falls(rows: pd.DataFrame) -> dict[str, Estimate]:
+def accuracy_drops(rows: pd.DataFrame) -> dict[str, Estimate]:
     """From `answers`: accuracy drop from clean to adversarial data, per backbone."""
     return {
         backbone: difference(*(_table(part[part.data == d]) for d in (CLEAN, ADVERSARIAL)))
@@ -98,7 +98,7 @@ def falls(rows: pd.DataFrame) -> dict[str, Estimate]:
     }
 
 
-def fall_difference(rows: pd.DataFrame, first: str, second: str) -> Estimate:
+def drop_difference(rows: pd.DataFrame, first: str, second: str) -> Estimate:
     """Difference in accuracy drop, second backbone minus first. Both answer the same examples, so
     these are resampled jointly; their prompts are unrelated and are resampled independently.
     """

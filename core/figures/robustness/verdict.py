@@ -12,9 +12,9 @@ from core.figures.robustness.accuracy import (
     ADVERSARIAL,
     CLEAN,
     accuracy,
+    accuracy_drops,
     both_kinds,
-    fall_difference,
-    falls,
+    drop_difference,
 )
 from core.stats.intervals import Estimate, Z
 
@@ -50,7 +50,7 @@ def finding(numbers: Numbers, *, backbones: Sequence[str], fraction: float) -> F
     """
     agree = numbers.stability[numbers.stability.attack == ""].set_index("backbone")
     answered, parts = both_kinds(numbers.answers), list[str]()
-    drops, accuracies = falls(answered), accuracy(answered)
+    drops, accuracies = accuracy_drops(answered), accuracy(answered)
     for backbone, drop in drops.items():
         tests = numbers.paired_tests[
             (numbers.paired_tests.backbone == backbone) & (numbers.paired_tests.attack == "")
@@ -161,7 +161,7 @@ def _verdict(
     if counts.min(axis=None) == 1:
         alone = " Results from a single prompt do not generalize to other prompts."
     first, second = backbones
-    drop = fall_difference(rows, first, second)
+    drop = drop_difference(rows, first, second)
     if not drop.certain:
         return "not tested", (
             "The two models do **not test the claim**: their accuracy drops do not differ "
