@@ -191,9 +191,7 @@ def _prompt_names(rows: pd.DataFrame) -> "pd.Series[str]":
     """`seed 3`, with the prompt's key where several prompts of a task have that seed."""
     names, keys = "seed " + rows.seed.astype(str), rows.prompt.astype(str).str[:8]
     same = rows.groupby(["backbone", "source_task", "target_task", "seed"]).prompt
-    return names.where(
-        same.transform("nunique") == 1, names + ", " + rows.prompt.astype(str).str[:8]
-    )
+    return names.where(same.transform("nunique") == 1, names + ", " + keys)
 
 
 def ranking(part: pd.DataFrame) -> Ranking:
