@@ -153,9 +153,11 @@ class Lab:
         """What the store keeps of an answer, computed now if it is not there."""
         name = key(spec)
         found = self._read.get(name)
-        while found is None:
+        if found is None:
             self.ask(spec)
-            found = self.store.read(spec)  # None if it had to make room meanwhile
+            found = self.store.read(spec)
+        if found is None:  # it had to make room between the two
+            found = self.answer(spec)
         if not MEASURES[type(spec)].bounded:
             with self._guard:
                 self._read[name] = found

@@ -62,6 +62,7 @@ def by_command(monkeypatch: pytest.MonkeyPatch) -> Asked:
         seen: list[Spec] = []
         with monkeypatch.context() as patch:
             patch.setattr(Lab, "ask", lambda self, spec, progress=None: seen.append(spec))
+            patch.setattr(Lab, "answer", None)
             CliRunner().invoke(app, [str(word) for word in words])
         return {key(spec) for spec in seen}
 

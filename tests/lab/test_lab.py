@@ -13,6 +13,7 @@ from core.base.settings import Settings
 from core.base.specs import key
 from core.lab.lab import Lab, job_name, open_store
 from core.lab.workers import InlineWorker
+from core.measures.activations import ActivationSpec
 from core.measures.evaluation import EvaluationSpec, Suppression
 from core.measures.predictivity import PredictivitySpec
 from core.measures.tuning import TuneSpec
@@ -187,3 +188,15 @@ def test_a_folder_whose_settings_broke_is_missing_with_the_reason(
 def test_a_name_that_no_folder_can_have_is_unknown(lab: Lab, name: str) -> None:
     with pytest.raises(UnknownName):
         lab.models.obtain(name)
+
+
+def test_an_answer_that_had_to_make_room_at_once_is_given_all_the_same(
+    lab: Lab, whole: EvaluationSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another job's activations may push these out between the asking and the reading."""
+    ranking = PredictivitySpec(prompt=whole.prompt, task=whole.task, permutations=0)
+    spec = ActivationSpec(ranking=ranking, limit=3)
+    expected = lab.answer(spec)
+    read = lab.store.read
+    monkeypatch.setattr(lab.store, "read", lambda s: None if s == spec else read(s))
+    assert (lab.stored(spec).values == expected.values).all()
