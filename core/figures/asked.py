@@ -26,7 +26,8 @@ def table(specs: Sequence[PredictivitySpec] | Sequence[EvaluationSpec]) -> pd.Da
         )
         for s in specs
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=COLUMNS).drop_duplicates()
+    table = pd.DataFrame(rows, columns=COLUMNS).drop_duplicates()
+    return table.astype({name: "int64" if name == "seed" else "str" for name in COLUMNS})
 
 
 def _text(contrast: Contrast | None) -> str:

@@ -1,6 +1,7 @@
 """Figures' tables against the same numbers computed by hand in pandas and scipy."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -183,8 +184,8 @@ def test_wilson_agrees_with_scipy(correct: int, n: int) -> None:
 
 
 def test_nothing_stored_is_no_ranking(lab: Lab) -> None:
-    asked = [PredictivitySpec(prompt=prompt("a", 0), task=task("a"))]
-    for by_seed in (False, True):
+    one = PredictivitySpec(prompt=prompt("a", 0), task=task("a"))
+    for asked, by_seed in product(([one], []), (False, True)):
         assert queries.rankings(lab.store, asked, by_seed=by_seed) == {}
         assert queries.correlation(lab.store, asked, by_seed=by_seed).empty
 
