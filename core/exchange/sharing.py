@@ -7,6 +7,7 @@ from safetensors.torch import save
 
 from core.backbones import Shape
 from core.base.errors import BadInput
+from core.base.markdown import plain
 from core.base.prompts import SoftPrompt
 from core.base.specs import dumps, key
 from core.measures.prompts import artifact, from_artifact
@@ -24,14 +25,14 @@ def card(prompt: SoftPrompt) -> str:
     lines = [
         f"# Soft prompt {key(spec)}",
         "",
-        f"- backbone: {spec.backbone.name} ({spec.backbone.fingerprint})",
-        f"- task: {spec.source_task}",
+        f"- backbone: {plain(spec.backbone.name)} ({spec.backbone.fingerprint})",
+        f"- task: {plain(spec.source_task)}",
         f"- seed: {spec.seed}",
         f"- vectors: {len(prompt.vectors)} of width {prompt.vectors.shape[1]}",
         f"- layout: {spec.layout}",
     ]
     if prompt.words:
-        lines.append(f"- answer words: {', '.join(prompt.words)}")
+        lines.append(f"- answer words: {', '.join(map(plain, prompt.words))}")
     lines += [f"- {line}" for line in spec.recipe]
     if prompt.best_step is not None:
         lines.append(

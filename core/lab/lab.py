@@ -295,9 +295,20 @@ class Lab:
         pins = [self.models.pin(name).fingerprint for name in backbones]
         return bool(self.store.specs("prompt", "origin = 'imported' AND fingerprint IN ?", [pins]))
 
+    def broken_prompts(self) -> dict[str, str]:
+        """Stored prompts that cannot be asked about, because their row is broken: key -> why."""
+        return {
+            name: f"The row of prompt {name} in the cache is broken ({why}); "
+            "tune or import it anew."
+            for name, why in self.store.unreadable("prompt").items()
+        }
+
     def prompt_named(self, prefix: str) -> Prompt:
         """The stored prompt whose key starts so. Raises: BadInput."""
         found: tuple[Prompt, ...] = self.store.specs("prompt", "starts_with(key, ?)", [prefix])
+        broken = self.broken_prompts()
+        if not found and (why := next((w for k, w in broken.items() if k.startswith(prefix)), "")):
+            raise BadInput(why)
         if len(found) != 1:
             how = "No stored prompt has a key" if not found else "Several prompts have keys"
             raise BadInput(f"{how} that starts with {prefix!r}; `status --json` lists them.")

@@ -212,13 +212,23 @@ class Store:
         """Questions of stored answers, in the order of seed and key; what cannot be read is left
         out (`unreadable` names it).
         """
-        rows = [_read_spec(text) for _, text in self._spec_rows(table, where, values)]
+        rows = [self._question(table, text) for _, text in self._spec_rows(table, where, values)]
         return tuple(spec for spec in rows if isinstance(spec, Spec))
 
     def unreadable(self, table: str) -> dict[str, str]:
         """Key -> what is wrong with the question of that row, for those that cannot be read."""
-        rows = {name: _read_spec(text) for name, text in self._spec_rows(table, "true", ())}
+        found = self._spec_rows(table, "true", ())
+        rows = {name: self._question(table, text) for name, text in found}
         return {name: why for name, why in rows.items() if isinstance(why, str)}
+
+    def _question(self, table: str, text: str) -> Spec | str:
+        """The question that a row of a main table holds, or what is wrong with it."""
+        try:
+            spec = loads(text)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, BadInput) as error:
+            return f"{type(error).__name__}: {reason(error).rstrip('.')}"
+        measure = self.measures.get(type(spec))
+        return spec if measure is not None and measure.table == table else f"it is no {table}'s"
 
     def _spec_rows(self, table: str, where: str, values: Sequence[Any]) -> list[tuple[str, str]]:
         order = "seed, key" if table in ("prompt", "predictivity", "evaluation") else "key"
@@ -412,15 +422,6 @@ class _Answer:
     def file(self, kind: str) -> Artifact:
         """Its artifact of a kind. Raises: BadInput if it is gone."""
         return read_artifact(self._store.file(kind, self.key))
-
-
-def _read_spec(text: str) -> Spec | str:
-    """The question that a row holds, or what is wrong with it."""
-    try:
-        spec = loads(text)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, BadInput) as error:
-        return f"{type(error).__name__}: {reason(error).rstrip('.')}"
-    return spec if isinstance(spec, Spec) else "it is no question"
 
 
 def exported_schema(folder: Path) -> int:

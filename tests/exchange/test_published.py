@@ -314,13 +314,13 @@ def test_an_imported_prompt_with_a_broken_row_is_passed_over_and_named(
     good, bad = import_folder(lab, tmp_path, wide)
     lab.store._cursor().execute("UPDATE prompt SET spec = ? WHERE key = ?", [text, bad.key])
     pin = lab.models.pin(wide["Roberta"])
-    assert [key(p) for p in lab.store.imported(pin, "imdb")] == [good.key]
-    assert list(lab.store.broken_prompts()) == [bad.key]
-    said = lab.store.broken_prompts()[bad.key]
+    assert [key(p) for p in lab.imported(pin, "imdb")] == [good.key]
+    assert list(lab.broken_prompts()) == [bad.key]
+    said = lab.broken_prompts()[bad.key]
     assert said.startswith(f"The row of prompt {bad.key} in the cache is broken")
     assert "\n" not in said
     with pytest.raises(BadInput, match="in the cache is broken"):
-        lab.store.prompt_spec(bad.key)
+        lab.prompt_named(bad.key)
 
 
 def test_a_card_shows_answer_words_as_typed() -> None:

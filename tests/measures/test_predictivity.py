@@ -267,12 +267,12 @@ def test_a_contrast_without_rows_says_class_and_split(
     file.write_text("\n".join(rows))
     task = load_task(str(toml))
     prompt = TuneSpec(
-        backbone=lab.models.pin(str(tiny_roberta)), task=pin_task(task), seed=0, prompt_length=2,
-        steps=1, selection=10,
+        backbone=lab.models.pin(str(tiny_roberta)), task=pin_task(task, "roberta"), seed=0,
+        prompt_length=2, steps=1, selection=10,
     )  # fmt: skip
     for contrast in (c for c in task.contrasts() if c is not None):
         spec = PredictivitySpec(
-            prompt=prompt, task=pin_task(task), contrast=contrast, permutations=1
+            prompt=prompt, task=pin_task(task, "roberta"), contrast=contrast, permutations=1
         )
         group = next((g for g in (contrast.negative, contrast.positive) if g == (2,)), None)
         if group is None:

@@ -182,7 +182,7 @@ def test_a_task_file_that_cannot_be_read_is_a_bad_task(toml: Path) -> None:
 def test_a_file_name_that_no_disk_can_hold_is_missing_data(toml: Path) -> None:
     task = load_task(str(edit(toml, "validation.jsonl", "x" * 5000)))
     assert not task.ready
-    pin_task(task)
+    pin_task(task, "roberta")
     refused(toml, "missing")
 
 
