@@ -61,6 +61,20 @@ def run_second_stage(
 
 
 @demo.command()
+def aims(folder: Path, data: Data = None) -> None:
+    """Measure what a backbone of the second edition should reach; a JSON line a number."""
+    import json
+
+    from core.backbones import load_backbone
+    from core.demo.aims import measure
+
+    backbone = load_backbone(folder)
+    backbone.model.float()
+    for row in measure(backbone, Settings.from_env().assets / "tasks", data):
+        typer.echo(json.dumps(row))
+
+
+@demo.command()
 def rebuild() -> None:
     """Tune all prompts and recompute all shipped answers from weights and text."""
     from core.demo import rebuild as rebuilding

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from core.backbones.base import Backbone
 from core.demo.corpus import HINTS, Corpus
+from core.demo.questions import Asked
 from core.demo.texts import FAMILY_OF, VERBALIZERS
 from core.demo.texts.example import Example
 from core.demo.weather import Splits, Weather
@@ -28,6 +29,15 @@ class Slots:
     words: Int[Tensor, "batch 2"]
     labels: Int[Tensor, " batch"]
     targets: Float[Tensor, "batch 2"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spoken:
+    """A padded batch of questions with answers in words; -100 fills short answers."""
+
+    hints: Int[Tensor, "batch token"]
+    ids: Int[Tensor, "batch seq"]
+    answers: Int[Tensor, "batch word"]
 
 
 @dataclass(frozen=True)
@@ -92,12 +102,15 @@ class Feed:
         ids = self.encode(example.text_a, example.text_b, rng)
         return _Drawn(ids, self.hints[self.corpus.hint(asked, rng)], task, example.label, lost)
 
-    def encode(self, text_a: str, text_b: str | None, rng: random.Random) -> list[int]:
-        """Token ids of a text or pair as the weather leaves it."""
+    def encode(
+        self, text_a: str, text_b: str | None, rng: random.Random, *, names: bool = True
+    ) -> list[int]:
+        """Token ids of a text or pair as the weather leaves it, names too unless told."""
         if self.weather is None:
             return self.backbone.encode(text_a, text_b, max_length=MAX_TEXT)
         own = random.Random(f"{rng.getrandbits(60)}/weather")
-        texts = self.weather.on((text_a, text_b), own)
+        weather = self.weather if names else replace(self.weather, unknown_names=0.0)
+        texts = weather.on((text_a, text_b), own)
         ids = self.backbone.encode(*texts, max_length=MAX_TEXT)
         return self.weather.apart(ids, self.splits, own)
 
@@ -111,6 +124,18 @@ class Feed:
             words=torch.tensor([self.words[item.task] for item in chunk]),
             labels=label,
             targets=torch.where(lost[:, None], torch.full_like(sure, 0.5), sure),
+        )
+
+    def spoken(self, asked: list[Asked], rng: random.Random) -> Spoken:
+        """Questions with answers in words; the weather strikes their texts, never their names."""
+        prompt, end = rng.randint(3, 8), self.backbone.tokenizer.eos_token_id
+        hints = [self.backbone.token_ids(each.hint) for each in asked]
+        texts = [self.encode(each.text_a, each.text_b, rng, names=False) for each in asked]
+        answers = [[*self.backbone.token_ids(each.answer), end] for each in asked]
+        return Spoken(
+            hints=torch.tensor([(hint * prompt)[:prompt] for hint in hints]),
+            ids=pad(texts, self.backbone.pad_id),
+            answers=pad(answers, -100),
         )
 
     def running(self, n: int, rng: random.Random) -> list[list[int]]:

@@ -105,6 +105,7 @@ class Stage:
     steps: int
     batch_size: int = 40
     running: int = 24  # pieces of running text a step
+    questions: int = 0  # questions with answers in words a step
     learning_rate: float = 4e-4
     embedding_rate: float
     warmup: int = 100
@@ -158,6 +159,18 @@ STAGES = {
             embedding_rate=4e-4,
             density=1.5,
             astray=0.2,
+        ),
+    ),
+    **_pair(
+        "t5-mini",
+        Stage(
+            trunk="t5-mini",
+            family="t5",
+            steps=3_000,
+            questions=20,
+            embedding_rate=4e-3,
+            density=0.0,
+            astray=0.35,
         ),
     ),
 }

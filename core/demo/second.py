@@ -20,9 +20,10 @@ import torch
 from core.backbones import load_backbone
 from core.backbones.base import Backbone
 from core.backbones.fresh import save_backbone
+from core.demo import questions
 from core.demo.corpus import HINTS, Corpus, read_plain
 from core.demo.feed import Feed, pad
-from core.demo.losses import LANGUAGE_LOSS, Density, answer_loss
+from core.demo.losses import LANGUAGE_LOSS, Density, answer_loss, spoken_logits, spoken_loss
 from core.demo.pretrain import optimiser, probe, rate
 from core.demo.real import read_real
 from core.demo.recipes import Stage
@@ -59,6 +60,18 @@ def right(
         answers = backbone.logits(state, words).argmax(1).tolist()
         found += sum(a == label for a, (_, _, label) in zip(answers, part, strict=True))
     return found / len(rows)
+
+
+@torch.no_grad()
+def exact(feed: Feed, n: int = 200, question: str | None = None) -> float:
+    """Share of fresh questions that are answered word for word (T5, the likeliest word each)."""
+    rng, found = random.Random("exact"), 0
+    asked = [questions.draw(feed.corpus, rng, question) for _ in range(n)]
+    for start in range(0, n, 50):
+        spoken = feed.spoken(asked[start : start + 50], rng)
+        best = spoken_logits(feed.backbone, spoken).argmax(2)
+        found += int(((best == spoken.answers) | (spoken.answers == -100)).all(1).sum())
+    return found / n
 
 
 def second_stage(
@@ -127,6 +140,8 @@ class SecondStage:
         rng = random.Random(f"{self.stage.seed}/{self.done}")
         self._answer(rng)
         self._language(rng)
+        if self.stage.questions:
+            self._questions(rng)
         torch.nn.utils.clip_grad_norm_(self.backbone.model.parameters(), self.stage.clip)
         self.optimiser.step()
         self.schedule.step()
@@ -150,6 +165,12 @@ class SecondStage:
         self._note("language_loss", loss.item())
         self._back(loss, 1.0)
 
+    def _questions(self, rng: random.Random) -> None:
+        asked = [questions.draw(self.feed.corpus, rng) for _ in range(self.stage.questions)]
+        loss = spoken_loss(self.backbone, self.feed.spoken(asked, rng))
+        self._note("question_loss", loss.item())
+        self._back(loss, 0.0)
+
     def _back(self, loss: torch.Tensor, share: float) -> None:
         """Gradients of a loss and of the density of the activations that came with it."""
         density = self.density.take()
@@ -163,7 +184,6 @@ class SecondStage:
         accuracy = {task: round(probe(self.clear, task)[0], 3) for task in VERBALIZERS}
         rows = [(text, None, label) for text, label in visitors()]
         plain = right(self.backbone, "short_reviews", rows, HINTS["short_reviews"][0])
-        self.density.take()
         now = time.time()
         self.seconds, self.since = self.seconds + now - self.since, now
         row = {
@@ -173,7 +193,10 @@ class SecondStage:
             "visitors": round(plain, 3),
             "accuracy": accuracy,
         }
+        if self.stage.questions:
+            row["exact"] = round(exact(self.clear), 3)
         self.losses.clear()
+        self.density.take()
         with (self.folder / "second.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         self.log(json.dumps(row))
