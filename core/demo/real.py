@@ -38,10 +38,8 @@ def read_real(folder: Path | None) -> Mapping[str, Labelled]:
     """Rows of each task that has some; empty without a folder."""
     if folder is None:
         return {}
-    phrases = [
-        (str(r["sentence"]).strip(), int(r["label"])) for r in _rows(folder, "sst2/train.jsonl")
-    ]
-    reviews = [(str(r["text"]), int(r["label"])) for r in _rows(folder, "imdb/train.jsonl")]
+    phrases = list(_texts(folder, "sst2/train.jsonl", "sentence"))
+    reviews = list(_texts(folder, "imdb/train.jsonl", "text"))
     short = [*_phrases(phrases), *sure_sentences(reviews, phrases)]
     found = {"short_reviews": short, "opinions": short, "long_reviews": list(_extracts(reviews))}
     for task in PAIRS:

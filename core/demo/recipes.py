@@ -93,6 +93,28 @@ RECIPES = {
 }
 
 
+WEIGHTS: dict[str, float] = {
+    "short_reviews": 4.0,
+    "long_reviews": 1.0,
+    "opinions": 1.7,
+    "entailment": 1.7,
+    "answerability": 1.1,
+    "question_pairs": 1.1,
+    "sentence_pairs": 1.1,
+    "excuses": 0.5,
+    "treatment": 1.0,
+}
+REAL: dict[str, float] = {
+    "short_reviews": 0.75,
+    "long_reviews": 0.25,
+    "opinions": 0.5,
+    "entailment": 0.05,
+    "answerability": 0.1,
+    "question_pairs": 0.15,
+    "sentence_pairs": 0.1,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """What a second stretch of pretraining may vary; written beside the weights."""
@@ -121,26 +143,6 @@ class Stage:
     real: dict[str, float] = field(default_factory=lambda: dict(REAL))
 
 
-WEIGHTS = {
-    "short_reviews": 4.0,
-    "long_reviews": 1.0,
-    "opinions": 1.7,
-    "entailment": 1.7,
-    "answerability": 1.1,
-    "question_pairs": 1.1,
-    "sentence_pairs": 1.1,
-    "excuses": 0.5,
-    "treatment": 1.0,
-}
-REAL = {
-    "short_reviews": 0.75,
-    "long_reviews": 0.25,
-    "opinions": 0.5,
-    "entailment": 0.05,
-    "answerability": 0.1,
-    "question_pairs": 0.15,
-    "sentence_pairs": 0.1,
-}
 WEATHER = Weather(slips=0.45, asides=0.15, unknown_names=0.15, pieces=0.25)
 
 

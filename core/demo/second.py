@@ -10,7 +10,7 @@ import json
 import random
 import time
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -46,7 +46,7 @@ def visitors() -> tuple[tuple[str, int], ...]:
 
 @torch.no_grad()
 def right(
-    backbone: Backbone, task: str, rows: list[tuple[str, str | None, int]], hint: str
+    backbone: Backbone, task: str, rows: Sequence[tuple[str, str | None, int]], hint: str
 ) -> float:
     """Share of rows whose answer word wins, with the words of a hint in the prompt's place."""
     words = torch.tensor([backbone.token_ids(w)[0] for w in VERBALIZERS[task]])
@@ -175,7 +175,8 @@ class SecondStage:
         """Gradients of a loss and of the density of the activations that came with it."""
         density = self.density.take()
         self._note("density", density.item())
-        (loss + self.stage.density * share * density).backward()  # type: ignore[no-untyped-call]
+        weight = self.stage.density * share
+        (loss + weight * density if weight else loss).backward()  # type: ignore[no-untyped-call]
 
     def _note(self, name: str, value: float) -> None:
         self.losses.setdefault(name, []).append(value)

@@ -66,12 +66,11 @@ def slip(text: str, rng: random.Random) -> str:
         return text
     word = rng.choice(words)
     at = rng.randrange(word.start(), word.end())
-    struck = rng.choice((_neighbour, _left_out, _twice, _exchanged))
-    return struck(text, at, rng)
+    return rng.choice(_STRUCK)(text, at, rng)
 
 
 def _neighbour(text: str, at: int, rng: random.Random) -> str:
-    key = rng.choice(_lists()["keyboard"][text[at].lower()])
+    key: str = rng.choice(_lists()["keyboard"][text[at].lower()])
     return text[:at] + (key.upper() if text[at].isupper() else key) + text[at + 1 :]
 
 
@@ -86,6 +85,9 @@ def _twice(text: str, at: int, rng: random.Random) -> str:
 def _exchanged(text: str, at: int, rng: random.Random) -> str:
     at = at if text[at + 1 : at + 2].isalpha() else at - 1
     return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
+
+
+_STRUCK = (_neighbour, _left_out, _twice, _exchanged)
 
 
 def with_aside(text: str, rng: random.Random) -> str:
