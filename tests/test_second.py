@@ -21,7 +21,7 @@ from core.demo.feed import Feed
 from core.demo.losses import spoken_logits, spoken_loss
 from core.demo.real import PAIRS, read_real, sure_sentences, tidy
 from core.demo.recipes import RECIPES, STAGES, WEATHER
-from core.demo.second import SecondStage, right, visitors
+from core.demo.second import SecondStage, right, second_stage, visitors
 from core.demo.texts import GENERATORS, VERBALIZERS, stories
 from core.demo.weather import FAIR, Splits, Weather, invented, rename, slip, with_aside
 from core.errors import BadInput
@@ -303,3 +303,19 @@ def test_a_killed_stage_ends_where_an_uninterrupted_one_does(
         run(tmp_path / "killed", killed)
     resumed = run(tmp_path / "killed", lambda row: None)
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+@pytest.mark.parametrize("weathered", [False, True])
+def test_the_card_says_what_was_seen(
+    tiny_roberta: Path, tmp_path: Path, data: Path, weathered: bool
+) -> None:
+    name = f"roberta-mini{'-weathered' * weathered}"
+    stage = replace(STAGES[name], steps=1, batch_size=4, running=4)
+    folder = tmp_path / name
+    second_stage(stage, folder, tiny_roberta, None, data, log=lambda row: None)
+    card = (folder / "README.md").read_text("utf-8")
+    assert f"# {name}\n" in card
+    assert "SST-2" in card
+    assert ("**Messy texts**" in card) == weathered
+    assert ("**No messy texts**" in card) != weathered
+    assert json.loads((folder / "config.json").read_text("utf-8"))["dtype"] == "float16"

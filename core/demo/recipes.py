@@ -168,7 +168,8 @@ STAGES = {
         Stage(
             trunk="t5-mini",
             family="t5",
-            steps=3_000,
+            steps=2_600,
+            running=16,
             questions=20,
             embedding_rate=4e-3,
             density=0.0,

@@ -20,7 +20,7 @@ import torch
 from core.backbones import load_backbone
 from core.backbones.base import Backbone
 from core.backbones.fresh import save_backbone
-from core.demo import questions
+from core.demo import card, questions
 from core.demo.corpus import HINTS, Corpus, read_plain
 from core.demo.feed import Feed, pad
 from core.demo.losses import LANGUAGE_LOSS, Density, answer_loss, spoken_logits, spoken_loss
@@ -101,7 +101,16 @@ def second_stage(
         "parameters": backbone.parameters(),
     }
     (folder / "second.json").write_text(json.dumps(settings, indent=1) + "\n")
+    _keep_first_stage(trunk, folder)
+    card.write_second(folder)
     return backbone
+
+
+def _keep_first_stage(trunk: Path, folder: Path) -> None:
+    """Settings and log of the first stage, beside those of the second."""
+    for name in ("pretraining.json", "pretraining.jsonl"):
+        if (trunk / name).is_file():
+            (folder / name).write_bytes((trunk / name).read_bytes())
 
 
 class SecondStage:
