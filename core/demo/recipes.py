@@ -168,7 +168,7 @@ STAGES = {
         Stage(
             trunk="t5-mini",
             family="t5",
-            steps=2_600,
+            steps=1_800,
             running=16,
             questions=20,
             embedding_rate=4e-3,
