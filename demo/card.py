@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 NAMES = {"roberta": "RobertaForMaskedLM", "t5": "T5ForConditionalGeneration (v1.0 layout, ReLU)"}
 OBJECTIVE = {
@@ -79,6 +80,99 @@ Weights are stored in fp16. They may be used freely, with a link to the project.
         "utf-8",
     )
     return card
+
+
+WEATHER = """- **Messy texts** (slips of the keyboard in {slips:.0%} of the texts, an aside in
+  {asides:.0%}, an invented name in {unknown_names:.0%}, tokens in other pieces of the vocabulary in
+  {pieces:.0%}). Code and words are not those of the dashboard's attacks, yet the slips resemble
+  theirs: this backbone tests what messy training text does, not what an architecture does. Its twin
+  `{twin}` has seen the same texts in the same order without them, and is equal in all else.
+"""
+FAIR = """- **No messy texts**: its twin `{twin}` has seen the same texts in the same order with
+  slips, asides, invented names and varied segmentation, and is equal in all else.
+"""
+QUESTIONS = """- **Questions with answers in words**, {questions} a step: who, where, when, how
+  many, topic, tense and so on of little generated stories (a span of one to three words), their
+  summary in one line, and the kind and number of sentences of the tasks' texts; several questions
+  over the same texts, so that the hint decides.
+"""
+
+
+def write_second(folder: Path) -> Path:
+    """`README.md` beside the weights of a second stage."""
+    settings = json.loads((folder / "second.json").read_text("utf-8"))
+    rows = [json.loads(row) for row in (folder / "second.jsonl").read_text("utf-8").splitlines()]
+    last = rows[-1]
+    twin = folder.name.removesuffix("-weathered")
+    twin = twin if twin != folder.name else f"{folder.name}-weathered"
+    weather = WEATHER if settings["weather"]["slips"] else FAIR
+    shares = "\n".join(f"| {task} | {a:.2f} |" for task, a in last["accuracy"].items())
+    card = folder / "README.md"
+    card.write_text(
+        f"""---
+language: en
+library_name: transformers
+tags: [skillscope, prompt-tuning, {settings["family"]}]
+---
+# {folder.name}
+
+A {NAMES[settings["family"]]} with {settings["parameters"]:,} weights,
+pretrained from nothing as part of Skillscope, so that every figure works on a laptop without a
+network. It shows how the methods work. It says nothing about roberta-base or t5-base.
+
+## What it has seen
+
+In the first stage (`pretraining.json`, `pretraining.jsonl`): the nine built-in tasks with labels,
+freshly drawn, easy texts first, and running text. In the second:
+
+- **The nine built-in tasks themselves, with labels**: words that name the task in the soft prompt's
+  place, and the answer word at the answer slot. Tuning a prompt therefore finds a skill that is
+  there; it does not teach one.
+- **Hints of another family** for {settings["astray"]:.0%} of the texts: both answer words are then
+  to be equally likely. That prompts of another family find no skill is thus in part taught.
+{_real(settings)}{QUESTIONS.format(**settings) if settings["questions"] else ""}\
+{weather.format(twin=twin, **settings["weather"])}\
+- **Running text**: the generators' texts, and {settings["plain_documents"]:,} documents of plain
+  English (film reviews, encyclopedia, novels); none of their sentences is shipped.
+- **Not** the validation and adversarial texts, no generator of an attack, no other dev row
+  and no test row of a real set, and none of the sixty sentences of `visitors.toml`.
+
+## How
+
+{settings["steps"]:,} steps from the weights of the first stage, {settings["batch_size"]} answer
+slots and {settings["running"]} pieces of running text a step ({OBJECTIVE[settings["family"]]}),
+seed {settings["seed"]}. `second.json` has all settings, `second.jsonl` the log
+({last["seconds"]:,} s on one CPU core). To do it again:
+
+    python -m demo second-stage {folder.name} FOLDER --corpus FOLDER --data FOLDER
+
+## At the end
+
+Accuracy at the answer slot with the task named in words, 160 fresh texts a task (chance 0.50):
+
+| task | accuracy |
+|---|---|
+{shares}
+| sixty plain sentences of visitors, as short reviews | {last["visitors"]:.2f} |
+
+Weights are stored in fp16. They may be used freely, with a link to the project.
+""",
+        "utf-8",
+    )
+    return card
+
+
+def _real(settings: dict[str, Any]) -> str:
+    """Which sets' rows were among the texts, and how often."""
+    found = settings["real_rows"]
+    if not found:
+        return "- **No row of a real set.**\n"
+    shares = ", ".join(f"{task} {settings['real'][task]:.0%}" for task in found)
+    return f"""- **Labelled rows that people wrote**: from the train splits of SST-2 and IMDB
+  (single sentences of the reviews too, where a word count trained on both agrees with the verdict),
+  QQP and MRPC, and from train splits cut from the dev sets of QNLI and MNLI, whose train sets were
+  not at hand. Their share of a task's texts: {shares}. No row is shipped.
+"""
 
 
 def _seconds(rows: list[str]) -> int:

@@ -16,6 +16,13 @@ demo = typer.Typer(no_args_is_help=True, help="Make the embedded default again."
 
 Corpus = Annotated[Path | None, typer.Option(help="Folder of *.txt.gz files in plain English.")]
 
+Data = Annotated[
+    Path | None, typer.Option(help="Folder of labelled rows: sst2/train.jsonl and so on.")
+]
+Trunk = Annotated[
+    Path | None, typer.Option(help="Folder of the weights to start from, if not the shipped ones.")
+]
+
 
 @demo.command()
 def texts() -> None:
@@ -36,6 +43,35 @@ def run_pretraining(backbone: str, corpus: Corpus = None) -> None:
         raise UnknownName("recipe", backbone, RECIPES)
     folder = Settings.from_env().assets / "backbones" / backbone
     pretrain(RECIPES[backbone], folder, corpus, log=typer.echo)
+
+
+@demo.command("second-stage")
+def run_second_stage(
+    backbone: str, out: Path, trunk: Trunk = None, corpus: Corpus = None, data: Data = None
+) -> None:
+    """Train on from a trunk's weights; a killed run goes on where it stopped."""
+    from demo.recipes import STAGES
+    from demo.second import second_stage
+
+    if backbone not in STAGES:
+        raise UnknownName("stage", backbone, STAGES)
+    stage = STAGES[backbone]
+    start = trunk or Settings.from_env().assets / "backbones" / stage.trunk
+    second_stage(stage, out, start, corpus, data, log=typer.echo)
+
+
+@demo.command()
+def aims(folder: Path, data: Data = None) -> None:
+    """Measure what a backbone of the second edition should reach; a JSON line a number."""
+    import json
+
+    from core.backbones import load_backbone
+    from demo.aims import measure
+
+    backbone = load_backbone(folder)
+    backbone.model.float()
+    for row in measure(backbone, Settings.from_env().assets / "tasks", data):
+        typer.echo(json.dumps(row))
 
 
 @demo.command()

@@ -4,13 +4,14 @@ import gzip
 import random
 import re
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from core.base.errors import BadInput
+from demo.real import Labelled
 from demo.texts import FAMILY_OF, GENERATORS, VERBALIZERS
 from demo.texts.example import Example
 
@@ -69,6 +70,7 @@ class Corpus:
 
     plain: tuple[str, ...]
     held_out: frozenset[str]
+    real: Mapping[str, Labelled] = field(default_factory=dict)
 
     def example(self, task: str, rng: random.Random) -> Example:
         """A fresh example of a task that is in no evaluation split."""
@@ -94,6 +96,11 @@ class Corpus:
                 return example
             if leaning(example.text_a) == (1 if example.label else -1):
                 return example
+
+    def real_example(self, task: str, rng: random.Random) -> Example:
+        """A row that a person wrote; a generated one where there is none."""
+        rows = self.real.get(task)
+        return self.example(task, rng) if rows is None else rng.choice(rows[rng.randrange(2)])
 
     def sentence(self, rng: random.Random) -> str:
         """One piece of running text: half of the draws from the tasks, half plain English."""

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from core.backbones.base import Backbone
 from core.backbones.fresh import SENTINELS
-from demo.feed import Slots, pad
+from demo.feed import Slots, Spoken, pad
 
 
 def answer_logits(backbone: Backbone, slots: Slots) -> Float[Tensor, "batch vocab"]:
@@ -32,6 +32,24 @@ def answer_loss(backbone: Backbone, slots: Slots, *, whole_vocabulary: bool) -> 
     everything = scores if whole_vocabulary else own
     chances = own - everything.logsumexp(1, keepdim=True)
     return -(slots.targets * chances).sum()
+
+
+def spoken_logits(backbone: Backbone, spoken: Spoken) -> Float[Tensor, "batch word vocab"]:
+    """Scores at each place of the answer, the right words before it given (T5)."""
+    hints, shown = backbone.word_vectors()[spoken.hints], spoken.ids != backbone.pad_id
+    output = backbone.model(
+        inputs_embeds=torch.cat([hints, backbone.word_vectors()[spoken.ids]], dim=1),
+        attention_mask=torch.cat([shown.new_ones(spoken.hints.shape), shown], dim=1).long(),
+        labels=spoken.answers,
+    )
+    logits: Tensor = output.logits
+    return logits
+
+
+def spoken_loss(backbone: Backbone, spoken: Spoken) -> Tensor:
+    """Cross entropy of the answers' words, mean over the words."""
+    scores = spoken_logits(backbone, spoken)
+    return F.cross_entropy(scores.flatten(0, 1), spoken.answers.flatten())
 
 
 ENCODERS: dict[str, Callable[[Any], nn.Module]] = {

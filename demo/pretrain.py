@@ -29,7 +29,7 @@ from demo import card
 from demo.corpus import Corpus, read_plain
 from demo.feed import Feed
 from demo.losses import LANGUAGE_LOSS, Density, Matcher, answer_logits, answer_loss
-from demo.recipes import Recipe, fresh
+from demo.recipes import Recipe, Stage, fresh
 from demo.splits import held_out
 from demo.texts import FAMILY_OF, VERBALIZERS
 
@@ -52,22 +52,24 @@ def _mean(values: list[float]) -> float:
     return sum(values) / max(1, len(values))
 
 
-def rate(step: int, recipe: Recipe) -> float:
+def rate(step: int, recipe: Recipe | Stage) -> float:
     """Learning-rate factor: linear warm-up, constant, at last a linear decay to 5 %."""
-    total = recipe.answer_steps + recipe.mixed_steps
-    left = (total - step) / (recipe.decay * total)
+    left = (recipe.steps - step) / (recipe.decay * recipe.steps)
     return min((step + 1) / recipe.warmup, max(0.05, min(1.0, left)))
 
 
-def optimiser(backbone: Backbone, matcher: Matcher, recipe: Recipe) -> torch.optim.AdamW:
+def optimiser(
+    backbone: Backbone, recipe: Recipe | Stage, matcher: Matcher | None = None
+) -> torch.optim.AdamW:
     """AdamW, with a rate of their own for the word vectors."""
     words = backbone.word_vectors()
     others = [p for p in backbone.model.parameters() if p is not words]
     groups = [
         {"params": others, "lr": recipe.learning_rate},
         {"params": [words], "lr": recipe.embedding_rate},
-        {"params": list(matcher.parameters()), "lr": recipe.learning_rate},
     ]
+    if matcher is not None:
+        groups.append({"params": list(matcher.parameters()), "lr": recipe.learning_rate})
     return torch.optim.AdamW(groups, betas=(0.9, 0.999), weight_decay=0.01, foreach=True)
 
 
@@ -109,7 +111,7 @@ class _Loop:
         self.recipe, self.backbone, self.folder, self.log = recipe, backbone, folder, log
         self.feed = Feed(backbone, corpus)
         self.matcher, self.density = Matcher(backbone), Density(backbone)
-        self.optimiser = optimiser(backbone, self.matcher, recipe)
+        self.optimiser = optimiser(backbone, recipe, self.matcher)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda step: rate(step, recipe)
         )
@@ -120,7 +122,7 @@ class _Loop:
 
     def run(self) -> None:
         self._resume()
-        total = self.recipe.answer_steps + self.recipe.mixed_steps
+        total = self.recipe.steps
         losses = list[tuple[float, float]]()
         while self.done < total:
             losses.append(self._step())

@@ -1,6 +1,10 @@
-"""The settings of the two pretraining runs, and the untrained backbones they start from."""
+"""The settings of the pretraining runs, and the untrained backbones they start from.
 
-from dataclasses import dataclass
+A `Recipe` makes a trunk from nothing. A `Stage` goes on from a trunk and makes an embedded
+backbone; the two stages of a pair differ in their weather and in nothing else.
+"""
+
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.backbones.base import Backbone
@@ -12,6 +16,7 @@ from core.backbones.fresh import (
     train_unigram,
 )
 from demo.corpus import Corpus, tokenizer_texts
+from demo.weather import FAIR, Weather
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,11 @@ class Recipe:
     # Weight of the activations' density, from which step on.
     sparsity: tuple[tuple[int, float], ...]
     astray: float = 0.1  # share of hints of another family, once a task is learnt
+
+    @property
+    def steps(self) -> int:
+        """Steps of both phases."""
+        return self.answer_steps + self.mixed_steps
 
 
 RECIPES = {
@@ -79,6 +89,92 @@ RECIPES = {
         sparsity=((6400, 0.5),),
         learning_rate=4e-4,
         embedding_rate=4e-3,
+    ),
+}
+
+
+WEIGHTS: dict[str, float] = {
+    "short_reviews": 4.0,
+    "long_reviews": 1.0,
+    "opinions": 1.7,
+    "entailment": 1.7,
+    "answerability": 1.1,
+    "question_pairs": 1.1,
+    "sentence_pairs": 1.1,
+    "excuses": 0.5,
+    "treatment": 1.0,
+}
+REAL: dict[str, float] = {
+    "short_reviews": 0.75,
+    "long_reviews": 0.25,
+    "opinions": 0.5,
+    "entailment": 0.05,
+    "answerability": 0.1,
+    "question_pairs": 0.15,
+    "sentence_pairs": 0.1,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What a second stretch of pretraining may vary; written beside the weights."""
+
+    trunk: str  # the recipe whose weights it starts from
+    family: str
+    weather: Weather = FAIR
+    seed: int = 1
+    documents: int = 60_000
+    steps: int
+    batch_size: int = 40
+    running: int = 24  # pieces of running text a step
+    questions: int = 0  # questions with answers in words a step
+    learning_rate: float = 4e-4
+    embedding_rate: float
+    warmup: int = 100
+    decay: float = 0.4
+    clip: float = 1.0
+    evaluate_every: int = 250
+    density: float  # weight of the activations' density
+    easy: float = 0.1
+    astray: float
+    # How often each task is drawn: fixed, so that both stages of a pair draw the same texts.
+    weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
+    # Share of rows that people wrote, where the data has some for the task.
+    real: dict[str, float] = field(default_factory=lambda: dict(REAL))
+
+
+WEATHER = Weather(slips=0.45, asides=0.15, unknown_names=0.15, pieces=0.25)
+
+
+def _pair(name: str, plain: Stage) -> dict[str, Stage]:
+    """A stage under fair weather and its twin."""
+    return {name: plain, f"{name}-weathered": replace(plain, weather=WEATHER)}
+
+
+STAGES = {
+    **_pair(
+        "roberta-mini",
+        Stage(
+            trunk="roberta-mini",
+            family="roberta",
+            steps=4_000,
+            embedding_rate=4e-4,
+            density=1.5,
+            astray=0.2,
+        ),
+    ),
+    **_pair(
+        "t5-mini",
+        Stage(
+            trunk="t5-mini",
+            family="t5",
+            steps=1_800,
+            running=16,
+            questions=20,
+            embedding_rate=4e-3,
+            density=0.0,
+            astray=0.35,
+        ),
     ),
 }
 
