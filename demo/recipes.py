@@ -143,7 +143,7 @@ class Stage:
     real: dict[str, float] = field(default_factory=lambda: dict(REAL))
 
 
-WEATHER = Weather(slips=0.45, asides=0.15, unknown_names=0.15, pieces=0.25)
+WEATHER = Weather(slips=0.3, asides=0.125, unknown_names=0.15, pieces=0.25)
 
 
 def _pair(name: str, plain: Stage) -> dict[str, Stage]:

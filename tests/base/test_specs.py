@@ -195,6 +195,7 @@ def test_defaults_are_those_that_stored_keys_mean(kind: type) -> None:
     assert found == DEFAULTS[kind.__name__]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("salt", ["1", "2"])
 def test_key_does_not_depend_on_the_process(salt: str) -> None:
     code = "from tests.base.test_specs import *; print(key(EVALUATED))"

@@ -112,6 +112,7 @@ def test_dark_pages_get_light_ink(make: object) -> None:
     assert LIGHT.ink not in json.dumps(make(DARK).to_dict())  # type: ignore[operator]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look", [LIGHT, DARK], ids=["light", "dark"])
 @pytest.mark.parametrize("make", [heatmap, curves, boxes])
 def test_files_are_drawn_for_a_light_page(make: object, look: charts.Look) -> None:
@@ -269,6 +270,7 @@ def test_a_figure_has_a_valid_schema_tooltips_and_the_pages_ink(name: str) -> No
         assert spec["config"]["axis"]["labelColor"] == look.ink
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NEWER)
 def test_a_figures_file_is_the_same_from_a_light_and_a_dark_page(name: str) -> None:
     drawn = [charts.svg(NEWER[name](look)) for look in (LIGHT, DARK)]

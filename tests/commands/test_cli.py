@@ -220,6 +220,7 @@ def test_bad_input_gets_one_sentence_and_the_right_exit_code(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_real_program_ends_with_the_right_exit_code(cache: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "core", "tune", "bert", "short_reviews"],
@@ -249,6 +250,7 @@ def test_layout_shows_every_position(cache: Path, toml: Path, tiny_roberta: Path
     assert (slots[4]["token"], slots[-1]["token"]) == ("<s>", "</s>")
 
 
+@pytest.mark.slow
 def test_three_classes_are_split_into_binary_questions(
     cache: Path, tiny_roberta: Path, tmp_path: Path
 ) -> None:
@@ -266,6 +268,7 @@ def test_three_classes_are_split_into_binary_questions(
     assert [r["choose"] for r in curve] == ["none", "random", "skill"]
 
 
+@pytest.mark.slow
 def test_tasks_lists_counts_and_baselines(cache: Path) -> None:
     rows = {r["name"]: r for r in answer(cache, "tasks")}
     assert len(rows) == 12

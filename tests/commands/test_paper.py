@@ -87,6 +87,7 @@ def test_passes_add_up(tasks: list[Task]) -> None:
     assert paper.passes([PredictivitySpec(prompt=prompt, task=prompt.task)]) == 240 + 121
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_takes_does_it_and_resumes(
     tomls: list[Path], tiny_roberta: Path, tmp_path: Path
 ) -> None:

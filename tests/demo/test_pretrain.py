@@ -19,6 +19,8 @@ from demo.pretrain import _Loop
 from demo.recipes import RECIPES
 from demo.texts import VERBALIZERS
 
+pytestmark = pytest.mark.slow
+
 CORPUS = Corpus(plain=(), held_out=frozenset())
 
 

@@ -27,6 +27,8 @@ from demo.second import SecondStage, right, second_stage, visitors
 from demo.texts import GENERATORS, VERBALIZERS, stories
 from demo.weather import FAIR, Splits, Weather, invented, rename, slip, with_aside
 
+pytestmark = pytest.mark.slow
+
 CORPUS = Corpus(plain=(), held_out=frozenset())
 
 

@@ -23,6 +23,8 @@ from core.lab.lab import Lab
 from core.measures.prompts import ImportedPrompt
 from tests.conftest import corpus, random_vectors
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = ROOT.parent / "shared" / "published" / "prompts"
 needs_prompts = pytest.mark.skipif(not PROMPTS.is_dir(), reason="no released prompts here")
 

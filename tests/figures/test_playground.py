@@ -20,6 +20,8 @@ from core.tasks import attacks, load_task
 from core.tasks.data import load_split
 from tests.measures.test_predictivity import question
 
+pytestmark = pytest.mark.slow
+
 TEXT = "The meal was good, and I think the staff were friendly."
 
 

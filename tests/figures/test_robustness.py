@@ -31,6 +31,8 @@ from core.stats.intervals import wilson
 from core.tasks import Task, load_task, pin_task
 from tests.conftest import some_floor
 
+pytestmark = pytest.mark.slow
+
 RUN = Run(started="2026-01-01T00:00:00+00:00", seconds=1.0, device="cpu", versions="")
 N, WIDTH = {"clean": 40, "adversarial": 20}, 100
 

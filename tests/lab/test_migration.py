@@ -28,6 +28,8 @@ from core.store import SCHEMA
 from core.store.files import artifact_bytes, read_artifact
 from core.tasks import load_task
 
+pytestmark = pytest.mark.slow
+
 FIXTURE = ROOT / "tests" / "fixtures" / "schema_1"
 TABLES = ("prompt", "predictivity", "evaluation", "effect", "agreement")
 

@@ -36,6 +36,7 @@ def toml(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return write_task(tmp_path / "task", pair=request.param)
 
 
+@pytest.mark.slow
 def test_evaluation_agrees_in_fp32(lab: Lab, tiny_folder: Path, toml: Path) -> None:
     spec, oracle = setup(lab, tiny_folder, toml, "fp32")
     asked = EvaluationSpec(prompt=spec, task=spec.task)
@@ -62,6 +63,7 @@ def test_predictivity_agrees_exactly_in_fp64(lab: Lab, tiny_folder: Path, toml: 
     assert np.array_equal(best_token(ours.correct, n), expected.indices.numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choose", ["skill", "random", "lowest"])
 def test_suppression_equals_zeroed_weight_columns(
     lab: Lab, tiny_folder: Path, toml: Path, choose: str

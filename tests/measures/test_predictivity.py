@@ -155,6 +155,7 @@ def test_permutations_do_not_change_the_counts(lab: Lab, tiny_roberta: Path, tom
     assert np.array_equal(lab.answer(spec).correct, lab.answer(more).correct)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 7])
 def test_rows_that_do_not_fit_into_memory_at_once_are_counted_in_parts(
     lab: Lab, tiny_folder: Path, toml: Path, monkeypatch: pytest.MonkeyPatch, rows: int

@@ -30,6 +30,8 @@ from core.tasks.data import Examples, load_split
 from tests.conftest import write_task
 from tests.measures.test_predictivity import everything, question
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Task, Task]:

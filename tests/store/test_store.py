@@ -316,6 +316,7 @@ def test_the_newest_activations_stay_even_beyond_the_limit(tmp_path: Path) -> No
         assert cached(store) == {2}
 
 
+@pytest.mark.slow
 # --- several threads -----------------------------------------------------------------------------
 def test_four_threads_lose_nothing(store: Store) -> None:
     def work(thread: int) -> None:
@@ -338,6 +339,7 @@ def test_four_threads_lose_nothing(store: Store) -> None:
     assert cached(store) == {0, 1, 2}
 
 
+@pytest.mark.slow
 def test_a_reader_sees_an_answer_whole_or_not_at_all(store: Store) -> None:
     def write() -> None:
         for limit in range(1, 15):
