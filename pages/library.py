@@ -88,14 +88,14 @@ def tasks() -> None:
 
 def _counts(task: Task) -> dict[str, object]:
     if not task.ready:
-        return {"Task": task.title, "Family": task.family, "Here": False}
+        return {"Task": task.title, "Category": task.category, "Here": False}
     try:
         train, held = load_split(task, "train"), load_split(task, task.evaluation_split)
     except BadTask as error:
-        return {"Task": task.title, "Family": task.family, "Here": False, "Remark": str(error)}
+        return {"Task": task.title, "Category": task.category, "Here": False, "Remark": str(error)}
     return {
         "Task": task.title,
-        "Family": task.family,
+        "Category": task.category,
         "Here": True,
         "Train": len(train),
         "Evaluated": len(held),

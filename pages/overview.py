@@ -56,7 +56,7 @@ def baselines(fingerprints: tuple[str, ...]) -> pd.DataFrame:
         {
             "target_task": t.name,
             "Task": t.title,
-            "Family": t.family,
+            "Category": t.category,
             "n": len(load_split(t, t.evaluation_split)),
             "Majority": load_split(t, t.evaluation_split).majority,
             "Bag of words": bag_of_words(t, shipped),

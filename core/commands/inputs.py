@@ -93,7 +93,7 @@ def describe(task: Task) -> dict[str, Any]:
     return {
         "name": task.name,
         "title": task.title,
-        "family": task.family,
+        "category": task.category,
         "train": len(load_split(task, "train")),
         "evaluated": len(examples),
         "split": task.evaluation_split,

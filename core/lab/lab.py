@@ -167,13 +167,20 @@ class Lab:
         """The pinned task, as the prompt's family is asked it. Raises: BadInput if it is not what
         it was.
         """
-        task = load_task(pin.name)
+        task = self.find_task(pin.name)
         if pin_task(task, self.models.family(prompt.backbone.name)) != pin:
             raise BadInput(
                 f"The data of task {task.title!r} changed since this question was asked; "
                 "choose the task again."
             )
         return task
+
+    def find_task(self, name: str) -> Task:
+        """A task by name or path, looked for where this lab's settings say.
+
+        Raises: BadTask, UnknownName.
+        """
+        return load_task(name, self.settings.places)
 
     def pin(self, task: Task, backbone: str) -> Pinned:
         """The task as a backbone is asked it."""
@@ -371,7 +378,7 @@ class Lab:
         """Obtain a task's data in the background; the job's name."""
 
         def job(progress: Progress) -> None:
-            obtain_task(name, progress)
+            obtain_task(name, progress, self.settings.places)
 
         self.worker.submit(f"obtain task {name}", job)
         return f"obtain task {name}"

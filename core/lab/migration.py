@@ -82,7 +82,7 @@ class Pins:
 
     def _task(self, name: str, old: str, family: str) -> str:
         try:
-            task = load_task(name)
+            task = load_task(name, self._settings.places)
             return pin_task(task, family).fingerprint if _old_task_pin(task) == old else old
         except (BadTask, UnknownName):
             return old

@@ -7,7 +7,6 @@ from core.lab.lab import Lab
 from core.measures.evaluation import Suppression
 from core.measures.predictivity import PredictivitySpec
 from core.measures.reading import Play
-from core.tasks import load_task
 
 
 def play(
@@ -40,7 +39,7 @@ def layout(
     lab: Lab, spec: PredictivitySpec, texts: tuple[str, str | None]
 ) -> list[dict[str, object]]:
     """The exact input, position by position."""
-    task, asked = load_task(spec.task.name), spec.prompt
+    task, asked = lab.find_task(spec.task.name), spec.prompt
     with lab.models.borrowed(asked.backbone.name, asked.precision) as backbone:
         slots = backbone.layout(
             asked.prompt_length, texts[0], texts[1],

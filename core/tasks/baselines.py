@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from core.base.settings import Places
 from core.tasks import Task, data_stamp, load_task
 from core.tasks.data import Examples, load_split
 
@@ -17,7 +18,7 @@ def bag_of_words(task: Task, shipped: Mapping[str, float] | None = None) -> floa
     fingerprint = data_stamp(task)
     if shipped and fingerprint in shipped:
         return shipped[fingerprint]
-    return _fit(task.name, fingerprint)
+    return _fit(task.name, task.places, fingerprint)
 
 
 def read_shipped(assets: Path) -> dict[str, float]:
@@ -33,13 +34,13 @@ def write_shipped(assets: Path, tasks: Iterable[Task]) -> None:
 
 
 @lru_cache(maxsize=64)
-def _fit(name: str, _fingerprint: str) -> float:
+def _fit(name: str, places: Places, _fingerprint: str) -> float:
     # scikit-learn takes a second to import, and shipped values need it not
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    task = load_task(name)
+    task = load_task(name, places)
     train, held = load_split(task, "train"), load_split(task, task.evaluation_split)
     model = make_pipeline(CountVectorizer(), LogisticRegression(max_iter=1000))
     model.fit(_texts(train), train.labels)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from core.base.errors import BadTask, NotDownloaded, reason
 from core.base.progress import Progress, no_progress
+from core.base.settings import Places
 from core.tasks import PAPERS, Choice, Remote, Task, clean_task, load_task
 
 
@@ -227,12 +228,12 @@ def download(task: Task, progress: Progress = no_progress) -> None:
     progress(1.0, "")
 
 
-def obtain_task(name: str, progress: Progress = no_progress) -> Task:
+def obtain_task(name: str, progress: Progress = no_progress, places: Places | None = None) -> Task:
     """A task whose data are on this machine, downloaded if they are the hub's.
 
     Raises: UnknownName, BadTask, NotDownloaded.
     """
-    task = load_task(name)
+    task = load_task(name, places)
     for needed in (clean_task(task), task):
         download(needed, progress)
     return task

@@ -18,6 +18,7 @@ import pandas as pd
 import tomli_w
 
 from core.base.errors import BadInput, BadTask, reason
+from core.base.settings import Places
 from core.tasks import Task, load_task
 from core.tasks.data import normal
 
@@ -221,15 +222,15 @@ def slug(title: str) -> str:
     return name
 
 
-def save(folder: Path, table: pd.DataFrame, wish: Wish) -> Task:
-    """Write the task's TOML and a Parquet file per split into the user's folder; all or nothing.
+def save(places: Places, table: pd.DataFrame, wish: Wish) -> Task:
+    """Write the task's TOML and a Parquet file per split among the user's tasks; all or nothing.
 
     Raises: BadInput, BadTask.
     """
     check(table, wish)
-    name = slug(wish.title)
+    name, folder = slug(wish.title), places.tasks
     try:
-        load_task(name)
+        load_task(name, places)
     except BadInput as error:
         if isinstance(error, BadTask):
             raise
@@ -252,7 +253,7 @@ def save(folder: Path, table: pd.DataFrame, wish: Wish) -> Task:
         shutil.rmtree(folder / name, ignore_errors=True)
         raise
     try:
-        return load_task(name)
+        return load_task(name, places)
     except BaseException:
         (folder / f"{name}.toml").unlink(missing_ok=True)
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -290,7 +291,7 @@ def _toml(name: str, wish: Wish) -> str:
     fields = {"text_a": "text", "label": "label"}
     task = {
         "title": wish.title.strip(),
-        "family": "own",
+        "category": "own",
         "labels": list(columns.values),
         "values": list(columns.values),
         "data": name,

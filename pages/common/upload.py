@@ -38,7 +38,7 @@ def form(lab: Lab, own: list[Task]) -> None:
         st.dataframe(table.head(5), hide_index=True, width="stretch")
         wish = _wish(lab, own, table)
         if wish is not None and st.button("Save task", type="primary", icon=":material/save:"):
-            task = save(lab.settings.places.tasks, table, wish)
+            task = save(lab.settings.places, table, wish)
             made.append(task.title)
             st.rerun()
 

@@ -17,7 +17,8 @@ from core.measures.activations import ActivationSpec
 from core.measures.evaluation import EvaluationSpec, Suppression
 from core.measures.predictivity import PredictivitySpec
 from core.measures.tuning import TuneSpec
-from core.tasks import load_task, pin_task
+from core.tasks import load_task, own_names, pin_task
+from tests.conftest import write_task
 
 
 @pytest.fixture
@@ -119,6 +120,28 @@ def test_a_part_keeps_the_run_of_the_whole(lab: Lab, whole: EvaluationSpec) -> N
     some = replace(whole, limit=5)
     lab.ask(some)
     assert lab.store.run(key(some)) == lab.store.run(key(whole))
+
+
+# --- where tasks are -----------------------------------------------------------------------------
+def test_a_lab_finds_its_tasks_where_its_own_settings_say(
+    tmp_path: Path, tiny_roberta: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKILLSCOPE_TASKS", str(tmp_path / "elsewhere"))
+    write_task(tmp_path / "mine")
+    settings = Settings(cache=tmp_path / "cache", tasks=tmp_path / "mine", threads=1)
+    with open_store(settings) as store:
+        lab = Lab(settings, store)
+        task, backbone = lab.find_task("task"), str(tiny_roberta)
+        assert own_names(settings.places) == ("task",)
+        prompt = TuneSpec(
+            backbone=lab.models.pin(backbone), task=lab.pin(task, backbone), seed=0, steps=1,
+            prompt_length=2, selection=10,
+        )  # fmt: skip
+        spec = EvaluationSpec(prompt=prompt, task=prompt.task)
+        lab.ask(spec)
+        assert lab.known([spec])
+    with pytest.raises(UnknownName):
+        load_task("task")
 
 
 # --- what is no number ---------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The papers' tasks: their files, their answer words, the hub's datasets and local copies."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -94,7 +95,8 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_local_copy_loads_and_is_measured(
     lab: Lab, tiny_roberta: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = load_task(name)
+    lab.settings = replace(lab.settings, data=DATA)
+    task = lab.find_task(name)
     assert task.ready
     origin = clean_task(task)
     # The tiny tokenizer cuts the real answer words into pieces that classes may share.

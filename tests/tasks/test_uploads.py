@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from core.base.errors import BadInput
+from core.base.settings import Places, Settings
 from core.tasks import load_task, own_names, pin_task
 from core.tasks.data import load_split, overlap
 from core.tasks.uploads import Columns, Wish, label_values, read_table, save, slug
@@ -24,6 +25,10 @@ def as_csv(rows: list[tuple[str, str]] = ROWS) -> bytes:
 def wish(title: str = "My reviews", **changes: object) -> Wish:
     columns = Columns(text_a="words", text_b=None, label="verdict", values=("bad", "good"))
     return Wish(**{"title": title, "columns": columns, "words": ("poor", "great"), **changes})
+
+
+def places() -> Places:
+    return Settings.from_env().places
 
 
 @pytest.fixture
@@ -44,7 +49,7 @@ def test_every_kind_of_file_becomes_the_same_task(folder: Path, tmp_path: Path, 
     else:
         how = {} if kind == "csv" else {"sep": "\t", "quoting": csv.QUOTE_NONE}
         data = table.to_csv(index=False, **how).encode()
-    task = save(folder, read_table(f"x.{kind}", data), wish())
+    task = save(places(), read_table(f"x.{kind}", data), wish())
     assert own_names() == ("my_reviews",)
     train, held = load_split(task, "train"), load_split(task, "validation")
     assert (len(train), len(held)) == (32, 8)
@@ -61,10 +66,10 @@ def test_a_pair_and_a_twin(folder: Path) -> None:
     )
     columns = Columns(text_a="a", text_b="b", label="l", values=("0", "1"))
     pairs = read_table("x.jsonl", pairs.to_json(orient="records", lines=True).encode())
-    clean = save(folder, pairs, Wish(title="Pairs", columns=columns, words=("no", "yes")))
+    clean = save(places(), pairs, Wish(title="Pairs", columns=columns, words=("no", "yes")))
     assert clean.pair
     twin = save(
-        folder, pairs.head(6),
+        places(), pairs.head(6),
         Wish(title="Pairs attacked", columns=columns, words=("no", "yes"), adversarial_of="pairs"),
     )  # fmt: skip
     assert twin.adversarial_of == "pairs"
@@ -77,7 +82,7 @@ def test_formulas_and_scripts_are_text(folder: Path) -> None:
     cells = ['=HYPERLINK("http://x")', "<script>alert(1)</script>", "'; DROP TABLE prompt; --"]
     rows = [(f"{c} {i}{v}", v) for c in cells for v in ("good", "bad") for i in range(10)]
     title = 'Odd "title"\n[verbalizer]\ndefault = 1'
-    task = save(folder, read_table("x.csv", as_csv(rows)), wish(title))
+    task = save(places(), read_table("x.csv", as_csv(rows)), wish(title))
     kept = {*load_split(task, "train").text_a, *load_split(task, "validation").text_a}
     assert kept == {text for text, _ in rows}
     assert task.title == title
@@ -153,7 +158,7 @@ def test_a_wish_that_cannot_be_leaves_nothing_behind(
     folder: Path, rows: list[tuple[str, str]], changes: dict[str, object], said: str
 ) -> None:
     with pytest.raises(BadInput, match=said):
-        save(folder, read_table("x.csv", as_csv(rows)), wish(**changes))
+        save(places(), read_table("x.csv", as_csv(rows)), wish(**changes))
     assert not folder.exists() or list(folder.iterdir()) == []
 
 
@@ -162,7 +167,7 @@ def test_a_crash_while_writing_leaves_nothing_behind(
 ) -> None:
     monkeypatch.setattr("core.tasks.uploads._toml", lambda name, wish: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        save(folder, read_table("x.csv", as_csv()), wish())
+        save(places(), read_table("x.csv", as_csv()), wish())
     assert list(folder.iterdir()) == []
 
 
@@ -182,7 +187,7 @@ def test_a_title_never_becomes_a_path(title: str, name: str) -> None:
 def test_json_numbers_and_text_labels(folder: Path) -> None:
     lines = "\n".join(json.dumps({"words": f"w{i}", "verdict": i % 2}) for i in range(40))
     columns = Columns(text_a="words", text_b=None, label="verdict", values=("0", "1"))
-    task = save(folder, read_table("x.jsonl", lines.encode()), wish(columns=columns))
+    task = save(places(), read_table("x.jsonl", lines.encode()), wish(columns=columns))
     assert load_task("my_reviews") == task
     assert load_split(task, "validation").labels.tolist().count(1) == 4
 
@@ -192,7 +197,7 @@ def test_what_others_have_in_the_folder_is_left_alone(folder: Path) -> None:
     theirs.mkdir(parents=True)
     (theirs / "precious.csv").write_text("years of work")
     with pytest.raises(BadInput, match="A folder 'my_reviews' lies among your tasks already"):
-        save(folder, read_table("x.csv", as_csv()), wish())
+        save(places(), read_table("x.csv", as_csv()), wish())
     assert (theirs / "precious.csv").read_text() == "years of work"
     assert list(folder.iterdir()) == [theirs]
 
@@ -202,7 +207,7 @@ def test_of_several_savers_of_one_title_one_wins_and_keeps_its_files(folder: Pat
 
     def run() -> None:
         try:
-            ends.append(save(folder, table, wish()).name)
+            ends.append(save(places(), table, wish()).name)
         except BadInput:
             ends.append("refused")
 
@@ -218,7 +223,7 @@ def test_of_several_savers_of_one_title_one_wins_and_keeps_its_files(folder: Pat
 def test_rows_of_one_text_stay_on_one_side(folder: Path) -> None:
     rows = [(f"{'Fine' if i % 2 else 'fine'} {i // 4}!", "good") for i in range(60)]
     rows += [(f"dull {i}", "bad") for i in range(20)]
-    task = save(folder, read_table("x.csv", as_csv(rows)), wish())
+    task = save(places(), read_table("x.csv", as_csv(rows)), wish())
     assert overlap(load_split(task, "train"), load_split(task, "validation")) == 0
 
 
@@ -227,7 +232,9 @@ def test_rows_of_one_text_stay_on_one_side(folder: Path) -> None:
     ['"', "\\", "\x00\x01\x1f\x7f", "a\nb\r\n", "a\u2028b\u2029c", "\N{PILE OF POO}", "'''", '"""'],
 )
 def test_any_title_and_answer_word_comes_back(folder: Path, text: str) -> None:
-    task = save(folder, read_table("x.csv", as_csv()), wish(f"My {text} title", words=(text, "b")))
+    task = save(
+        places(), read_table("x.csv", as_csv()), wish(f"My {text} title", words=(text, "b"))
+    )
     assert (task.title, task.words("t5")) == (f"My {text} title".strip(), (text, "b"))
 
 
@@ -236,7 +243,7 @@ def test_a_repeated_index_does_not_change_the_split(folder: Path, tmp_path: Path
     pd.concat([table.iloc[:20], table.iloc[20:].set_index(table.index[:20])]).to_parquet(
         tmp_path / "x.parquet"
     )
-    task = save(folder, read_table("x.parquet", (tmp_path / "x.parquet").read_bytes()), wish())
+    task = save(places(), read_table("x.parquet", (tmp_path / "x.parquet").read_bytes()), wish())
     assert (len(load_split(task, "train")), len(load_split(task, "validation"))) == (32, 8)
 
 
@@ -246,7 +253,7 @@ def test_emoji_and_control_characters_can_be_titles_labels_and_words(folder: Pat
     columns = Columns(
         text_a="words", text_b=None, label="verdict", values=label_values(table, "verdict")
     )
-    task = save(folder, table, wish("Reviews \N{THUMBS UP SIGN}", columns=columns))
+    task = save(places(), table, wish("Reviews \N{THUMBS UP SIGN}", columns=columns))
     assert task.title == "Reviews \N{THUMBS UP SIGN}"
     assert set(task.labels) == {"\N{THUMBS UP SIGN}", "\x7fbad"}
 
