@@ -23,7 +23,9 @@ def serve() -> None:
     from core.base.settings import Settings
     from core.figures.robustness import accuracy as robustness  # noqa: F401
     from core.lab import lab
+    from pages import common
 
+    common.say_how_pages_are_found()
     try:
         settings = Settings.from_env()
     except SkillscopeError as error:
@@ -35,6 +37,8 @@ def serve() -> None:
 
 if __name__ == "__main__" and not runtime.exists():
     serve()
+
+st.session_state["from_app"] = True  # see pages/common
 
 from pages.common import answers  # noqa: E402
 

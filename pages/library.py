@@ -172,8 +172,7 @@ def prompts() -> None:
             ),
         },
     )  # fmt: skip
-    for name, why in lab.store.unreadable("prompt").items():
-        said = f"The cached entry of prompt {name} is broken ({why}). Tune or import it again."
+    for said in lab.broken_prompts().values():
         st.warning(plain(said), icon=":material/warning:")
     key = st.selectbox("Share", list(table.key), index=None, placeholder="a prompt's key")
     if key is not None:
