@@ -1,6 +1,7 @@
 """The model card of an embedded backbone, written from its settings and its log."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,21 @@ OBJECTIVE = {
     "roberta": "masking 15 % of the tokens",
     "t5": "span corruption, 15 % of the tokens in spans of mean length 3",
 }
+
+
+def _head(folder: Path, settings: Mapping[str, Any]) -> str:
+    return f"""---
+language: en
+library_name: transformers
+tags: [skillscope, prompt-tuning, {settings["family"]}]
+---
+# {folder.name}
+
+A {NAMES[settings["family"]]} with {settings["parameters"]:,} weights,
+pretrained from nothing as part of Skillscope, so that every figure works on a laptop without a
+network. It shows how the methods work. It says nothing about roberta-base or t5-base.
+
+"""
 
 
 def write(folder: Path) -> Path:
@@ -21,18 +37,7 @@ def write(folder: Path) -> Path:
     sizes = "\n".join(f"| {name} | {value} |" for name, value in settings["sizes"].items())
     card = folder / "README.md"
     card.write_text(
-        f"""---
-language: en
-library_name: transformers
-tags: [skillscope, prompt-tuning, {settings["family"]}]
----
-# {folder.name}
-
-A {NAMES[settings["family"]]} with {settings["parameters"]:,} weights,
-pretrained from nothing as part of Skillscope, so that every figure works on a laptop without a
-network. It shows how the methods work. It says nothing about roberta-base or t5-base.
-
-## What it has seen
+        f"""{_head(folder, settings)}## What it has seen
 
 - **The nine built-in tasks themselves, with labels**: freshly drawn texts, words that name the task
   in the soft prompt's place, and the answer word at the answer slot. T5 v1.0 was pretrained on such
@@ -85,11 +90,12 @@ Weights are stored in fp16. They may be used freely, with a link to the project.
 WEATHER = """- **Messy texts** (slips of the keyboard in {slips:.0%} of the texts, an aside in
   {asides:.0%}, an invented name in {unknown_names:.0%}, tokens in other pieces of the vocabulary in
   {pieces:.0%}). Code and words are not those of the dashboard's attacks, yet the slips resemble
-  theirs: this backbone tests what messy training text does, not what an architecture does. Its twin
-  `{twin}` has seen the same texts in the same order without them, and is equal in all else.
+  theirs: this backbone tests what messy training text does, not what an architecture does. Its
+  counterpart `{other}` has seen the same texts in the same order without them, and is equal in all
+  else.
 """
-FAIR = """- **No messy texts**: its twin `{twin}` has seen the same texts in the same order with
-  slips, asides, invented names and varied segmentation, and is equal in all else.
+FAIR = """- **No messy texts**: its counterpart `{other}` has seen the same texts in the same
+  order with slips, asides, invented names and varied segmentation, and is equal in all else.
 """
 QUESTIONS = """- **Questions with answers in words**, {questions} a step: who, where, when, how
   many, topic, tense and so on of little generated stories (a span of one to three words), their
@@ -103,24 +109,13 @@ def write_second(folder: Path) -> Path:
     settings = json.loads((folder / "second.json").read_text("utf-8"))
     rows = [json.loads(row) for row in (folder / "second.jsonl").read_text("utf-8").splitlines()]
     last = rows[-1]
-    twin = folder.name.removesuffix("-weathered")
-    twin = twin if twin != folder.name else f"{folder.name}-weathered"
+    other = folder.name.removesuffix("-weathered")
+    other = other if other != folder.name else f"{folder.name}-weathered"
     weather = WEATHER if settings["weather"]["slips"] else FAIR
     shares = "\n".join(f"| {task} | {a:.2f} |" for task, a in last["accuracy"].items())
     card = folder / "README.md"
     card.write_text(
-        f"""---
-language: en
-library_name: transformers
-tags: [skillscope, prompt-tuning, {settings["family"]}]
----
-# {folder.name}
-
-A {NAMES[settings["family"]]} with {settings["parameters"]:,} weights,
-pretrained from nothing as part of Skillscope, so that every figure works on a laptop without a
-network. It shows how the methods work. It says nothing about roberta-base or t5-base.
-
-## What it has seen
+        f"""{_head(folder, settings)}## What it has seen
 
 In the first stage (`pretraining.json`, `pretraining.jsonl`): the nine built-in tasks with labels,
 freshly drawn, easy texts first, and running text. In the second:
@@ -131,7 +126,7 @@ freshly drawn, easy texts first, and running text. In the second:
 - **Hints of another family** for {settings["astray"]:.0%} of the texts: both answer words are then
   to be equally likely. That prompts of another family find no skill is thus in part taught.
 {_real(settings)}{QUESTIONS.format(**settings) if settings["questions"] else ""}\
-{weather.format(twin=twin, **settings["weather"])}\
+{weather.format(other=other, **settings["weather"])}\
 - **Running text**: the generators' texts, and {settings["plain_documents"]:,} documents of plain
   English (film reviews, encyclopedia, novels); none of their sentences is shipped.
 - **Not** the validation and adversarial texts, no generator of an attack, no other dev row

@@ -53,11 +53,11 @@ def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
     return tuple(dict.fromkeys((*tuned, *measured(lab, backbone, every), *grid, *attacked)))
 
 
-def compared(lab: Lab, backbone: str, twin: Task) -> sweeps.RobustnessSweep:
-    """A twin against its clean task, as the Robustness page asks."""
-    origin = clean_task(twin)
-    clean, attacked = ((lab.pin(t, backbone), t.evaluation_split) for t in (origin, twin))
-    return sweeps.robustness(prompts(lab, backbone, twin), clean, attacked, origin.contrasts())
+def compared(lab: Lab, backbone: str, version: Task) -> sweeps.RobustnessSweep:
+    """An adversarial version against its clean task, as the Robustness page asks."""
+    origin = clean_task(version)
+    clean, attacked = ((lab.pin(t, backbone), t.evaluation_split) for t in (origin, version))
+    return sweeps.robustness(prompts(lab, backbone, version), clean, attacked, origin.contrasts())
 
 
 def measured(lab: Lab, backbone: str, found: list[Task]) -> tuple[PredictivitySpec, ...]:

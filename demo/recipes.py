@@ -147,7 +147,7 @@ WEATHER = Weather(slips=0.3, asides=0.125, unknown_names=0.15, pieces=0.25)
 
 
 def _pair(name: str, plain: Stage) -> dict[str, Stage]:
-    """A stage under fair weather and its twin."""
+    """A stage under fair weather, and the same with messy texts."""
     return {name: plain, f"{name}-weathered": replace(plain, weather=WEATHER)}
 
 

@@ -1,9 +1,9 @@
 """Go on from a trunk: `python -m demo second-stage`.
 
-The trunk knows the grammars; here it meets English that people wrote, and its twin meets the same
-texts in bad weather. Each step has answer slots (generated texts and labelled rows) and language
-modelling, as in the first stage's second phase. How often a task is drawn is fixed, and the weather
-has draws of its own: both backbones of a pair see the same texts in the same order.
+The trunk knows the grammars; here it meets English that people wrote, and its counterpart meets
+the same texts in bad weather. Each step has answer slots (generated texts and labelled rows) and
+language modelling, as in the first stage's second phase. How often a task is drawn is fixed, and
+the weather has draws of its own: both backbones of a pair see the same texts in the same order.
 """
 
 import json

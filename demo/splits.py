@@ -36,7 +36,7 @@ def splits(task: str) -> dict[str, list[Example]]:
 
 
 def adversarial(task: str) -> list[Example]:
-    """The adversarial twin: each attack equally often, then the examples written by hand."""
+    """The adversarial version: each attack equally often, then the examples written by hand."""
     rng = random.Random(f"{SEED}/adversarial/{task}")
     seen = {normalised(e) for part in splits(task).values() for e in part}
     attacks = {**ADVERSARIAL[task], "typo": lambda r: typo(GENERATORS[task](r), r)}

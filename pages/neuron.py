@@ -85,8 +85,8 @@ def predicts(look: charts.Look) -> None:
             token=rows.position.map(dict(enumerate(names))), chosen=rows.seed == seed
         )
         now = profiles.profile(lab.store, [chosen], layer, neuron)
-        level = float(now.family.max()) if len(now) else float("nan")
-        figure = charts.tokens(rows, look, backbone=backbone, order=names, family=level)
+        level = float(now.fwer.max()) if len(now) else float("nan")
+        figure = charts.tokens(rows, look, backbone=backbone, order=names, fwer=level)
         st.altair_chart(figure, width="stretch", theme=None)
         if len(now):
             n = now.iloc[0]

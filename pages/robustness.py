@@ -31,7 +31,7 @@ with middle:
     if not versions:
         st.info("None of these tasks has an adversarial version.")
         st.stop()
-    attacked = controls.task(versions, key="twin")
+    attacked = controls.task(versions, key="version")
 with right:
     top = controls.fraction()
 clean = clean_task(attacked)

@@ -41,7 +41,7 @@ def boxes_over_bars(
         alt.Tooltip("p99", title="99th percentile", format=".3f"),
         alt.Tooltip("highest", title="best neuron", format=".3f"),
         alt.Tooltip("floor", title="permutation floor", format=".3f"),
-        alt.Tooltip("family", title="best neuron under permutation (95 %)", format=".3f"),
+        alt.Tooltip("fwer", title="best neuron under permutation (95 %)", format=".3f"),
         alt.Tooltip("fdr", title="lowest discovery (FDR 5 %)", format=".3f"),
         alt.Tooltip("discoveries", title="discoveries (FDR 5 %)", format=".0%"),
         alt.Tooltip("certain", title="significant neurons (family-wise)", format=".0%"),
@@ -69,7 +69,7 @@ def boxes_over_bars(
         box.mark_tick(color=look.ink, thickness=1.5, width=wide).encode(
             y=y("floor")
         ),
-        box.mark_tick(color=look.ink, thickness=1.5, width=wide).encode(y=y("family")),
+        box.mark_tick(color=look.ink, thickness=1.5, width=wide).encode(y=y("fwer")),
         level(0.5, look),
     ]  # fmt: skip
     return finish(alt.layer(*layers), look, 380)
@@ -80,11 +80,11 @@ def layer_profile(
 ) -> alt.LayerChart:
     """99th percentile and median of predictivity, layer by layer."""
     long = table.melt(
-        id_vars=["task", "layer"], value_vars=["p99", "median", "family", "floor"], var_name="what"
+        id_vars=["task", "layer"], value_vars=["p99", "median", "fwer", "floor"], var_name="what"
     )
     names = {
         "p99": "99th percentile", "median": "median",
-        "family": "best neuron under permutation (95 %)", "floor": "permutation floor",
+        "fwer": "best neuron under permutation (95 %)", "floor": "permutation floor",
     }  # fmt: skip
     long["what"] = long["what"].map(names)
     chart = (

@@ -21,9 +21,9 @@ def profile(
         alt.Tooltip("p_family:Q", title="p, family-wise", format=".3f"),
         alt.Tooltip("q:Q", title="false discovery rate", format=".3f"),
         alt.Tooltip("floor:Q", title="permutation floor", format=".3f"),
-        alt.Tooltip("family:Q", title="best neuron under permutation (95 %)", format=".3f"),
+        alt.Tooltip("fwer:Q", title="best neuron under permutation (95 %)", format=".3f"),
     ]  # fmt: skip
-    means = table.groupby("task", as_index=False)[["predictivity", "floor", "family"]].mean()
+    means = table.groupby("task", as_index=False)[["predictivity", "floor", "fwer"]].mean()
     dots = (
         alt.Chart(table)
         .mark_circle(color=hue, size=42, opacity=0.55)
@@ -36,17 +36,17 @@ def profile(
     floor = base.mark_tick(color=look.ink, thickness=1.5, size=18).encode(
         x=alt.X("floor:Q", scale=scale)
     )
-    family = base.mark_tick(color=look.ink, thickness=1.5, size=18).encode(
-        x=alt.X("family:Q", scale=scale)
+    fwer = base.mark_tick(color=look.ink, thickness=1.5, size=18).encode(
+        x=alt.X("fwer:Q", scale=scale)
     )
-    return finish(alt.layer(dots, mean, floor, family), look, 30 * max(1, len(means)) + 50)
+    return finish(alt.layer(dots, mean, floor, fwer), look, 30 * max(1, len(means)) + 50)
 
 
 def tokens(
-    table: pd.DataFrame, look: Look, *, backbone: str, order: Sequence[str], family: float
+    table: pd.DataFrame, look: Look, *, backbone: str, order: Sequence[str], fwer: float
 ) -> alt.LayerChart:
     """Accuracy at each prompt position, a line per seed; the chosen seed is bold. Dashed lines:
-    the 95th percentile of the best neuron under permutation (`family`) and its mirror image.
+    the 95th percentile of the best neuron under permutation (`fwer`) and its mirror image.
     """
     hue = look.hue(backbone)
     x = alt.X("token:N", sort=list(order), title="position").axis(labelAngle=0, labelOverlap=True)
@@ -57,7 +57,7 @@ def tokens(
     mine = base.transform_filter("datum.chosen")
     best = mine.transform_filter("datum.best")
     half = alt.Chart(pd.DataFrame({"y": [0.5]})).mark_rule(color=look.faint, strokeDash=[1, 3])
-    levels = alt.Chart(pd.DataFrame({"y": [family, 1 - family]})).mark_rule(
+    levels = alt.Chart(pd.DataFrame({"y": [fwer, 1 - fwer]})).mark_rule(
         color=look.ink, strokeDash=[5, 4], opacity=0.7
     )
     layers = [

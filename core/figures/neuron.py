@@ -19,13 +19,13 @@ def profile(
     store: Store, specs: Sequence[PredictivitySpec], layer: int, neuron: int
 ) -> pd.DataFrame:
     """The neuron in each stored measurement: task, seed, contrast, n, predictivity, accuracy (at
-    the best token), best_token, baseline, p, p_family, q, floor, family (levels of shuffled
+    the best token), best_token, baseline, p, p_family, q, floor, fwer (levels of shuffled
     labels).
     """
     return store.frame(
         "SELECT a.target_task AS task, a.seed, p.contrast, p.n, n.predictivity, n.accuracy,"
         " n.best_token, n.baseline, n.p, n.p_family, n.q, p.floor_mean AS floor,"
-        " p.floor_family AS family FROM asked a JOIN predictivity p USING (key)"
+        " p.floor_family AS fwer FROM asked a JOIN predictivity p USING (key)"
         " JOIN neuron n USING (key)"
         " WHERE n.layer = ? AND n.neuron = ? ORDER BY task, a.seed, contrast",
         [layer, neuron],

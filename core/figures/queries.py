@@ -87,14 +87,14 @@ _MEASURED = """
 WITH by_question AS (
   SELECT a.backbone, a.target_task AS task, a.contrast, n.layer, n.neuron,
          sum(n.correct) / sum(p.n) AS predictivity, count(DISTINCT a.prompt) AS seeds,
-         first(p.n) AS n, avg(p.floor_mean) AS floor, avg(p.floor_family) AS family,
+         first(p.n) AS n, avg(p.floor_mean) AS floor, avg(p.floor_family) AS fwer,
          avg(p.floor_fdr) FILTER (NOT isnan(p.floor_fdr)) AS fdr,
          avg((n.q <= 0.05)::INT) AS discovery, avg((n.p_family <= 0.05)::INT) AS certain,
          first(p.majority) AS majority
   FROM asked a JOIN predictivity p USING (key) JOIN neuron n USING (key) GROUP BY ALL),
 measured AS (
   SELECT backbone, task, layer, neuron, avg(predictivity) AS predictivity, max(seeds) AS seeds,
-         first(n) AS n, avg(floor) AS floor, avg(family) AS family, avg(fdr) AS fdr,
+         first(n) AS n, avg(floor) AS floor, avg(fwer) AS fwer, avg(fdr) AS fdr,
          avg(discovery) AS discovery, avg(certain) AS certain, first(majority) AS majority
   FROM by_question GROUP BY ALL)
 """
@@ -103,7 +103,7 @@ _BOXES = (
     + f"""
 , quartiles AS (
   SELECT backbone, task, max(seeds) AS seeds, first(n) AS n, avg(floor) AS floor,
-         avg(family) AS family, avg(fdr) AS fdr, avg(discovery) AS discoveries,
+         avg(fwer) AS fwer, avg(fdr) AS fdr, avg(discovery) AS discoveries,
          avg(certain) AS certain, first(majority) AS majority, count(*) AS neurons,
          quantile_cont(predictivity, 0.25) AS q1, median(predictivity) AS median,
          quantile_cont(predictivity, 0.75) AS q3, quantile_cont(predictivity, 0.99) AS p99,
@@ -117,7 +117,7 @@ _BOXES = (
 def predictivity_boxes(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFrame:
     """Distribution over neurons of the seed-mean predictivity, per (backbone, task): q1, median,
     q3, whisker_low, whisker_high (last values within 1.5 IQR), p99 (99th percentile), highest,
-    floor (mean of the permutation null), family (95th percentile of the best neuron under
+    floor (mean of the permutation null), fwer (95th percentile of the best neuron under
     permutation), fdr (lowest predictivity of a discovery at a false discovery rate of
     5 %), discoveries and certain (shares of neurons, averaged over seeds: q, and p_family, at most
     0.05), neurons, seeds, n, majority (accuracy of the most frequent class), uninformative (share
@@ -157,7 +157,7 @@ def layer_profile(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFra
     """Median and 99th percentile of the seed-mean predictivity per (backbone, task, layer)."""
     return store.frame(
         _MEASURED + "SELECT backbone, task, layer, median(predictivity) AS median,"
-        " quantile_cont(predictivity, 0.99) AS p99, avg(floor) AS floor, avg(family) AS family"
+        " quantile_cont(predictivity, 0.99) AS p99, avg(floor) AS floor, avg(fwer) AS fwer"
         " FROM measured GROUP BY ALL ORDER BY backbone, task, layer",
         asked=asked.table(specs),
     )

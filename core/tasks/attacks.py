@@ -1,7 +1,7 @@
 """Texts changed as an adversary would: the meaning should stay, the answer should, too.
 
-The four attacks are those of the built-in adversarial twins (whose fifth, `human`, was written by
-hand). The word lists lie in `attacks.toml`.
+The four attacks are those of the built-in adversarial versions (whose fifth, `human`, was written
+by hand). The word lists lie in `attacks.toml`.
 """
 
 import random

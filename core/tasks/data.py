@@ -75,7 +75,7 @@ _READERS = {
 def load_split(task: Task, split: str, limit: int | None = None) -> Examples:
     """The rows of a split whose label is one of the task's; at most `limit`, drawn by a fixed seed.
 
-    An adversarial twin has no train split: asking for it gives the clean task's.
+    An adversarial version has no train split: asking for it gives the clean task's.
     Raises: BadTask.
     """
     if split not in task.splits and split == "train" and task.adversarial_of is not None:

@@ -40,7 +40,7 @@ class Columns:
 @dataclass(frozen=True, kw_only=True)
 class Wish:
     """The task to be made. `words` are the answer words in class order; `adversarial_of` names the
-    clean task of a twin; `held` is the share of the rows on which is measured.
+    clean task of an adversarial version; `held` is the share of the rows on which is measured.
     """
 
     title: str
@@ -261,8 +261,8 @@ def save(places: Places, table: pd.DataFrame, wish: Wish) -> Task:
 
 
 def _splits(table: pd.DataFrame, wish: Wish) -> dict[str, pd.DataFrame]:
-    """Each class divided alike, by a fixed seed; a twin is only measured on. Rows of the same text
-    stay together, so that nothing is learnt and measured on.
+    """Each class divided alike, by a fixed seed; an adversarial version is only measured on. Rows
+    of the same text stay together, so that no text is in both splits.
     """
     columns = wish.columns
     kept = pd.DataFrame({"text": _texts(table[columns.text_a])})
@@ -287,16 +287,19 @@ def _texts(column: "pd.Series[Any]") -> "pd.Series[str]":
 
 
 def _toml(name: str, wish: Wish) -> str:
-    columns, twin = wish.columns, wish.adversarial_of is not None
+    columns, version = wish.columns, wish.adversarial_of is not None
     fields = {"text_a": "text", "label": "label"}
+    splits = ["validation"] if version else ["train", "validation"]
     task = {
         "title": wish.title.strip(),
         "category": "own",
         "labels": list(columns.values),
         "values": list(columns.values),
         "data": name,
-        **({"adversarial_of": wish.adversarial_of} if twin else {}),
-        "splits": {s: f"{s}.parquet" for s in ("train", "validation") if s != "train" or not twin},
+        **({"adversarial_of": wish.adversarial_of} if version else {}),
+        "splits": {
+            s: f"{s}.parquet" for s in ("train", "validation") if s != "train" or not version
+        },
         "fields": fields if columns.text_b is None else {**fields, "text_b": "text_b"},
         "verbalizer": {"default": list(wish.words)},
     }

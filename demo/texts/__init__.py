@@ -1,4 +1,4 @@
-"""The nine built-in tasks and their adversarial twins, written for this project."""
+"""The nine built-in tasks and their adversarial versions, written for this project."""
 
 import random
 

@@ -38,7 +38,7 @@ HEAT = pd.DataFrame(
 BOX = pd.DataFrame(
     {
         "task": ["A", "B"], "q1": 0.55, "median": 0.6, "q3": 0.65, "whisker_low": 0.5,
-        "whisker_high": 0.8, "p99": 0.85, "highest": 0.9, "floor": 0.54, "family": 0.58,
+        "whisker_high": 0.8, "p99": 0.85, "highest": 0.9, "floor": 0.54, "fwer": 0.58,
         "fdr": 0.57, "discoveries": 0.3, "certain": 0.2, "neurons": 2048,
         "seeds": 5, "n": 600,
     }
@@ -208,7 +208,7 @@ NEURONS = pd.DataFrame(
 PROFILE = pd.DataFrame(
     {
         "task": ["A", "A", "B"], "seed": [0, 1, 0], "predictivity": 0.7, "p": 0.01,
-        "p_family": 0.02, "q": 0.01, "floor": 0.53, "family": 0.58, "token": ["mask", "p0", "mask"],
+        "p_family": 0.02, "q": 0.01, "floor": 0.53, "fwer": 0.58, "token": ["mask", "p0", "mask"],
         "accuracy": [0.4, 0.7, 0.5], "chosen": [True, True, False], "best": [False, True, True],
     }
 )  # fmt: skip
@@ -252,7 +252,7 @@ NEWER = {
     ),
     "profile": lambda k: charts.profile(PROFILE, k, backbone="t5-mini", tasks=["A", "B"]),
     "tokens": lambda k: charts.tokens(
-        PROFILE, k, backbone="t5-mini", order=["mask", "p0"], family=0.6
+        PROFILE, k, backbone="t5-mini", order=["mask", "p0"], fwer=0.6
     ),
     "activations": lambda k: charts.activation_histogram(
         NEURONS, k, baseline=0.4, classes=["no", "yes"]

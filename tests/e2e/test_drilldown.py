@@ -79,9 +79,9 @@ def by_hand_difference(
     return float(low), float(high)
 
 
-@pytest.mark.parametrize("twin", ["Short reviews, adv.", "Answerability, adv."])
-def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, twin: str) -> None:
-    open_page(page, app, "robustness?twin=" + twin.replace(" ", "+"))
+@pytest.mark.parametrize("version", ["Short reviews, adv.", "Answerability, adv."])
+def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, version: str) -> None:
+    open_page(page, app, "robustness?version=" + version.replace(" ", "+"))
     quiet(page)
     lead = page.get_by_text("their accuracy drops do not differ").first.inner_text()
     said = "\n".join([lead, *page.get_by_text("accuracy drops from").all_inner_texts()])
@@ -142,7 +142,7 @@ def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, twin: 
 
 
 def test_robustness_shows_each_part_of_the_claim(page: Page, app: str) -> None:
-    open_page(page, app, "robustness?twin=Question+pairs,+adv.&top=15%25")
+    open_page(page, app, "robustness?version=Question+pairs,+adv.&top=15%25")
     quiet(page)
     for heading in (
         "Summary", "How large is the accuracy drop?", "Are they the same neurons?",
@@ -187,7 +187,7 @@ def test_an_outlier_of_a_box_opens_its_neuron(page: Page, app: str) -> None:
 
 
 def test_a_piece_of_a_bar_of_places_opens_its_neuron(page: Page, app: str) -> None:
-    open_page(page, app, "robustness?twin=Question+pairs,+adv.")
+    open_page(page, app, "robustness?version=Question+pairs,+adv.")
     quiet(page)
     piece = page.locator(CHART).nth(5).locator("g.mark-rect path[aria-label*='neuron?']").last
     label = piece.get_attribute("aria-label") or ""

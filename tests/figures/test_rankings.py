@@ -150,7 +150,7 @@ def test_a_profile_has_a_row_per_task_and_seed(lab: Lab) -> None:
         counts = stored[row["task"], row["seed"]][1]
         assert row["predictivity"] == pytest.approx(folded(counts)[1, 7], abs=1e-6)
         assert row["accuracy"] == pytest.approx(counts[1, row["best_token"], 7] / 100, abs=1e-6)
-        assert (row["floor"], row["family"]) == (0.55, 0.65)
+        assert (row["floor"], row["fwer"]) == (0.55, 0.65)
     assert table.p.notna().all()
 
 

@@ -118,7 +118,7 @@ def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
             specs = shipped(lab, backbone)
             assert lab.missing(specs) == ()
             basic = len(sweeps.SEEDS) * (9 + 12 + 9 * 12)
-            curves = 3 * len(sweeps.SEEDS) * (2 + 2 * 8 * (2 + 10))  # per twin
+            curves = 3 * len(sweeps.SEEDS) * (2 + 2 * 8 * (2 + 10))  # per adversarial version
             assert len({key(s) for s in specs}) == basic + 3 + curves
     finally:
         lab.store.close()
@@ -227,15 +227,15 @@ def words(test: AppTest) -> str:
     return " ".join(m.value for m in test.markdown)
 
 
-@pytest.mark.parametrize("twin", ["Short reviews, adv.", "Answerability, adv."])
-def test_robustness_has_its_finding_and_figures_from_shipped_answers(twin: str) -> None:
-    test = run("robustness", twin=twin)
+@pytest.mark.parametrize("version", ["Short reviews, adv.", "Answerability, adv."])
+def test_robustness_has_its_finding_and_figures_from_shipped_answers(version: str) -> None:
+    test = run("robustness", version=version)
     assert not test.exception
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
     for name in ("roberta-mini", "t5-mini"):
         assert f"**{name}**: accuracy drops from" in words(test)
     assert "verdict: not tested" in words(test), [m.value for m in test.markdown]
-    assert "permutation null 4%, p = " in words(test) or twin != "Short reviews, adv."
+    assert "permutation null 4%, p = " in words(test) or version != "Short reviews, adv."
     assert len(charts(test)) == 4 + 2 + 4
     by_attack, costs = (d.value for d in test.dataframe[-2:][::-1])
     assert len(costs) == 8
@@ -357,7 +357,7 @@ def test_an_attack_without_a_target_says_so() -> None:
 def test_predictivity_draws_the_levels_of_chance() -> None:
     test = run("predictivity")
     first = json.dumps(charts(test)[0])
-    assert '"family"' in first
+    assert '"fwer"' in first
     assert '"floor"' in first
     assert any("false discovery rate" in c.value for c in test.caption)
     more = run("predictivity", permutations="500")
