@@ -297,9 +297,7 @@ def _toml(name: str, wish: Wish) -> str:
         "values": list(columns.values),
         "data": name,
         **({"adversarial_of": wish.adversarial_of} if version else {}),
-        "splits": {
-            s: f"{s}.parquet" for s in ("train", "validation") if s != "train" or not version
-        },
+        "splits": {split: f"{split}.parquet" for split in splits},
         "fields": fields if columns.text_b is None else {**fields, "text_b": "text_b"},
         "verbalizer": {"default": list(wish.words)},
     }
