@@ -86,7 +86,7 @@ def undo() -> None:
     put(before["texts"])
 
 
-def attack(kind: str) -> None:
+def attack(kind: attacks.Kind) -> None:
     """Attack the text (the second one of a pair), with a new draw at each click."""
     clicks = st.session_state["clicks"] = st.session_state.get("clicks", 0) + 1
     field = "text_b" if task.pair else "text_a"

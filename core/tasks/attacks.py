@@ -1,32 +1,113 @@
 """Texts changed as an adversary would: the meaning should stay, the answer should, too.
 
-The four attacks are those of the built-in adversarial versions (whose fifth, `human`, was written
-by hand). The word lists lie in `attacks.toml`.
+An attack has a dose: how many edits a text gets. The kinds are those of the built-in adversarial
+versions (whose fifth, `human`, was written by hand). The word lists lie in `attacks.toml`; why each
+kind leaves the label alone is said in docs/method.md.
 """
 
 import random
 import re
 import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
+
+import numpy as np
 
 from core.base.errors import BadInput
+from core.base.specs import Spec
+from core.tasks.data import Examples
 
-KINDS = ("typo", "synonym", "distraction", "negation")
-MOST_SYNONYMS = 3
+Kind = Literal["typo", "synonym", "distraction", "negation"]
+Where = Literal["both", "first", "second"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+USUAL_DOSE = {"typo": 2, "synonym": 3, "distraction": 1, "negation": 1}
+MOST_DOSE = {"typo": 20, "synonym": 20, "distraction": 5, "negation": 1}
+"""How many edits of a kind one text can take: there are five asides, and nested negations would
+leave nobody sure of the meaning."""
+SHORTEST = 4  # letters of a word that a slip may strike: `not` and `no` stay
 
 
-def perturb(text: str, kind: str, rng: random.Random) -> str:
-    """The text under one attack. Raises: BadInput if the attack finds nothing to change."""
-    attack = {
-        "typo": slips, "synonym": _synonyms, "distraction": _distraction, "negation": _negation
-    }[kind]  # fmt: skip
-    changed = attack(text, rng)
+@dataclass(frozen=True, kw_only=True)
+class Attack(Spec):
+    """How texts are changed: `dose` edits a text, in the first text of a pair, the second or both.
+
+    `worst_of` n draws, for each example the one that leaves the model's right answer the least
+    margin is taken: a real adversary, and a different one for each backbone and prompt. A text with
+    fewer places to strike than the dose gets fewer edits.
+    """
+
+    kind: Kind
+    dose: int
+    where: Where = "both"
+    seed: int = 0
+    worst_of: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kind not in KINDS:
+            raise BadInput(f"There is no attack {self.kind!r}; choose among {', '.join(KINDS)}.")
+        if not 1 <= self.dose <= MOST_DOSE[self.kind]:
+            raise BadInput(
+                f"The dose of {self.kind!r} is {self.dose}; it must be from 1 to "
+                f"{MOST_DOSE[self.kind]}."
+            )
+        if self.where not in get_args(Where):
+            raise BadInput(f"An attack strikes {', '.join(get_args(Where))}, not {self.where!r}.")
+        if self.worst_of < 1:
+            raise BadInput(f"The worst of {self.worst_of} draws cannot be taken; it must be 1 on.")
+
+
+def attacked(examples: Examples, attack: Attack, draws: Sequence[int] | None = None) -> Examples:
+    """Each example under the attack, in the same order with the same labels.
+
+    What becomes of a text depends on the attack and on the text alone, so some rows of a split are
+    attacked as they are among all rows. `draws[example]` says which of the `worst_of` draws is
+    meant, the first by default.
+    """
+    chosen = np.zeros(len(examples), int) if draws is None else np.asarray(draws)
+
+    def strike(texts: tuple[str, ...], which: Where) -> tuple[str, ...]:
+        if attack.where not in ("both", which):
+            return texts
+        return tuple(_struck(t, attack, which, int(d)) for t, d in zip(texts, chosen, strict=True))
+
+    second = examples.text_b
+    return replace(
+        examples,
+        text_a=strike(examples.text_a, "first"),
+        text_b=None if second is None else strike(second, "second"),
+    )
+
+
+def _struck(text: str, attack: Attack, which: str, draw: int) -> str:
+    """A text under one draw of an attack. A higher dose adds edits to those of a lower one."""
+    name = f"{attack.kind}/{attack.seed}/{draw}/{which}/{text}"
+    rng, order = random.Random(name), random.Random(f"order/{name}")
+    if attack.kind == "typo":
+        return slips(text, rng, attack.dose, SHORTEST, order)
+    if attack.kind == "synonym":
+        return _synonyms(text, rng, attack.dose, order)
+    return _edits(text, attack.kind, rng, attack.dose)
+
+
+def perturb(text: str, kind: Kind, rng: random.Random) -> str:
+    """The text under an attack of the usual dose. Raises: BadInput if nothing can be changed."""
+    changed = _edits(text, kind, rng, USUAL_DOSE[kind])
     if changed == text:
         why = {"typo": "no longer word", "synonym": "no word with a rarer synonym in our list"}
         raise BadInput(f"The attack {kind!r} finds {why.get(kind, 'nothing')} in this text.")
     return changed
+
+
+def _edits(text: str, kind: Kind, rng: random.Random, dose: int) -> str:
+    if kind == "typo":
+        return slips(text, rng, dose)
+    if kind == "synonym":
+        return _synonyms(text, rng, dose)
+    return _distraction(text, rng, dose) if kind == "distraction" else _negation(text, rng)
 
 
 @lru_cache(maxsize=1)
@@ -34,13 +115,36 @@ def _lists() -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 
-def slips(text: str, rng: random.Random) -> str:
-    """Two slips of the keyboard in longer words: swapped, dropped or doubled letters."""
+def _drawn(
+    spots: list[Any], dose: int, rng: random.Random, order: random.Random | None
+) -> list[Any]:
+    """As many different spots as the dose asks for. With an order of its own, those of a lower dose
+    come first.
+    """
+    if order is None:
+        return rng.sample(spots, min(dose, len(spots)))
+    return order.sample(spots, len(spots))[:dose]
+
+
+def slips(
+    text: str,
+    rng: random.Random,
+    dose: int = 2,
+    shortest: int = 5,
+    order: random.Random | None = None,
+) -> str:
+    """Slips of the keyboard, each in another word of at least `shortest` characters that begins
+    with letters: two letters swapped, one dropped or doubled, never the first or the last.
+    """
     words = text.split(" ")
-    long = [i for i, word in enumerate(words) if len(word) >= 5 and word[:4].isalpha()]
-    for i in rng.sample(long, min(2, len(long))):
+    long = [
+        i for i, word in enumerate(words)
+        if len(word) >= shortest and word[: shortest - 1].isalpha()
+    ]  # fmt: skip
+    for i in _drawn(long, dose, rng, order):
         word, at = words[i], rng.randrange(1, len(words[i]) - 2)
-        slip = rng.choice(("swap", "drop", "double"))
+        same = word[at] == word[at + 1] and order is not None  # swapped, nobody would see it
+        slip = "double" if same else rng.choice(("swap", "drop", "double"))
         middle = {
             "swap": word[at + 1] + word[at],
             "drop": word[at + 1],
@@ -50,10 +154,10 @@ def slips(text: str, rng: random.Random) -> str:
     return " ".join(words)
 
 
-def _synonyms(text: str, rng: random.Random) -> str:
+def _synonyms(text: str, rng: random.Random, dose: int, order: random.Random | None = None) -> str:
     known: dict[str, str] = _lists()["synonyms"]
     spots = [m for m in re.finditer(r"[A-Za-z]+", text) if m[0].lower() in known]
-    chosen = rng.sample(spots, min(MOST_SYNONYMS, len(spots)))
+    chosen = _drawn(spots, dose, rng, order)
     for spot in sorted(chosen, key=lambda m: -m.start()):
         new = known[spot[0].lower()]
         if spot[0][0].isupper():
@@ -66,11 +170,15 @@ def _synonyms(text: str, rng: random.Random) -> str:
     return text
 
 
-def _distraction(text: str, rng: random.Random) -> str:
-    lists = _lists()["distraction"]
-    if rng.random() < 0.5:
-        return str(rng.choice(lists["before"]) + text)
-    return str(text.rstrip() + rng.choice(lists["after"]))
+def _distraction(text: str, rng: random.Random, dose: int) -> str:
+    """As many asides, each another one, before or after the text."""
+    asides = {where: list(found) for where, found in _lists()["distraction"].items()}
+    for _ in range(dose):
+        before = rng.random() < 0.5
+        where = "before" if (before and asides["before"]) or not asides["after"] else "after"
+        aside = asides[where].pop(asides[where].index(rng.choice(asides[where])))
+        text = aside + text if where == "before" else text.rstrip() + aside
+    return text
 
 
 def _negation(text: str, rng: random.Random) -> str:

@@ -50,7 +50,7 @@ def program(env: dict[str, str], *words: object) -> Any:
 @pytest.mark.parametrize("family", REPOS)
 def test_tune_and_evaluate_at_base_size(surroundings: dict[str, str], family: str) -> None:
     repo = REPOS[family]
-    tuned = program(surroundings, "tune", repo, "sst2", "--steps", 5)
+    tuned = program(surroundings, "tune", repo, "sst2", "--steps", 2)
     assert tuned["selection_rows"] == 200
     offline = {**surroundings, "HF_HUB_OFFLINE": "1"}
     point = program(offline, "evaluate", tuned["key"], "sst2")

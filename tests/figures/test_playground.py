@@ -1,7 +1,5 @@
 """A typed text: probabilities, votes and attacks."""
 
-import random
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from core.lab.lab import Lab
 from core.measures.activations import ActivationSpec
 from core.measures.evaluation import EvaluationSpec, Suppression
 from core.measures.predictivity import PredictivitySpec
-from core.tasks import attacks, load_task
+from core.tasks import load_task
 from core.tasks.data import load_split
 from tests.measures.test_predictivity import question
 
@@ -120,37 +118,3 @@ def test_a_backbone_on_loan_is_loaded_once(lab: Lab, tiny_folder: Path) -> None:
         pass
     with lab.models.borrowed(str(tiny_folder)) as second:
         assert second is first
-
-
-# --- attacks -------------------------------------------------------------------------------------
-@pytest.mark.parametrize("kind", attacks.KINDS)
-def test_an_attack_changes_the_text_and_is_repeatable(kind: str) -> None:
-    once = attacks.perturb(TEXT, kind, random.Random(1))
-    assert once != TEXT
-    assert once == attacks.perturb(TEXT, kind, random.Random(1))
-    assert len({attacks.perturb(TEXT, kind, random.Random(i)) for i in range(20)}) > 1
-
-
-def test_synonyms_keep_case_and_fit_the_article() -> None:
-    changed = attacks.perturb("Good food. A big car.", "synonym", random.Random(0))
-    assert changed.split()[0].istitle()
-    assert set(re.findall(r"[a-z]+", changed.lower())) & {"commendable", "fare", "automobile"}
-    assert "Commendable" in {attacks.perturb("Good.", "synonym", random.Random(i))[:-1]
-                             for i in range(3)}  # fmt: skip
-    assert attacks.perturb("It was a big car", "synonym", random.Random(2)) in (
-        "It was a sizeable automobile", "It was a sizeable car", "It was a big automobile"
-    )  # fmt: skip
-    assert attacks.perturb("an old car", "synonym", random.Random(0)).startswith("an antiquated")
-    assert attacks.perturb("a good friend", "synonym", random.Random(0)) == "a commendable friend"
-
-
-def test_a_negation_keeps_names_and_the_first_person() -> None:
-    assert " that I liked it." in attacks.perturb("I liked it.", "negation", random.Random(0))
-    assert " that NASA liked it." in attacks.perturb("NASA liked it.", "negation", random.Random(0))
-    assert " that the film" in attacks.perturb("The film won.", "negation", random.Random(0))
-
-
-@pytest.mark.parametrize(("text", "kind"), [("a b c", "typo"), ("xyz", "synonym")])
-def test_an_attack_that_finds_nothing_says_so(text: str, kind: str) -> None:
-    with pytest.raises(BadInput, match=f"The attack '{kind}' finds no"):
-        attacks.perturb(text, kind, random.Random(0))
