@@ -1,0 +1,243 @@
+"""What does each neuron add to the right answer? Its activation times the gradient of the margin.
+
+One forward and one backward pass for all neurons at once, where the exact answer (suppress one
+neuron, look at the margin) takes a pass a neuron. It is the first-order effect of setting the
+activation to zero; integrated gradients follow the path down to zero in steps.
+Source: Nanda 2022 (attribution patching), Dai et al. 2022 (knowledge neurons); docs/method.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from core.base.errors import BadInput
+from core.base.measure import Measure, Stored, Table
+from core.base.progress import Progress
+from core.base.prompts import Prompt
+from core.base.specs import Pinned, Precision, Spec, key, positive
+from core.measures.bench import Bench
+from core.tasks import Choice
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor, nn
+
+    from core.backbones.batches import Batch
+    from core.backbones.prompted import PromptedModel
+
+Values = npt.NDArray[np.float64]
+Positions = Literal["all", "prompt"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributionSpec(Spec):
+    """What does each neuron add to the margin of the right answer?
+
+    Measured on train rows, so that a choice of neurons is tested on rows that it was not made from.
+    `steps` 1 is activation times gradient; more are integrated gradients with so many steps, layer
+    by layer. `positions`: where activations count, everywhere or at the prompt only.
+    """
+
+    prompt: Prompt
+    task: Pinned
+    split: str = "train"
+    limit: int | None = 300
+    steps: int = 1
+    positions: Positions = "all"
+    precision: Precision | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "steps")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Attribution:
+    """Per neuron, over the examples: mean of what it adds to the margin of the right answer
+    (`signed`, in logits), mean of its absolute value, and the standard error of `signed`.
+    """
+
+    spec: AttributionSpec
+    signed: Float[Values, "layer neuron"]
+    absolute: Float[Values, "layer neuron"]
+    error: Float[Values, "layer neuron"]
+    n: int
+
+
+def needs(spec: AttributionSpec) -> tuple[Spec, ...]:
+    """The prompt."""
+    return (spec.prompt,)
+
+
+def attribute(spec: AttributionSpec, bench: Bench, progress: Progress) -> Attribution:
+    """One backward pass a batch; with more steps, one a layer and step."""
+    task = bench.task(spec.task, spec.prompt)
+    if not isinstance(task.answer, Choice):
+        raise BadInput(f"{task.title} asks for written answers: attribution needs classes.")
+    model = bench.model(spec.prompt, task, spec.precision)
+    examples = bench.examples(task, spec.split, spec.limit)
+    shape = (model.layers, model.width)
+    total, absolute, squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    done = 0
+    for batch in model.batches(examples):
+        added = added_by_neurons(model, batch, spec.steps, spec.positions)
+        values = added.double().cpu().numpy()
+        total += values.sum(axis=0)
+        absolute += np.abs(values).sum(axis=0)
+        squares += (values**2).sum(axis=0)
+        done += len(batch.rows)
+        progress(done / len(examples))
+    n = len(examples)
+    mean = total / n
+    variance = np.maximum(0, squares / n - mean**2) * n / max(1, n - 1)
+    return Attribution(
+        spec=spec, signed=mean, absolute=absolute / n, error=np.sqrt(variance / n), n=n
+    )
+
+
+def added_by_neurons(
+    model: PromptedModel, batch: Batch, steps: int = 1, positions: Positions = "all"
+) -> Float[Tensor, "batch layer neuron"]:
+    """Sum over positions of activation times the gradient of each example's margin.
+
+    With `steps` the gradient is averaged over the path on which the activations of one layer are
+    scaled from 0 to their value (midpoints of equal parts); what all neurons of a layer add is then
+    what the margin loses without the layer's neurons, up to the error of the steps.
+    """
+    import torch
+
+    where = slice(0, model.prefix) if positions == "prompt" else slice(None)
+    if steps == 1:
+        layers = _gradients(model, batch, None, 1.0)
+        return torch.stack([(a * g)[:, where].sum(1) for a, g in layers], dim=1)
+    rows = []
+    for layer in range(model.layers):
+        gradients = []
+        for step in range(steps):
+            activations, gradient = _gradients(model, batch, layer, (step + 0.5) / steps)[layer]
+            gradients.append(gradient)
+        whole = activations / ((steps - 0.5) / steps)
+        rows.append((whole * torch.stack(gradients).mean(0))[:, where].sum(1))
+    return torch.stack(rows, dim=1)
+
+
+def _gradients(
+    model: PromptedModel, batch: Batch, scaled: int | None, scale: float
+) -> list[tuple[Tensor, Tensor]]:
+    """Each layer's activations and the gradient of the summed margins; examples of a batch do not
+    touch each other, so the gradient of the sum is that of each. One layer can be scaled.
+    """
+    import torch
+
+    with torch.enable_grad(), _kept(model.down_projections(), scaled, scale) as seen:
+        vectors = model.vectors.detach().clone().requires_grad_()  # the graph starts here
+        scores = model.scores(batch, vectors)
+        torch.autograd.backward(margin(scores, batch.labels.to(scores.device)).sum())
+    return [(a.detach(), a.grad if a.grad is not None else torch.zeros_like(a)) for a in seen]
+
+
+def margin(scores: Float[Tensor, "batch class"], labels: Tensor) -> Float[Tensor, " batch"]:
+    """The right answer's logit minus the highest other one."""
+    right = labels[:, None]
+    others = scores.scatter(1, right, float("-inf")).amax(dim=1)
+    return scores.gather(1, right)[:, 0] - others
+
+
+@contextmanager
+def _kept(modules: Sequence[nn.Linear], scaled: int | None, scale: float) -> Iterator[list[Tensor]]:
+    """Inside the block, a forward pass leaves its activations with their place in the graph."""
+    seen: list[Tensor] = []
+    with ExitStack() as stack:
+        for layer, module in enumerate(modules):
+
+            def keep(_: Any, inputs: tuple[Tensor], layer: int = layer) -> tuple[Tensor]:
+                values = inputs[0] * scale if layer == scaled else inputs[0]
+                if not values.requires_grad:
+                    values = values.detach().requires_grad_()
+                values.retain_grad()
+                seen.append(values)
+                return (values,)
+
+            stack.callback(module.register_forward_pre_hook(keep).remove)
+        yield seen
+
+
+# --- in the store --------------------------------------------------------------------------------
+MAIN = Table(
+    name="attribution",
+    columns="prompt VARCHAR, backbone VARCHAR, source_task VARCHAR, seed INTEGER,"
+    " target_task VARCHAR, split VARCHAR, steps INTEGER, positions VARCHAR, n INTEGER",
+)
+NEURON = Table(
+    name="neuron_attribution",
+    columns="layer USMALLINT, neuron USMALLINT, signed DOUBLE, absolute DOUBLE, error DOUBLE",
+    order="key, layer, neuron",
+)
+
+
+def table(a: Attribution) -> pd.DataFrame:
+    """One row per neuron: layer, neuron, signed, absolute, error, n."""
+    layers, width = a.signed.shape
+    return pd.DataFrame(
+        {
+            "layer": np.repeat(np.arange(layers), width),
+            "neuron": np.tile(np.arange(width), layers),
+            "signed": a.signed.ravel(),
+            "absolute": a.absolute.ravel(),
+            "error": a.error.ravel(),
+            "n": a.n,
+        }
+    )
+
+
+def rows(a: Attribution) -> dict[str, pd.DataFrame]:
+    """A measurement and its neurons."""
+    spec = a.spec
+    row = {
+        "prompt": key(spec.prompt),
+        "backbone": spec.prompt.backbone.name,
+        "source_task": spec.prompt.source_task,
+        "seed": spec.prompt.seed,
+        "target_task": spec.task.name,
+        "split": spec.split,
+        "steps": spec.steps,
+        "positions": spec.positions,
+        "n": a.n,
+    }
+    return {"attribution": pd.DataFrame([row]), "neuron_attribution": table(a).drop(columns="n")}
+
+
+def read(spec: AttributionSpec, stored: Stored) -> Attribution:
+    """The stored attribution."""
+    n = int(stored.rows("attribution", "n").n.iloc[0])
+    found = stored.rows("neuron_attribution", order="layer, neuron")
+    layers = int(found.layer.max()) + 1
+
+    def column(name: str) -> Values:
+        values: Values = found[name].to_numpy(np.float64).reshape(layers, -1)
+        return values
+
+    return Attribution(
+        spec=spec,
+        signed=column("signed"),
+        absolute=column("absolute"),
+        error=column("error"),
+        n=n,
+    )
+
+
+ATTRIBUTION = Measure(
+    spec=AttributionSpec,
+    tables=(MAIN, NEURON),
+    needs=needs,
+    compute=attribute,
+    rows=rows,
+    read=read,
+)
