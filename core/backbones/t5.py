@@ -1,7 +1,7 @@
 """T5: `prompt text` into the encoder, pads masked; the answer is the first decoder step."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,6 +21,11 @@ class T5(Backbone):
     family: ClassVar[str] = "t5"
     template: ClassVar[Template] = Template(single="{a}</s>", pair="{a}</s>{b}</s>")
     writes: ClassVar[bool] = True
+
+    def __init__(self, name: str, model: Any, tokenizer: Any, device: str = "cpu") -> None:
+        if model.dtype == torch.float64:
+            _norm_exactly(model)
+        super().__init__(name, model, tokenizer, device)
 
     def down_projections(self) -> list[nn.Linear]:
         return [block.layer[-1].DenseReluDense.wo for block in self.model.encoder.block]
@@ -119,3 +124,17 @@ class T5(Backbone):
 
     def _first_text_position_id(self, prefix: int) -> None:
         return None
+
+
+def _norm_exactly(model: nn.Module) -> None:
+    """Let the layer norms compute in double precision; those of transformers take the variance in
+    fp32, whatever the weights are, and its rounding changes with the processor.
+    """
+    from transformers.models.t5.modeling_t5 import T5LayerNorm
+
+    for parent in list(model.modules()):
+        for name, norm in list(parent.named_children()):
+            if isinstance(norm, T5LayerNorm):
+                exact = nn.RMSNorm(norm.weight.shape, norm.variance_epsilon, dtype=torch.float64)
+                exact.weight = norm.weight
+                setattr(parent, name, exact)

@@ -84,6 +84,26 @@ def test_logits_of_words_are_the_stock_models(backbone: Backbone) -> None:
         assert torch.allclose(ours, stock(backbone, vectors, row)[WORDS], atol=1e-12)
 
 
+def test_double_precision_is_double_everywhere(backbone: Backbone) -> None:
+    """A step somewhere in single precision would drown so small a change in its rounding."""
+    vectors, row = random_vectors(backbone, 4).double(), backbone.encode(TEXTS[2])
+    turn = random_vectors(backbone, 4, seed=1).double()
+
+    def slope(h: float) -> Tensor:
+        ends = [answer(backbone, vectors + side * h * turn, [row])[0] for side in (1, -1)]
+        return (ends[0] - ends[1]) / (2 * h)
+
+    assert torch.allclose(slope(1e-6), slope(1e-4), rtol=1e-3, atol=1e-6)
+
+
+def test_double_precision_agrees_with_the_weights_as_they_come(tiny_folder: Path) -> None:
+    single, double = (load_backbone(tiny_folder, precision=p) for p in ("fp32", "fp64"))
+    vectors, row = random_vectors(single, 4), single.encode(TEXTS[0])
+    assert torch.allclose(
+        answer(double, vectors, [row]).float(), answer(single, vectors, [row]), atol=1e-4
+    )
+
+
 def test_logits_of_a_slice_are_all_logits(backbone: Backbone) -> None:
     state = torch.randn(2, backbone.hidden_size, dtype=torch.float64)
     everything = backbone.logits(state, slice(None))
