@@ -1,15 +1,18 @@
 """T5: `prompt text` into the encoder, pads masked; the answer is the first decoder step."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
 
 from core.backbones.base import Backbone, Slot, with_batch
 from core.base.specs import Layout
 from core.tasks import Template
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class T5(Backbone):
@@ -55,6 +58,8 @@ class T5(Backbone):
 
     def _encoded(self, vectors: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's states and their attention mask."""
+        import torch
+
         batch = ids.shape[0]
         prompt = with_batch(vectors, batch)
         attended = torch.cat([mask.new_ones(batch, prompt.shape[1]), mask], dim=1).long()
@@ -91,6 +96,8 @@ class T5(Backbone):
         mask: Bool[Tensor, "batch seq"],
         targets: Sequence[str],
     ) -> Float[Tensor, ""]:
+        import torch
+
         encoded, attended = self._encoded(vectors, ids, mask)
         rows = [[*self.token_ids(t), self.tokenizer.eos_token_id] for t in targets]
         width = max(map(len, rows))
@@ -103,6 +110,8 @@ class T5(Backbone):
     def logits(
         self, state: Float[Tensor, "batch hidden"], words: Int[Tensor, " word"] | slice
     ) -> Float[Tensor, "batch word"]:
+        from torch import nn
+
         if self.model.config.scale_decoder_outputs:
             state = state * self.model.model_dim**-0.5
         return nn.functional.linear(state, self.model.lm_head.weight[words])
