@@ -3,16 +3,17 @@
 A family is one adapter file and one line in FAMILIES.
 """
 
+from __future__ import annotations
+
 import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
-import torch
 
 from core.backbones.base import Backbone, Slot
 from core.backbones.bert import Bert
@@ -21,6 +22,9 @@ from core.backbones.t5 import T5
 from core.base.errors import BadInput, no_panics, reason
 from core.base.specs import Layout
 from core.tasks import Template
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["FAMILIES", "Backbone", "Layout", "Slot", "Template", "family_of", "load_backbone"]
 
@@ -47,7 +51,6 @@ _SIZES = {
 }  # fmt: skip
 _SIZES["roberta"] = _SIZES["bert"]
 _REQUIRED = 5  # the first of them; for the others transformers knows what is usual
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}
 
 
 def family_of(folder: Path) -> str:
@@ -108,14 +111,14 @@ def load_backbone(
     safe = any(folder.glob("model*.safetensors")) or not any(folder.glob("pytorch_model*.bin"))
     try:
         with _LOADING, no_panics("its tokenizer broke"):
-            import transformers  # takes seconds; figures drawn from stored answers never need it
+            import transformers
 
             transformers.logging.disable_progress_bar()
             model, loading = getattr(transformers, _HEADS[family]).from_pretrained(
                 folder,
                 config=transformers.AutoConfig.for_model(**_harmless(config)),
                 attn_implementation="sdpa",
-                dtype=_DTYPES[precision],
+                dtype=_dtype(precision),
                 local_files_only=True,
                 use_safetensors=safe,
                 weights_only=True,
@@ -133,6 +136,12 @@ def load_backbone(
             f"{absent[0]} among them; give one with its language-model head."
         )
     return FAMILIES[family](name or folder.name, model, tokenizer, device)
+
+
+def _dtype(precision: str) -> torch.dtype:
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}[precision]
 
 
 def _harmless(config: dict[str, Any]) -> dict[str, Any]:
@@ -202,7 +211,7 @@ def _check_memory(
     stored = str(config.get("dtype") or config.get("torch_dtype") or "float32")
     files = list(folder.glob("model*.safetensors")) or list(folder.glob("pytorch_model*.bin"))
     size = sum(f.stat().st_size for f in files)
-    needed = size * _DTYPES[precision].itemsize / (2 if "16" in stored else 4)
+    needed = size * _dtype(precision).itemsize / (2 if "16" in stored else 4)
     free = _free_bytes(device)
     if needed > free:
         smaller = "" if precision == "bf16" else "bf16 precision, "
@@ -215,5 +224,7 @@ def _check_memory(
 
 def _free_bytes(device: str) -> int:
     if device.startswith("cuda"):
+        import torch
+
         return int(torch.cuda.mem_get_info()[0])
     return int(psutil.virtual_memory().available)

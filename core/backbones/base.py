@@ -1,19 +1,23 @@
 """The interface of a model family; the rest of the project uses backbones only through it."""
 
+from __future__ import annotations
+
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
 
 from core.base.errors import BadInput, no_panics
 from core.base.specs import Layout
 from core.tasks import Template
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 _FIELD = re.compile(r"(\{a\}|\{b\})")
 

@@ -1,15 +1,19 @@
 """Examples as token ids, in padded batches."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
 from jaxtyping import Bool, Int
-from torch import Tensor
 
 from core.backbones.base import Backbone
 from core.tasks import Template
 from core.tasks.data import Examples
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,7 @@ class Encoded:
         examples: Examples,
         template: Template | None = None,
         max_length: int = 128,
-    ) -> "Encoded":
+    ) -> Encoded:
         """Tokenise each example with the task's template."""
         pairs = zip(examples.text_a, examples.text_b or [None] * len(examples), strict=True)
         ids = [backbone.encode(a, b, template=template, max_length=max_length) for a, b in pairs]
@@ -46,6 +50,8 @@ class Encoded:
 
     def batch(self, rows: list[int], backbone: Backbone) -> Batch:
         """The given rows as one batch."""
+        import torch
+
         chosen = [self.ids[i] for i in rows]
         width = max(map(len, chosen))
         mask = torch.tensor([[True] * len(r) + [False] * (width - len(r)) for r in chosen])

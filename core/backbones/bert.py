@@ -1,12 +1,16 @@
 """BERT: `[MASK] prompt [CLS] text [SEP]`."""
 
-from typing import Any, ClassVar
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jaxtyping import Float, Int
-from torch import Tensor, nn
 
 from core.backbones.masked import MaskedLM
 from core.tasks import Template
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Bert(MaskedLM):
@@ -31,6 +35,8 @@ class Bert(MaskedLM):
     def logits(
         self, state: Float[Tensor, "batch hidden"], words: Int[Tensor, " word"] | slice
     ) -> Float[Tensor, "batch word"]:
+        from torch import nn
+
         head = self.model.cls.predictions
         state = head.transform(state)
         return nn.functional.linear(state, head.decoder.weight[words], head.decoder.bias[words])

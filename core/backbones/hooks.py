@@ -4,13 +4,17 @@ Both context managers put forward pre-hooks on the down-projections (RoBERTa `ou
 `DenseReluDense.wo`) and remove them again, also after an exception.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @contextmanager
@@ -124,6 +128,8 @@ class _Suppression:
             rows[..., neurons] = 0
 
     def _noise(self, values: Tensor) -> Float[Tensor, "batch neuron"]:
+        import torch
+
         assert self.how.noise is not None
         width = values.shape[-1]
         draws = [_gaussian(self.how.seed, index, self.layer, width) for index in self.examples]
@@ -131,5 +137,7 @@ class _Suppression:
 
 
 def _gaussian(seed: int, example: int, layer: int, width: int) -> Float[Tensor, " neuron"]:
+    import torch
+
     generator = torch.Generator().manual_seed((seed * 1_000_003 + example) * 97 + layer)
     return torch.randn(width, generator=generator)

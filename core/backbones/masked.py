@@ -1,14 +1,17 @@
 """Masked language models: `[mask] prompt <text>`, the answer read at position 0."""
 
-from abc import abstractmethod
-from typing import Any
+from __future__ import annotations
 
-import torch
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
 
 from core.backbones.base import Backbone, Slot, with_batch
 from core.base.specs import Layout
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class MaskedLM(Backbone):
@@ -59,6 +62,8 @@ class MaskedLM(Backbone):
         mask: Bool[Tensor, "batch seq"],
         layout: Layout = "mask_first",
     ) -> Float[Tensor, "batch hidden"]:
+        import torch
+
         batch, length = ids.shape
         prompt = with_batch(vectors, batch)
         if layout == "published":

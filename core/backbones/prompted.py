@@ -1,14 +1,14 @@
 """A backbone with a soft prompt on one task; every measurement starts from it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from core.backbones.base import Backbone
 from core.backbones.batches import Batch, Encoded
@@ -17,6 +17,9 @@ from core.base.prompts import SoftPrompt
 from core.tasks import Choice, Task, Text
 from core.tasks.data import Examples
 from core.tasks.metrics import METRICS
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 BATCH = 32  # what lies in a processor's cache; 64 is slower on one thread, 16 on two
 
@@ -62,6 +65,8 @@ class PromptedModel:
     @cached_property
     def words(self) -> Int[Tensor, " class"]:
         """The first piece of each class's answer word. Raises: BadTask if two classes share one."""
+        import torch
+
         words = self.task.words(self.backbone.family)
         ids = [self.backbone.token_ids(word)[0] for word in words]
         if len(set(ids)) < len(ids):
@@ -83,12 +88,14 @@ class PromptedModel:
 
     def loss(self, batch: Batch, vectors: Tensor | None = None) -> Float[Tensor, ""]:
         """Cross entropy over the answer words, or over the tokens of the texts to be written."""
+        from torch import nn
+
         if isinstance(self.task.answer, Text):
             assert batch.targets is not None
             here = self.vectors if vectors is None else vectors.to(self.backbone.dtype)
             return self.backbone.text_loss(here, batch.ids, batch.mask, batch.targets)
         scores = self.scores(batch, vectors).float()
-        return F.cross_entropy(scores, batch.labels.to(scores.device))
+        return nn.functional.cross_entropy(scores, batch.labels.to(scores.device))
 
     def write(self, batch: Batch, vectors: Tensor | None = None) -> list[str]:
         """The texts that the model writes, at most `max_new_tokens` long."""
@@ -99,6 +106,8 @@ class PromptedModel:
 
     def judge(self, batch: Batch, vectors: Tensor | None = None) -> Float[Tensor, " batch"]:
         """Each answer's score in [0, 1]: correct or not, or by the task's metric."""
+        import torch
+
         answer = self.task.answer
         if isinstance(answer, Choice):
             return (self.scores(batch, vectors).argmax(1).cpu() == batch.labels).double()

@@ -1,12 +1,16 @@
 """RoBERTa: `[mask] prompt <s> text </s>`."""
 
-from typing import Any, ClassVar
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jaxtyping import Float, Int
-from torch import Tensor, nn
 
 from core.backbones.masked import MaskedLM
 from core.tasks import Template
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Roberta(MaskedLM):
@@ -26,6 +30,8 @@ class Roberta(MaskedLM):
     def logits(
         self, state: Float[Tensor, "batch hidden"], words: Int[Tensor, " word"] | slice
     ) -> Float[Tensor, "batch word"]:
+        from torch import nn
+
         head = self.model.lm_head
         state = head.layer_norm(nn.functional.gelu(head.dense(state)))
         return nn.functional.linear(state, head.decoder.weight[words], head.decoder.bias[words])

@@ -1,15 +1,18 @@
 """T5: `prompt text` into the encoder, pads masked; the answer is the first decoder step."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
 
 from core.backbones.base import Backbone, Slot, with_batch
 from core.base.specs import Layout
 from core.tasks import Template
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class T5(Backbone):
@@ -23,6 +26,8 @@ class T5(Backbone):
     writes: ClassVar[bool] = True
 
     def __init__(self, name: str, model: Any, tokenizer: Any, device: str = "cpu") -> None:
+        import torch
+
         if model.dtype == torch.float64:
             _norm_exactly(model)
         super().__init__(name, model, tokenizer, device)
@@ -60,6 +65,8 @@ class T5(Backbone):
 
     def _encoded(self, vectors: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's states and their attention mask."""
+        import torch
+
         batch = ids.shape[0]
         prompt = with_batch(vectors, batch)
         attended = torch.cat([mask.new_ones(batch, prompt.shape[1]), mask], dim=1).long()
@@ -96,6 +103,8 @@ class T5(Backbone):
         mask: Bool[Tensor, "batch seq"],
         targets: Sequence[str],
     ) -> Float[Tensor, ""]:
+        import torch
+
         encoded, attended = self._encoded(vectors, ids, mask)
         rows = [[*self.token_ids(t), self.tokenizer.eos_token_id] for t in targets]
         width = max(map(len, rows))
@@ -108,6 +117,8 @@ class T5(Backbone):
     def logits(
         self, state: Float[Tensor, "batch hidden"], words: Int[Tensor, " word"] | slice
     ) -> Float[Tensor, "batch word"]:
+        from torch import nn
+
         if self.model.config.scale_decoder_outputs:
             state = state * self.model.model_dim**-0.5
         return nn.functional.linear(state, self.model.lm_head.weight[words])
@@ -130,6 +141,8 @@ def _norm_exactly(model: nn.Module) -> None:
     """Let the layer norms compute in double precision; those of transformers take the variance in
     fp32, whatever the weights are, and its rounding changes with the processor.
     """
+    import torch
+    from torch import nn
     from transformers.models.t5.modeling_t5 import T5LayerNorm
 
     for parent in list(model.modules()):

@@ -1,12 +1,11 @@
 """User input as specs: prompts, pairings, kinds of neuron."""
 
-import hashlib
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, cast, get_args
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from core.base.errors import BadInput
 from core.base.prompts import Prompt
@@ -21,6 +20,9 @@ from core.stats.neurons import Choose
 from core.tasks import Task
 from core.tasks.baselines import bag_of_words
 from core.tasks.data import load_split, obtain_task
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def prompt(lab: Lab, text: str, backbone: str | None = None) -> Prompt:
@@ -87,7 +89,7 @@ def kinds(text: str) -> tuple[Choose, ...]:
     return cast(tuple[Choose, ...], parts)
 
 
-def describe(task: Task) -> dict[str, Any]:
+def describe(task: Task, shipped: Mapping[str, float]) -> dict[str, Any]:
     """Counts, majority-class accuracy and bag-of-words accuracy of a task."""
     examples = load_split(task, task.evaluation_split)
     return {
@@ -98,12 +100,14 @@ def describe(task: Task) -> dict[str, Any]:
         "evaluated": len(examples),
         "split": task.evaluation_split,
         "majority": examples.majority,
-        "bag_of_words": bag_of_words(task),
+        "bag_of_words": bag_of_words(task, shipped),
     }
 
 
 def tensors(values: Activations) -> dict[str, Tensor]:
     """Cached activations as named tensors."""
+    import torch
+
     return {
         "values": torch.from_numpy(values.values),
         "index": torch.from_numpy(values.index),

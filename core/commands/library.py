@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from core.base.errors import BadInput, BadTask
+from core.base.settings import Settings
 from core.commands import inputs
 from core.commands.common import AsJson, BackboneOption, PromptArg, bar, open_lab, say
 from core.exchange import published, sharing
 from core.figures import queries
 from core.tasks import builtin_names, load_task, own_names, paper_names
+from core.tasks.baselines import read_shipped
 from core.tasks.data import load_split, obtain_task
 
 app = typer.Typer()
@@ -61,10 +63,10 @@ def tasks(as_json: AsJson = False) -> None:
     """List the tasks whose data are available, with counts and simple baselines."""
     names = (*builtin_names(), *paper_names(), *own_names())
     ready = [task for task in map(load_task, names) if task.ready]
-    rows = []
+    rows, shipped = [], read_shipped(Settings.from_env().assets)
     for task in ready:
         try:
-            rows.append(inputs.describe(task))
+            rows.append(inputs.describe(task, shipped))
         except BadTask as error:
             print(f"skillscope: {error}", file=sys.stderr)
     say(rows, as_json)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
-import torch
 import typer
 
 from core.base.errors import BadInput
@@ -212,6 +211,8 @@ def predictivity(
 
 
 def _tensors(results: Sequence[Predictivity], names: Sequence[str]) -> dict[str, Any]:
+    import torch
+
     found = {}
     for result, name in zip(results, names, strict=True):
         mark = f"{name}/" if result.spec.contrast is not None else ""

@@ -4,8 +4,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-
 from core.backbones.batches import Encoded
 from core.base.errors import BadInput
 from core.base.prompts import Prompt
@@ -190,9 +188,10 @@ class Pace:
         return (passes(questions) * self.forward + rows(questions) * self.reading) / 3600
 
 
-@torch.inference_mode()
 def calibrate(lab: Lab, prompt: Prompt, task: Task) -> Pace:
     """Time a few examples with such a prompt: tokenized once, passed through twice."""
+    import torch
+
     backbone = lab.models.load(prompt.backbone.name, prompt.precision)
     examples = load_split(task, task.evaluation_split, SAMPLE)
     backbone.token_ids("a first text makes the tokenizer ready")
@@ -203,6 +202,7 @@ def calibrate(lab: Lab, prompt: Prompt, task: Task) -> Pace:
     vectors = backbone.word_vectors()[: prompt.prompt_length]
     for _ in range(2):
         start = time.perf_counter()
-        backbone.answer_state(vectors, batch.ids, batch.mask)
+        with torch.inference_mode():
+            backbone.answer_state(vectors, batch.ids, batch.mask)
     forward = time.perf_counter() - start
     return Pace(forward=forward / len(examples), reading=reading / len(examples))

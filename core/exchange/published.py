@@ -4,14 +4,14 @@ Su et al. 2022 and Ackermann & Ohmer 2024 name the folders `<Task>Prompt<Model>`
 `task_prompt`, `<epoch>_task_prompt.pkl` or `latest.pt`, and a folder above them `seed_<n>`.
 """
 
+from __future__ import annotations
+
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from core.base.errors import BadInput, reason
 from core.base.progress import Progress, no_progress
@@ -19,6 +19,9 @@ from core.base.prompts import Prompt, SoftPrompt
 from core.base.specs import key
 from core.lab.lab import Lab
 from core.measures.prompts import ImportedPrompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LARGEST = 200_000_000  # bytes; the largest released prompt has 1.6 million
 MODELS = {
@@ -100,6 +103,8 @@ def _seed(path: Path) -> int:
 
 def read_vectors(path: Path) -> Tensor:
     """The [token, hidden] tensor of a released prompt, on the CPU. Raises: BadInput."""
+    import torch
+
     if path.stat().st_size > LARGEST:
         raise BadInput(f"{path} has more than {LARGEST // 1_000_000} MB, too much for a prompt.")
     try:
@@ -119,9 +124,11 @@ def read_vectors(path: Path) -> Tensor:
 
 def _is_plain(value: object) -> bool:
     """`[token, hidden]`, or that with a leading 1; dense, floating, not empty."""
+    from torch import Tensor, strided
+
     if not isinstance(value, Tensor) or value.is_nested or value.is_quantized or value.is_meta:
         return False
-    dense = value.layout is torch.strided and value.is_floating_point() and value.numel() > 0
+    dense = value.layout is strided and value.is_floating_point() and value.numel() > 0
     return dense and (value.dim() == 2 or (value.dim() == 3 and value.shape[0] == 1))
 
 
@@ -135,6 +142,8 @@ def import_file(lab: Lab, path: Path, claim: Claim, backbone: str) -> ImportedPr
 
     Raises: BadInput.
     """
+    import torch
+
     vectors = read_vectors(path)
     spec = ImportedPrompt(
         backbone=lab.models.pin(backbone),

@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-from safetensors.torch import save
-
 from core.backbones import Shape
 from core.base.errors import BadInput
 from core.base.markdown import plain
@@ -49,6 +47,8 @@ def adapter(prompt: SoftPrompt, shape: Shape) -> dict[str, bytes]:
     PEFT puts the vectors before the encoder's input, as we do. Raises: BadInput for other families:
     PEFT has no prompt tuning for masked language models.
     """
+    from safetensors.torch import save
+
     if shape.family != "t5":
         raise BadInput(
             f"PEFT has no prompt tuning for {shape.family} models; share the safetensors file."

@@ -12,7 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from cachetools import LRUCache
 
 from core.backbones import load_backbone
@@ -37,7 +36,6 @@ from core.tasks import Task, load_task, pin_task
 from core.tasks.data import Examples, load_split, obtain_task
 
 REMEMBERED = 64  # stored answers that need not be read again
-SMALL = 20_000_000  # weights below which a second thread costs more than it helps
 
 
 def open_store(settings: Settings) -> Store:
@@ -63,8 +61,6 @@ class Lab:
         self._locks: dict[str, threading.RLock] = {}
         self._followers: dict[str, set[str]] = {}
         self._following = threading.RLock()
-        self._most_threads = torch.get_num_threads()
-        torch.set_num_threads(settings.threads or self._most_threads)
 
     @classmethod
     def open(cls, settings: Settings, worker: Worker | None = None) -> "Lab":
@@ -199,6 +195,8 @@ class Lab:
 
     def untuned(self, prompt: Prompt, task: Task) -> PromptedModel:
         """The backbone of a prompt that is yet to be tuned, behind no vectors."""
+        import torch
+
         backbone = self._backbone(prompt, prompt.precision)
         nothing = torch.zeros(prompt.prompt_length, backbone.hidden_size)
         return PromptedModel(backbone, SoftPrompt(spec=prompt, vectors=nothing, words=()), task)
@@ -221,8 +219,7 @@ class Lab:
                 "choose the backbone again."
             )
         backbone = self.models.load(asked.name, precision)
-        if self.settings.threads is None:
-            torch.set_num_threads(1 if backbone.parameters() < SMALL else self._most_threads)
+        self.models.set_threads_for(backbone)
         needed = backbone.prefix_length(prompt.prompt_length, prompt.layout) + prompt.max_length
         room = backbone.room()
         if room is not None and needed > room:
@@ -246,6 +243,8 @@ class Lab:
         A header only claims what the vectors are: unless they are the stored ones, the file becomes
         an imported prompt. Raises: BadInput if it is for other weights.
         """
+        import torch
+
         spec = prompt.spec
         if len(prompt.vectors) != spec.prompt_length:
             raise BadInput(
@@ -263,7 +262,7 @@ class Lab:
         stored = self.store.read(spec)
         if stored is not None and torch.equal(stored.vectors, prompt.vectors):
             return spec
-        if not isinstance(spec, ImportedPrompt):
+        if spec.origin != "imported":
             spec = ImportedPrompt(
                 backbone=spec.backbone,
                 sha256=sha256,
@@ -332,6 +331,8 @@ class Lab:
 
         Everything it rests on must be stored: this answers while a person waits.
         """
+        import torch
+
         first = ranked[0]
         prompt, task = self.prompt(first.prompt), self.task(first.task, first.prompt)
         precision = first.precision or first.prompt.precision

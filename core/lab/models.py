@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from os.path import isdir
 from pathlib import Path
 
-import torch
 from cachetools import LRUCache
 
 from core.backbones import (
@@ -31,6 +30,7 @@ from core.tasks import Task
 
 SHARED = 3  # backbones that pages keep loaded
 OWN = 4  # backbones, each precision counted, that each job's thread keeps loaded
+SMALL = 20_000_000  # weights below which a second thread costs more than it helps
 
 
 class Models:
@@ -41,6 +41,7 @@ class Models:
         self._loaded = threading.local()
         self._guard = threading.Lock()
         self._turns: dict[str, threading.Lock] = {}
+        self._most_threads = 0  # as many as torch has by itself; known when it is loaded
         self._shared: LRUCache[tuple[str, str], Backbone] = LRUCache(SHARED)
 
     def embedded(self) -> tuple[str, ...]:
@@ -176,11 +177,25 @@ class Models:
         return cache[name_of]
 
     def _load(self, pin: Pinned, precision: str) -> Backbone:
+        import torch
+
+        with self._guard:
+            self._most_threads = self._most_threads or torch.get_num_threads()
+        torch.set_num_threads(self.settings.threads or self._most_threads)
         return load_backbone(
             self.folder(pin.name), name=pin.name, device=self.device(), precision=precision
         )
 
+    def set_threads_for(self, backbone: Backbone) -> None:
+        """Give torch as many threads as help a backbone, unless the settings say how many."""
+        import torch
+
+        if self.settings.threads is None:
+            torch.set_num_threads(1 if backbone.parameters() < SMALL else self._most_threads)
+
     def device(self) -> str:
+        import torch
+
         asked, there = self.settings.device, torch.cuda.is_available()
         if asked == "auto":
             return "cuda" if there else "cpu"

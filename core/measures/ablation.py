@@ -1,13 +1,14 @@
 """The effect of one neuron on the answers, suppressed at all positions or at one."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
-from torch import Tensor
 
 from core.backbones.hooks import Intervention, suppress
 from core.base.errors import BadInput
@@ -16,6 +17,9 @@ from core.base.progress import Progress
 from core.base.specs import Spec
 from core.measures.bench import Bench
 from core.measures.predictivity import PredictivitySpec, common
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Numbers = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -54,6 +58,8 @@ def needs(spec: AblationSpec) -> tuple[Spec, ...]:
 
 def ablate(spec: AblationSpec, bench: Bench, progress: Progress) -> Ablation:
     """Margins: of the unmodified model, with the neuron at 0 at its best token, and at all."""
+    import torch
+
     asked = spec.ranking
     token = _token(spec, bench.stored(asked).best_token)
     task = bench.task(asked.task, asked.prompt)
@@ -97,6 +103,8 @@ def _token(spec: AblationSpec, tokens: Numbers) -> int:
 
 def margins(scores: Tensor, labels: Numbers | Sequence[int]) -> Values:
     """The correct answer's logit minus the highest other one; positive if the answer is correct."""
+    import torch
+
     right = torch.as_tensor(np.asarray(labels))[:, None]
     others = scores.scatter(1, right, float("-inf"))
     margin: Values = (scores.gather(1, right)[:, 0] - others.amax(dim=1)).numpy()

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from jaxtyping import Float
 
 from core.backbones.hooks import capture
@@ -45,6 +44,8 @@ def needs(spec: ActivationSpec) -> tuple[Spec, ...]:
 
 def activations(spec: ActivationSpec, bench: Bench, progress: Progress) -> Activations:
     """One value per example, layer and neuron."""
+    import torch
+
     asked = spec.ranking
     token = bench.stored(asked).best_token
     task = bench.task(asked.task, asked.prompt)

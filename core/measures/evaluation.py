@@ -1,15 +1,15 @@
 """How accurate is a prompt? The same question for transfer, robustness and suppression."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
 
 from core.backbones.hooks import Intervention, suppress
 from core.backbones.prompted import PromptedModel
@@ -23,6 +23,9 @@ from core.measures.predictivity import PredictivitySpec
 from core.stats.neurons import Choose, Scope, choose_neurons, mean_predictivity
 from core.tasks import Text
 from core.tasks.data import Examples
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Positions = Literal["all", "prompt"]
 Kind = Literal["zero", "mean", "noise"]
@@ -153,6 +156,8 @@ def _scored(
     progress: Progress = no_progress,
 ) -> Float[Tensor, "example class"]:
     """Logits of the answer words, in double precision for the store."""
+    import torch
+
     logits = torch.empty(len(examples), len(model.task.labels), dtype=torch.float64)
     done = 0
     with torch.inference_mode(), suppress(model.down_projections(), hook) as current:
@@ -184,6 +189,8 @@ def _written(
     hook: Intervention | None,
     progress: Progress,
 ) -> Evaluation:
+    import torch
+
     texts, scores, done = [""] * len(examples), np.zeros(len(examples)), 0
     with torch.inference_mode(), suppress(model.down_projections(), hook) as current:
         for batch in model.batches(examples):
@@ -223,6 +230,8 @@ def _rankings(
 
 def intervention(how: Suppression, bench: Bench, model: PromptedModel) -> Intervention | None:
     """The hook's settings for a suppression; None if no neuron is chosen."""
+    import torch
+
     mask = suppressed_neurons(how, bench, (model.layers, model.width))
     if not mask.any():
         return None

@@ -3,16 +3,16 @@
 Streamed: a running mean over train, then running counts over the split.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from core.backbones.batches import Batch
 from core.backbones.hooks import capture
@@ -26,6 +26,10 @@ from core.measures.bench import Bench
 from core.stats.neurons import at_token, best_token, folded
 from core.tasks import Choice, Task
 from core.tasks.data import Examples
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -199,6 +203,8 @@ class Reader:
         self, examples: Examples
     ) -> Iterator[tuple[Batch, dict[int, Float[Tensor, "batch token neuron"]]]]:
         """Each batch with its activations by layer, at the prompt's positions."""
+        import torch
+
         positions = slice(0, self.model.prefix)
         with torch.inference_mode(), capture(self.model.down_projections(), positions) as seen:
             for batch in self.model.batches(examples):
@@ -207,6 +213,8 @@ class Reader:
 
     def mean(self, examples: Examples, progress: Progress) -> Float[Tensor, "layer token neuron"]:
         """Plain mean over the examples, summed in double precision."""
+        import torch
+
         total = self.empty(torch.float64)
         done = 0
         for batch, seen in self.read(examples):
@@ -218,6 +226,8 @@ class Reader:
 
     def empty(self, dtype: torch.dtype, *front: int) -> Tensor:
         """Zeros for each neuron at each prompt position."""
+        import torch
+
         size = (*front, self.model.layers, self.model.prefix, self.model.width)
         return torch.zeros(size, dtype=dtype)
 
@@ -232,6 +242,8 @@ def guesses(
     """`tally` of the first row, and `best_counts` of all: in one pass over the examples, or, where
     the tallies of all rows would not fit into `MOST_BYTES`, in as many as it takes.
     """
+    import torch
+
     size = reader.empty(torch.float32).nbytes
     parts = torch.split(signs, max(1, MOST_BYTES // size))
     first, best = None, []
@@ -257,6 +269,8 @@ def tally(
     weight of class 0 plus sum(signs * fired): one matrix product counts all rows at once, exactly,
     as long as the weights are whole numbers.
     """
+    import torch
+
     totals = reader.empty(torch.float32, len(signs))
     done = 0
     for batch, seen in reader.read(examples):
@@ -278,12 +292,16 @@ def best_counts(
 
     This is predictivity times n, in whole numbers, so that ties are exact.
     """
+    import torch
+
     rows = [torch.maximum(c, total - c).amax(dim=1) for c, total in zip(correct, n, strict=True)]
     return torch.stack(rows)
 
 
 def shuffled(labels: np.ndarray, permutations: int) -> Float[Tensor, "row example"]:
     """The labels as +1 and -1: the true ones in row 0, shuffled ones in the other rows."""
+    import torch
+
     rng = np.random.default_rng(0)
     rows = [labels, *(rng.permutation(labels) for _ in range(permutations))]
     return torch.from_numpy(np.stack(rows)).float() * 2 - 1
@@ -295,6 +313,8 @@ def floor(best: Float[Tensor, "row layer neuron"], n: int) -> Floor | None:
     None without shuffled rows. A p-value is (1 + shuffled values at least as high) / (1 + all
     shuffled values); for `q` the values of all neurons are taken together.
     """
+    import torch
+
     measured, null = best[0], best[1:]
     if not len(null):
         return None
@@ -317,6 +337,8 @@ def floor(best: Float[Tensor, "row layer neuron"], n: int) -> Floor | None:
 
 def reached(null: Tensor, measured: Tensor) -> Float[Tensor, "layer neuron"]:
     """Share of all shuffled values, of all neurons, that are at least as high."""
+    import torch
+
     order = null.flatten().sort().values
     below = torch.searchsorted(order, measured.flatten().contiguous(), side="left")
     return ((1 + len(order) - below).double() / (1 + len(order))).view(measured.shape)
@@ -324,6 +346,7 @@ def reached(null: Tensor, measured: Tensor) -> Float[Tensor, "layer neuron"]:
 
 def false_discovery_rates(p: Float[Tensor, "layer neuron"]) -> Float[Tensor, "layer neuron"]:
     """p-values adjusted by Benjamini & Hochberg."""
+    import torch
     from scipy.stats import false_discovery_control
 
     return torch.from_numpy(false_discovery_control(p.flatten().numpy())).view(p.shape)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from jaxtyping import Float, Int
 
 from core.backbones.hooks import Intervention, capture, suppress_rows
@@ -37,7 +36,6 @@ class Play:
     draws: int
 
 
-@torch.inference_mode()
 def read(
     model: PromptedModel,
     texts: tuple[str, str | None],
@@ -47,13 +45,19 @@ def read(
     """Softmax over the answer words' logits, a row of one batch per intervention. Raises: BadInput
     for no text or too much of it.
     """
+    import torch
+
     if not texts[0].strip() or (model.task.pair and not (texts[1] or "").strip()):
         raise BadInput("There is nothing to read: type a text.")
     if max(len(t or "") for t in texts) > LONGEST:
         raise BadInput(f"A text has more than {LONGEST:,} characters; only 128 tokens are read.")
     batch = model.encode(Examples.of_text(*texts)).batch([0] * len(interventions), model.backbone)
     modules = model.down_projections()
-    with capture(modules, slice(0, model.prefix)) as seen, suppress_rows(modules, interventions):
+    with (
+        torch.inference_mode(),
+        capture(modules, slice(0, model.prefix)) as seen,
+        suppress_rows(modules, interventions),
+    ):
         scores = model.scores(batch).double().cpu()
     values = np.stack([seen[layer][0].double().cpu().numpy() for layer in range(model.layers)])
     return Reading(probabilities=scores.softmax(dim=1).numpy(), activations=at_token(values, token))

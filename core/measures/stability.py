@@ -4,16 +4,16 @@ Everything is counted in the same pass as predictivity: resampled examples and s
 rows of weights. Gains are whole numbers of correct predictions beyond the majority class's.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress, no_progress, part
@@ -30,6 +30,9 @@ from core.measures.predictivity import (
 from core.stats.correlation import spearman
 from core.stats.neurons import chosen, count, percentiles
 from core.tasks.data import Examples
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Values = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -86,13 +89,15 @@ class Gains:
     values: Int[Tensor, "row layer neuron"]
     n: Int[Tensor, " row"]
 
-    def rows(self, start: int, end: int) -> "Gains":
+    def rows(self, start: int, end: int) -> Gains:
         """Some of the drawings."""
         return Gains(values=self.values[start:end], n=self.n[start:end])
 
 
 def mean_gain(gains: Sequence[Gains], row: int) -> Float[Values, "layer neuron"]:
     """Mean of one drawing over prompts, as a share of the examples; exact where n is the same."""
+    import torch
+
     by_n: dict[int, list[Tensor]] = {}
     for one in gains:
         by_n.setdefault(int(one.n[row]), []).append(one.values[row])
@@ -138,6 +143,8 @@ def redraw(
     spec: StabilitySpec, place: int, bench: Bench, progress: Progress = no_progress
 ) -> Redrawn:
     """Measure the `place`-th prompt on both tasks' data and on redrawn ones."""
+    import torch
+
     asked = spec.clean[place], spec.adversarial[place]
     tasks = [bench.task(s.task, s.prompt) for s in asked]
     whole = [bench.examples(t, s.split, s.limit) for t, s in zip(tasks, asked, strict=True)]
@@ -198,6 +205,8 @@ def _measure(
     progress: Progress,
 ) -> Gains:
     """Gain of each row of signs: above 0 a neuron is informative."""
+    import torch
+
     n, ones = signs.abs().sum(dim=1).long(), signs.clamp(min=0).sum(dim=1).long()
     _, counts = guesses(reader, baseline, examples, signs, progress)
     majority = torch.maximum(ones, n - ones)
@@ -206,6 +215,8 @@ def _measure(
 
 def signed(weights: npt.NDArray[np.int64], labels: Labels) -> Float[Tensor, "row example"]:
     """The weights with signs: positive for class 1, negative for class 0."""
+    import torch
+
     return torch.from_numpy(weights * (2 * labels - 1)).float()
 
 
@@ -244,6 +255,8 @@ def control_signs(
     labels: Labels, small: npt.NDArray[np.int64], keys: npt.NDArray[np.float64]
 ) -> Float[Tensor, "split part example"]:
     """Signs of the small part, of the rest, and of the small part with shuffled labels."""
+    import torch
+
     mixed = np.zeros_like(small)
     for row, part_, order in zip(mixed, small, keys, strict=True):
         rows = np.flatnonzero(part_)
@@ -259,12 +272,14 @@ def shuffled_by_attack(
     the examples of that kind in the order of each row of keys. Kinds of which all examples are of
     one class are left out, and all of them if there is but one.
     """
+    import torch
+
     groups = {"": np.arange(len(examples))}
     kinds = np.array(examples.attack or ())
     named = [str(kind) for kind in dict.fromkeys(kinds.tolist()) if kind]
     if len(named) > 1:
         groups |= {kind: np.flatnonzero(kinds == kind) for kind in named}
-    out = dict[str, Tensor]()
+    out: dict[str, Tensor] = {}
     for kind, rows in groups.items():
         labels = examples.labels[rows]
         if kind and len(set(labels)) < 2:

@@ -1,13 +1,13 @@
 """Prompt tuning: only the vectors before the input are trained; the backbone is frozen."""
 
+from __future__ import annotations
+
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from core.backbones.base import Backbone
 from core.backbones.batches import Encoded
@@ -21,6 +21,9 @@ from core.measures import prompts
 from core.measures.bench import Bench
 from core.tasks import Task
 from core.tasks.data import Examples
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Init = Literal["vocabulary", "random", "labels"]
 
@@ -55,7 +58,7 @@ class TuneSpec(Prompt):
             f"{self.init}",
         )
 
-    def reseeded(self, seed: int) -> "TuneSpec":
+    def reseeded(self, seed: int) -> TuneSpec:
         return replace(self, seed=seed)
 
 
@@ -63,6 +66,8 @@ def initial_vectors(
     spec: TuneSpec, backbone: Backbone, task: Task
 ) -> Float[Tensor, "token hidden"]:
     """Start of tuning: random words, Gaussian noise of the same spread, or answer words."""
+    import torch
+
     words = backbone.word_vectors().float()
     generator = torch.Generator().manual_seed(spec.seed)
     if spec.init == "random":
@@ -78,6 +83,8 @@ def initial_vectors(
 
 def split_selection(examples: Examples, spec: TuneSpec) -> tuple[Examples, Examples]:
     """Disjoint rows for training and for choosing the best step, drawn with a fixed seed."""
+    import torch
+
     if len(examples) < spec.selection + 2:
         raise BadInput(
             f"The train split has {len(examples)} examples; {spec.selection} are set aside for "
@@ -94,6 +101,8 @@ def tune(spec: TuneSpec, bench: Bench, progress: Progress) -> SoftPrompt:
     Constant learning rate, no weight decay (Su et al. 2022). Of equally good steps, the
     later one is kept.
     """
+    import torch
+
     task = bench.task(spec.task, spec)
     model = bench.untuned(spec, task)
     learn, select = split_selection(bench.examples(task, "train"), spec)
@@ -143,11 +152,14 @@ def _batches(n: int, spec: TuneSpec) -> Iterator[list[int]]:
         queue = queue[size:]
 
 
-@torch.inference_mode()
 def selection_accuracy(model: PromptedModel, vectors: Tensor, held: Encoded) -> float:
     """Accuracy on the selection rows, or the mean score of the written texts."""
+    import torch
+
     batches = held.by_length(model.backbone, BATCH)
-    return float(sum(model.judge(batch, vectors).sum() for batch in batches) / len(held.ids))
+    with torch.inference_mode():
+        right = sum(model.judge(batch, vectors).sum() for batch in batches)
+    return float(right / len(held.ids))
 
 
 TUNED = Measure(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from core.base.errors import BadInput, Cancelled, UnknownName
 from core.base.progress import no_progress
@@ -68,6 +69,25 @@ def test_a_server_takes_half_of_the_cores_unless_told_otherwise(
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     assert Settings().beside_pages().threads == threads
     assert Settings(threads=7).beside_pages().threads == 7
+
+
+@pytest.mark.parametrize(("asked", "loaded", "used"), [(3, 3, 3), (None, 2, 1)])
+def test_torch_is_told_its_threads_when_a_backbone_is_loaded(
+    whole: EvaluationSpec, tmp_path: Path, asked: int | None, loaded: int, used: int
+) -> None:
+    """As many as the settings say; without them its own number, and one for a small backbone."""
+    settings, backbone = Settings(cache=tmp_path / "other", threads=asked), whole.prompt.backbone
+    torch.set_num_threads(2)
+    try:
+        with open_store(settings) as store:
+            lab = Lab(settings, store)
+            assert torch.get_num_threads() == 2
+            lab.models.load(backbone.name)
+            assert torch.get_num_threads() == loaded
+            lab.untuned(whole.prompt, lab.find_task(whole.task.name))
+            assert torch.get_num_threads() == used
+    finally:
+        torch.set_num_threads(1)
 
 
 # --- jobs of several visitors --------------------------------------------------------------------
