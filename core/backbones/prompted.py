@@ -86,6 +86,13 @@ class PromptedModel:
         """Logits of the answer words."""
         return self.backbone.logits(self.state(batch, vectors), self.words)
 
+    def margins(self, batch: Batch, vectors: Tensor | None = None) -> Float[Tensor, " batch"]:
+        """The right answer's logit less the highest other one: above 0 where it is chosen."""
+        scores = self.scores(batch, vectors)
+        right = batch.labels.to(scores.device)[:, None]
+        others = scores.scatter(1, right, float("-inf")).amax(dim=1)
+        return scores.gather(1, right)[:, 0] - others
+
     def loss(self, batch: Batch, vectors: Tensor | None = None) -> Float[Tensor, ""]:
         """Cross entropy over the answer words, or over the tokens of the texts to be written."""
         from torch import nn

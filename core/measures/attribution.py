@@ -138,16 +138,8 @@ def _gradients(
 
     with torch.enable_grad(), _kept(model.down_projections(), scaled, scale) as seen:
         vectors = model.vectors.detach().clone().requires_grad_()  # the graph starts here
-        scores = model.scores(batch, vectors)
-        torch.autograd.backward(margin(scores, batch.labels.to(scores.device)).sum())
+        torch.autograd.backward(model.margins(batch, vectors).sum())
     return [(a.detach(), a.grad if a.grad is not None else torch.zeros_like(a)) for a in seen]
-
-
-def margin(scores: Float[Tensor, "batch class"], labels: Tensor) -> Float[Tensor, " batch"]:
-    """The right answer's logit minus the highest other one."""
-    right = labels[:, None]
-    others = scores.scatter(1, right, float("-inf")).amax(dim=1)
-    return scores.gather(1, right)[:, 0] - others
 
 
 @contextmanager

@@ -18,10 +18,13 @@ from core.base.measure import Measure, Stored, Table, Whole
 from core.base.progress import Progress, no_progress
 from core.base.prompts import Prompt
 from core.base.specs import Pinned, Precision, Spec, key
+from core.measures.attacked import asked_examples, attacks_needed
+from core.measures.attribution import AttributionSpec
 from core.measures.bench import Bench
 from core.measures.predictivity import PredictivitySpec
 from core.stats.neurons import Choose, Scope, choose_neurons, mean_predictivity
 from core.tasks import Text
+from core.tasks.attacks import Attack
 from core.tasks.data import Examples
 
 if TYPE_CHECKING:
@@ -37,9 +40,12 @@ TIE = 1e-3
 
 @dataclass(frozen=True, kw_only=True)
 class Suppression(Spec):
-    """Which neurons are suppressed: the `fraction` chosen by a ranking's mean over its seeds."""
+    """Which neurons are suppressed: the `fraction` chosen by a ranking's mean over its seeds.
 
-    ranking: tuple[PredictivitySpec, ...]
+    `causal` neurons are chosen by attributions, all others by predictivities.
+    """
+
+    ranking: tuple[PredictivitySpec, ...] | tuple[AttributionSpec, ...]
     choose: Choose
     fraction: float
     scope: Scope = "layer"
@@ -47,6 +53,14 @@ class Suppression(Spec):
     kind: Kind = "zero"
     seed: int = 0
     noise: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        kind = AttributionSpec if self.choose == "causal" else PredictivitySpec
+        if not all(isinstance(spec, kind) for spec in self.ranking):
+            raise BadInput(f"{self.choose} neurons cannot be chosen by such a ranking.")
+        if self.choose == "causal" and self.kind == "mean":
+            raise BadInput("Causal neurons can be set to zero or get noise, but not their mean.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +77,7 @@ class EvaluationSpec(Spec):
     limit: int | None = None
     suppression: Suppression | None = None
     precision: Precision | None = None
+    attack: Attack | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,10 +127,14 @@ class Evaluation:
 
 
 def needs(spec: EvaluationSpec) -> tuple[Spec, ...]:
-    """The prompt, and the measurements that rank the suppressed neurons."""
+    """The prompt, the search for the worst texts, and what ranks the suppressed neurons."""
     how = spec.suppression
     ranked = how is not None and (how.choose != "random" or how.kind == "mean")
-    return (spec.prompt, *(how.ranking if how is not None and ranked else ()))
+    return (
+        spec.prompt,
+        *attacks_needed(spec),
+        *(how.ranking if how is not None and ranked else ()),
+    )
 
 
 def evaluate(spec: EvaluationSpec, bench: Bench, progress: Progress) -> Evaluation:
@@ -123,7 +142,7 @@ def evaluate(spec: EvaluationSpec, bench: Bench, progress: Progress) -> Evaluati
     task = bench.task(spec.task, spec.prompt)
     screened = spec.precision == "fp64" and spec.prompt.precision == "fp32"
     model = bench.model(spec.prompt, task, "fp32" if screened else spec.precision)
-    examples = bench.examples(task, spec.split, spec.limit)
+    examples = asked_examples(spec, bench)
     hook = None if spec.suppression is None else intervention(spec.suppression, bench, model)
     if isinstance(task.answer, Text):
         return _written(spec, model, task.answer, examples, hook, progress)
@@ -211,18 +230,24 @@ def suppressed_neurons(
     how: Suppression, bench: Bench, shape: tuple[int, int]
 ) -> Bool[Mask, "layer neuron"]:
     """The neurons that a suppression chooses."""
-    rankings = [np.zeros(shape)] if how.choose == "random" else _rankings(how.ranking, bench)
+    if how.choose == "random":
+        rankings = [np.zeros(shape)]
+    elif how.choose == "causal":
+        rankings = [np.mean([bench.stored(s).signed for s in how.ranking], axis=0)]
+    else:
+        rankings = _rankings(how.ranking, bench)
     return choose_neurons(
         rankings, choose=how.choose, fraction=how.fraction, scope=how.scope, seed=how.seed
     )
 
 
 def _rankings(
-    specs: Sequence[PredictivitySpec], bench: Bench
+    specs: Sequence[PredictivitySpec | AttributionSpec], bench: Bench
 ) -> list[Float[Values, "layer neuron"]]:
     """One ranking per binary question: the mean over its seeds."""
     groups: dict[object, list[tuple[Numbers, int]]] = {}
     for spec in specs:
+        assert isinstance(spec, PredictivitySpec)
         known = bench.stored(spec)
         groups.setdefault(spec.contrast, []).append((known.correct, known.n))
     return [mean_predictivity(group) for group in groups.values()]

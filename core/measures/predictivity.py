@@ -22,9 +22,11 @@ from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress, no_progress, part
 from core.base.prompts import Prompt
 from core.base.specs import Contrast, Pinned, Precision, Spec, key
+from core.measures.attacked import asked_examples, attacks_needed
 from core.measures.bench import Bench
 from core.stats.neurons import at_token, best_token, folded
 from core.tasks import Choice, Task
+from core.tasks.attacks import Attack
 from core.tasks.data import Examples
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ class PredictivitySpec(Spec):
 
     The baseline is the mean on the train split of the clean task (at most `train_limit` examples);
     accuracy is measured on `split`. `contrast` None means class 1 against class 0. `precision` is
-    that of the forward pass, None that of the prompt.
+    that of the forward pass, None that of the prompt. An `attack` strikes the texts of `split`,
+    never those of train.
     """
 
     prompt: Prompt
@@ -52,6 +55,7 @@ class PredictivitySpec(Spec):
     train_limit: int | None = None
     permutations: int = 100
     precision: Precision | None = None
+    attack: Attack | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,8 +98,8 @@ class Predictivity:
 
 
 def needs(spec: PredictivitySpec) -> tuple[Spec, ...]:
-    """The prompt."""
-    return (spec.prompt,)
+    """The prompt, and the search for the worst texts."""
+    return (spec.prompt, *attacks_needed(spec))
 
 
 def measure(spec: PredictivitySpec, bench: Bench, progress: Progress) -> Predictivity:
@@ -110,7 +114,7 @@ def measure(spec: PredictivitySpec, bench: Bench, progress: Progress) -> Predict
     _check(task, spec)
     model = bench.model(spec.prompt, task, spec.precision)
     train = bench.examples(task, "train", spec.train_limit)
-    examples = bench.examples(task, spec.split, spec.limit)
+    examples = asked_examples(spec, bench)
     check_contrast(task, train, "train", spec.contrast)
     check_contrast(task, examples, spec.split, spec.contrast)
     train, examples = contrasted(train, spec.contrast), asked_rows(examples, spec.contrast)

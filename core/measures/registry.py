@@ -4,6 +4,7 @@ from core.base.measure import Measure
 from core.base.specs import Spec
 from core.measures.ablation import ABLATION
 from core.measures.activations import ACTIVATIONS
+from core.measures.attacked import WORST
 from core.measures.attribution import ATTRIBUTION
 from core.measures.evaluation import EVALUATION
 from core.measures.predictivity import PREDICTIVITY
@@ -15,6 +16,6 @@ MEASURES: dict[type[Spec], Measure] = {
     measure.spec: measure
     for measure in (
         TUNED, IMPORTED, PREDICTIVITY, EVALUATION, ACTIVATIONS, ABLATION, STABILITY,
-        ATTRIBUTION,
+        ATTRIBUTION, WORST,
     )
 }  # fmt: skip

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress, no_progress, part
 from core.base.specs import Spec
+from core.measures.attacked import asked_examples, attacks_needed
 from core.measures.bench import Bench
 from core.measures.predictivity import (
     PredictivitySpec,
@@ -126,8 +127,9 @@ class Redrawn:
 
 
 def needs(spec: StabilitySpec) -> tuple[Spec, ...]:
-    """The prompts."""
-    return tuple(dict.fromkeys(s.prompt for s in spec.clean))
+    """The prompts, and the search for the worst texts."""
+    searches = (search for s in spec.adversarial for search in attacks_needed(s))
+    return tuple(dict.fromkeys((*(s.prompt for s in spec.clean), *searches)))
 
 
 def compare(spec: StabilitySpec, bench: Bench, progress: Progress) -> Stability:
@@ -147,7 +149,7 @@ def redraw(
 
     asked = spec.clean[place], spec.adversarial[place]
     tasks = [bench.task(s.task, s.prompt) for s in asked]
-    whole = [bench.examples(t, s.split, s.limit) for t, s in zip(tasks, asked, strict=True)]
+    whole = [asked_examples(s, bench) for s in asked]
     learnt = bench.examples(tasks[0], "train", asked[0].train_limit)
     splits = ("train", *(s.split for s in asked))
     for task, rows, split in zip((tasks[0], *tasks), (learnt, *whole), splits, strict=True):

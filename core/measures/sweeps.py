@@ -7,11 +7,13 @@ from typing import Any
 from core.base.prompts import Prompt
 from core.base.settings import EMBEDDED
 from core.base.specs import Contrast, Pinned, Precision, Spec
+from core.measures.attribution import AttributionSpec
 from core.measures.evaluation import EvaluationSpec, Kind, Positions, Suppression
 from core.measures.predictivity import PredictivitySpec
 from core.measures.stability import StabilitySpec
 from core.measures.tuning import TuneSpec
 from core.stats.neurons import Choose, Scope
+from core.tasks.attacks import Attack
 
 SEEDS = (0, 1, 2, 3, 4)
 PERMUTATIONS = 100
@@ -89,11 +91,12 @@ def own_evaluation(
     *,
     limit: int | None = None,
     precision: Precision | None = None,
+    attack: Attack | None = None,
 ) -> EvaluationSpec:
     """A prompt on a task without suppression, on all examples unless there is a limit."""
     return EvaluationSpec(
         prompt=prompt, task=task, split=split, limit=limit,
-        precision=precision or measured_in(prompt),
+        precision=precision or measured_in(prompt), attack=attack,
     )  # fmt: skip
 
 
@@ -110,6 +113,7 @@ def predictivities(
     contrasts: Sequence[Contrast | None] = (None,),
     permutations: int = PERMUTATIONS,
     precision: Precision | None = None,
+    attack: Attack | None = None,
 ) -> tuple[PredictivitySpec, ...]:
     """One measurement per (prompt, task, split) and binary question of the task."""
     return tuple(
@@ -120,9 +124,24 @@ def predictivities(
             contrast=c,
             permutations=permutations,
             precision=precision or measured_in(p),
+            attack=attack,
         )
         for p, task, s in prompts
         for c in contrasts
+    )
+
+
+def attributions(
+    prompts: Iterable[Prompt],
+    task: Pinned,
+    *,
+    limit: int | None = 300,
+    precision: Precision | None = None,
+) -> tuple[AttributionSpec, ...]:
+    """One measurement per prompt, on train rows."""
+    return tuple(
+        AttributionSpec(prompt=p, task=task, limit=limit, precision=precision or measured_in(p))
+        for p in prompts
     )
 
 
@@ -139,6 +158,7 @@ class SuppressionChoices:
     noise: float = 0.1
     limit: int | None = 256
     precision: Precision | None = None
+    attack: Attack | None = None
 
 
 def suppression_sweep(
@@ -147,18 +167,21 @@ def suppression_sweep(
     task: Pinned,
     split: str,
     choices: SuppressionChoices,
+    causal: tuple[AttributionSpec, ...] = (),
 ) -> tuple[EvaluationSpec, ...]:
     """The points of a curve, low fractions first, so that it grows from the left.
 
     Every seed's prompt is tested with the ranking that is the mean over seeds (docs/method.md). At
-    fraction 0 nothing is suppressed: a plain evaluation with the same limit.
+    fraction 0 nothing is suppressed: a plain evaluation with the same limit. Causal neurons are
+    chosen by `causal`, the others by `ranking`.
     """
     specs = list[EvaluationSpec]()
     for fraction in choices.fractions:
         for prompt in prompts:
             plain = own_evaluation(
-                prompt, task, split, limit=choices.limit, precision=choices.precision
-            )
+                prompt, task, split, limit=choices.limit, precision=choices.precision,
+                attack=choices.attack,
+            )  # fmt: skip
             if fraction == 0:
                 specs.append(plain)
                 continue
@@ -167,7 +190,7 @@ def suppression_sweep(
                     # What does not matter is left out, so that the same point is the same question.
                     ranked = choose != "random" or choices.kind == "mean"
                     how = Suppression(
-                        ranking=ranking if ranked else (),
+                        ranking=(causal if choose == "causal" else ranking) if ranked else (),
                         choose=choose,
                         fraction=fraction,
                         scope=choices.scope,

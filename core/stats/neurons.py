@@ -14,7 +14,7 @@ import numpy.typing as npt
 from jaxtyping import Bool, Float, Int
 
 Array = npt.NDArray[Any]
-Choose = Literal["skill", "random", "lowest"]
+Choose = Literal["skill", "causal", "random", "lowest"]
 Scope = Literal["layer", "model"]
 STEP = 1e-9  # below any difference of two predictivities, above the rounding of their means
 
@@ -141,7 +141,9 @@ def choose_neurons(
     scope: Scope = "layer",
     seed: int = 0,
 ) -> Bool[Array, "layer neuron"]:
-    """The neurons to suppress, by highest (as in the papers), lowest or random rank."""
+    """The neurons to suppress, by highest (as in the papers), lowest or random rank. `causal` ones
+    are the highest of an attribution.
+    """
     if choose == "random":
         rankings = [random_ranking((rankings[0].shape[0], rankings[0].shape[1]), seed)]
     elif choose == "lowest":

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from core.base.errors import BadInput
 from core.base.specs import Spec
@@ -60,7 +61,9 @@ class Attack(Spec):
             raise BadInput(f"The worst of {self.worst_of} draws cannot be taken; it must be 1 on.")
 
 
-def attacked(examples: Examples, attack: Attack, draws: Sequence[int] | None = None) -> Examples:
+def attacked(
+    examples: Examples, attack: Attack, draws: Sequence[int] | npt.NDArray[np.int64] | None = None
+) -> Examples:
     """Each example under the attack, in the same order with the same labels.
 
     What becomes of a text depends on the attack and on the text alone, so some rows of a split are

@@ -1,0 +1,158 @@
+"""The texts that a question is about: as they are, or under an attack, the worst draw if asked for.
+
+The search for the worst draw is a measurement of its own, so that accuracy, predictivity and
+suppression of a prompt are measured on the same texts, and a search is done once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from core.base.errors import BadInput
+from core.base.measure import Measure, Stored, Table
+from core.base.progress import Progress, part
+from core.base.prompts import Prompt
+from core.base.specs import Pinned, Precision, Spec, key
+from core.measures.bench import Bench
+from core.tasks import Choice
+from core.tasks.attacks import Attack, attacked
+from core.tasks.data import Examples
+
+Numbers = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+
+class Asked(Protocol):
+    """A question about examples of a task."""
+
+    @property
+    def prompt(self) -> Prompt: ...
+    @property
+    def task(self) -> Pinned: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def limit(self) -> int | None: ...
+    @property
+    def precision(self) -> Precision | None: ...
+    @property
+    def attack(self) -> Attack | None: ...
+
+
+def asked_examples(asked: Asked, bench: Bench) -> Examples:
+    """The rows of the split, as the question's attack leaves them."""
+    examples = bench.examples(bench.task(asked.task, asked.prompt), asked.split, asked.limit)
+    if asked.attack is None:
+        return examples
+    search = worst(asked)
+    return attacked(examples, asked.attack, None if search is None else bench.stored(search).draws)
+
+
+def worst(asked: Asked) -> WorstSpec | None:
+    """The search that must be done first; None where there is but one draw."""
+    if asked.attack is None or asked.attack.worst_of == 1:
+        return None
+    return WorstSpec(
+        prompt=asked.prompt,
+        task=asked.task,
+        split=asked.split,
+        limit=asked.limit,
+        attack=asked.attack,
+        precision=asked.precision,
+    )
+
+
+def attacks_needed(asked: Asked) -> tuple[Spec, ...]:
+    """What a measurement `needs` for its texts."""
+    search = worst(asked)
+    return () if search is None else (search,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorstSpec(Spec):
+    """Which of an attack's draws leaves each example's right answer the least margin?"""
+
+    prompt: Prompt
+    task: Pinned
+    split: str
+    attack: Attack
+    limit: int | None = None
+    precision: Precision | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Worst:
+    """Per example: the worst draw, the first of equals, and the margin there, in logits."""
+
+    spec: WorstSpec
+    index: Numbers
+    draws: Numbers
+    margin: Values
+
+
+def needs(spec: WorstSpec) -> tuple[Spec, ...]:
+    """The prompt."""
+    return (spec.prompt,)
+
+
+def search(spec: WorstSpec, bench: Bench, progress: Progress) -> Worst:
+    """One pass over the examples for each draw."""
+    import torch
+
+    task = bench.task(spec.task, spec.prompt)
+    if not isinstance(task.answer, Choice):
+        raise BadInput(f"{task.title} asks for written answers: the worst draw needs classes.")
+    model = bench.model(spec.prompt, task, spec.precision)
+    examples = bench.examples(task, spec.split, spec.limit)
+    found = np.empty((spec.attack.worst_of, len(examples)))
+    for draw in range(spec.attack.worst_of):
+        share = part(progress, draw / len(found), (draw + 1) / len(found))
+        struck = attacked(examples, spec.attack, [draw] * len(examples))
+        with torch.inference_mode():
+            for batch in model.batches(struck):
+                found[draw, batch.rows] = model.margins(batch).double().cpu()
+                share(max(batch.rows) / len(examples), f"draw {draw + 1} of {len(found)}")
+    draws = found.argmin(axis=0)
+    return Worst(spec=spec, index=examples.index, draws=draws, margin=found.min(axis=0))
+
+
+# --- in the store --------------------------------------------------------------------------------
+MAIN = Table(
+    name="worst_draw",
+    columns="prompt VARCHAR, backbone VARCHAR, seed INTEGER, target_task VARCHAR, split VARCHAR,"
+    " rows INTEGER[], draws USMALLINT[], margin DOUBLE[]",
+)
+
+
+def rows(w: Worst) -> dict[str, pd.DataFrame]:
+    """One row with its examples."""
+    row = {
+        "prompt": key(w.spec.prompt),
+        "backbone": w.spec.prompt.backbone.name,
+        "seed": w.spec.prompt.seed,
+        "target_task": w.spec.task.name,
+        "split": w.spec.split,
+        "rows": w.index.astype(np.int32),
+        "draws": w.draws.astype(np.uint16),
+        "margin": w.margin,
+    }
+    return {"worst_draw": pd.DataFrame([row])}
+
+
+def read(spec: WorstSpec, stored: Stored) -> Worst:
+    """The stored draws."""
+    row = stored.rows("worst_draw", "rows, draws, margin").iloc[0]
+    return Worst(
+        spec=spec,
+        index=np.array(row.rows, np.int64),
+        draws=np.array(row.draws, np.int64),
+        margin=np.array(row.margin, np.float64),
+    )
+
+
+WORST = Measure(spec=WorstSpec, tables=(MAIN,), needs=needs, compute=search, rows=rows, read=read)
