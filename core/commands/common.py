@@ -16,6 +16,7 @@ from core.base.settings import Settings
 from core.base.specs import Precision, Spec
 from core.lab.lab import Lab
 from core.tasks import Task, clean_task, load_task
+from core.tasks.attacks import Kind
 from core.tasks.data import shared_rows
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
@@ -31,6 +32,15 @@ Limit = Annotated[
     typer.Option(min=1, help="Maximum number of examples, drawn at random with a fixed seed."),
 ]
 Split = Annotated[str | None, typer.Option(help="Evaluation split.")]
+AttackKind = Annotated[Kind, typer.Option(help="Kind of attack on the evaluated texts.")]
+AttackOption = Annotated[
+    Kind | None, typer.Option("--attack", help="Attack the evaluated texts; see --dose.")
+]
+Dose = Annotated[int, typer.Option(min=1, help="Edits a text, with --attack.")]
+WorstOf = Annotated[
+    int, typer.Option(min=1, help="Draws of an attack, of which the worst for the prompt is taken.")
+]
+AttackSeed = Annotated[int, typer.Option(help="Seed of an attack.")]
 Exact = Annotated[Precision | None, typer.Option(help="fp32, bf16, or fp64 (reproducible).")]
 
 

@@ -14,13 +14,17 @@ from core.base.specs import key
 from core.commands import inputs
 from core.commands.common import (
     AsJson,
+    AttackOption,
+    AttackSeed,
     BackboneArg,
     BackboneOption,
+    Dose,
     Exact,
     Limit,
     PromptArg,
     Split,
     TaskArg,
+    WorstOf,
     ask_all,
     bar,
     name_shared_rows,
@@ -121,6 +125,10 @@ def evaluate(
     task: TaskArg,
     split: Split = None,
     limit: Limit = None,
+    attack: AttackOption = None,
+    dose: Dose = 1,
+    worst_of: WorstOf = 1,
+    attack_seed: AttackSeed = 0,
     precision: Exact = None,
     backbone: BackboneOption = None,
     predictions: Annotated[Path | None, typer.Option(help="Parquet: one row per example.")] = None,
@@ -132,6 +140,7 @@ def evaluate(
         spec = sweeps.own_evaluation(
             asked, lab.pin(target, asked.backbone.name), split or target.evaluation_split,
             limit=limit, precision=precision,
+            attack=inputs.attack(attack, dose, worst_of, attack_seed),
         )  # fmt: skip
         if predictions:
             _write_predictions(lab.recompute(spec, bar()), predictions)
@@ -172,6 +181,10 @@ def predictivity(
     limit: Limit = None,
     train_limit: Limit = None,
     permutations: Annotated[int, typer.Option(min=0)] = sweeps.PERMUTATIONS,
+    attack: AttackOption = None,
+    dose: Dose = 1,
+    worst_of: WorstOf = 1,
+    attack_seed: AttackSeed = 0,
     precision: Exact = None,
     backbone: BackboneOption = None,
     out: Annotated[Path | None, typer.Option(help="Parquet file: one row per neuron.")] = None,
@@ -187,10 +200,11 @@ def predictivity(
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
         where = (asked, lab.pin(target, asked.backbone.name), split or target.evaluation_split)
-        specs = [
-            replace(spec, limit=limit, train_limit=train_limit)
-            for spec in sweeps.predictivities([where], target.contrasts(), permutations, precision)
-        ]
+        how = inputs.attack(attack, dose, worst_of, attack_seed)
+        asked_specs = sweeps.predictivities(
+            [where], target.contrasts(), permutations, precision, how
+        )
+        specs = [replace(spec, limit=limit, train_limit=train_limit) for spec in asked_specs]
         names = [target.contrast_name(s.contrast) for s in specs]
         if arrays:
             write_arrays(arrays, _tensors([lab.recompute(s, bar()) for s in specs], names))
@@ -275,9 +289,9 @@ def suppress(
     task: TaskArg,
     fractions: str = ",".join(f"{f:g}" for f in sweeps.PAPER_FRACTIONS),
     draws: Annotated[int, typer.Option(min=1)] = USUAL.draws,
-    choose: Annotated[str, typer.Option(help="skill, random, lowest; comma-separated.")] = ",".join(
-        USUAL.kinds_of_neuron
-    ),
+    choose: Annotated[
+        str, typer.Option(help="skill, causal, random, lowest; comma-separated.")
+    ] = ",".join(USUAL.kinds_of_neuron),
     scope: Scope = USUAL.scope,
     positions: Positions = USUAL.positions,
     kind: Kind = USUAL.kind,
@@ -291,6 +305,10 @@ def suppress(
     alone: Annotated[
         bool, typer.Option(help="Rank by this prompt only, not by the mean over seeds.")
     ] = False,
+    attack: AttackOption = None,
+    dose: Dose = 1,
+    worst_of: WorstOf = 1,
+    attack_seed: AttackSeed = 0,
     precision: Exact = None,
     backbone: BackboneOption = None,
     as_json: AsJson = False,
@@ -306,7 +324,7 @@ def suppress(
         choices = sweeps.SuppressionChoices(
             fractions=_fractions(fractions), draws=draws, kinds_of_neuron=inputs.kinds(choose),
             scope=scope, positions=positions, kind=kind, noise=noise, limit=limit,
-            precision=precision,
+            precision=precision, attack=inputs.attack(attack, dose, worst_of, attack_seed),
         )  # fmt: skip
         specs = suppression_specs(lab, asked, (ranker, target), split, choices, alone=alone)
         ask_all(lab, specs)
@@ -337,7 +355,10 @@ def suppression_specs(
         ((p, *there) for p in ranked), ranker.contrasts(), precision=choices.precision
     )
     here = lab.pin(target, prompt.backbone.name), split or target.evaluation_split
-    return sweeps.suppression_sweep([prompt], ranking, *here, choices)
+    causal = sweeps.attributions(
+        ranked, lab.pin(ranker, prompt.backbone.name), precision=choices.precision
+    )
+    return sweeps.suppression_sweep([prompt], ranking, *here, choices, causal)
 
 
 @app.command()
@@ -345,6 +366,10 @@ def transfer(
     prompts: Annotated[list[str], typer.Argument(help="Prompts.")],
     tasks: Annotated[str, typer.Option(help="Target tasks, comma-separated.")],
     limit: Limit = None,
+    attack: AttackOption = None,
+    dose: Dose = 1,
+    worst_of: WorstOf = 1,
+    attack_seed: AttackSeed = 0,
     precision: Exact = None,
     backbone: BackboneOption = None,
     as_json: AsJson = False,
@@ -353,9 +378,15 @@ def transfer(
     with open_lab() as lab:
         asked = [inputs.prompt(lab, p, backbone) for p in prompts]
         targets = [obtain_task(t, bar()) for t in tasks.split(",")]
+        how = inputs.attack(attack, dose, worst_of, attack_seed)
         specs = [
             sweeps.own_evaluation(
-                p, lab.pin(t, p.backbone.name), t.evaluation_split, limit=limit, precision=precision
+                p,
+                lab.pin(t, p.backbone.name),
+                t.evaluation_split,
+                limit=limit,
+                precision=precision,
+                attack=how,
             )
             for p in asked
             for t in targets

@@ -204,6 +204,56 @@ def suppression_sweep(
 
 
 @dataclass(frozen=True, kw_only=True)
+class DoseSweep:
+    """All questions of a dose-response, for one backbone's prompts on a task; dose 0 is the clean
+    data. `stability[dose]` compares predictivities under that dose with the clean ones.
+    """
+
+    evaluations: dict[int, tuple[EvaluationSpec, ...]]
+    predictivity: dict[int, tuple[PredictivitySpec, ...]]
+    stability: dict[int, StabilitySpec]
+
+    @property
+    def everything(self) -> tuple[Spec, ...]:
+        """All questions without repetition: accuracy first, then dose by dose."""
+        first = [spec for specs in self.evaluations.values() for spec in specs]
+        then: list[Spec] = []
+        for dose, specs in self.predictivity.items():
+            then += [*specs, *([self.stability[dose]] if dose in self.stability else [])]
+        return tuple(dict.fromkeys((*first, *then)))
+
+
+def dose_response(
+    prompts: Sequence[Prompt],
+    place: tuple[Pinned, str],
+    contrasts: Sequence[Contrast | None],
+    attack: Attack,
+    doses: Sequence[int],
+    precision: Precision | None = None,
+) -> DoseSweep:
+    """An attack at several doses (its own does not matter), dose 0 for clean data among them."""
+    struck = {d: replace(attack, dose=d) if d else None for d in sorted({0, *doses})}
+    measured = {
+        dose: predictivities(
+            ((p, *place) for p in prompts), contrasts, precision=precision, attack=how
+        )
+        for dose, how in struck.items()
+    }
+    return DoseSweep(
+        evaluations={
+            dose: tuple(own_evaluation(p, *place, precision=precision, attack=how) for p in prompts)
+            for dose, how in struck.items()
+        },
+        predictivity=measured,
+        stability={
+            dose: StabilitySpec(clean=measured[0], adversarial=specs, fractions=PAPER_FRACTIONS[1:])
+            for dose, specs in measured.items()
+            if dose
+        },
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class RobustnessSweep:
     """All questions that compare a task with its adversarial version, for one backbone's prompts.
 

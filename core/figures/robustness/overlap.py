@@ -20,8 +20,8 @@ from core.figures import queries
 from core.figures.rankings import Shared, compare, mean_of
 from core.figures.robustness.accuracy import ADVERSARIAL, CLEAN, Sweeps
 from core.measures.predictivity import PredictivitySpec
-from core.measures.stability import as_array
-from core.measures.sweeps import PAPER_FRACTIONS, RobustnessSweep
+from core.measures.stability import StabilitySpec, as_array
+from core.measures.sweeps import PAPER_FRACTIONS
 from core.stats.intervals import Z, holm
 from core.stats.neurons import Ranking, count, percentiles
 from core.store import Store
@@ -29,7 +29,7 @@ from core.store import Store
 Array = npt.NDArray[Any]
 
 
-def _ranking(store: Store, specs: Sequence[PredictivitySpec]) -> Ranking | None:
+def stored_ranking(store: Store, specs: Sequence[PredictivitySpec]) -> Ranking | None:
     """Seed-mean predictivity; None until all of it is stored."""
     if len(store.known(key(s) for s in specs)) < len({key(s) for s in specs}):
         return None
@@ -40,7 +40,10 @@ def _both(store: Store, sweeps: Sweeps) -> list[tuple[str, Ranking, Ranking]]:
     """The clean and the adversarial ranking of every backbone that has both."""
     found = list[tuple[str, Ranking, Ranking]]()
     for backbone, sweep in sweeps.items():
-        clean, adversarial = _ranking(store, sweep.clean), _ranking(store, sweep.adversarial)
+        clean, adversarial = (
+            stored_ranking(store, sweep.clean),
+            stored_ranking(store, sweep.adversarial),
+        )
         if clean is not None and adversarial is not None:
             found.append((backbone, clean, adversarial))
     return found
@@ -75,9 +78,9 @@ class Draws:
         return shares
 
 
-def _draws(store: Store, sweep: RobustnessSweep) -> Draws | None:
+def stored_draws(store: Store, spec: StabilitySpec) -> Draws | None:
     """The stored draws; None until they are stored."""
-    rows = store.frame("SELECT * FROM stability WHERE key = ?", [key(sweep.stability)])
+    rows = store.frame("SELECT * FROM stability WHERE key = ?", [key(spec)])
     if rows.empty:
         return None
     row = rows.iloc[0]
@@ -93,7 +96,7 @@ def _draws(store: Store, sweep: RobustnessSweep) -> Draws | None:
     )  # fmt: skip
 
 
-def _null(value: float, shuffled: Array) -> dict[str, float]:
+def permutation_null(value: float, shuffled: Array) -> dict[str, float]:
     """The permutation null: mean, 95 % range, and the probability of at least `value`."""
     known = shuffled[np.isfinite(shuffled)]
     if not len(known):
@@ -106,13 +109,13 @@ def _null(value: float, shuffled: Array) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _control(parts: Array, mixed: Array) -> dict[str, float]:
+def split_control(parts: Array, mixed: Array) -> dict[str, float]:
     """The split control, two disjoint parts of the clean data: mean with true and with shuffled
     labels, and the p-value of the former under the latter.
     """
     if not len(parts):
         return dict.fromkeys(CONTROL, math.nan)
-    null = _null(float(parts.mean()), mixed)
+    null = permutation_null(float(parts.mean()), mixed)
     return {"control": float(parts.mean()), "control_shuffled": null["shuffled"],
             "control_p": null["p"]}  # fmt: skip
 
@@ -143,7 +146,7 @@ def overlap(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     """
     out = list[dict[str, object]]()
     for backbone, clean, adversarial in _both(store, sweeps):
-        draws = _draws(store, sweeps[backbone])
+        draws = stored_draws(store, sweeps[backbone].stability)
         layers, width = clean.predictivity.shape
         for fraction in PAPER_FRACTIONS[1:]:
             pair = compare(clean.skill(fraction), adversarial.skill(fraction))
@@ -161,8 +164,8 @@ def overlap(store: Store, sweeps: Sweeps) -> pd.DataFrame:
                     "adversarial": pair.second, "shared": pair.shared, "share": pair.share,
                     "error": error, "low": np.maximum(0.0, pair.share - Z * error),
                     "high": np.minimum(1.0, pair.share + Z * error),
-                    **_null(pair.share, shares["shuffled"]),
-                    **_control(shares["control"], shares["control shuffled"]), **_chance(pair),
+                    **permutation_null(pair.share, shares["shuffled"]),
+                    **split_control(shares["control"], shares["control shuffled"]), **_chance(pair),
                 }
             )  # fmt: skip
     names = "backbone fraction asked chosen adversarial shared share error low high"
@@ -176,7 +179,7 @@ def overlap_by_layer(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFr
     """
     out = list[dict[str, object]]()
     for backbone, clean, adversarial in _both(store, sweeps):
-        draws = _draws(store, sweeps[backbone])
+        draws = stored_draws(store, sweeps[backbone].stability)
         first, second = clean.skill(fraction), adversarial.skill(fraction)
         for layer in range(len(first)):
             pair = compare(first[layer][None], second[layer][None])
@@ -188,7 +191,7 @@ def overlap_by_layer(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFr
                 {
                     "backbone": backbone, "layer": layer, "chosen": pair.first,
                     "adversarial": pair.second, "shared": pair.shared, "share": share,
-                    **_null(share, null), **_chance(pair),
+                    **permutation_null(share, null), **_chance(pair),
                 }
             )  # fmt: skip
     names = ["backbone", "layer", "chosen", "adversarial", "shared", "share", *NULL, *CHANCE]
@@ -209,7 +212,7 @@ def rank_percentiles(
         mask, percentile = clean.skill(fraction), percentiles(adversarial.predictivity)
         if not mask.any():
             continue
-        draws = _draws(store, sweeps[backbone])
+        draws = stored_draws(store, sweeps[backbone].stability)
         layer, neuron = np.nonzero(mask)
         out.append(
             pd.DataFrame(
@@ -223,7 +226,7 @@ def rank_percentiles(
         median, null = float(np.median(percentile[mask])), np.empty(0)
         if draws:
             null = draws.median[draws.of("shuffled"), draws.fractions.index(fraction)]
-        medians.append({"backbone": backbone, "median": median, **_null(median, null)})
+        medians.append({"backbone": backbone, "median": median, **permutation_null(median, null)})
     names = ["backbone", "layer", "neuron", "percentile", "clean", "adversarial"]
     table = pd.concat(out) if out else pd.DataFrame(columns=names)
     return table, pd.DataFrame(medians, columns=["backbone", "median", *NULL])
@@ -243,7 +246,7 @@ def stability(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     """
     out = list[dict[str, object]]()
     for backbone, sweep in sweeps.items():
-        draws = _draws(store, sweep)
+        draws = stored_draws(store, sweep.stability)
         if draws is None:
             continue
         again, parts, mixed = (
@@ -258,8 +261,8 @@ def stability(store: Store, sweeps: Sweeps) -> pd.DataFrame:
                     "backbone": backbone, "attack": attack, "spearman": value, "error": error,
                     "low": np.maximum(-1.0, value - Z * error),
                     "high": np.minimum(1.0, value + Z * error),
-                    **_null(value, draws.spearman[draws.of("shuffled", attack)]),
-                    **_control(none if attack else parts, mixed),
+                    **permutation_null(value, draws.spearman[draws.of("shuffled", attack)]),
+                    **split_control(none if attack else parts, mixed),
                     "n_clean": draws.n_clean, "n_adversarial": draws.n_adversarial,
                     "seeds": draws.seeds, "replicates": len(again),
                     "permutations": int(draws.of("shuffled").sum()),
@@ -277,7 +280,7 @@ def by_attack(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
     """
     out = list[pd.DataFrame]()
     for backbone, sweep in sweeps.items():
-        draws = _draws(store, sweep)
+        draws = stored_draws(store, sweep.stability)
         kinds = [k for k in dict.fromkeys(draws.attack.tolist()) if k] if draws else []
         if draws is None or not kinds or not draws.skill[:, draws.fractions.index(fraction)].any():
             continue
@@ -289,7 +292,7 @@ def by_attack(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
             rows = []
             for attack in kinds:
                 value = float(found[draws.of("measured", attack)][0])
-                null = _null(value, found[draws.of("shuffled", attack)])
+                null = permutation_null(value, found[draws.of("shuffled", attack)])
                 rows.append({"backbone": backbone, "attack": attack, "measure": measure,
                              "value": value, **null})  # fmt: skip
             table = pd.DataFrame(rows)
@@ -327,7 +330,7 @@ def discoveries(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     parts = []
     for backbone, sweep in sweeps.items():
         for data, specs in ((CLEAN, sweep.clean), (ADVERSARIAL, sweep.adversarial)):
-            if _ranking(store, specs) is not None:
+            if stored_ranking(store, specs) is not None:
                 boxes = queries.predictivity_boxes(store, specs)
                 parts.append(boxes.assign(backbone=backbone, data=data))
     names = ["backbone", "data", "neurons", "discoveries", "certain", "n", "seeds"]
