@@ -81,8 +81,8 @@ def draw() -> None:
             st.caption(
                 f"Mean of {first.seeds} seeds, {controls.count(mine[0].n)} examples per task; "
                 "dotted line: chance. Discoveries: "
-                f"{controls.count(mine[0].discoveries, '.0%')} of neurons; uninformative: {controls.count(mine[0].uninformative, '.0%')}. Click a "
-                "dot to open its neuron.",
+                f"{controls.count(mine[0].discoveries, '.0%')} of neurons; uninformative: "
+                f"{controls.count(mine[0].uninformative, '.0%')}. Click a dot to open its neuron.",
                 help=f"{first.neurons} neurons. Discoveries have a false discovery rate of 5 %. "
                 f"Ticks, from {permutations} label permutations: the mean over neurons "
                 "(lower) and the 95th percentile of the best neuron (upper). Uninformative neurons "

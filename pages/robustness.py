@@ -198,8 +198,8 @@ def neurons(
             f"neurons. Bands: 95 % range of the permutation null. {few(shared)}",
             help="Vertical line: the fraction chosen above. The error bars are 1.96 bootstrap "
             f"standard errors. Permutation null: shuffled labels ({permutations}). Chance overlap: "
-            "two independent selections (hypergeometric). Split control: two disjoint parts of the clean data, one as large "
-            "as the adversarial set.",
+            "two independent selections (hypergeometric). Split control: two disjoint parts of "
+            "the clean data, one as large as the adversarial set.",
         )
         with st.container(horizontal=True):
             answers.downloads("robustness-overlap", shared, ("", curve))
