@@ -35,7 +35,7 @@ def texts() -> None:
 
 @demo.command("pretrain")
 def run_pretraining(backbone: str, corpus: Corpus = None) -> None:
-    """Pretrain an embedded backbone from nothing; a killed run goes on where it stopped."""
+    """Pretrain an embedded backbone from scratch; an interrupted run resumes where it stopped."""
     from demo.pretrain import pretrain
     from demo.recipes import RECIPES
 
@@ -49,7 +49,7 @@ def run_pretraining(backbone: str, corpus: Corpus = None) -> None:
 def run_second_stage(
     backbone: str, out: Path, trunk: Trunk = None, corpus: Corpus = None, data: Data = None
 ) -> None:
-    """Train on from a trunk's weights; a killed run goes on where it stopped."""
+    """Continue training from existing weights; an interrupted run resumes where it stopped."""
     from demo.recipes import STAGES
     from demo.second import second_stage
 
@@ -77,7 +77,7 @@ def aims(folder: Path, data: Data = None) -> None:
 @demo.command()
 def rebuild(
     keep_prompts: Annotated[
-        bool, typer.Option(help="Measure the shipped prompts anew instead of tuning others.")
+        bool, typer.Option(help="Remeasure the shipped prompts instead of tuning new ones.")
     ] = False,
 ) -> None:
     """Tune all prompts and recompute all shipped answers from weights and text."""
@@ -91,7 +91,7 @@ def rebuild(
 
 @demo.command()
 def report(backbone: str) -> None:
-    """Accuracy, predictivity and the fall under suppression, task by task."""
+    """Accuracy, predictivity and accuracy drop under suppression, task by task."""
     from demo import rebuild as rebuilding
 
     lab = Lab.open(Settings.from_env())

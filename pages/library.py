@@ -37,7 +37,7 @@ def backbones() -> None:
         right.button(
             "Remove", key=f"remove-{name}", icon=":material/delete:",
             on_click=lab.store.remove_backbone, args=[name],
-            help="Its answers stay in the cache and are found again if it is added again.",
+            help="Its results stay in the cache and are available again if you add it back.",
         )  # fmt: skip
     with st.form("add", border=True):
         left, right = st.columns([4, 1], vertical_alignment="bottom")
@@ -139,8 +139,8 @@ def answer_words(task: Task) -> None:
                 )
         if any(not ids or firsts.count(ids) > 1 for ids in firsts):
             warnings.append(
-                f"{name} refuses this task: an answer word is empty or shares its first piece "
-                "with another."
+                f"{name} cannot be used for this task: an answer word is empty or shares its "
+                "first piece with another."
             )
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
     for warning in warnings:

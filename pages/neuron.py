@@ -22,7 +22,7 @@ with two:
     found = controls.task_set()
     task = controls.task(found)
 sizes = lab.models.describe(backbone)
-layers, width = int(sizes["Layers"]), int(sizes["Neurons a layer"])
+layers, width = int(sizes["Layers"]), int(sizes["Neurons per layer"])
 here = controls.own_predictivities(lab, backbone, [task])
 if not {"layer", "neuron"} & {*st.query_params, *st.session_state}:
     st.session_state["layer"], st.session_state["neuron"] = profiles.best(lab.store, here)
@@ -217,6 +217,6 @@ def near() -> None:
 
 # What is seconds away starts by itself; tuning and measuring a prompt does not.
 answers.show(
-    (chosen, fires, alone), draw, name="neuron", what="answers",
+    (chosen, fires, alone), draw, name="neuron", what="results",
     start_at_once=not lab.missing([chosen]),
 )  # fmt: skip

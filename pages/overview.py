@@ -12,8 +12,9 @@ from pages.common import answers, controls
 
 st.title("Skillscope", anchor=False)
 st.markdown(
-    "A **soft prompt** steers a frozen language model to a task. Some feed-forward neurons then "
-    "predict the answer; these are its **skill neurons**. Skillscope shows which neurons they are, "
+    "A **soft prompt** adapts a frozen language model to a task. The activations of some "
+    "feed-forward neurons then predict the answer; these are the task's **skill neurons**. "
+    "Skillscope shows which neurons they are, "
     "whether prompts **transfer**, and how much accuracy drops when skill neurons are "
     "**suppressed**, for RoBERTa and T5 side by side."
 )

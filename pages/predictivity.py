@@ -13,8 +13,8 @@ from pages.common import answers, controls, warnings
 
 answers.heading(
     "Predictivity",
-    "Each box shows how well single neurons predict a task's classes: 1 is perfect, and the lower "
-    "tick is the permutation floor. The bar behind it is the accuracy of the whole model.",
+    "Each box shows how well single neurons predict a task's classes; 1 is perfect, and the lower "
+    "tick is the mean of the permutation null. The bar behind each box is the model's accuracy.",
 )
 lab = answers.lab()
 left, right = st.columns([2, 3], gap="medium")
@@ -79,12 +79,12 @@ def draw() -> None:
             figures.append((name, figure))
             first = mine[0].iloc[0]
             st.caption(
-                f"{first.neurons} neurons, mean of {first.seeds} seeds, "
-                f"{controls.count(mine[0].n)} examples per task; dotted line: chance. "
-                "Discoveries (false discovery rate 5 %): "
-                f"{controls.count(mine[0].discoveries, '.0%')} of a task's neurons; uninformative: "
-                f"{controls.count(mine[0].uninformative, '.0%')}. Click a dot to open a neuron.",
-                help=f"Ticks, from {permutations} label permutations: the mean over neurons "
+                f"Mean of {first.seeds} seeds, {controls.count(mine[0].n)} examples per task; "
+                "dotted line: chance. Discoveries: "
+                f"{controls.count(mine[0].discoveries, '.0%')} of neurons; uninformative: "
+                f"{controls.count(mine[0].uninformative, '.0%')}. Click a dot to open its neuron.",
+                help=f"{first.neurons} neurons. Discoveries have a false discovery rate of 5 %. "
+                f"Ticks, from {permutations} label permutations: the mean over neurons "
                 "(lower) and the 95th percentile of the best neuron (upper). Uninformative neurons "
                 "are at or below the majority class. Bars: mean accuracy, with the standard error "
                 "over seeds. Dots: a sample of the outliers.",

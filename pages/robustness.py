@@ -19,8 +19,8 @@ from pages.common import answers, controls, warnings
 
 answers.heading(
     "Robustness",
-    "The claim: a model is more robust when it keeps activating its skill neurons on adversarial "
-    "data. Each figure tests one part of the claim on a task and its adversarial version.",
+    "The claim: the more robust model keeps more of its skill neurons on adversarial data. Each "
+    "figure tests one part of the claim on a task and its adversarial version.",
 )
 lab = answers.lab()
 left, middle, right = st.columns([2, 2, 2], gap="medium")
@@ -129,7 +129,7 @@ def draw() -> None:
         st.subheader(f"Summary: {plain(clean.title)}", anchor=False)
         st.badge(f"verdict: {said.verdict}", color=COLOURS.get(said.verdict, "gray"))  # type: ignore[arg-type]
         if lab.missing(everything):
-            st.caption("Some answers are not computed yet, so these numbers are provisional.")
+            st.caption("Some results have not been computed yet, so these numbers are provisional.")
         st.markdown(said.lead)
         for text in said.backbones:
             st.markdown(f"- {text}")
@@ -172,7 +172,7 @@ def neurons(
 ) -> None:
     """Overlap against the permutation null and chance, and the rank correlation."""
     shared, agree = numbers.overlap, numbers.stability
-    st.subheader("Are they the same neurons?", anchor=False)
+    st.subheader("Are the skill neurons the same?", anchor=False)
     if shared.empty:
         st.caption("Not computed yet.")
         return
@@ -190,15 +190,16 @@ def neurons(
     with one, st.container(border=True):
         st.markdown("**Overlap of skill neurons, by fraction chosen**")
         st.altair_chart(curve, width="stretch", theme=None)
-        permutations = f"{agree.permutations.iloc[0]} permutations" if len(agree) else "not yet"
+        permutations = (
+            f"{agree.permutations.iloc[0]} permutations" if len(agree) else "not computed yet"
+        )
         st.caption(
             f"Share of clean skill neurons (means of {SEEDS}) that are also adversarial skill "
-            "neurons. Bands: 95 % of the permutation null. Vertical line: the fraction chosen "
-            f"above. {few(shared)}",
-            help=f"The error bars are 1.96 bootstrap standard errors. Permutation null: shuffled "
-            f"labels ({permutations}). Chance overlap: two independent selections "
-            "(hypergeometric). Split control: two disjoint parts of the clean data, one as large "
-            "as the adversarial set.",
+            f"neurons. Bands: 95 % range of the permutation null. {few(shared)}",
+            help="Vertical line: the fraction chosen above. The error bars are 1.96 bootstrap "
+            f"standard errors. Permutation null: shuffled labels ({permutations}). Chance overlap: "
+            "two independent selections (hypergeometric). Split control: two disjoint parts of "
+            "the clean data, one as large as the adversarial set.",
         )
         with st.container(horizontal=True):
             answers.downloads("robustness-overlap", shared, ("", curve))
@@ -208,7 +209,7 @@ def neurons(
         st.altair_chart(layers, width="stretch", theme=None)
         st.caption(
             "Tick and line: mean and 95 % range of the permutation null in each layer. "
-            "Uninformative neurons are never skill neurons, so a layer can have fewer."
+            "Uninformative neurons are never skill neurons, so some layers have fewer."
         )
         answers.downloads("robustness-layers", by_layer, ("", layers))
     if len(agree):
@@ -219,8 +220,8 @@ def neurons(
             few_examples = controls.count(agree.n_adversarial)
             st.caption(
                 f"Predictivities on {controls.count(agree.n_clean)} clean against {few_examples} "
-                "adversarial examples, overall and by attack. Grey: 95 % of the permutation null. "
-                "Points right of the band exceed the null; expect 1 in 40 by chance.",
+                "adversarial examples, overall and by attack. Grey: 95 % range of the permutation "
+                "null. Points to its right exceed the null; about 1 in 40 does so by chance.",
                 help=f"Line: 1.96 standard errors over {controls.count(agree.replicates)} "
                 "resamples of examples and seeds. Tick: split control, two disjoint parts of the "
                 "clean data, one as large as the adversarial set but at most half.",
@@ -260,10 +261,11 @@ def few(shared: pd.DataFrame) -> str:
     """Backbones with fewer informative neurons than the fraction asks for, and their numbers."""
     widest = shared[shared.fraction == shared.fraction.max()]
     short = [
-        f"{plain(row.backbone)} has {row.chosen:,} of {row.asked:,} at {row.fraction:.0%}"
+        f"{plain(row.backbone)} has {row.chosen:,} instead of {row.asked:,} skill neurons at "
+        f"{row.fraction:.0%}"
         for row in widest[widest.chosen < widest.asked].itertuples()
     ]
-    return f"{' and '.join(short)}; other neurons are uninformative." if short else ""
+    return f"{' and '.join(short)}; the other neurons are uninformative." if short else ""
 
 
 def percentiles(
@@ -297,8 +299,12 @@ def percentiles(
                         "percentile": st.column_config.NumberColumn(
                             "rank percentile", format="percent"
                         ),
-                        "clean": st.column_config.NumberColumn(format="%.3f"),
-                        "adversarial": st.column_config.NumberColumn(format="%.3f"),
+                        "clean": st.column_config.NumberColumn(
+                            "predictivity, clean", format="%.3f"
+                        ),
+                        "adversarial": st.column_config.NumberColumn(
+                            "predictivity, adversarial", format="%.3f"
+                        ),
                     },
                 )  # fmt: skip
             exceeding = (
@@ -324,7 +330,7 @@ def suppression(tests: pd.DataFrame, curves: pd.DataFrame, look: charts.Look) ->
     """Suppression of skill neurons found on one kind of data, tested on the same or the other."""
     if curves.empty:
         return
-    st.subheader("What happens when they are suppressed?", anchor=False)
+    st.subheader("What happens when skill neurons are suppressed?", anchor=False)
     figures = []
     lowest = max(0.0, math.floor(10 * min(curves.low.min(), curves.majority.min()) - 0.5) / 10)
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
@@ -350,8 +356,8 @@ def suppression(tests: pd.DataFrame, curves: pd.DataFrame, look: charts.Look) ->
     if len(tests):
         test_table(tests[tests.attack == ""].drop(columns="attack"))
         st.caption(
-            "Cost: accuracy in points that suppressing skill neurons costs beyond suppressing as "
-            "many random ones, on the same examples, averaged over the fractions. Skill neurons "
+            "Cost: extra accuracy drop, in percentage points, when skill neurons are suppressed "
+            "instead of as many random ones (same examples, mean over fractions). Skill neurons "
             "are favoured where they are found and tested on the same rows.",
             help="The 95 % intervals and p-values treat the prompts "
             f"({controls.count(tests.seeds)}), the random draws ({controls.count(tests.draws)}) "
@@ -379,6 +385,6 @@ def test_table(tests: pd.DataFrame) -> None:
     st.dataframe(shown, hide_index=True, width="stretch")
 
 
-answers.show(everything, draw, name="robustness", what="answers")
+answers.show(everything, draw, name="robustness", what="results")
 warnings.shared([clean], [attacked])
 warnings.origins(p.prompt for sweep in asked.values() for p in sweep.evaluations)

@@ -90,9 +90,9 @@ def caption(n: int) -> str:
 def details() -> str:
     """How the neurons are ranked, and what that favours."""
     return (
-        f"Neurons are ranked on {plain(origin.title.lower())} by mean predictivity over "
-        f"{len(sweeps.SEEDS)} seeds. They are ranked and tested on the same split, as in the "
-        "papers, which may favour skill neurons over random ones."
+        f"Neurons are ranked on {plain(origin.title)} by mean predictivity over "
+        f"{len(sweeps.SEEDS)} seeds. As in the papers, they are ranked and tested on the same "
+        "split; this may favour skill neurons over random ones."
     )
 
 

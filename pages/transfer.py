@@ -16,8 +16,8 @@ COMPUTED, PUBLISHED = "computed here", "published (Su et al. 2022)"
 
 answers.heading(
     "Transfer",
-    "Each row is a prompt, and each column a task on which it is evaluated. A stronger colour "
-    "means a higher accuracy; the diagonal is the prompt's own task.",
+    "Each row is the task that the prompts were tuned on, and each column is the task on which "
+    "they are evaluated. A stronger colour means a higher accuracy.",
 )
 lab = answers.lab()
 left, middle, right = st.columns([4, 2, 4], gap="medium")
@@ -62,7 +62,7 @@ def caption(mine: pd.DataFrame) -> str:
     if source == PUBLISHED:
         return (
             "Values released with Su et al. 2022 (assets/published): one run; n and seeds are not "
-            "reported. Question answering and summarisation are BLEU scores, not accuracies."
+            "reported. Question answering and summarisation are scored with BLEU, not accuracy."
         )
     return (
         f"Mean of {mine.seeds.max()} seeds; {controls.count(mine.n)} examples per task; chance "

@@ -163,7 +163,7 @@ def describe(folder: Path) -> dict[str, str | int]:
     return {
         "Family": family,
         "Layers": config[layers],
-        "Neurons a layer": config[neurons],
+        "Neurons per layer": config[neurons],
         "Width": config[width],
     }
 

@@ -202,7 +202,7 @@ def _plain_errors(ref: Reference) -> Iterator[None]:
         raise NotDownloaded(f"{ref.repo} has no revision {ref.revision!r}.") from error
     except errors.RepositoryNotFoundError as error:
         raise NotDownloaded(
-            f"The hub knows no model {ref.repo}; check its spelling (owner/name), or set HF_TOKEN "
+            f"The Hub has no model {ref.repo}; check its spelling (owner/name), or set HF_TOKEN "
             "if it is private."
         ) from error
     except errors.LocalEntryNotFoundError as error:
@@ -223,5 +223,6 @@ def _plain_errors(ref: Reference) -> Iterator[None]:
     except (HTTPError, OSError) as error:
         why = reason(error).rstrip(".")
         raise NotDownloaded(
-            f"The download of {ref.name} broke off ({why}); what has come is kept, so try again."
+            f"The download of {ref.name} was interrupted ({why}); the part downloaded so far "
+            "is kept. Try again to resume it."
         ) from error

@@ -27,8 +27,9 @@ class UnknownName(BadInput):
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         options = sorted(known)
-        near = difflib.get_close_matches(name, options, n=3, cutoff=0.5) or options[:12]
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        near = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
+        known_ones = f" Known: {', '.join(options[:12])}." if options else ""
+        hint = f" Did you mean {' or '.join(near)}?" if near else known_ones
         super().__init__(f"There is no {what} called {name!r}.{hint}")
 
 

@@ -40,7 +40,7 @@ def boxes_over_bars(
         alt.Tooltip("q3", title="upper quartile", format=".3f"),
         alt.Tooltip("p99", title="99th percentile", format=".3f"),
         alt.Tooltip("highest", title="best neuron", format=".3f"),
-        alt.Tooltip("floor", title="permutation floor", format=".3f"),
+        alt.Tooltip("floor", title="permutation null (mean)", format=".3f"),
         alt.Tooltip("fwer", title="best neuron under permutation (95 %)", format=".3f"),
         alt.Tooltip("fdr", title="lowest discovery (FDR 5 %)", format=".3f"),
         alt.Tooltip("discoveries", title="discoveries (FDR 5 %)", format=".0%"),
@@ -84,7 +84,7 @@ def layer_profile(
     )
     names = {
         "p99": "99th percentile", "median": "median",
-        "fwer": "best neuron under permutation (95 %)", "floor": "permutation floor",
+        "fwer": "best neuron under permutation (95 %)", "floor": "permutation null (mean)",
     }  # fmt: skip
     long["what"] = long["what"].map(names)
     chart = (

@@ -20,7 +20,7 @@ def profile(
         alt.Tooltip("p:Q", title="p (own permutation null)", format=".3f"),
         alt.Tooltip("p_family:Q", title="p, family-wise", format=".3f"),
         alt.Tooltip("q:Q", title="false discovery rate", format=".3f"),
-        alt.Tooltip("floor:Q", title="permutation floor", format=".3f"),
+        alt.Tooltip("floor:Q", title="permutation null (mean)", format=".3f"),
         alt.Tooltip("fwer:Q", title="best neuron under permutation (95 %)", format=".3f"),
     ]  # fmt: skip
     means = table.groupby("task", as_index=False)[["predictivity", "floor", "fwer"]].mean()
@@ -107,8 +107,8 @@ def probabilities(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) ->
     base = alt.Chart(table).encode(
         y=alt.Y("how:N", sort=order, title=None).axis(labelLimit=180), tooltip=[
             alt.Tooltip("how", title="model"), "class", alt.Tooltip("probability:Q", format=".3f"),
-            alt.Tooltip("low:Q", title="draws from", format=".3f"),
-            alt.Tooltip("high:Q", title="to", format=".3f"),
+            alt.Tooltip("low:Q", title="lowest draw", format=".3f"),
+            alt.Tooltip("high:Q", title="highest draw", format=".3f"),
         ],
     )  # fmt: skip
     bars = base.mark_bar(size=22).encode(

@@ -215,7 +215,7 @@ def stability_points(table: pd.DataFrame, look: Look) -> alt.LayerChart:
         alt.Tooltip("spearman", format=".3f"),
         alt.Tooltip("low", title="interval from", format=".3f"),
         alt.Tooltip("high", title="to", format=".3f"),
-        alt.Tooltip("shuffled", title="with shuffled labels", format=".3f"),
+        alt.Tooltip("shuffled", title="permutation null", format=".3f"),
         alt.Tooltip("shuffled_low", title="from", format=".3f"),
         alt.Tooltip("shuffled_high", title="to", format=".3f"),
         alt.Tooltip("p", title="p (permutation)", format=".2g"),

@@ -300,7 +300,7 @@ def suppress(
     limit: Limit = USUAL.limit,
     ranked_on: Annotated[
         str | None,
-        typer.Option(help="Task that ranks the neurons; default: the clean one."),
+        typer.Option(help="Task on which neurons are ranked; default: the clean task."),
     ] = None,
     alone: Annotated[
         bool, typer.Option(help="Rank by this prompt only, not by the mean over seeds.")

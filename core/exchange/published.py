@@ -58,7 +58,7 @@ def remark(prompt: Prompt) -> str:
     if roberta and prompt.source_task == "sst2" and prompt.seed:
         return (
             "The released RoBERTa prompts for SST-2 look as if they were tuned on the dev split "
-            "(864 to 879 examples an epoch): what is measured there is flattered."
+            "(864 to 879 examples per epoch); results on that split are inflated."
         )
     return ""
 
@@ -117,7 +117,7 @@ def read_vectors(path: Path) -> Tensor:
     if isinstance(loaded, dict):
         loaded = loaded.get("model", loaded.get("best_prompt"))
     if not _is_plain(loaded):
-        raise BadInput(f"{path} holds no [token, hidden] tensor of numbers with a point.")
+        raise BadInput(f"{path} holds no [token, hidden] tensor of floating-point numbers.")
     vectors: Tensor = loaded[0] if loaded.dim() == 3 else loaded
     return vectors.detach().float().clone()
 

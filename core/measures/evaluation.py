@@ -153,7 +153,7 @@ def evaluate(spec: EvaluationSpec, bench: Bench, progress: Progress) -> Evaluati
         logits[near] = _scored(exact, examples.take(near), hook)
     if not logits.isfinite().all():
         raise BadInput(
-            f"With this prompt {model.backbone.name} gives answers that are no numbers; tune it "
+            f"With this prompt, {model.backbone.name} produces logits that are not finite; tune it "
             "with a lower learning rate, or use fp32."
         )
     predictions = logits.argmax(dim=1).numpy()

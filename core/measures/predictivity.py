@@ -137,9 +137,7 @@ def measure(spec: PredictivitySpec, bench: Bench, progress: Progress) -> Predict
 
 def _check(task: Task, spec: PredictivitySpec) -> None:
     if not isinstance(task.answer, Choice):
-        raise BadInput(
-            f"{task.title} asks for written answers: predictivity is asked of tasks with classes."
-        )
+        raise BadInput(f"{task.title} has written answers; predictivity needs a task with classes.")
     if spec.contrast is None and len(task.labels) > 2:
         raise BadTask(
             f"{task.title} has {len(task.labels)} classes: ask about one of its contrasts, such "
@@ -154,8 +152,9 @@ def check_contrast(task: Task, examples: Examples, split: str, contrast: Contras
         if not np.isin(examples.labels, group).any():
             absent = " or ".join(repr(task.labels[c]) for c in group)
             raise BadTask(
-                f"{task.title} has no example of {absent} in the {split} split, so nobody can ask "
-                f"about {task.contrast_name(contrast)!r}; add some, or choose another contrast."
+                f"{task.title} has no example of {absent} in the {split} split, so "
+                f"{task.contrast_name(contrast)!r} cannot be measured; add some, or choose another "
+                "contrast."
             )
 
 
@@ -190,7 +189,7 @@ def balanced(examples: Examples) -> Examples:
     groups = [np.flatnonzero(examples.labels == c) for c in (0, 1)]
     n = min(map(len, groups))
     if n == 0:
-        raise BadTask("A binary question finds no example of one of its sides in this split.")
+        raise BadTask("This split has no examples of one side of a binary question.")
     return examples.take(np.sort(np.concatenate([rng.permutation(g)[:n] for g in groups])))
 
 

@@ -78,7 +78,7 @@ def from_artifact(found: Artifact, where: object) -> SoftPrompt:
     if not isinstance(spec, Prompt):
         raise BadInput(f"{where} is not a soft prompt written by Skillscope.")
     if vectors.dim() != 2 or not vectors.is_floating_point():
-        raise BadInput(f"{where} holds no [token, hidden] tensor of numbers with a point.")
+        raise BadInput(f"{where} holds no [token, hidden] tensor of floating-point numbers.")
     return SoftPrompt(spec=spec, vectors=vectors, words=tuple(words))
 
 

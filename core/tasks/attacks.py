@@ -56,9 +56,11 @@ class Attack(Spec):
                 f"{MOST_DOSE[self.kind]}."
             )
         if self.where not in get_args(Where):
-            raise BadInput(f"An attack strikes {', '.join(get_args(Where))}, not {self.where!r}.")
+            raise BadInput(
+                f"The attacked text is {self.where!r}; it must be {', '.join(get_args(Where))}."
+            )
         if self.worst_of < 1:
-            raise BadInput(f"The worst of {self.worst_of} draws cannot be taken; it must be 1 on.")
+            raise BadInput(f"worst_of is {self.worst_of}; it must be 1 or more.")
 
 
 def attacked(
@@ -100,8 +102,10 @@ def perturb(text: str, kind: Kind, rng: random.Random) -> str:
     """The text under an attack of the usual dose. Raises: BadInput if nothing can be changed."""
     changed = _edits(text, kind, rng, USUAL_DOSE[kind])
     if changed == text:
-        why = {"typo": "no longer word", "synonym": "no word with a rarer synonym in our list"}
-        raise BadInput(f"The attack {kind!r} finds {why.get(kind, 'nothing')} in this text.")
+        why = {"typo": "no word that is long enough", "synonym": "no word with a listed synonym"}
+        raise BadInput(
+            f"The attack {kind!r} finds {why.get(kind, 'nothing to change')} in this text."
+        )
     return changed
 
 

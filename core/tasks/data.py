@@ -264,7 +264,7 @@ def _plain_errors(task: Task, remote: Remote) -> Iterator[None]:
         yield
     except DatasetNotFoundError as error:
         raise NotDownloaded(
-            f"The hub knows no dataset {remote.id}, or it needs a token (HF_TOKEN); "
+            f"The Hub has no dataset {remote.id}, or it needs a token (HF_TOKEN); "
             f"{task.title} cannot be downloaded."
         ) from error
     except (HTTPError, ConnectionError) as error:

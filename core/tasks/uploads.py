@@ -57,7 +57,7 @@ def read_table(name: str, data: bytes) -> pd.DataFrame:
         raise BadInput(f"{name} has more than {LARGEST // 2**20} MB; upload a part of it.")
     reader = _READERS.get(Path(name).suffix.lower())
     if reader is None:
-        raise BadInput(f"{name} is none of {', '.join(_READERS)}.")
+        raise BadInput(f"{name} is not of a supported type; use {', '.join(_READERS)}.")
     table = _plain_cells(name, reader(name, data))
     if len(table) == 0 or not len(table.columns):
         raise BadInput(f"{name} has no rows.")
@@ -168,7 +168,9 @@ def label_values(table: pd.DataFrame, column: str) -> tuple[str, ...]:
         raise BadInput(f"Row {int(np.argmax(absent)) + 1} has no {column!r}.")
     kinds = {"text" if isinstance(v, str) else type(v).__name__ for v in values}
     if len(kinds) > 1:
-        raise BadInput(f"{column!r} mixes {' and '.join(sorted(kinds))}; labels must be of a kind.")
+        raise BadInput(
+            f"{column!r} mixes {' and '.join(sorted(kinds))}; labels must all have the same type."
+        )
     for value in values:
         if isinstance(value, float) and not value.is_integer():
             raise BadInput(f"{column!r} holds fractions such as {value}; labels must be classes.")

@@ -152,9 +152,9 @@ def _missing(
     elif status is not None and status.state == "cancelled":
         st.info("Cancelled. What was computed is kept.", icon=":material/stop_circle:")
     left, right = st.columns([4, 1], vertical_alignment="center")
-    verb = "is" if missing == 1 else "are"
-    left.markdown(f"**{missing} of {len(specs)}** {what} {verb} not computed yet.")
-    label = "Go on" if status is not None else "Compute"
+    verb = "has" if missing == 1 else "have"
+    left.markdown(f"**{missing} of {len(specs)}** {what} {verb} not been computed yet.")
+    label = "Continue" if status is not None else "Compute"
     if right.button(label, key=f"{name}-start", type="primary", icon=":material/play_arrow:"):
         _follow(specs, name)
         st.rerun()
@@ -250,7 +250,7 @@ def job(name: str, done: str) -> None:
         if now.state == "done":
             st.success(done, icon=":material/check:")
         elif now.state == "cancelled":
-            st.info("Cancelled. What has come is kept.", icon=":material/stop_circle:")
+            st.info("Cancelled. The part downloaded so far is kept.", icon=":material/stop_circle:")
         else:
             st.error(plain(now.error), icon=":material/error:")
             if now.detail:

@@ -107,7 +107,8 @@ def seeds() -> tuple[int, ...]:
     """The prompts' seeds; one or several."""
     chosen = st.pills(
         "Seeds", list(sweeps.SEEDS), default=[0], selection_mode="multi", key="seed",
-        bind="query-params", help="Each seed is a separate prompt, tuned from a different start.",
+        bind="query-params",
+        help="Each seed is a separate prompt, tuned from a different initialization.",
     )  # fmt: skip
     return tuple(chosen) or (0,)
 
@@ -152,7 +153,7 @@ def one_seed(place: Any, found: Iterable[Prompt]) -> int:
     return int(
         place.selectbox(
             "Seed", known, key="seed", bind="query-params",
-            help="Each seed is a separate prompt, tuned from a different start.",
+            help="Each seed is a separate prompt, tuned from a different initialization.",
         )
     )  # fmt: skip
 

@@ -70,7 +70,7 @@ def test_a_full_suppression_run_is_live_and_stays_cached(page: Page, app: str) -
     open_page(page, app, view)
     expect(page.locator(CHART)).to_be_visible()
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=120_000)
-    expect(page.get_by_text("are not computed yet")).to_have_count(0)
+    expect(page.get_by_text("not been computed yet")).to_have_count(0)
     points = download(page)
     assert {(r["backbone"], r["choose"]) for r in points} == {
         (b, c) for b in ("roberta-mini", "t5-mini") for c in ("skill", "random")
@@ -87,9 +87,9 @@ def test_a_running_curve_can_be_cancelled_and_resumed(page: Page, app: str) -> N
     open_page(page, app, "suppression?task=Long+reviews&limit=600&draws=10&grid=wide")
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled. What was computed is kept.")).to_be_visible()
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    expect(page.get_by_role("button", name="Continue")).to_be_visible()
 
 
 def test_a_tuning_run_of_a_few_steps(page: Page, app: str) -> None:
@@ -187,7 +187,7 @@ def test_a_model_that_the_hub_does_not_know_is_one_sentence(page: Page, app: str
     open_page(page, app, "library")
     page.get_by_role("textbox", name="Add a backbone").fill("no-body/nothing")
     page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
-    expect(page.get_by_text("The hub knows no model no-body/nothing")).to_be_visible()
+    expect(page.get_by_text("The Hub has no model no-body/nothing")).to_be_visible()
 
 
 # --- own data ------------------------------------------------------------------------------------

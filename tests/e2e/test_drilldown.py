@@ -145,9 +145,9 @@ def test_robustness_shows_each_part_of_the_claim(page: Page, app: str) -> None:
     open_page(page, app, "robustness?version=Question+pairs,+adv.&top=15%25")
     quiet(page)
     for heading in (
-        "Summary", "How large is the accuracy drop?", "Are they the same neurons?",
+        "Summary", "How large is the accuracy drop?", "Are the skill neurons the same?",
         "Where do clean skill neurons rank on adversarial data?",
-        "What happens when they are suppressed?",
+        "What happens when skill neurons are suppressed?",
     ):  # fmt: skip
         expect(page.get_by_role("heading", name=heading)).to_be_visible()
     expect(page.locator(CHART)).to_have_count(4 + 2 + 4)

@@ -351,7 +351,7 @@ def test_an_attack_without_a_target_says_so() -> None:
     test = run("playground")
     test.text_area[0].set_value("xyz").run()
     next(b for b in test.button if b.label == "synonym").click().run()
-    assert any("no word with a rarer synonym" in i.value for i in test.info)
+    assert any("no word with a listed synonym" in i.value for i in test.info)
 
 
 def test_predictivity_draws_the_levels_of_chance() -> None:
@@ -359,7 +359,7 @@ def test_predictivity_draws_the_levels_of_chance() -> None:
     first = json.dumps(charts(test)[0])
     assert '"fwer"' in first
     assert '"floor"' in first
-    assert any("false discovery rate" in c.value for c in test.caption)
+    assert any("Discoveries: " in c.value for c in test.caption)
     more = run("predictivity", permutations="500")
     assert [b for b in more.button if b.label == "Compute"], "other shuffles are another question"
 

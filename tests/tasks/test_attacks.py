@@ -146,8 +146,8 @@ def test_an_attack_is_part_of_a_question() -> None:
         ({"kind": "smoke", "dose": 1}, "no attack 'smoke'"),
         ({"kind": "typo", "dose": 0}, "from 1 to 20"),
         ({"kind": "negation", "dose": 2}, "from 1 to 1"),
-        ({"kind": "typo", "dose": 1, "where": "third"}, "not 'third'"),
-        ({"kind": "typo", "dose": 1, "worst_of": 0}, "worst of 0"),
+        ({"kind": "typo", "dose": 1, "where": "third"}, "is 'third'"),
+        ({"kind": "typo", "dose": 1, "worst_of": 0}, "worst_of is 0"),
     ],
 )
 def test_an_attack_that_there_is_not_is_refused(given: dict[str, object], said: str) -> None:

@@ -105,8 +105,8 @@ def test_formulas_and_scripts_are_text(folder: Path) -> None:
         ("x.jsonl", b"[1]\n", "not a JSON object"),
         ("x.jsonl", b"{\n", "not JSON"),
         ("x.parquet", b"PAR1 or not", "not a Parquet file"),
-        ("x.xlsx", b"PK", "none of .csv"),
-        ("x", b"", "none of .csv"),
+        ("x.xlsx", b"PK", "not of a supported type; use .csv"),
+        ("x", b"", "not of a supported type; use .csv"),
     ],
 )
 def test_a_bad_file_is_refused_in_one_sentence(name: str, data: bytes, said: str) -> None:

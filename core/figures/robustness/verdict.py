@@ -85,9 +85,8 @@ def _discovered(found: pd.DataFrame) -> str:
     clean, attacked = rows.loc[CLEAN], rows.loc[ADVERSARIAL]
     fewer = " (fewer examples give less power)" if attacked.n < clean.n else ""
     return (
-        f"The permutation null is exceeded by {clean.discoveries:.0%} of neurons on {clean.n} "
-        f"clean examples and by {attacked.discoveries:.0%} on {attacked.n} adversarial "
-        f"examples{fewer}."
+        f"On {clean.n} clean examples, {clean.discoveries:.0%} of neurons exceed the permutation "
+        f"null; on {attacked.n} adversarial examples, {attacked.discoveries:.0%} do{fewer}."
     )
 
 
@@ -125,8 +124,8 @@ def _suppressed(tests: pd.DataFrame) -> str:
         return ""
     parts = [f"{_cost(row)} on {row.tested} data" for row in mine.itertuples()]
     return (
-        "Compared with random neurons, suppressing its clean skill neurons (mean over 1 to 15 % of "
-        f"each layer) {' and '.join(parts)}."
+        "Suppressing its clean skill neurons instead of random ones (mean over 1 to 15 % of each "
+        f"layer) {' and '.join(parts)}."
     )
 
 
@@ -188,9 +187,9 @@ def _verdict(
         )
     if not kept.certain:
         return "no difference", (
-            f"{lead}, but there is **no significant difference** between the models' overlap of "
-            f"skill neurons beyond the permutation null ({_interval(_positive(kept))} of the split "
-            f"control). This does not support the claim.{alone}"
+            f"{lead}, but there is **no significant difference** between the models' overlap "
+            "beyond the permutation null (difference, as a share of the split control: "
+            f"{_interval(_positive(kept))}). This does not support the claim.{alone}"
         )
     agrees = more == robust
     word = "agrees with" if agrees else "contradicts"
