@@ -7,7 +7,7 @@ rows of weights. Gains are whole numbers of correct predictions beyond the major
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,8 +67,10 @@ class Stability:
     the second, `median[draw fraction]`. `kind` says which comparison: `measured`, clean against
     adversarial data as they are; `shuffled`, with shuffled adversarial labels; `bootstrap`,
     examples and prompts redrawn; `control`, two disjoint parts of the clean split, the second as
-    large as the adversarial split; `control shuffled`, with shuffled labels of the second. `attack`
-    is the kind of the adversarial examples, empty for all.
+    large as the adversarial split; `control shuffled`, with shuffled labels of the second. Where the
+    adversarial examples are the clean ones under an attack, the two share their examples, and
+    `measured` is too favourable: `crossed` and `crossed shuffled` are the split control with the
+    second part under attack. `attack` is the kind of the adversarial examples, empty for all.
     """
 
     spec: StabilitySpec
@@ -113,14 +115,16 @@ class Redrawn:
 
     In `clean` and `adversarial` row 0 the data as they are, then one row per bootstrap replicate.
     `control` has three rows a split of the clean data: a part as large as the adversarial split,
-    the rest, and the former with shuffled labels. `by_attack[kind]` are the adversarial examples of
-    one kind (empty: all), row 0 with their labels, then with shuffled ones.
+    the rest, and the former with shuffled labels; `crossed` is the same of the examples under
+    attack, None where the adversarial examples are others. `by_attack[kind]` are the adversarial
+    examples of one kind (empty: all), row 0 with their labels, then with shuffled ones.
     """
 
     prompt: object
     clean: Gains
     adversarial: Gains
     control: Gains
+    crossed: Gains | None
     by_attack: dict[str, Gains]
     n_clean: int
     n_adversarial: int
@@ -171,7 +175,9 @@ def redraw(
     weights = bootstrap_weights(whole[1].labels, spec.replicates, seed=2)[:, there]
     keys = _keys(spec.permutations, len(whole[1]), seed=6)[:, there]
     by_attack = shuffled_by_attack(adversarial, keys)
-    signs = torch.cat([signed(weights, adversarial.labels), *by_attack.values()])
+    parts = [signed(weights, adversarial.labels), *by_attack.values()]
+    paired = same_examples(*asked)
+    signs = torch.cat([*parts, *([control.flatten(0, 1)] if paired else [])])
     attacked = _measure(readers[1], baseline, adversarial, signs, part(progress, 0.9, 1))
     size = 1 + spec.permutations
     return Redrawn(
@@ -179,6 +185,9 @@ def redraw(
         clean=measured.rows(0, first),
         adversarial=attacked.rows(0, first),
         control=measured.rows(first, len(measured.n)),
+        crossed=attacked.rows(len(attacked.n) - 3 * spec.splits, len(attacked.n))
+        if paired
+        else None,
         by_attack={
             kind: attacked.rows(first + i * size, first + (i + 1) * size)
             for i, kind in enumerate(by_attack)
@@ -186,6 +195,11 @@ def redraw(
         n_clean=len(clean),
         n_adversarial=len(adversarial),
     )
+
+
+def same_examples(clean: PredictivitySpec, adversarial: PredictivitySpec) -> bool:
+    """Whether the adversarial examples are the clean ones under an attack."""
+    return adversarial.attack is not None and replace(adversarial, attack=None) == clean
 
 
 def _places(whole: Examples, kept: Examples) -> Labels:
@@ -312,6 +326,10 @@ def agree(spec: StabilitySpec, prompts: Sequence[Redrawn]) -> Stability:
     for i in range(spec.splits):
         small, rest, mixed = (mean_gain([p.control for p in prompts], 3 * i + k) for k in range(3))
         pairs += [("control", "", rest, small), ("control shuffled", "", rest, mixed)]
+        crossed = [p.crossed for p in prompts if p.crossed is not None]
+        if len(crossed) == len(prompts):
+            small, mixed = (mean_gain(crossed, 3 * i + k) for k in (0, 2))
+            pairs += [("crossed", "", rest, small), ("crossed shuffled", "", rest, mixed)]
     for attack in [k for k in prompts[0].by_attack if all(k in p.by_attack for p in prompts)]:
         for row in range(1 + spec.permutations):
             second = mean_gain([p.by_attack[attack] for p in prompts], row)

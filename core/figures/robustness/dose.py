@@ -22,6 +22,7 @@ from core.stats.intervals import Estimate, Z, mean_accuracy
 from core.store import Store
 
 Sweeps = Mapping[str, DoseSweep]
+KINDS = ("bootstrap", "control", "control shuffled", "crossed", "crossed shuffled", "shuffled")
 ACCURACY = "backbone dose accuracy low high n seeds majority accuracy_kept".split()  # noqa: SIM905
 OVERLAP = "backbone dose chosen shared share error low high".split()  # noqa: SIM905
 
@@ -69,8 +70,9 @@ def accuracy(store: Store, sweeps: Sweeps) -> pd.DataFrame:
 def overlap(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
     """One row per backbone and dose above 0: chosen (clean skill neurons), shared (also skill
     neurons under attack), share, error (bootstrap), low, high, the permutation null and the split
-    control (columns as in `overlap.overlap`), and skill_kept: share above its null, relative to the
-    split control's share above its own; NaN where the control does not exceed its null (p > 0.05).
+    control (columns as in `overlap.overlap`), and skill_kept: of the split control with one part
+    under attack, the share above its null, relative to the split control's above its own; NaN where
+    the control does not exceed its null (p > 0.05).
     """
     out = list[dict[str, object]]()
     for backbone, sweep in sweeps.items():
@@ -83,29 +85,30 @@ def overlap(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
             pair = compare(clean.skill(fraction), struck.skill(fraction))
             if pair.first == 0:
                 continue
-            shares = {
-                kind: draws.share(fraction)[draws.of(kind)]
-                for kind in ("bootstrap", "control", "control shuffled", "shuffled")
-            }
+            shares = {kind: draws.share(fraction)[draws.of(kind)] for kind in KINDS}
             error = float(shares["bootstrap"].std(ddof=1))
             null = permutation_null(pair.share, shares["shuffled"])
             control = split_control(shares["control"], shares["control shuffled"])
+            crossed = split_control(shares["crossed"], shares["crossed shuffled"])
             out.append(
                 {
                     "backbone": backbone, "dose": dose, "chosen": pair.first,
                     "shared": pair.shared, "share": pair.share, "error": error,
                     "low": max(0.0, pair.share - Z * error),
                     "high": min(1.0, pair.share + Z * error), **null, **control,
-                    "skill_kept": skill_kept(pair.share, {**null, **control}),
+                    "skill_kept": skill_kept(crossed, control),
                 }
             )  # fmt: skip
     return pd.DataFrame(out, columns=[*OVERLAP, *NULL, *CONTROL, "skill_kept"])
 
 
-def skill_kept(share: float, levels: Mapping[str, float]) -> float:
-    """(share - shuffled) / (control - its shuffled); NaN where the denominator is not above its
-    null at 5 %. Source: docs/method.md.
+def skill_kept(crossed: Mapping[str, float], control: Mapping[str, float]) -> float:
+    """Shared skill neurons of two disjoint parts of the data, one of them under attack, relative to
+    two clean parts, both above shuffled labels; NaN where the clean parts share no more than their
+    null (p > 0.05). The parts keep examples apart: on the same examples, a weak attack leaves the
+    noise of the sample as it is, and more would be shared than by two clean parts.
     """
-    if not levels["control_p"] <= 0.05:
+    if not control["control_p"] <= 0.05:
         return math.nan
-    return (share - levels["shuffled"]) / (levels["control"] - levels["control_shuffled"])
+    clean = control["control"] - control["control_shuffled"]
+    return (crossed["control"] - crossed["control_shuffled"]) / clean

@@ -1,0 +1,189 @@
+"""Attacks as part of a question: which texts are measured, the worst draw, and what stays clean."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.base.errors import BadInput
+from core.base.specs import key
+from core.lab.lab import Lab
+from core.measures.attacked import WorstSpec, worst
+from core.measures.evaluation import EvaluationSpec, Suppression
+from core.measures.predictivity import PredictivitySpec
+from core.measures.stability import StabilitySpec
+from core.measures.sweeps import SuppressionChoices, attributions, dose_response, suppression_sweep
+from core.tasks import load_task
+from core.tasks.attacks import Attack, attacked
+from core.tasks.data import load_split
+from tests.measures.test_predictivity import question
+
+TYPO = Attack(kind="typo", dose=2)
+
+
+@pytest.fixture
+def asked(lab: Lab, tiny_roberta: Path, toy_task: Path) -> PredictivitySpec:
+    return replace(
+        question(lab, tiny_roberta, load_task(str(toy_task)), permutations=3), precision="fp64"
+    )
+
+
+def evaluation(asked: PredictivitySpec, **changes: object) -> EvaluationSpec:
+    given = {"prompt": asked.prompt, "task": asked.task, "precision": "fp64", **changes}
+    return EvaluationSpec(**given)
+
+
+def test_a_question_without_an_attack_keeps_its_key(asked: PredictivitySpec) -> None:
+    assert key(replace(asked, attack=None)) == key(asked) != key(replace(asked, attack=TYPO))
+
+
+def test_logits_are_those_of_the_attacked_texts(
+    lab: Lab, asked: PredictivitySpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = lab.answer(evaluation(asked, attack=TYPO))
+    clean = lab.answer(evaluation(asked))
+    struck = attacked(load_split(load_task(asked.task.name), "validation"), TYPO)
+    monkeypatch.setattr(lab, "examples", lambda *_: struck)
+    assert np.allclose(ours.logits, lab.answer(evaluation(asked)).logits, atol=1e-12)
+    assert not np.allclose(ours.logits, clean.logits)
+
+
+def test_the_baseline_is_clean_and_the_counts_are_attacked(
+    lab: Lab, asked: PredictivitySpec
+) -> None:
+    clean, struck = lab.answer(asked), lab.answer(replace(asked, attack=TYPO))
+    assert np.array_equal(clean.baseline, struck.baseline)
+    assert not np.array_equal(clean.correct, struck.correct)
+    assert (clean.n, clean.majority) == (struck.n, struck.majority)
+
+
+def test_some_rows_under_attack_are_taken_from_all(lab: Lab, asked: PredictivitySpec) -> None:
+    whole = evaluation(asked, attack=replace(TYPO, worst_of=3))
+    lab.ask(whole)
+    some = replace(whole, limit=7)
+    lab.ask(some)
+    kept, computed = lab.store.read(some), lab.answer(some)
+    assert kept.predictions.tolist() == computed.predictions.tolist()
+
+
+# --- the worst draw ------------------------------------------------------------------------------
+def test_the_worst_draw_is_the_least_margin_of_all(lab: Lab, asked: PredictivitySpec) -> None:
+    attack = replace(TYPO, worst_of=4)
+    search = worst(evaluation(asked, attack=attack))
+    assert isinstance(search, WorstSpec)
+    found = lab.answer(search)
+    examples = load_split(load_task(asked.task.name), "validation")
+    margins = []
+    for draw in range(4):
+        model = lab.model(asked.prompt, load_task(asked.task.name), "fp64")
+        rows = model.encode(attacked(examples, attack, [draw] * len(examples)))
+        with torch.inference_mode():
+            one_by_one = [
+                model.margins(rows.batch([i], model.backbone)) for i in range(len(examples))
+            ]
+        margins.append(torch.cat(one_by_one).numpy())
+    assert found.draws.tolist() == np.argmin(margins, axis=0).tolist()
+    assert np.allclose(found.margin, np.min(margins, axis=0), atol=1e-10)
+
+
+def test_the_worst_of_more_draws_is_no_more_accurate(lab: Lab, asked: PredictivitySpec) -> None:
+    rates = [
+        lab.answer(evaluation(asked, attack=replace(TYPO, worst_of=n))).accuracy for n in (1, 3, 8)
+    ]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_one_search_serves_accuracy_predictivity_and_suppression(
+    lab: Lab, asked: PredictivitySpec
+) -> None:
+    attack = replace(TYPO, worst_of=3)
+    plain = evaluation(asked, attack=attack)
+    how = Suppression(ranking=(asked,), choose="skill", fraction=0.2)
+    questions = [plain, replace(asked, attack=attack), replace(plain, suppression=how)]
+    for question_ in questions:
+        lab.ask(question_)
+    (count,) = lab.store.frame("SELECT count(*) AS n FROM worst_draw").n
+    assert count == 1
+
+
+def test_the_search_is_kept_and_read(lab: Lab, asked: PredictivitySpec) -> None:
+    search = worst(evaluation(asked, attack=replace(TYPO, worst_of=3)))
+    lab.ask(search)
+    kept, anew = lab.stored(search), lab.answer(search)
+    for name in ("index", "draws", "margin"):
+        assert getattr(kept, name).tolist() == getattr(anew, name).tolist()
+
+
+# --- dose-response -------------------------------------------------------------------------------
+def test_a_dose_response_asks_clean_data_once_and_each_dose(asked: PredictivitySpec) -> None:
+    sweep = dose_response([asked.prompt], (asked.task, "validation"), (None,), TYPO, [1, 3])
+    assert list(sweep.evaluations) == [0, 1, 3]
+    assert [specs[0].attack for specs in sweep.evaluations.values()] == [
+        None, replace(TYPO, dose=1), replace(TYPO, dose=3)
+    ]  # fmt: skip
+    assert list(sweep.stability) == [1, 3]
+    assert len(set(sweep.everything)) == len(sweep.everything) == 3 + 3 + 2
+
+
+def test_two_parts_one_of_them_attacked_are_compared(lab: Lab, asked: PredictivitySpec) -> None:
+    spec = StabilitySpec(
+        clean=(asked,), adversarial=(replace(asked, attack=TYPO),), fractions=(0.25,),
+        replicates=2, splits=3, permutations=2,
+    )  # fmt: skip
+    found = lab.answer(spec)
+    for kind in ("control", "control shuffled", "crossed", "crossed shuffled"):
+        assert found.kind.count(kind) == 3
+    other = replace(asked, split="train")
+    apart = lab.answer(replace(spec, adversarial=(other,)))
+    assert "crossed" not in apart.kind
+
+
+def test_without_an_effect_of_the_attack_the_crossed_parts_are_the_control(
+    lab: Lab, asked: PredictivitySpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.measures.attacked.attacked", lambda examples, *_: examples)
+    spec = StabilitySpec(
+        clean=(asked,), adversarial=(replace(asked, attack=TYPO),), fractions=(0.25,),
+        replicates=1, splits=4, permutations=1,
+    )  # fmt: skip
+    found = lab.answer(spec)
+    by_kind = {kind: found.shared[[k == kind for k in found.kind]] for kind in set(found.kind)}
+    assert np.array_equal(by_kind["crossed"], by_kind["control"])
+    assert np.array_equal(by_kind["crossed shuffled"], by_kind["control shuffled"])
+
+
+# --- causal neurons ------------------------------------------------------------------------------
+def test_causal_neurons_are_those_of_the_highest_attribution(
+    lab: Lab, asked: PredictivitySpec
+) -> None:
+    causal = attributions([asked.prompt], asked.task, limit=20)
+    lab.ask(causal[0])
+    signed = lab.stored(causal[0]).signed
+    how = Suppression(ranking=causal, choose="causal", fraction=0.25)
+    from core.measures.evaluation import suppressed_neurons
+
+    mask = suppressed_neurons(how, lab, signed.shape)
+    assert (mask.sum(axis=1) == 6).all()
+    for row, chosen in zip(signed, mask, strict=True):
+        assert row[chosen].min() >= row[~chosen].max()
+
+
+def test_a_curve_has_causal_points_that_rest_on_attributions(asked: PredictivitySpec) -> None:
+    causal = attributions([asked.prompt], asked.task)
+    choices = SuppressionChoices(
+        fractions=(0.0, 0.1), kinds_of_neuron=("skill", "causal", "random")
+    )
+    specs = suppression_sweep([asked.prompt], (asked,), asked.task, "validation", choices, causal)
+    rankings = {s.suppression.choose: s.suppression.ranking for s in specs if s.suppression}
+    assert rankings == {"skill": (asked,), "causal": causal, "random": ()}
+
+
+def test_a_ranking_of_the_wrong_kind_is_refused(asked: PredictivitySpec) -> None:
+    causal = attributions([asked.prompt], asked.task)
+    for choose, ranking in (("causal", (asked,)), ("skill", causal)):
+        with pytest.raises(BadInput, match="cannot be chosen"):
+            Suppression(ranking=ranking, choose=choose, fraction=0.1)
+    with pytest.raises(BadInput, match="not their mean"):
+        Suppression(ranking=causal, choose="causal", fraction=0.1, kind="mean")
