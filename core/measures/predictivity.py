@@ -14,9 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from jaxtyping import Float, Int
 
-from core.backbones.batches import Batch
 from core.backbones.hooks import capture
-from core.backbones.prompted import PromptedModel
 from core.base.errors import BadInput, BadTask
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress, no_progress, part
@@ -25,11 +23,14 @@ from core.base.specs import Contrast, Pinned, Precision, Spec, key
 from core.measures.bench import Bench
 from core.stats.neurons import at_token, best_token, folded
 from core.tasks import Choice, Task
-from core.tasks.data import Examples
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from core.backbones.batches import Batch
+    from core.backbones.prompted import PromptedModel
+    from core.tasks.data import Examples
 
 Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]

@@ -29,10 +29,11 @@ from core.measures.predictivity import (
 )
 from core.stats.correlation import spearman
 from core.stats.neurons import chosen, count, percentiles
-from core.tasks.data import Examples
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from core.tasks.data import Examples
 
 Values = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
