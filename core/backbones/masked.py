@@ -77,7 +77,7 @@ class MaskedLM(Backbone):
             prompt = prompt[:, 1:]
         slot = self.word_vectors()[self.tokenizer.mask_token_id].expand(batch, 1, -1)
         prefix = torch.cat([slot, prompt], dim=1)
-        silent = self._encoder.embeddings.position_embeddings.weight[self._position_without_effect]
+        unused = self._encoder.embeddings.position_embeddings.weight[self._position_without_effect]
         count = prefix.shape[1]
         first = self._first_text_position_id(count)
         positions = torch.cat(
@@ -90,7 +90,7 @@ class MaskedLM(Backbone):
         if segments is not None:
             segments = torch.cat([segments.new_zeros(batch, count), segments], dim=1)
         output = self._encoder(
-            inputs_embeds=torch.cat([prefix - silent, self.word_vectors()[ids]], dim=1),
+            inputs_embeds=torch.cat([prefix - unused, self.word_vectors()[ids]], dim=1),
             attention_mask=torch.cat([mask.new_ones(batch, count), mask], dim=1).long(),
             position_ids=positions[None],
             token_type_ids=segments,

@@ -59,7 +59,7 @@ class PredictivitySpec(Spec):
 class Floor:
     """The permutation null: predictivity with labels shuffled within the split.
 
-    `mean` and `p99` are over neurons and permutations. `family` is the 95th percentile of the best
+    `mean` and `p99` are over neurons and permutations. `fwer` is the 95th percentile of the best
     neuron under permutation. `fdr` is the lowest predictivity of a neuron whose `q` is at most
     0.05, NaN if there is none. Per neuron: `p` against its own shuffled values, `p_family` against
     the best neuron's (Westfall & Young 1993), `q` the false discovery rate (Benjamini & Hochberg
@@ -68,7 +68,7 @@ class Floor:
 
     mean: float
     p99: float
-    family: float
+    fwer: float
     fdr: float
     permutations: int
     p: Float[Array, "layer neuron"]
@@ -326,7 +326,7 @@ def floor(best: Float[Tensor, "row layer neuron"], n: int) -> Floor | None:
     return Floor(
         mean=null.mean(dtype=torch.float64).item() / n,
         p99=float(np.quantile(null.numpy(), 0.99)) / n,
-        family=float(np.quantile(highest.numpy(), 0.95)) / n,
+        fwer=float(np.quantile(highest.numpy(), 0.95)) / n,
         fdr=found.min().item() / n if len(found) else float("nan"),
         permutations=len(null),
         p=((1 + own).double() / (1 + len(null))).numpy(),
@@ -392,7 +392,7 @@ def rows(p: Predictivity) -> dict[str, pd.DataFrame]:
         "majority": p.majority,
         "floor_mean": floor.mean if floor else np.nan,
         "floor_p99": floor.p99 if floor else np.nan,
-        "floor_family": floor.family if floor else np.nan,
+        "floor_family": floor.fwer if floor else np.nan,
         "floor_fdr": floor.fdr if floor else np.nan,
         "permutations": floor.permutations if floor else 0,
     }
