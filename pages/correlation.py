@@ -24,7 +24,7 @@ specs = tuple(s for b in backbones for s in controls.own_predictivities(lab, b, 
 
 def draw() -> None:
     """One matrix per backbone."""
-    table = queries.correlation(lab.store, specs)
+    table = queries.correlation(lab.store, specs, clean=lab.clean_name)
     look, figures = answers.look(lab.models.names()), []
     table = charts.titled(table, titles)
     boxes = queries.predictivity_boxes(lab.store, specs)

@@ -117,7 +117,8 @@ def matrices(look: charts.Look) -> None:
     """Overlap of skill neurons for each pair of clean tasks."""
     st.subheader("Which tasks share skill neurons?", anchor=False)
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
-        values = {t: v for (_, t), v in queries.rankings(lab.store, everything[name]).items()}
+        found = queries.rankings(lab.store, everything[name], clean=lab.clean_name)
+        values = {task: value for (_, task), value in found.items()}
         with column, st.container(border=True):
             st.markdown(f"**{plain(name)}**")
             if not values:

@@ -11,7 +11,7 @@ from core.base.markdown import plain
 from core.base.specs import Spec
 from core.figures.robustness import accuracy as robustness
 from core.figures.robustness import overlap
-from core.figures.robustness.verdict import Numbers, finding, p_value, points
+from core.figures.robustness.verdict import Numbers, p_value, points, summarise
 from core.lab.lab import job_name
 from core.measures import sweeps
 from core.tasks import clean_task
@@ -124,7 +124,7 @@ def draw() -> None:
     if numbers.answers.empty:
         st.caption("The figures appear here as they are computed.")
         return
-    said = finding(numbers, backbones=backbones, fraction=top)
+    said = summarise(numbers, backbones=backbones, fraction=top)
     with st.container(border=True):
         st.subheader(f"Summary: {plain(clean.title)}", anchor=False)
         st.badge(f"verdict: {said.verdict}", color=COLOURS.get(said.verdict, "gray"))  # type: ignore[arg-type]
@@ -230,7 +230,7 @@ def neurons(
                 with st.expander("Skill neurons by kind of attack"):
                     attack_table(by_attack)
             with st.container(horizontal=True):
-                answers.downloads("robustness-agreement", agree, ("", figure))
+                answers.downloads("robustness-stability", agree, ("", figure))
                 answers.downloads("robustness-attacks", by_attack, label="By attack")
 
 

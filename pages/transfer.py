@@ -100,7 +100,8 @@ else:
 
     def draw() -> None:
         """The computed values, one heatmap per backbone."""
-        table = charts.titled(queries.transfer(lab.store, specs, relative=relative), titles)
+        rows = queries.transfer(lab.store, specs, relative=relative, clean=lab.clean_name)
+        table = charts.titled(rows, titles)
         look = answers.look(lab.models.names())
         heatmaps(table, look, backbones, [t.title for t in sources], [t.title for t in targets])
 

@@ -174,5 +174,5 @@ def some_floor(layers: int, neurons: int) -> Floor:
     """A floor as `measure` gives it, with made-up numbers."""
     p = np.linspace(0.01, 1, layers * neurons).reshape(layers, neurons)
     return Floor(
-        mean=0.55, p99=0.6, family=0.65, fdr=0.6, permutations=20, p=p, p_family=np.sqrt(p), q=p
+        mean=0.55, p99=0.6, fwer=0.65, fdr=0.6, permutations=20, p=p, p_family=np.sqrt(p), q=p
     )

@@ -16,15 +16,15 @@ from core.base.settings import ROOT
 # Folder of core -> the folders it may import. What a folder may import may not import it.
 LAYERS: dict[str, set[str]] = {
     "base": set(),
-    "stats": {"base"},
+    "stats": set(),
     "tasks": {"base"},
     "backbones": {"base", "tasks"},
     "measures": {"base", "stats", "tasks", "backbones"},
-    "store": {"base", "stats"},
-    "lab": {"base", "stats", "tasks", "backbones", "measures", "store"},
+    "store": {"base"},
+    "lab": {"base", "tasks", "backbones", "measures", "store"},
     "figures": {"base", "stats", "tasks", "measures", "store"},
     "charts": set(),
-    "exchange": {"base", "tasks", "backbones", "measures", "store", "lab"},
+    "exchange": {"base", "backbones", "measures", "store", "lab"},
     "commands": {
         "base", "stats", "tasks", "backbones", "measures", "store", "lab", "figures", "exchange",
     },
@@ -35,15 +35,20 @@ DOORS = {
     "streamlit": {"app", "pages"},
     "altair": {"core.charts"},
     "duckdb": {"core.store"},
-    "safetensors": {"core.store", "core.exchange", "core.backbones"},
+    "safetensors": {"core.store", "core.exchange"},
     "transformers": {"core.backbones"},
     "tokenizers": {"core.backbones"},
     "huggingface_hub": {"core.backbones"},
     "datasets": {"core.tasks"},
 }
 CLOSED = {"torch": {"pages", "core.figures", "core.charts"}}
-FORBIDDEN = {"pickle", "trust_remote_code", "eval", "fcntl"}  # fcntl: not on Windows
+FORBIDDEN = {
+    "pickle", "marshal", "dill", "trust_remote_code", "eval", "exec", "import_module", "__import__",
+    "fcntl",  # not on Windows
+    "PagesManager",  # what Streamlit keeps to itself
+}  # fmt: skip
 DEEPEST = 6  # steps of the longest chain of imports between folders
+DEEPEST_MODULE = 15  # steps of the longest chain between modules, as they are when loaded
 
 
 def sources() -> dict[str, str]:
@@ -75,8 +80,12 @@ def imported(nodes: Iterable[ast.AST], known: set[str]) -> Iterator[str]:
 
 
 def at_import_time(tree: ast.AST) -> Iterator[ast.AST]:
+    """What is carried out when a module is loaded: no functions, no imports for types only."""
     for node in ast.iter_child_nodes(tree):
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if not for_types and not isinstance(
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+        ):
             yield node
             yield from at_import_time(node)
 
@@ -88,7 +97,7 @@ def part_of(module: str) -> str:
 def violations(module: str, source: str, known: set[str]) -> list[str]:
     tree = ast.parse(source)
     names = set(imported(ast.walk(tree), known))
-    checks = doors(module, names), layers(module, names), private(names), words(module, tree)
+    checks = doors(module, names), layers(module, names), private(tree), words(module, tree)
     return [complaint for check in checks for complaint in check]
 
 
@@ -100,11 +109,18 @@ def doors(module: str, names: set[str]) -> Iterator[str]:
             yield f"{module} imports {library}"
 
 
-def private(names: set[str]) -> Iterator[str]:
-    """Modules of others that may change without a word."""
-    for name in sorted(names):
-        if any(part.startswith("_") for part in name.split(".") if part != "__future__"):
-            yield f"imports the private {name}"
+def private(tree: ast.AST) -> Iterator[str]:
+    """Modules and names of others that may change without a word."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if any(part.startswith("_") for part in name.split(".") if part != "__future__"):
+                yield f"imports the private {name}"
 
 
 def layers(module: str, names: set[str]) -> Iterator[str]:
@@ -112,7 +128,7 @@ def layers(module: str, names: set[str]) -> Iterator[str]:
     for target in {part_of(n) for n in names} - {"", part}:
         if part and target not in LAYERS.get(part, {target}):
             yield f"{module} imports core.{target}"
-    if module.startswith("core") and any(inside(n, {"app", "pages"}) for n in names):
+    if module.startswith(("core", "demo")) and any(inside(n, {"app", "pages"}) for n in names):
         yield f"{module} imports a page"
     if not module.startswith("demo") and any(inside(n, {"demo"}) for n in names):
         yield f"{module} imports demo"
@@ -125,6 +141,8 @@ def words(module: str, tree: ast.AST) -> Iterator[str]:
                 found = {a.name.split(".")[0] for a in names} | {getattr(node, "module", None)}
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.keyword(arg=name):
                 found = {name}
+            case ast.Constant(value=str(text)):
+                found = {text} & {"trust_remote_code"}
             case _:
                 continue
         if isinstance(node, ast.Attribute):
@@ -137,14 +155,18 @@ def words(module: str, tree: ast.AST) -> Iterator[str]:
             yield f"{module} reads the environment"
 
 
-def cycle(known: dict[str, str]) -> list[str]:
-    graph = {
+def graph(known: dict[str, str]) -> dict[str, set[str]]:
+    """Module -> the known ones that are loaded with it."""
+    return {
         module: {n for n in imported(at_import_time(ast.parse(text)), set(known)) if n in known}
         - {module}
         for module, text in known.items()
     }
+
+
+def cycle(known: dict[str, str]) -> list[str]:
     try:
-        TopologicalSorter(graph).prepare()
+        TopologicalSorter(graph(known)).prepare()
     except CycleError as error:
         return list(error.args[1])
     return []
@@ -170,6 +192,29 @@ def test_layers_are_not_deep() -> None:
         return max((1 + depth(below) for below in LAYERS[folder]), default=0)
 
     assert max(map(depth, LAYERS)) <= DEEPEST
+
+
+def test_no_chain_of_modules_is_long() -> None:
+    known = {m: s for m, s in sources().items() if inside(m, {"core"})}
+    below, depth = graph(known), dict[str, int]()
+    for module in TopologicalSorter(below).static_order():
+        depth[module] = max((1 + depth[n] for n in below[module]), default=0)
+    assert max(depth.values()) <= DEEPEST_MODULE
+
+
+def test_every_permission_is_used() -> None:
+    known = sources()
+    used: dict[str, set[str]] = {folder: set() for folder in LAYERS}
+    doors_used: dict[str, set[str]] = {library: set() for library in DOORS}
+    for module, source in known.items():
+        names = set(imported(ast.walk(ast.parse(source)), set(known)))
+        if part_of(module) in used:
+            used[part_of(module)] |= {part_of(n) for n in names} - {"", part_of(module)}
+        for library, places in DOORS.items():
+            if any(inside(n, {library}) for n in names):
+                doors_used[library] |= {place for place in places if inside(module, {place})}
+    assert used == LAYERS
+    assert doors_used == DOORS
 
 
 @pytest.mark.parametrize(
@@ -200,6 +245,12 @@ def test_layers_are_not_deep() -> None:
         ("app", "torch.load(x, weights_only=False)", "says weights_only=False"),
         ("app", "eval('1')", "says eval"),
         ("core.store", "import fcntl", "says fcntl"),
+        ("core.store", "import marshal", "says marshal"),
+        ("core.store", "exec('1')", "says exec"),
+        ("core.store", "importlib.import_module('core.lab')", "says import_module"),
+        ("app", "load(**{'trust_remote_code': True})", "says trust_remote_code"),
+        ("app", "from streamlit.runtime.pages_manager import PagesManager", "says PagesManager"),
+        ("demo.splits", "import pages.overview", "imports a page"),
     ],
 )
 def test_the_checker_finds_what_is_planted(module: str, planted: str, complaint: str) -> None:
@@ -207,8 +258,10 @@ def test_the_checker_finds_what_is_planted(module: str, planted: str, complaint:
     assert f"{module} {complaint}" in found
 
 
-def test_the_checker_finds_a_private_module() -> None:
-    assert "imports the private a._b" in violations("core.data", "from a._b import c", set())
+@pytest.mark.parametrize("planted", ["from a._b import c", "from a.b import _c", "import a._b"])
+def test_the_checker_finds_a_private_module_or_name(planted: str) -> None:
+    found = violations("core.data", planted, set())
+    assert any(said.startswith("imports the private a.") for said in found)
 
 
 def test_what_is_imported_is_declared() -> None:

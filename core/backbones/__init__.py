@@ -29,28 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["FAMILIES", "Backbone", "Layout", "Slot", "Template", "family_of", "load_backbone"]
 
 FAMILIES: dict[str, type[Backbone]] = {"bert": Bert, "roberta": Roberta, "t5": T5}
-_HEADS = {
-    "bert": "AutoModelForMaskedLM",
-    "roberta": "AutoModelForMaskedLM",
-    "t5": "AutoModelForSeq2SeqLM",
-}
 # While one thread loads, transformers changes torch's defaults for all: one at a time.
 _LOADING = threading.Lock()
-# What a config must say as a whole number, and the most that can be stored or built.
-_SIZES = {
-    "bert": {
-        "num_hidden_layers": 1000, "intermediate_size": 1 << 16, "hidden_size": 1 << 16,
-        "num_attention_heads": 1 << 16, "vocab_size": 10_000_000,
-        "max_position_embeddings": 10_000_000, "type_vocab_size": 1000,
-    },
-    "t5": {
-        "num_layers": 1000, "d_ff": 1 << 16, "d_model": 1 << 16, "num_heads": 1 << 16,
-        "vocab_size": 10_000_000, "d_kv": 1 << 16, "num_decoder_layers": 1000,
-        "relative_attention_num_buckets": 1 << 16, "relative_attention_max_distance": 10_000_000,
-    },
-}  # fmt: skip
-_SIZES["roberta"] = _SIZES["bert"]
-_REQUIRED = 5  # the first of them; for the others transformers knows what is usual
+_REQUIRED = 5  # the first of a family's sizes; for the others transformers knows what is usual
 
 
 def family_of(folder: Path) -> str:
@@ -82,7 +63,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _config(folder: Path) -> dict[str, Any]:
     """The settings of a model that can be one. Raises: BadInput."""
-    config, sizes = _read(folder), _SIZES[family_of(folder)]
+    config, sizes = _read(folder), FAMILIES[family_of(folder)].sizes
     for i, (name, most) in enumerate(sizes.items()):
         value = config.get(name)
         if value is None and i >= _REQUIRED:
@@ -114,7 +95,7 @@ def load_backbone(
             import transformers
 
             transformers.logging.disable_progress_bar()
-            model, loading = getattr(transformers, _HEADS[family]).from_pretrained(
+            model, loading = getattr(transformers, FAMILIES[family].head).from_pretrained(
                 folder,
                 config=transformers.AutoConfig.for_model(**_harmless(config)),
                 attn_implementation="sdpa",
@@ -155,11 +136,7 @@ def _harmless(config: dict[str, Any]) -> dict[str, Any]:
 def describe(folder: Path) -> dict[str, str | int]:
     """Family, layers, neurons per layer and width, from the settings alone. Raises: BadInput."""
     family, config = family_of(folder), _config(folder)
-    layers, neurons, width = (
-        ("num_layers", "d_ff", "d_model")
-        if family == "t5"
-        else ("num_hidden_layers", "intermediate_size", "hidden_size")
-    )
+    layers, neurons, width = list(FAMILIES[family].sizes)[:3]
     return {
         "Family": family,
         "Layers": config[layers],
@@ -180,7 +157,7 @@ class Shape:
 def shape(folder: Path) -> Shape:
     """From the settings alone. Raises: BadInput."""
     config, family = _config(folder), family_of(folder)
-    layers, _, _, heads = list(_SIZES[family])[:4]
+    layers, _, _, heads = list(FAMILIES[family].sizes)[:4]
     return Shape(family=family, layers=config[layers], heads=config[heads])
 
 

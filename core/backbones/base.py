@@ -42,6 +42,10 @@ class Backbone(ABC):
     family: ClassVar[str]
     template: ClassVar[Template]
     writes: ClassVar[bool] = False  # whether it can answer in words of its own
+    head: ClassVar[str]  # the class of transformers that loads it
+    # Entries of a config that must be whole numbers, and the most that can be stored or built:
+    # layers, neurons per layer, width, attention heads, vocabulary, then those that may be absent.
+    sizes: ClassVar[dict[str, int]]
 
     def __init__(self, name: str, model: Any, tokenizer: Any, device: str = "cpu") -> None:
         self.name, self.tokenizer, self.device = name, tokenizer, device

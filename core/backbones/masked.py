@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jaxtyping import Bool, Float, Int
 
@@ -23,6 +23,13 @@ class MaskedLM(Backbone):
     their code.
     """
 
+    head: ClassVar[str] = "AutoModelForMaskedLM"
+    sizes: ClassVar[dict[str, int]] = {
+        "num_hidden_layers": 1000, "intermediate_size": 1 << 16, "hidden_size": 1 << 16,
+        "num_attention_heads": 1 << 16, "vocab_size": 10_000_000,
+        "max_position_embeddings": 10_000_000, "type_vocab_size": 1000,
+    }  # fmt: skip
+
     @property
     @abstractmethod
     def _encoder(self) -> Any:
@@ -34,7 +41,7 @@ class MaskedLM(Backbone):
         """Position id of an input's first token."""
 
     @property
-    def _silent_position(self) -> int:
+    def _position_without_effect(self) -> int:
         """A position whose embedding is subtracted from the prefix."""
         return max(0, self._first_position - 1)
 
@@ -70,12 +77,12 @@ class MaskedLM(Backbone):
             prompt = prompt[:, 1:]
         slot = self.word_vectors()[self.tokenizer.mask_token_id].expand(batch, 1, -1)
         prefix = torch.cat([slot, prompt], dim=1)
-        silent = self._encoder.embeddings.position_embeddings.weight[self._silent_position]
+        unused = self._encoder.embeddings.position_embeddings.weight[self._position_without_effect]
         count = prefix.shape[1]
         first = self._first_text_position_id(count)
         positions = torch.cat(
             [
-                torch.full((count,), self._silent_position, device=ids.device),
+                torch.full((count,), self._position_without_effect, device=ids.device),
                 torch.arange(first, first + length, device=ids.device),
             ]
         )
@@ -83,7 +90,7 @@ class MaskedLM(Backbone):
         if segments is not None:
             segments = torch.cat([segments.new_zeros(batch, count), segments], dim=1)
         output = self._encoder(
-            inputs_embeds=torch.cat([prefix - silent, self.word_vectors()[ids]], dim=1),
+            inputs_embeds=torch.cat([prefix - unused, self.word_vectors()[ids]], dim=1),
             attention_mask=torch.cat([mask.new_ones(batch, count), mask], dim=1).long(),
             position_ids=positions[None],
             token_type_ids=segments,

@@ -24,6 +24,12 @@ class T5(Backbone):
     family: ClassVar[str] = "t5"
     template: ClassVar[Template] = Template(single="{a}</s>", pair="{a}</s>{b}</s>")
     writes: ClassVar[bool] = True
+    head: ClassVar[str] = "AutoModelForSeq2SeqLM"
+    sizes: ClassVar[dict[str, int]] = {
+        "num_layers": 1000, "d_ff": 1 << 16, "d_model": 1 << 16, "num_heads": 1 << 16,
+        "vocab_size": 10_000_000, "d_kv": 1 << 16, "num_decoder_layers": 1000,
+        "relative_attention_num_buckets": 1 << 16, "relative_attention_max_distance": 10_000_000,
+    }  # fmt: skip
 
     def __init__(self, name: str, model: Any, tokenizer: Any, device: str = "cpu") -> None:
         import torch

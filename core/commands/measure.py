@@ -280,7 +280,7 @@ def correlate(
             raise BadInput("All prompts must be of one backbone.")
         for spec in specs:
             lab.ask(spec, bar())
-        say(queries.correlation(lab.store, specs, by_seed=True), as_json)
+        say(queries.correlation(lab.store, specs, by_seed=True, clean=lab.clean_name), as_json)
 
 
 @app.command()
@@ -392,8 +392,10 @@ def transfer(
             for t in targets
         ]
         ask_all(lab, specs)
-        absolute = queries.transfer(lab.store, specs, relative=False).drop(columns="value")
-        relative = queries.transfer(lab.store, specs, relative=True)
+        absolute = queries.transfer(lab.store, specs, relative=False, clean=lab.clean_name).drop(
+            columns="value"
+        )
+        relative = queries.transfer(lab.store, specs, relative=True, clean=lab.clean_name)
         names = ["backbone", "source_task", "target_task"]
         name_shared_rows([p.source_task for p in asked], targets)
         both = absolute.merge(

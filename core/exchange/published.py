@@ -17,11 +17,12 @@ from core.base.errors import BadInput, reason
 from core.base.progress import Progress, no_progress
 from core.base.prompts import Prompt, SoftPrompt
 from core.base.specs import key
-from core.lab.lab import Lab
 from core.measures.prompts import ImportedPrompt
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from core.lab.lab import Lab
 
 LARGEST = 200_000_000  # bytes; the largest released prompt has 1.6 million
 MODELS = {

@@ -5,7 +5,7 @@ partially computed figure can be drawn.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -39,12 +39,18 @@ def evaluations(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataFrame:
     )
 
 
-def _clean(tasks: "pd.Series[str]") -> "pd.Series[str]":
+Clean = Callable[[str], str]
+"""The name of a task -> that of the clean task (`Lab.clean_name`: where the lab finds tasks)."""
+
+
+def _clean(tasks: "pd.Series[str]", clean: Clean) -> "pd.Series[str]":
     """The clean task of each; names repeat, so each is looked up once."""
-    return tasks.map({name: clean_name(name) for name in tasks.unique()})
+    return tasks.map({name: clean(name) for name in tasks.unique()})
 
 
-def transfer(store: Store, specs: Sequence[EvaluationSpec], *, relative: bool) -> pd.DataFrame:
+def transfer(
+    store: Store, specs: Sequence[EvaluationSpec], *, relative: bool, clean: Clean = clean_name
+) -> pd.DataFrame:
     """Transfer per (backbone, source_task, target_task): value, sem, seeds (prompts), n, majority,
     accuracy.
 
@@ -53,7 +59,7 @@ def transfer(store: Store, specs: Sequence[EvaluationSpec], *, relative: bool) -
     prompts have that seed). `sem` is the standard error over prompts (ddof 1), NaN for one.
     """
     rows = evaluations(store, specs)
-    own = rows[rows.source_task == _clean(rows.target_task)]
+    own = rows[rows.source_task == _clean(rows.target_task, clean)]
     same = ["backbone", "target_task", "seed"]
     own = own.groupby(same).accuracy.mean().rename("own").reset_index()
     rows = rows.merge(own, on=same, how="left")
@@ -164,7 +170,11 @@ def layer_profile(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFra
 
 
 def rankings(
-    store: Store, specs: Sequence[PredictivitySpec], *, by_seed: bool = False
+    store: Store,
+    specs: Sequence[PredictivitySpec],
+    *,
+    by_seed: bool = False,
+    clean: Clean = clean_name,
 ) -> dict[tuple[str, str], Ranking]:
     """Seed-mean predictivity per (backbone, task), or one per seed."""
     prompt = "a.seed, a.prompt" if by_seed else "0 AS seed, '' AS prompt"
@@ -177,7 +187,7 @@ def rankings(
         " avg(majority) AS majority FROM by_question GROUP BY ALL ORDER BY ALL",
         asked=asked.table(specs),
     )
-    own = rows.source_task == _clean(rows.target_task)
+    own = rows.source_task == _clean(rows.target_task, clean)
     rows["task"] = rows.target_task.where(own, rows.source_task + " on " + rows.target_task)
     if by_seed:
         rows["task"] += " (" + _prompt_names(rows) + ")"
@@ -201,14 +211,18 @@ def ranking(part: pd.DataFrame) -> Ranking:
 
 
 def correlation(
-    store: Store, specs: Sequence[PredictivitySpec], *, by_seed: bool = False
+    store: Store,
+    specs: Sequence[PredictivitySpec],
+    *,
+    by_seed: bool = False,
+    clean: Clean = clean_name,
 ) -> pd.DataFrame:
     """Spearman between two tasks' seed-mean predictivities, per (backbone, task_a, task_b): the
     mean over layers, the lowest and highest layer, neurons per layer, layers.
 
     With `by_seed` each prompt has its own rows, and tasks are named `task (seed 0)`.
     """
-    values, rows = rankings(store, specs, by_seed=by_seed), list[dict[str, object]]()
+    values, rows = rankings(store, specs, by_seed=by_seed, clean=clean), list[dict[str, object]]()
     for backbone in dict.fromkeys(b for b, _ in values):
         tasks = [t for b, t in values if b == backbone]
         for a, b in combinations_with_replacement(tasks, 2):

@@ -32,7 +32,7 @@ from core.measures.prompts import ImportedPrompt
 from core.measures.reading import Reading, read
 from core.measures.registry import MEASURES
 from core.store import Store
-from core.tasks import Task, load_task, pin_task
+from core.tasks import Task, clean_name, load_task, pin_task
 from core.tasks.data import Examples, load_split, obtain_task
 
 REMEMBERED = 64  # stored answers that need not be read again
@@ -177,6 +177,10 @@ class Lab:
         Raises: BadTask, UnknownName.
         """
         return load_task(name, self.settings.places)
+
+    def clean_name(self, name: str) -> str:
+        """Name of a task's clean task; a task whose file is gone is taken for a clean one."""
+        return clean_name(name, self.settings.places)
 
     def pin(self, task: Task, backbone: str) -> Pinned:
         """The task as a backbone is asked it."""

@@ -7,7 +7,7 @@ suppression of a prompt are measured on the same texts, and a search is done onc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,15 @@ from core.base.specs import Pinned, Precision, Spec, key
 from core.measures.bench import Bench
 from core.tasks import Choice
 from core.tasks.attacks import Attack, attacked
-from core.tasks.data import Examples
+
+if TYPE_CHECKING:
+    from core.tasks.data import Examples
 
 Numbers = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
+
+
+EQUAL = 1e-6  # logits: two draws that make the same text differ by rounding only
 
 
 class Asked(Protocol):
@@ -87,7 +92,7 @@ class WorstSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Worst:
-    """Per example: the worst draw, the first of equals, and the margin there, in logits."""
+    """Per example: the worst draw, the first of equal ones, and the margin there, in logits."""
 
     spec: WorstSpec
     index: Numbers
@@ -117,8 +122,9 @@ def search(spec: WorstSpec, bench: Bench, progress: Progress) -> Worst:
             for batch in model.batches(struck):
                 found[draw, batch.rows] = model.margins(batch).double().cpu()
                 share(max(batch.rows) / len(examples), f"draw {draw + 1} of {len(found)}")
-    draws = found.argmin(axis=0)
-    return Worst(spec=spec, index=examples.index, draws=draws, margin=found.min(axis=0))
+    worst_margin = found.min(axis=0)
+    draws = (found <= worst_margin + EQUAL).argmax(axis=0)
+    return Worst(spec=spec, index=examples.index, draws=draws, margin=worst_margin)
 
 
 # --- in the store --------------------------------------------------------------------------------

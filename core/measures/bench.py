@@ -1,12 +1,15 @@
 """What a measurement may request while it computes. The lab is one bench; tests may use another."""
 
-from typing import Any, Protocol
+from __future__ import annotations
 
-from core.backbones.prompted import PromptedModel
-from core.base.prompts import Prompt, Step
-from core.base.specs import Pinned, Precision, Spec
-from core.tasks import Task
-from core.tasks.data import Examples
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from core.backbones.prompted import PromptedModel
+    from core.base.prompts import Prompt, Step
+    from core.base.specs import Pinned, Precision, Spec
+    from core.tasks import Task
+    from core.tasks.data import Examples
 
 
 class Bench(Protocol):

@@ -12,7 +12,6 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from core.backbones.hooks import Intervention, suppress
-from core.backbones.prompted import PromptedModel
 from core.base.errors import BadInput
 from core.base.measure import Measure, Stored, Table, Whole
 from core.base.progress import Progress, no_progress
@@ -25,10 +24,12 @@ from core.measures.predictivity import PredictivitySpec
 from core.stats.neurons import Choose, Scope, choose_neurons, mean_predictivity
 from core.tasks import Text
 from core.tasks.attacks import Attack
-from core.tasks.data import Examples
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from core.backbones.prompted import PromptedModel
+    from core.tasks.data import Examples
 
 Positions = Literal["all", "prompt"]
 Kind = Literal["zero", "mean", "noise"]

@@ -14,9 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from jaxtyping import Float, Int
 
-from core.backbones.batches import Batch
 from core.backbones.hooks import capture
-from core.backbones.prompted import PromptedModel
 from core.base.errors import BadInput, BadTask
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress, no_progress, part
@@ -27,11 +25,14 @@ from core.measures.bench import Bench
 from core.stats.neurons import at_token, best_token, folded
 from core.tasks import Choice, Task
 from core.tasks.attacks import Attack
-from core.tasks.data import Examples
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from core.backbones.batches import Batch
+    from core.backbones.prompted import PromptedModel
+    from core.tasks.data import Examples
 
 Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -62,7 +63,7 @@ class PredictivitySpec(Spec):
 class Floor:
     """The permutation null: predictivity with labels shuffled within the split.
 
-    `mean` and `p99` are over neurons and permutations. `family` is the 95th percentile of the best
+    `mean` and `p99` are over neurons and permutations. `fwer` is the 95th percentile of the best
     neuron under permutation. `fdr` is the lowest predictivity of a neuron whose `q` is at most
     0.05, NaN if there is none. Per neuron: `p` against its own shuffled values, `p_family` against
     the best neuron's (Westfall & Young 1993), `q` the false discovery rate (Benjamini & Hochberg
@@ -71,7 +72,7 @@ class Floor:
 
     mean: float
     p99: float
-    family: float
+    fwer: float
     fdr: float
     permutations: int
     p: Float[Array, "layer neuron"]
@@ -329,7 +330,7 @@ def floor(best: Float[Tensor, "row layer neuron"], n: int) -> Floor | None:
     return Floor(
         mean=null.mean(dtype=torch.float64).item() / n,
         p99=float(np.quantile(null.numpy(), 0.99)) / n,
-        family=float(np.quantile(highest.numpy(), 0.95)) / n,
+        fwer=float(np.quantile(highest.numpy(), 0.95)) / n,
         fdr=found.min().item() / n if len(found) else float("nan"),
         permutations=len(null),
         p=((1 + own).double() / (1 + len(null))).numpy(),
@@ -395,7 +396,7 @@ def rows(p: Predictivity) -> dict[str, pd.DataFrame]:
         "majority": p.majority,
         "floor_mean": floor.mean if floor else np.nan,
         "floor_p99": floor.p99 if floor else np.nan,
-        "floor_family": floor.family if floor else np.nan,
+        "floor_family": floor.fwer if floor else np.nan,
         "floor_fdr": floor.fdr if floor else np.nan,
         "permutations": floor.permutations if floor else 0,
     }

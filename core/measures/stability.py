@@ -30,10 +30,11 @@ from core.measures.predictivity import (
 )
 from core.stats.correlation import spearman
 from core.stats.neurons import chosen, count, percentiles
-from core.tasks.data import Examples
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from core.tasks.data import Examples
 
 Values = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -67,8 +68,8 @@ class Stability:
     the second, `median[draw fraction]`. `kind` says which comparison: `measured`, clean against
     adversarial data as they are; `shuffled`, with shuffled adversarial labels; `bootstrap`,
     examples and prompts redrawn; `control`, two disjoint parts of the clean split, the second as
-    large as the adversarial split; `control shuffled`, with shuffled labels of the second. Where the
-    adversarial examples are the clean ones under an attack, the two share their examples, and
+    large as the adversarial split; `control shuffled`, with shuffled labels of the second. Where
+    the adversarial examples are the clean ones under an attack, the two share their examples, and
     `measured` is too favourable: `crossed` and `crossed shuffled` are the split control with the
     second part under attack. `attack` is the kind of the adversarial examples, empty for all.
     """

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from jaxtyping import Float
 
-from core.backbones.base import Backbone
-from core.backbones.batches import Encoded
 from core.backbones.prompted import BATCH, PromptedModel
 from core.base.errors import BadInput
 from core.base.measure import Measure
@@ -20,10 +18,13 @@ from core.base.specs import Pinned, positive
 from core.measures import prompts
 from core.measures.bench import Bench
 from core.tasks import Task
-from core.tasks.data import Examples
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from core.backbones.base import Backbone
+    from core.backbones.batches import Encoded
+    from core.tasks.data import Examples
 
 Init = Literal["vocabulary", "random", "labels"]
 

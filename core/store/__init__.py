@@ -231,7 +231,8 @@ class Store:
         return spec if measure is not None and measure.table == table else f"it is no {table}'s"
 
     def _spec_rows(self, table: str, where: str, values: Sequence[Any]) -> list[tuple[str, str]]:
-        order = "seed, key" if table in ("prompt", "predictivity", "evaluation") else "key"
+        main = next(t for m in self.measures.values() for t in m.tables if t.name == table)
+        order = "seed, key" if "seed INTEGER" in main.columns else "key"
         rows: list[tuple[str, str]] = (
             self._cursor()
             .execute(f"SELECT key, spec FROM {table} WHERE {where} ORDER BY {order}", list(values))

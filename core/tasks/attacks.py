@@ -5,6 +5,8 @@ versions (whose fifth, `human`, was written by hand). The word lists lie in `att
 kind leaves the label alone is said in docs/method.md.
 """
 
+from __future__ import annotations
+
 import random
 import re
 import tomllib
@@ -12,14 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from core.base.errors import BadInput
 from core.base.specs import Spec
-from core.tasks.data import Examples
+
+if TYPE_CHECKING:
+    from core.tasks.data import Examples
 
 Kind = Literal["typo", "synonym", "distraction", "negation"]
 Where = Literal["both", "first", "second"]

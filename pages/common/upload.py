@@ -64,7 +64,7 @@ def _wish(lab: Lab, own: list[Task], table: pd.DataFrame) -> Wish | None:
     clean = [t for t in own if t.adversarial_of is None]
     titles = {NONE: NONE, **{t.name: t.title for t in clean}}
     original = right.selectbox(
-        "Adversarial version of", list(titles), format_func=lambda n: titles[n], key="up_twin",
+        "Adversarial version of", list(titles), format_func=lambda n: titles[n], key="up_clean",
         help="All rows are then used for evaluation; prompts and baselines are the clean task's.",
     )  # fmt: skip
     if not title.strip():

@@ -186,7 +186,7 @@ SHARED = pd.DataFrame(
         "layer": [0, 0, 1, 1],
     }
 )  # fmt: skip
-AGREE = pd.DataFrame(
+STABILITY = pd.DataFrame(
     {
         "backbone": BOTH, "spearman": [0.2, 0.8], "error": 0.05, "low": [0.1, 0.7],
         "high": [0.3, 0.9], "control": 0.8, "halves_error": 0.02, "n_clean": 600, "attack": "",
@@ -240,7 +240,7 @@ NEWER = {
     "standing": lambda k: charts.percentile_histogram(
         NEURONS, k, backbone="t5-mini", median=0.6, highest=1.0
     ),
-    "agreement": lambda k: charts.stability_points(AGREE, k),
+    "rank correlation": lambda k: charts.stability_points(STABILITY, k),
     "cross": lambda k: charts.cross_curves(
         CROSS[CROSS.backbone == "t5-mini"], k, backbone="t5-mini", fractions=[0, 0.15], lowest=0.4
     ),
@@ -306,7 +306,7 @@ def test_chance_is_drawn_beside_what_is_shared() -> None:
     for name in ("overlap", "layers", "stability"):
         fields = json.dumps(NEWER[name](LIGHT).to_dict())
         assert '"chance' in fields
-    for name in ("overlap", "layers", "agreement"):
+    for name in ("overlap", "layers", "rank correlation"):
         assert '"shuffled_low' in json.dumps(NEWER[name](LIGHT).to_dict())
 
 

@@ -103,7 +103,7 @@ def test_a_shipped_predictivity_can_be_recomputed(demo: Lab, name: str) -> None:
     (row,) = demo.store.frame(
         "SELECT floor_mean, floor_p99, floor_family FROM predictivity WHERE key = ?", [key(spec)]
     ).to_numpy()
-    assert row.tolist() == [again.floor.mean, again.floor.p99, again.floor.family]
+    assert row.tolist() == [again.floor.mean, again.floor.p99, again.floor.fwer]
 
 
 @pytest.mark.parametrize("name", EMBEDDED)

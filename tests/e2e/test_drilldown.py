@@ -1,4 +1,4 @@
-"""From a figure to a neuron to a sentence, in a real Chromium; and the finding worked out by hand
+"""From a figure to a neuron to a sentence, in a real Chromium; and the summary worked out by hand
 from the files that the page hands out.
 """
 
@@ -88,7 +88,7 @@ def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, versio
     answers = table(page, "robustness-answers", "Each answer")
     ranked = table(page, "robustness-neurons", "Each neuron")
     shared = table(page, "robustness-overlap").query("fraction == 0.05").set_index("backbone")
-    agree = table(page, "robustness-agreement")
+    agree = table(page, "robustness-stability")
     agree = agree[agree.attack.isna()].set_index("backbone")
     costs = table(page, "robustness-tests", "Tests")
     rng = np.random.default_rng(11)

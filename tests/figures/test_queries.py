@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,8 @@ from core.measures.predictivity import Predictivity, PredictivitySpec
 from core.measures.prompts import ImportedPrompt
 from core.measures.tuning import TuneSpec
 from core.stats.intervals import wilson
-from tests.conftest import some_floor
+from core.tasks import pin_task
+from tests.conftest import some_floor, write_task
 
 RUN = Run(started="2026-01-01T00:00:00+00:00", seconds=1.0, device="cpu", versions="")
 BACKBONE = Pinned(name="tiny", fingerprint="f")
@@ -224,3 +226,22 @@ def test_two_prompts_of_one_seed_are_two(lab: Lab) -> None:
     names = [name for _, name in queries.rankings(lab.store, asked, by_seed=True)]
     assert len(set(names)) == 2
     assert all(name.startswith("a (seed 0, ") for name in names)
+
+
+def test_tasks_are_looked_up_where_the_lab_says(
+    lab: Lab, tmp_path: Path, tiny_roberta: Path
+) -> None:
+    """An adversarial version among the lab's own tasks is relative to its clean task's prompt."""
+    file = write_task(tmp_path / "mine")
+    (tmp_path / "mine" / "attacked.toml").write_text('adversarial_of = "task"\n' + file.read_text())
+    lab.settings = replace(lab.settings, tasks=tmp_path / "mine")
+    task, attacked = lab.find_task("task"), lab.find_task("attacked")
+    prompt = TuneSpec(
+        backbone=lab.models.pin(str(tiny_roberta)), task=pin_task(task, "roberta"), seed=0,
+        prompt_length=2, steps=1, selection=10,
+    )  # fmt: skip
+    specs = [EvaluationSpec(prompt=prompt, task=pin_task(t, "roberta")) for t in (task, attacked)]
+    for spec in specs:
+        lab.ask(spec)
+    found = queries.transfer(lab.store, specs, relative=True, clean=lab.clean_name)
+    assert set(found.target_task) == {"task", "attacked"}

@@ -13,12 +13,12 @@ from core.base.specs import Pinned
 from core.figures.robustness import accuracy as R
 from core.figures.robustness import overlap as K
 from core.figures.robustness.verdict import (
-    Finding,
     Numbers,
+    Summary,
     _kept_more,
     _suppressed,
     _verdict,
-    finding,
+    summarise,
 )
 from core.lab.lab import Lab
 from core.measures import sweeps
@@ -187,7 +187,7 @@ def test_places_of_the_clean_skill_neurons(lab: Lab, asked: dict[str, Robustness
     assert set(table.neuron) == {95, 96, 97, 98, 99}
     assert medians["median"].tolist() == pytest.approx([0.975])
     assert medians.p.isna().all(), "no shuffled labels yet"
-    agreement(lab, asked["a"], 0.5, 0.05)
+    stability(lab, asked["a"], 0.5, 0.05)
     median = K.rank_percentiles(lab.store, asked, 0.05)[1].iloc[0]
     assert (median.shuffled, median.p) == pytest.approx((0.7, 1 / 41))
 
@@ -206,7 +206,7 @@ def test_nothing_is_compared_until_all_seeds_are_there(
 SHUFFLED = np.linspace(-0.1, 0.3, 40)  # Spearman with shuffled labels, mean 0.1
 
 
-def agreement(
+def stability(
     lab: Lab, asked: RobustnessSweep, rho: float, spread: float, null: float = 0.1, mixed: int = 2
 ) -> None:
     """Draws with a share of 10 neurons that stay: 20 replicates, 2 splits of the control, 20 of
@@ -237,10 +237,10 @@ def agreement(
     )  # fmt: skip
 
 
-def test_agreement_is_the_measured_value_with_the_replicates_spread(
+def test_stability_is_the_measured_value_with_the_replicates_spread(
     lab: Lab, asked: dict[str, RobustnessSweep]
 ) -> None:
-    agreement(lab, asked["a"], 0.5, 0.05)
+    stability(lab, asked["a"], 0.5, 0.05)
     row, typo = K.stability(lab.store, asked).to_dict("records")
     error = np.std(0.05 * np.array([-1.0, 1.0] * 10), ddof=1)
     assert row["spearman"] == pytest.approx(0.5), "not the replicates' mean"
@@ -266,7 +266,7 @@ def test_what_stays_has_the_spread_of_the_replicates_and_of_shuffled_labels(
     attacked[1] = attacked[1][::-1]
     measure(lab, asked["a"].clean, clean)
     measure(lab, asked["a"].adversarial, attacked)
-    agreement(lab, asked["a"], 0.5, 0.05)
+    stability(lab, asked["a"], 0.5, 0.05)
     row = K.overlap(lab.store, asked).set_index("fraction").loc[0.05]
     half = 1.96 * np.std([0.3, 0.7] * 10, ddof=1)
     assert (row.low, row.high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-4)
@@ -393,9 +393,9 @@ def numbers(
     )  # fmt: skip
 
 
-def said(lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]) -> Finding:
+def said(lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]) -> Summary:
     rows = R.answers(lab.store, asked, tasks)
-    return finding(numbers(lab, asked, tasks, rows), backbones=list(asked), fraction=0.05)
+    return summarise(numbers(lab, asked, tasks, rows), backbones=list(asked), fraction=0.05)
 
 
 def kept(**changes: object) -> pd.DataFrame:
@@ -463,7 +463,7 @@ def test_as_many_prompts_need_not_be_there_of_both_backbones(
 def test_one_backbone_alone_gets_no_verdict(
     lab: Lab, asked: dict[str, RobustnessSweep], tasks: tuple[Task, Task]
 ) -> None:
-    agreement(lab, asked["a"], 0.5, 0.05)
+    stability(lab, asked["a"], 0.5, 0.05)
     found = said(lab, {"a": asked["a"]}, tasks)
     assert found.verdict == "open"
     assert "exactly two backbones" in found.lead
@@ -526,10 +526,10 @@ def test_there_is_no_verdict_and_no_made_up_interval_before_all_is_there(
     assert "chance overlap: " in found.backbones[0]
     assert found.verdict == "open"
     for name in asked:
-        agreement(lab, asked[name], 0.5, 0.05)
+        stability(lab, asked[name], 0.5, 0.05)
     rows = R.answers(lab.store, asked, tasks)
     part = rows[~((rows.backbone == "a") & (rows.data == "adversarial") & (rows.seed > 0))]
-    early = finding(numbers(lab, asked, tasks, part), backbones=list(asked), fraction=0.05)
+    early = summarise(numbers(lab, asked, tasks, part), backbones=list(asked), fraction=0.05)
     assert early.verdict == "open"
     assert "not every prompt has been evaluated" in early.lead
 

@@ -11,7 +11,7 @@ from core.base.errors import BadInput
 from core.base.specs import key
 from core.lab.lab import Lab
 from core.measures.attacked import WorstSpec, worst
-from core.measures.evaluation import EvaluationSpec, Suppression
+from core.measures.evaluation import EvaluationSpec, Suppression, suppressed_neurons
 from core.measures.predictivity import PredictivitySpec
 from core.measures.stability import StabilitySpec
 from core.measures.sweeps import SuppressionChoices, attributions, dose_response, suppression_sweep
@@ -84,7 +84,8 @@ def test_the_worst_draw_is_the_least_margin_of_all(lab: Lab, asked: Predictivity
                 model.margins(rows.batch([i], model.backbone)) for i in range(len(examples))
             ]
         margins.append(torch.cat(one_by_one).numpy())
-    assert found.draws.tolist() == np.argmin(margins, axis=0).tolist()
+    least = np.min(margins, axis=0)
+    assert found.draws.tolist() == (np.array(margins) <= least + 1e-6).argmax(axis=0).tolist()
     assert np.allclose(found.margin, np.min(margins, axis=0), atol=1e-10)
 
 
@@ -162,8 +163,6 @@ def test_causal_neurons_are_those_of_the_highest_attribution(
     lab.ask(causal[0])
     signed = lab.stored(causal[0]).signed
     how = Suppression(ranking=causal, choose="causal", fraction=0.25)
-    from core.measures.evaluation import suppressed_neurons
-
     mask = suppressed_neurons(how, lab, signed.shape)
     assert (mask.sum(axis=1) == 6).all()
     for row, chosen in zip(signed, mask, strict=True):

@@ -92,7 +92,7 @@ def test_the_floor_is_what_shuffled_labels_reach(lab: Lab, tiny_roberta: Path, t
     assert ours.floor.p99 == pytest.approx(values.quantile(0.99).item(), abs=0.03)
     assert predictivity(ours.correct, ours.n).mean() > ours.floor.mean + 0.05
     highest = values.flatten(1).amax(dim=1)
-    assert ours.floor.family == pytest.approx(highest.quantile(0.95).item(), abs=0.04)
+    assert ours.floor.fwer == pytest.approx(highest.quantile(0.95).item(), abs=0.04)
 
 
 def test_p_values_are_counted_by_hand() -> None:
@@ -141,7 +141,7 @@ def test_neurons_that_know_the_task_are_found(lab: Lab, tiny_roberta: Path, toml
 def test_the_floor_parts_are_ordered(lab: Lab, tiny_folder: Path, toml: Path) -> None:
     floor = lab.answer(question(lab, tiny_folder, load_task(str(toml)))).floor
     assert floor is not None
-    assert 0.5 < floor.mean < floor.p99 <= floor.family <= 1
+    assert 0.5 < floor.mean < floor.p99 <= floor.fwer <= 1
 
 
 def test_no_permutations_no_floor(lab: Lab, tiny_roberta: Path, toml: Path) -> None:
@@ -170,7 +170,7 @@ def test_rows_that_do_not_fit_into_memory_at_once_are_counted_in_parts(
     assert whole.floor is not None
     assert np.array_equal(parts.floor.p_family, whole.floor.p_family)
     assert np.array_equal(parts.floor.q, whole.floor.q)
-    assert (parts.floor.mean, parts.floor.family) == (whole.floor.mean, whole.floor.family)
+    assert (parts.floor.mean, parts.floor.fwer) == (whole.floor.mean, whole.floor.fwer)
 
 
 def test_limits_are_kept(lab: Lab, tiny_roberta: Path, toml: Path) -> None:

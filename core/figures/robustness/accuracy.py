@@ -104,7 +104,7 @@ def drop_difference(rows: pd.DataFrame, first: str, second: str) -> Estimate:
     """
     parts = dict(_complete(rows))
 
-    def fall(backbone: str) -> tuple[float, npt.NDArray[np.float64]]:
+    def drop(backbone: str) -> tuple[float, npt.NDArray[np.float64]]:
         part, prompts = parts[backbone], zlib.crc32(backbone.encode())
         clean, attacked = (_table(part[part.data == d]) for d in (CLEAN, ADVERSARIAL))
         draws = [
@@ -113,7 +113,7 @@ def drop_difference(rows: pd.DataFrame, first: str, second: str) -> Estimate:
         ]
         return float(clean.mean() - attacked.mean()), draws[0] - draws[1]
 
-    (a, a_draws), (b, b_draws) = fall(first), fall(second)
+    (a, a_draws), (b, b_draws) = drop(first), drop(second)
     low, high = np.quantile(b_draws - a_draws, [0.025, 0.975])
     return Estimate(value=b - a, low=float(low), high=float(high))
 

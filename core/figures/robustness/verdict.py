@@ -31,7 +31,7 @@ class Numbers:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Summary:
     """The results in Markdown: the verdict, then a paragraph per backbone.
 
     `verdict` says how the results relate to the claim: `agrees`, `contradicts`, `no difference`
@@ -44,7 +44,7 @@ class Finding:
     verdict: str
 
 
-def finding(numbers: Numbers, *, backbones: Sequence[str], fraction: float) -> Finding:
+def summarise(numbers: Numbers, *, backbones: Sequence[str], fraction: float) -> Summary:
     """State the results in words, with the overlap at one fraction; `backbones` are those asked
     about, whether or not their answers are stored.
     """
@@ -64,7 +64,7 @@ def finding(numbers: Numbers, *, backbones: Sequence[str], fraction: float) -> F
         parts.append(" ".join(s for s in sentences if s))
     mine = numbers.overlap[numbers.overlap.fraction == fraction].set_index("backbone")
     verdict, lead = _verdict(numbers.answers, mine, backbones)
-    return Finding(lead=lead, backbones=tuple(parts), verdict=verdict)
+    return Summary(lead=lead, backbones=tuple(parts), verdict=verdict)
 
 
 def _drop(accuracies: pd.DataFrame, backbone: str, drop: Estimate) -> str:
