@@ -123,6 +123,69 @@ def test_suppress_gives_one_row_per_point(cache: Path, toml: Path, prompt: str) 
     assert rows[0]["correct"] == plain["correct"]
 
 
+# --- attacks and causes --------------------------------------------------------------------------
+TYPO = ("--attack", "typo", "--dose", 2)
+
+
+def test_an_attack_is_evaluated_and_its_worst_draw_is_no_better(
+    cache: Path, toml: Path, prompt: str
+) -> None:
+    clean = answer(cache, "evaluate", prompt, toml)
+    struck = answer(cache, "evaluate", prompt, toml, *TYPO)
+    worst = answer(cache, "evaluate", prompt, toml, *TYPO, "--worst-of", 4)
+    other = answer(cache, "evaluate", prompt, toml, *TYPO, "--attack-seed", 1)
+    assert len({row["key"] for row in (clean, struck, worst, other)}) == 4
+    assert worst["correct"] <= struck["correct"]
+    (moved,) = answer(cache, "transfer", prompt, "--tasks", toml, *TYPO)
+    assert moved["accuracy"] == struck["accuracy"]
+
+
+def test_suppression_under_attack_starts_at_the_attacked_accuracy(
+    cache: Path, toml: Path, prompt: str
+) -> None:
+    rows = answer(cache, "suppress", prompt, toml, "--fractions", "0,0.5", "--alone", *TYPO)
+    assert rows[0]["correct"] == answer(cache, "evaluate", prompt, toml, *TYPO)["correct"]
+
+
+def test_the_options_of_an_attack_need_one(cache: Path, toml: Path, prompt: str) -> None:
+    done = call(cache, "evaluate", prompt, toml, "--dose", 2)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "need --attack KIND" in done.stderr
+
+
+def test_a_dose_response_has_a_row_per_dose(cache: Path, toml: Path, prompt: str) -> None:
+    rows = answer(cache, "dose", prompt, toml, "--doses", "1,3", "--top", 0.09)
+    assert [row["dose"] for row in rows] == [0, 1, 3]
+    assert rows[0]["n"] == 31
+    clean = answer(cache, "evaluate", prompt, toml)
+    assert rows[0]["accuracy"] == clean["accuracy"]
+    assert rows[0]["shared"] is None
+    for row in rows[1:]:
+        assert 0 <= row["shared"] <= row["chosen"]
+        attacked = answer(
+            cache, "evaluate", prompt, toml, "--attack", "typo", "--dose", row["dose"]
+        )
+        assert row["accuracy"] == attacked["accuracy"]
+    for wrong, said in (("x", "not a list"), ("-1", "0 or more"), ("21", "from 1 to 20")):
+        done = call(cache, "dose", prompt, toml, f"--doses={wrong}")
+        assert (done.returncode, said in done.stderr) == (1, True)
+
+
+def test_attribution_ranks_and_suppress_takes_its_ranking(
+    cache: Path, toml: Path, prompt: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "neurons.parquet"
+    said = answer(cache, "attribution", prompt, toml, "--out", file)
+    table = pd.read_parquet(file)
+    assert list(table) == ["layer", "neuron", "signed", "absolute", "error", "n"]
+    assert said["neurons"] == len(table) == 3 * 24
+    assert said["highest"] == table.signed.max()
+    assert (table.signed.abs() <= table.absolute + 1e-12).all()
+    rows = answer(cache, "suppress", prompt, toml, "--choose", "skill,causal", "--alone",
+                  "--fractions", "0,0.25,1")  # fmt: skip
+    assert [row["choose"] for row in rows] == ["none", "causal", "skill", "causal", "skill"]
+
+
 def test_transfer_and_correlate(cache: Path, toml: Path, prompt: str) -> None:
     rows = answer(cache, "transfer", prompt, "--tasks", toml)
     assert rows[0]["relative_accuracy"] == 1.0
