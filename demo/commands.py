@@ -79,14 +79,19 @@ def rebuild(
     keep_prompts: Annotated[
         bool, typer.Option(help="Remeasure the shipped prompts instead of tuning new ones.")
     ] = False,
+    keep_answers: Annotated[
+        bool, typer.Option(help="Keep all shipped answers; compute only what is not shipped yet.")
+    ] = False,
 ) -> None:
     """Tune all prompts and recompute all shipped answers from weights and text."""
     from demo import rebuild as rebuilding
 
     settings = Settings.from_env()
+    keep: rebuilding.Keep = "prompts" if keep_prompts else "nothing"
     rebuilding.rebuild(
-        settings.assets, settings.cache / "rebuild", say=typer.echo, keep_prompts=keep_prompts
-    )
+        settings.assets, settings.cache / "rebuild", say=typer.echo,
+        keep="answers" if keep_answers else keep,
+    )  # fmt: skip
 
 
 @demo.command()

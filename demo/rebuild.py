@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -21,6 +22,7 @@ from core.store import Store
 from core.tasks import Task, builtin_names, clean_task, load_task, pin_task
 from core.tasks.baselines import write_shipped
 
+Keep = Literal["nothing", "prompts", "answers"]
 REPORT_FRACTIONS = (0.0, 0.05, 0.15, 0.3, 0.5)
 
 
@@ -39,7 +41,7 @@ def prompts(lab: Lab, backbone: str, task: Task) -> list[TuneSpec]:
 
 def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
     """All questions whose answers are shipped for a backbone: prompts, transfer, predictivity,
-    robustness.
+    robustness, suppression.
     """
     clean, every = tasks()
     tuned = [p for t in clean for p in prompts(lab, backbone, t)]
@@ -50,7 +52,23 @@ def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
         if t.adversarial_of is not None
         for spec in compared(lab, backbone, t).everything
     ]
-    return tuple(dict.fromkeys((*tuned, *measured(lab, backbone, every), *grid, *attacked)))
+    curves = [spec for t in clean for spec in suppressed(lab, backbone, t)]
+    return tuple(
+        dict.fromkeys((*tuned, *measured(lab, backbone, every), *grid, *attacked, *curves))
+    )
+
+
+def suppressed(lab: Lab, backbone: str, task: Task) -> tuple[Spec, ...]:
+    """The curves of causal, skill and random neurons, as the Suppression page asks by default, and
+    what ranks the neurons.
+    """
+    own, place = prompts(lab, backbone, task), lab.pin(task, backbone)
+    causal = sweeps.attributions(own, place)
+    choices = sweeps.SuppressionChoices(kinds_of_neuron=("causal", "skill", "random"))
+    curves = sweeps.suppression_sweep(
+        own, measured(lab, backbone, [task]), place, task.evaluation_split, choices, causal
+    )
+    return (*causal, *curves)
 
 
 def compared(lab: Lab, backbone: str, version: Task) -> sweeps.RobustnessSweep:
@@ -73,19 +91,17 @@ def measured(lab: Lab, backbone: str, found: list[Task]) -> tuple[PredictivitySp
 
 
 def rebuild(
-    assets: Path, work: Path, say: Callable[[str], None] = print, *, keep_prompts: bool = False
+    assets: Path, work: Path, say: Callable[[str], None] = print, *, keep: Keep = "nothing"
 ) -> None:
     """Tune, evaluate and measure in two processes, one per backbone; then export to `assets`.
 
-    With `keep_prompts` the shipped prompts are measured anew, not tuned anew: what comes out is
-    then the same on every machine. Prints the report of both backbones, and leaves it in
+    Shipped `prompts` that are kept are measured anew, not tuned anew: what comes out is then the
+    same on every machine. With all shipped `answers` kept, only new questions are answered. Prints the report of both backbones, and leaves it in
     `assets/report.csv`. `work` keeps what is done: a killed rebuild goes on.
     """
     context = get_context("spawn")
     with ProcessPoolExecutor(len(EMBEDDED), mp_context=context) as pool:
-        jobs = [
-            pool.submit(rebuild_one, name, assets, work / name, keep_prompts) for name in EMBEDDED
-        ]
+        jobs = [pool.submit(rebuild_one, name, assets, work / name, keep) for name in EMBEDDED]
         for job in jobs:
             say(job.result())
     target = assets / "answers"
@@ -103,8 +119,12 @@ def rebuild(
     say(table.to_string(index=False, float_format="%.3f"))
 
 
-def take_prompts(assets: Path, work: Path, store: Store) -> None:
-    """Take over the shipped prompts, and none of the other answers."""
+def take_over(assets: Path, work: Path, store: Store, keep: Keep) -> None:
+    """Take over the shipped answers, or the prompts only."""
+    if keep == "answers":
+        store.merge(assets / "answers")
+    if keep != "prompts":
+        return
     with open_store(replace(Settings.from_env(), cache=work / "shipped")) as shipped_store:
         shipped_store.merge(assets / "answers")
         keys = [key(spec) for spec in shipped_store.specs("prompt")]
@@ -112,12 +132,11 @@ def take_prompts(assets: Path, work: Path, store: Store) -> None:
     store.merge(work / "prompts")
 
 
-def rebuild_one(backbone: str, assets: Path, work: Path, keep_prompts: bool = False) -> str:
+def rebuild_one(backbone: str, assets: Path, work: Path, keep: Keep = "nothing") -> str:
     """One backbone's answers, on one core."""
     settings = replace(Settings.from_env(), assets=assets, cache=work / "cache", threads=1)
     with open_store(settings) as store:
-        if keep_prompts:
-            take_prompts(assets, work, store)
+        take_over(assets, work, store, keep)
         lab = Lab(settings, store)
         specs = shipped(lab, backbone)
         todo = lab.missing(specs)

@@ -11,8 +11,8 @@ from pages.common import answers, controls, warnings
 
 answers.heading(
     "Suppression",
-    "If a task's skill resides in its skill neurons, suppressing them (solid) costs more accuracy "
-    "than suppressing as many random neurons (dashed).",
+    "Causal neurons add most to the right answer; skill neurons predict it best. Suppressing those "
+    "that a task needs costs more accuracy than suppressing as many random neurons.",
 )
 lab = answers.lab()
 left, middle, right = st.columns([2, 2, 2], gap="medium")
@@ -27,8 +27,10 @@ with middle:
     ) or "paper"  # fmt: skip
 with right:
     kinds = st.pills(
-        "Neurons", controls.CHOOSE, default=["skill", "random"],
+        "Neurons", controls.CHOOSE, default=["causal", "skill", "random"],
         selection_mode="multi", key="neurons", bind="query-params",
+        help="Causal: highest attribution (activation times the gradient of the right answer's "
+        "margin), ranked on train rows. Skill: highest predictivity. Lowest: lowest predictivity.",
     )  # fmt: skip
     draws = st.slider("Random draws", 1, 10, 3, key="draws", bind="query-params")
 with st.expander("How neurons are chosen and suppressed"):
@@ -66,6 +68,7 @@ specs = tuple(
         lab.pin(task, backbone),
         task.evaluation_split,
         choices,
+        controls.own_attributions(lab, backbone, origin),
     )
 )
 
@@ -90,9 +93,9 @@ def caption(n: int) -> str:
 def details() -> str:
     """How the neurons are ranked, and what that favours."""
     return (
-        f"Neurons are ranked on {plain(origin.title)} by mean predictivity over "
-        f"{len(sweeps.SEEDS)} seeds. As in the papers, they are ranked and tested on the same "
-        "split; this may favour skill neurons over random ones."
+        f"Neurons are ranked on {plain(origin.title)} by the mean over {len(sweeps.SEEDS)} seeds: "
+        "skill neurons by predictivity, causal ones by attribution on 300 train rows. As in the "
+        "papers, skill neurons are ranked and tested on the same split, which may favour them."
     )
 
 

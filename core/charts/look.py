@@ -17,9 +17,10 @@ from altair.utils import schemapi
 
 Figure = Any
 HUES = ("#2b7bba", "#d9772b", "#5b9a57", "#9a6fb0", "#b8860b", "#4c9a9a")  # Okabe-Ito, calmed
-DASHES = {"skill": [1, 0], "random": [6, 4], "lowest": [2, 3]}
+DASHES = {"causal": [1, 0], "skill": [10, 3], "random": [6, 4], "lowest": [2, 3]}
 KIND_TITLES = {
-    "skill": "skill neurons",
+    "causal": "causal neurons",
+    "skill": "skill neurons (predictive)",
     "random": "random neurons",
     "lowest": "lowest-ranked neurons",
 }

@@ -169,7 +169,7 @@ MAIN = Table(
 )
 NEURON = Table(
     name="neuron_attribution",
-    columns="layer USMALLINT, neuron USMALLINT, signed DOUBLE, absolute DOUBLE, error DOUBLE",
+    columns="layer USMALLINT, neuron USMALLINT, signed FLOAT, absolute FLOAT, error FLOAT",
     order="key, layer, neuron",
 )
 

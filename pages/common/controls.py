@@ -11,6 +11,7 @@ from core.base.settings import EMBEDDED
 from core.base.specs import Contrast, Precision
 from core.lab.lab import Lab
 from core.measures import sweeps
+from core.measures.attribution import AttributionSpec
 from core.measures.evaluation import Kind, Positions
 from core.measures.predictivity import PredictivitySpec
 from core.measures.tuning import Init
@@ -21,7 +22,7 @@ FIRST = "short_reviews"  # the task a page shows before one is chosen
 TUNED, IMPORTED, PROMPTS = "tuned here", "imported", "prompts"
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp64")
 INITS: tuple[Init, ...] = ("vocabulary", "random", "labels")
-CHOOSE: tuple[Choose, ...] = ("skill", "random", "lowest")
+CHOOSE: tuple[Choose, ...] = ("causal", "skill", "random", "lowest")
 SCOPES: tuple[Scope, ...] = ("layer", "model")
 POSITIONS: tuple[Positions, ...] = ("all", "prompt")
 KINDS: tuple[Kind, ...] = ("zero", "mean", "noise")
@@ -126,6 +127,11 @@ def prompts(
         for t in found
         for seed in seeds
     ]
+
+
+def own_attributions(lab: Lab, backbone: str, task: Task) -> tuple[AttributionSpec, ...]:
+    """What each neuron adds to the right answer of a task, for all standard prompts of the task."""
+    return sweeps.attributions(prompts(lab, backbone, [task]), lab.pin(task, backbone))
 
 
 def own_predictivities(

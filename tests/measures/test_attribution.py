@@ -142,7 +142,7 @@ def test_it_is_kept_and_read(lab: Lab, spec: AttributionSpec) -> None:
     lab.ask(spec)
     kept, anew = lab.stored(spec), lab.answer(spec)
     for name in ("signed", "absolute", "error"):
-        assert np.array_equal(getattr(kept, name), getattr(anew, name))
+        assert np.array_equal(getattr(kept, name), getattr(anew, name).astype(np.float32))
     assert kept.n == anew.n
     assert len(table(kept)) == kept.signed.size
 
