@@ -96,8 +96,9 @@ def rebuild(
     """Tune, evaluate and measure in two processes, one per backbone; then export to `assets`.
 
     Shipped `prompts` that are kept are measured anew, not tuned anew: what comes out is then the
-    same on every machine. With all shipped `answers` kept, only new questions are answered. Prints the report of both backbones, and leaves it in
-    `assets/report.csv`. `work` keeps what is done: a killed rebuild goes on.
+    same on every machine. With all shipped `answers` kept, only new questions are answered. Prints
+    the report of both backbones, and leaves it in `assets/report.csv`. `work` keeps what is done: a
+    killed rebuild goes on.
     """
     context = get_context("spawn")
     with ProcessPoolExecutor(len(EMBEDDED), mp_context=context) as pool:
