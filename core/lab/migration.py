@@ -175,7 +175,7 @@ def _new_names(cursor: Any, there: set[str], pins: Pins) -> pd.DataFrame:
         for name, text in cursor.execute(f"SELECT key, spec FROM old_{old}").fetchall():
             try:
                 spec = translated(json.loads(text), pins)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, BadInput):
                 continue  # no version could ever use it
             fingerprint_now = _fingerprint_of(spec)
             rows.append((name, key(spec), dumps(spec), new, fingerprint_now))
