@@ -14,7 +14,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import lru_cache
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from core.base.errors import BadInput
@@ -127,12 +127,11 @@ def _number(value: Any, kind: type) -> Any:
     """A number of a kind. -0.0 becomes 0.0. Raises: ValueError for what is none (a truth value is
     none), and for a fraction where a whole number is asked for.
     """
-    if isinstance(value, bool) or not isinstance(value, Real):
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not real or (kind is int and not float(value).is_integer()):
         raise ValueError(value)
     if kind is int:
-        if not isinstance(value, Integral) and not float(value).is_integer():
-            raise ValueError(value)
-        return int(value)
+        return value if type(value) is int else int(value)
     exact = float(value) + 0.0
     return value if type(value) is float and repr(value) == repr(exact) else exact
 

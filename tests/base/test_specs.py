@@ -147,14 +147,14 @@ def test_a_count_is_a_whole_number_however_it_is_given(given: Any) -> None:
 
 @pytest.mark.parametrize("given", [True, 1.5, float("inf"), float("nan"), np.bool_(True), "7"])
 def test_what_is_no_whole_number_is_no_count(given: Any) -> None:
-    with pytest.raises(TypeError, match="PredictivitySpec.limit cannot be"):
+    with pytest.raises(TypeError, match=r"PredictivitySpec\.limit cannot be"):
         replace(MEASURED, limit=given)
 
 
 def test_a_number_of_numpy_is_a_fraction_and_a_truth_value_is_none() -> None:
     rate = replace(TUNED, learning_rate=np.float32(0.5))
     assert key(rate) == key(replace(TUNED, learning_rate=0.5))
-    with pytest.raises(TypeError, match="TuneSpec.learning_rate cannot be True"):
+    with pytest.raises(TypeError, match=r"TuneSpec\.learning_rate cannot be True"):
         replace(TUNED, learning_rate=True)
 
 
