@@ -19,7 +19,7 @@ from core.backbones import (
     shape,
 )
 from core.backbones import pieces as read_pieces
-from core.backbones.identity import fingerprint
+from core.backbones.identity import fingerprint, is_embedded
 from core.base.errors import BadInput, NotDownloaded, UnknownName
 from core.base.progress import Progress, no_progress
 from core.base.prompts import Prompt
@@ -111,7 +111,11 @@ class Models:
 
     def precision(self, name: str) -> Precision:
         """What prompts for a backbone are tuned in, unless one says otherwise."""
-        return "fp32" if name in EMBEDDED else self.settings.precision
+        try:
+            pin = self.pin(name)
+        except BadInput:  # it is not here yet
+            pin = Pinned(name=name, fingerprint="")
+        return "fp32" if is_embedded(pin, self.settings.assets) else self.settings.precision
 
     def family(self, name: str) -> str:
         """`bert`, `roberta` or `t5`."""
