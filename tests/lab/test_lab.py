@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import constants
 
 from core.base.errors import BadInput, Cancelled, UnknownName
 from core.base.progress import no_progress
@@ -243,3 +244,73 @@ def test_an_answer_that_had_to_make_room_at_once_is_given_all_the_same(
     read = lab.store.read
     monkeypatch.setattr(lab.store, "read", lambda s: None if s == spec else read(s))
     assert (lab.stored(spec).values == expected.values).all()
+
+
+# --- what another machine computed ---------------------------------------------------------------
+@pytest.fixture
+def elsewhere(tiny_roberta: Path, toy_task: Path, tmp_path: Path) -> EvaluationSpec:
+    """An evaluation that another machine exported to `exported`; its folder is gone."""
+    box = shutil.copytree(tiny_roberta, tmp_path / "gpubox")
+    settings = Settings(cache=tmp_path / "theirs", threads=1)
+    with open_store(settings) as store:
+        theirs = Lab(settings, store)
+        pin, task = theirs.models.pin(str(box)), theirs.find_task(str(toy_task))
+        prompt = TuneSpec(
+            backbone=pin, task=theirs.pin(task, pin.name), seed=0, prompt_length=2, steps=1,
+            selection=10,
+        )  # fmt: skip
+        spec = EvaluationSpec(prompt=prompt, task=prompt.task)
+        theirs.ask(spec)
+        theirs.store.export(tmp_path / "exported")
+    box.rename(tmp_path / "renamed")
+    return spec
+
+
+def test_what_another_machine_computed_goes_on_with_the_same_weights_here(
+    lab: Lab, elsewhere: EvaluationSpec, tmp_path: Path
+) -> None:
+    lab.store.merge(tmp_path / "exported")
+    assert lab.missing([elsewhere]) == ()
+    with pytest.raises(BadInput, match=f"fingerprint {elsewhere.prompt.backbone.fingerprint}"):
+        lab.prompt_named(key(elsewhere.prompt))
+    mine = lab.models.obtain(str(tmp_path / "renamed"))
+    prompt = lab.prompt_named(key(elsewhere.prompt))
+    assert (prompt, prompt.backbone.name) == (elsewhere.prompt, mine)
+    fewer = [replace(elsewhere, prompt=p, precision="fp64") for p in (prompt, elsewhere.prompt)]
+    for spec in fewer:  # a stored question may still have the other machine's name in it
+        assert len(lab.answer(spec).predictions) == 31
+    stored = lab.prompt(prompt)
+    adopted = lab.adopt(replace(stored, spec=elsewhere.prompt), "0" * 64)
+    assert (adopted, adopted.backbone.name) == (prompt, mine)
+
+
+def test_other_weights_under_the_same_name_are_not_taken(
+    lab: Lab, elsewhere: EvaluationSpec, tmp_path: Path
+) -> None:
+    lab.store.merge(tmp_path / "exported")
+    name = elsewhere.prompt.backbone.name
+    shutil.copytree(lab.models.folder("roberta-mini"), name)
+    with pytest.raises(BadInput, match=f"The weights of {name} changed"):
+        lab.prompt_named(key(elsewhere.prompt))
+    mine = lab.models.obtain(str(tmp_path / "renamed"))
+    assert lab.prompt_named(key(elsewhere.prompt)).backbone.name == mine
+
+
+def test_a_copy_of_an_embedded_backbone_elsewhere_is_the_embedded_one_here(lab: Lab) -> None:
+    here = lab.models.pin("t5-mini")
+    assert lab.models.found(replace(here, name="/tmp/gpubox")).name == "t5-mini"
+    assert lab.models.found(here).name == "t5-mini"
+
+
+@pytest.mark.parametrize("newest", [True, False])
+def test_a_downloaded_backbone_is_found_by_its_fingerprint(
+    lab: Lab, tiny_roberta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newest: bool
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    repo, commit = tmp_path / "hub" / "models--someone--tiny", "ab" * 20
+    shutil.copytree(tiny_roberta, repo / "snapshots" / commit)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(commit if newest else "cd" * 20)
+    away = replace(lab.models.pin(str(tiny_roberta)), name="/tmp/gpubox")
+    name = "someone/tiny" if newest else f"someone/tiny@{commit}"
+    assert lab.models.found(away).name == name
