@@ -298,12 +298,17 @@ class Lab:
         return bool(self.store.specs("prompt", "origin = 'imported' AND fingerprint IN ?", [pins]))
 
     def broken_prompts(self) -> dict[str, str]:
-        """Stored prompts that cannot be asked about, because their row is broken: key -> why."""
-        return {
+        """Stored prompts whose row is broken or whose file is gone: key -> why."""
+        gone = {
+            name: f"The file of prompt {name} is gone from the cache; tune or import it anew."
+            for name in self.store.lost("prompt")
+        }
+        broken = {
             name: f"The row of prompt {name} in the cache is broken ({why}); "
             "tune or import it anew."
             for name, why in self.store.unreadable("prompt").items()
         }
+        return gone | broken
 
     def prompt_named(self, prefix: str) -> Prompt:
         """The stored prompt whose key starts so, with its backbone's name on this machine.

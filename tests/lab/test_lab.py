@@ -11,6 +11,7 @@ from huggingface_hub import constants
 
 from core.base.errors import BadInput, Cancelled, UnknownName
 from core.base.progress import no_progress
+from core.base.prompts import SoftPrompt
 from core.base.settings import Settings
 from core.base.specs import key
 from core.lab.lab import Lab, job_name, open_store
@@ -18,6 +19,7 @@ from core.lab.workers import InlineWorker
 from core.measures.activations import ActivationSpec
 from core.measures.evaluation import EvaluationSpec, Suppression
 from core.measures.predictivity import PredictivitySpec
+from core.measures.prompts import ImportedPrompt
 from core.measures.tuning import TuneSpec
 from core.tasks import load_task, own_names, pin_task
 from tests.conftest import write_task
@@ -244,6 +246,37 @@ def test_an_answer_that_had_to_make_room_at_once_is_given_all_the_same(
     read = lab.store.read
     monkeypatch.setattr(lab.store, "read", lambda s: None if s == spec else read(s))
     assert (lab.stored(spec).values == expected.values).all()
+
+
+# --- prompts whose file is gone ------------------------------------------------------------------
+def test_a_prompt_whose_file_is_gone_is_named_and_tuned_anew(
+    lab: Lab, whole: EvaluationSpec
+) -> None:
+    before = lab.prompt(whole.prompt)
+    lab._read.clear()  # another process would know only the cache
+    lab.store.file("prompts", key(whole.prompt)).unlink()
+    said = f"The file of prompt {key(whole.prompt)} is gone from the cache; tune or import it anew."
+    assert lab.broken_prompts() == {key(whole.prompt): said}
+    assert lab.missing([whole.prompt]) == (whole.prompt,)
+    after = lab.prompt(lab.prompt_named(key(whole.prompt)))
+    assert torch.equal(after.vectors, before.vectors)
+    assert after.history == before.history
+    assert lab.broken_prompts() == {}
+
+
+def test_an_import_whose_file_is_gone_can_be_imported_again(
+    lab: Lab, whole: EvaluationSpec
+) -> None:
+    spec = ImportedPrompt(
+        backbone=whole.prompt.backbone, sha256="0" * 64, task="sst2", seed=0, prompt_length=2
+    )
+    prompt = SoftPrompt(spec=spec, vectors=torch.ones(2, 16), words=())
+    lab.adopt(prompt, spec.sha256)
+    lab.store.file("prompts", key(spec)).unlink()
+    with pytest.raises(BadInput, match=f"{key(spec)} is not in the cache; import it again"):
+        lab.prompt(spec)
+    assert lab.adopt(prompt, spec.sha256) == spec
+    assert torch.equal(lab.prompt(spec).vectors, prompt.vectors)
 
 
 # --- what another machine computed ---------------------------------------------------------------
