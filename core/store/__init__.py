@@ -13,7 +13,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class Store:
     """All answers known on this machine. Safe to use from several threads of one process.
 
     `upgrade(cursor, folder, version)` brings the tables `old_*` of an earlier schema into the new
-    ones, inside a transaction; see `core/lab/migration.py`.
+    ones, inside a transaction, and gives the files to delete after it; see `core/lab/migration.py`.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Store:
         measures: Mapping[type[Spec], Measure],
         *,
         activation_megabytes: int = 512,
-        upgrade: Callable[[Cursor, Path, int], None] | None = None,
+        upgrade: Callable[[Cursor, Path, int], tuple[Path, ...]] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.measures, self._upgrade = folder, measures, upgrade
@@ -114,14 +114,17 @@ class Store:
                 f"The cache in {self.folder} was written by a newer Skillscope (schema {version}; "
                 f"this one knows {SCHEMA}): update, or set SKILLSCOPE_CACHE to another folder."
             )
-        cursor = self._cursor()
+        cursor, needless = self._cursor(), tuple[Path, ...]()
         with _transaction(cursor):
             if 0 < version < SCHEMA:
-                self._upgrade_from(version, cursor)
+                needless = self._upgrade_from(version, cursor)
             else:
                 self._create(cursor)
             cursor.execute("DELETE FROM schema_version")
             cursor.execute("INSERT INTO schema_version VALUES (?)", [SCHEMA])
+        for file in needless:
+            with suppress(OSError):
+                file.unlink()
 
     def _version(self) -> int:
         """0 of an empty database; 1 of one from before versions were written."""
@@ -147,16 +150,17 @@ class Store:
                     if column.split()[0].strip('"') not in there:
                         cursor.execute(f"ALTER TABLE {table.name} ADD COLUMN {column}")
 
-    def _upgrade_from(self, version: int, cursor: Cursor) -> None:
+    def _upgrade_from(self, version: int, cursor: Cursor) -> tuple[Path, ...]:
         if self._upgrade is None:
             raise BadInput(f"The cache in {self.folder} is of an earlier schema ({version}).")
         for (name,) in cursor.execute("SHOW TABLES").fetchall():
             cursor.execute(f'ALTER TABLE "{name}" RENAME TO "old_{name}"')
         self._create(cursor)
-        self._upgrade(cursor, self.folder, version)
+        needless = self._upgrade(cursor, self.folder, version)
         for (name,) in cursor.execute("SHOW TABLES").fetchall():
             if name.startswith("old_"):
                 cursor.execute(f'DROP TABLE "{name}"')
+        return needless
 
     # --- reading -------------------------------------------------------------------------------
     def frame(
