@@ -22,7 +22,7 @@ with one:
     task = controls.task(controls.clean(controls.task_set()))
 family = lab.models.family(backbone)
 seed = two.number_input("Seed", 0, 10_000, 0, key="seed", bind="query-params")
-usual = sweeps.tuning_defaults(backbone)
+usual = sweeps.tuning_defaults(lab.models.pin(backbone))
 kind = "" if usual is sweeps.EMBEDDED_DEFAULTS else "_paper"  # each kind keeps its own values
 length = two.number_input(
     "Prompt length", 1, 512, usual.prompt_length, key=f"length{kind}", bind="query-params"

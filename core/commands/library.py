@@ -104,7 +104,9 @@ def share(
 def export(folder: Path, as_json: AsJson = False) -> None:
     """Write all answers as Parquet and safetensors, for `merge` on another machine."""
     with open_lab() as lab:
-        lab.store.export(folder)
+        for name in lab.store.export(folder):
+            why = "its file is gone from the cache; tune or import it anew."
+            print(f"skillscope: Prompt {name} is not exported: {why}", file=sys.stderr)
         say({"folder": str(folder), **lab.store.counts()}, as_json)
 
 

@@ -16,7 +16,7 @@ from core.base.errors import BadInput
 from core.base.measure import Measure, Stored, Table, Whole
 from core.base.progress import Progress, no_progress
 from core.base.prompts import Prompt
-from core.base.specs import Pinned, Precision, Spec, key
+from core.base.specs import Pinned, Precision, Spec, key, positive
 from core.measures.bench import Bench
 from core.measures.predictivity import PredictivitySpec
 from core.stats.neurons import Choose, Scope, choose_neurons, mean_predictivity
@@ -64,6 +64,10 @@ class EvaluationSpec(Spec):
     limit: int | None = None
     suppression: Suppression | None = None
     precision: Precision | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "limit")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -19,7 +19,7 @@ from core.base.errors import BadInput, BadTask
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress, no_progress, part
 from core.base.prompts import Prompt
-from core.base.specs import Contrast, Pinned, Precision, Spec, key
+from core.base.specs import Contrast, Pinned, Precision, Spec, key, positive
 from core.measures.bench import Bench
 from core.stats.neurons import at_token, best_token, folded
 from core.tasks import Choice, Task
@@ -53,6 +53,11 @@ class PredictivitySpec(Spec):
     train_limit: int | None = None
     permutations: int = 100
     precision: Precision | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "limit", "train_limit")
+        positive(self, "permutations", least=0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

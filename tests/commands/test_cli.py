@@ -159,6 +159,22 @@ def test_export_and_merge(cache: Path, prompt: str, tmp_path: Path) -> None:
     assert found[0] == found[1]
 
 
+def test_a_prompt_whose_file_is_gone_is_named_and_can_be_tuned_again(
+    toml: Path, tiny_roberta: Path, tmp_path: Path
+) -> None:
+    words = ["tune", tiny_roberta, toml, "--steps", 1, "--prompt-length", 4, "--selection", 10]
+    made = answer(tmp_path, *words)["key"]
+    file = tmp_path / "prompts" / f"{made}.safetensors"
+    before = load_file(file)["vectors"]
+    file.unlink()
+    done = call(tmp_path, "export", tmp_path / "out")
+    said = f"Prompt {made} is not exported: its file is gone from the cache; tune or import it anew"
+    assert said in done.stderr
+    assert answer(tmp_path / "new", "merge", tmp_path / "out")["new"] == 0
+    assert answer(tmp_path, *words)["key"] == made
+    assert torch.equal(load_file(file)["vectors"], before)
+
+
 def test_a_prompt_file_works_in_another_cache(
     cache: Path, toml: Path, prompt: str, tmp_path: Path
 ) -> None:
