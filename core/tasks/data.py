@@ -18,6 +18,7 @@ from core.base.errors import BadTask, NotDownloaded, reason
 from core.base.progress import Progress, no_progress
 from core.base.settings import Places
 from core.tasks import PAPERS, Choice, Remote, Task, clean_task, load_task
+from core.tasks.metrics import normal
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -277,12 +278,6 @@ def _plain_errors(task: Task, remote: Remote) -> Iterator[None]:
 
 
 _WHOLE = re.compile(r"(?<=\d)\.0+$")
-_NOT_WORDS = re.compile(r"[\W_]+")
-
-
-def normal(text: str) -> str:
-    """A text without case, punctuation and spacing."""
-    return _NOT_WORDS.sub(" ", text.casefold()).strip()
 
 
 def _normal(examples: Examples) -> list[str]:
