@@ -129,13 +129,13 @@ def test_masked_models_are_refused_in_one_sentence(
 
 def test_predictivity_is_asked_of_classes_only(lab: Lab, t5: Path, echo: Task) -> None:
     prompt = tuned(lab, t5, echo)
-    with pytest.raises(BadInput, match="predictivity is asked of tasks with classes"):
+    with pytest.raises(BadInput, match="predictivity needs a task with classes"):
         lab.ask(PredictivitySpec(prompt=prompt, task=prompt.task))
 
 
 @pytest.mark.parametrize(
     ("entry", "why"),
-    [("max_new_tokens = 0", "1 or more"), ('metric = "bleu"', "there are exact_match")],
+    [("max_new_tokens = 0", "from 1 to 512"), ('metric = "bleu"', "there are exact_match")],
 )
 def test_a_bad_answer_entry_is_refused(echo: Task, entry: str, why: str) -> None:
     name = entry.split(" = ")[0]
