@@ -38,7 +38,7 @@ from core.measures.tuning import Init
 from core.stats.intervals import wilson
 from core.stats.neurons import Scope
 from core.store.files import artifact_bytes, write_arrays
-from core.tasks import Task, clean_task
+from core.tasks import Task, Text, clean_task
 from core.tasks.data import load_split, obtain_task
 
 app = typer.Typer()
@@ -87,10 +87,16 @@ def tune(
     """Tune a soft prompt and print its key. Default settings are those of the figures' prompts."""
     with open_lab() as lab:
         backbone = lab.models.obtain(backbone, bar())
+        target = obtain_task(task, bar())
+        if init == "labels" and isinstance(target.answer, Text):
+            raise BadInput(
+                f"{target.title} has written answers, so there are no answer words to start from; "
+                "choose another --init."
+            )
         spec = sweeps.standard_prompt(
             lab.models.pin(backbone),
             lab.models.family(backbone),
-            lab.pin(obtain_task(task, bar()), backbone),
+            lab.pin(target, backbone),
             seed,
             steps=steps,
             prompt_length=prompt_length,
@@ -331,11 +337,13 @@ def suppression_specs(
 ) -> tuple[EvaluationSpec, ...]:
     """The questions of `suppress`; `tasks` are the ranking and the tested one."""
     ranker, target = tasks
-    ranked = (prompt,) if alone else lab.siblings(prompt, sweeps.SEEDS)
-    there = lab.pin(ranker, prompt.backbone.name), ranker.evaluation_split
-    ranking = sweeps.predictivities(
-        ((p, *there) for p in ranked), ranker.contrasts(), precision=choices.precision
-    )
+    ranking: tuple[PredictivitySpec, ...] = ()
+    if choices.kind == "mean" or {*choices.kinds_of_neuron} - {"random"}:
+        ranked = (prompt,) if alone else lab.siblings(prompt, sweeps.SEEDS)
+        there = lab.pin(ranker, prompt.backbone.name), ranker.evaluation_split
+        ranking = sweeps.predictivities(
+            ((p, *there) for p in ranked), ranker.contrasts(), precision=choices.precision
+        )
     here = lab.pin(target, prompt.backbone.name), split or target.evaluation_split
     return sweeps.suppression_sweep([prompt], ranking, *here, choices)
 

@@ -8,8 +8,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from functools import lru_cache
-from os.path import isfile, lexists  # unlike Path's, false for a name that no file can have
-from os.path import realpath  # unlike Path's, no error for links in a circle
+from os.path import isfile, lexists, realpath  # unlike Path's, these take any name
 from pathlib import Path
 
 from core.base.errors import BadTask, UnknownName

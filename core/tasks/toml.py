@@ -235,8 +235,8 @@ def _check_templates(task: Task) -> None:
         for name in _PLACE.findall(template.single + template.pair):
             if name not in ("a", "b"):
                 raise BadTask(
-                    f"{task.file} has {{{name}}} in the template for {family}; only {{a}} and {{b}} "
-                    "stand for texts."
+                    f"{task.file} has {{{name}}} in the template for {family}; only {{a}} and "
+                    "{b} stand for texts."
                 )
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from core.__main__ import main
 from core.base.settings import ROOT
-from tests.conftest import write_task
+from tests.conftest import TINY, save_backbone, write_task, write_text_task
 
 
 @pytest.fixture(scope="module")
@@ -276,3 +276,58 @@ def test_tasks_lists_counts_and_baselines(cache: Path) -> None:
         assert row["train"] >= 2000
         assert 0.5 <= row["majority"] <= 0.52
         assert 0.35 < row["bag_of_words"] < 0.65, "single words must not give a task away"
+
+
+# --- answers that are written --------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_text_task(tmp_path_factory.mktemp("cli-echo"))
+
+
+@pytest.fixture(scope="module")
+def writing(cache: Path, echo: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A T5 prompt for the task with written answers."""
+    folder = tmp_path_factory.mktemp("models") / "tiny-t5"
+    save_backbone(TINY["t5"](), folder)
+    words = ["--steps", 2, "--prompt-length", 3, "--selection", 10]
+    return answer(cache, "tune", folder, echo, *words)["key"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["activations", "PROMPT", "TASK"],
+        ["suppress", "PROMPT", "TASK", "--choose", "skill"],
+        ["suppress", "PROMPT", "TASK", "--choose", "random", "--kind", "mean"],
+        ["predictivity", "PROMPT", "TASK"],
+        ["predictivity", "PROMPT", "TASK", "--out", "n.parquet"],
+        ["correlate", "PROMPT=TASK", "PROMPT=TASK"],
+    ],
+)
+def test_what_ranks_neurons_needs_a_task_with_classes(
+    cache: Path, echo: Path, writing: str, words: list[str]
+) -> None:
+    asked = [w.replace("PROMPT", writing).replace("TASK", str(echo)) for w in words]
+    done = call(cache, *asked)
+    said = "skillscope: Echo has written answers; predictivity needs a task with classes.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+def test_a_prompt_for_written_answers_does_not_start_from_answer_words(
+    cache: Path, echo: Path, writing: str
+) -> None:
+    backbone = next(
+        p["backbone"] for p in answer(cache, "status")["prompts"] if p["key"] == writing
+    )
+    done = call(cache, "tune", backbone, echo, "--init", "labels")
+    assert done.returncode == 1
+    assert "no answer words to start from" in done.stderr
+
+
+def test_an_own_task_with_written_answers_has_no_baselines(
+    cache: Path, echo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKILLSCOPE_TASKS", str(echo.parent))
+    row = next(r for r in answer(cache, "tasks") if r["name"] == "echo")
+    assert (row["train"], row["evaluated"]) == (40, 9)
+    assert row["majority"] is row["bag_of_words"] is None

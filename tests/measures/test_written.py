@@ -1,7 +1,5 @@
 """Tasks whose answers are written: the frame, with one tiny task and metric."""
 
-import json
-import random
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,7 @@ from core.measures.tuning import TuneSpec
 from core.tasks import Task, Text, load_task, pin_task
 from core.tasks.data import load_split
 from core.tasks.metrics import METRICS, exact_match
-from tests.conftest import TINY, save_backbone, sentence
+from tests.conftest import TINY, save_backbone, write_text_task
 
 
 @pytest.fixture
@@ -34,18 +32,7 @@ def t5(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def echo(tmp_path: Path) -> Task:
-    """What is the text's first word?"""
-    rng = random.Random(1)
-    for split, n in (("train", 40), ("validation", 9)):
-        texts = [sentence(rng) for _ in range(n)]
-        rows = [{"text": t, "answer": t.split()[0].strip(".")} for t in texts]
-        (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    (tmp_path / "echo.toml").write_text(
-        'title = "Echo"\n[splits]\ntrain = "train.jsonl"\nvalidation = "validation.jsonl"\n'
-        '[fields]\ntext_a = "text"\nlabel = "answer"\n'
-        '[answer]\nmax_new_tokens = 3\nmetric = "exact_match"\n'
-    )
-    return load_task(str(tmp_path / "echo.toml"))
+    return load_task(str(write_text_task(tmp_path)))
 
 
 def tuned(lab: Lab, folder: Path, task: Task, family: str = "t5") -> TuneSpec:
@@ -57,7 +44,9 @@ def tuned(lab: Lab, folder: Path, task: Task, family: str = "t5") -> TuneSpec:
 
 def test_a_written_task_has_no_classes_and_its_targets_are_texts(echo: Task) -> None:
     assert echo.answer == Text(max_new_tokens=3, metric="exact_match")
-    assert (echo.labels, echo.contrasts(), echo.words("t5")) == ((), (), ())
+    assert (echo.labels, echo.words("t5")) == ((), ())
+    with pytest.raises(BadTask, match="Echo has written answers; predictivity needs a task with"):
+        echo.contrasts()
     examples = load_split(echo, "validation")
     assert examples.targets is not None
     assert [t.split()[0].strip(".") for t in examples.text_a] == list(examples.targets)
