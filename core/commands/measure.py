@@ -35,7 +35,6 @@ from core.measures.evaluation import Evaluation, EvaluationSpec, Kind, Positions
 from core.measures.predictivity import Predictivity, PredictivitySpec, asked_rows, contrasted
 from core.measures.prompts import artifact
 from core.measures.tuning import Init
-from core.stats.intervals import wilson
 from core.stats.neurons import Scope
 from core.store.files import artifact_bytes, write_arrays
 from core.tasks import Task, Text, clean_task
@@ -132,7 +131,7 @@ def evaluate(
     predictions: Annotated[Path | None, typer.Option(help="Parquet: one row per example.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accuracy of a prompt on a task."""
+    """Accuracy of a prompt on a task, or its score by the task's metric, with a 95 % interval."""
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
         spec = sweeps.own_evaluation(
@@ -143,17 +142,24 @@ def evaluate(
             _write_predictions(lab.recompute(spec, bar()), predictions)
         lab.ask(spec, bar())
         name_shared_rows([asked.source_task], [target])
-        say(_point(queries.evaluations(lab.store, [spec])), as_json)
+        say(_point(spec, lab.stored(spec)), as_json)
 
 
-def _point(rows: pd.DataFrame) -> dict[str, Any]:
-    row = rows.iloc[0].to_dict()
-    names = ("source_task", "target_task", "split", "n", "correct", "accuracy", "majority")
-    found = {**{n: row[n] for n in names}, "key": row["key"]}
-    if pd.isna(row["correct"]):
-        return found  # written answers are no counts
-    low, high = wilson(int(row["correct"]), int(row["n"]))
-    return {**found, "correct": int(row["correct"]), "low": low, "high": high}
+def _point(spec: EvaluationSpec, found: Evaluation) -> dict[str, Any]:
+    low, high = found.interval
+    classes = found.labels is not None
+    return {
+        "source_task": spec.prompt.source_task,
+        "target_task": spec.task.name,
+        "split": spec.split,
+        "n": found.n,
+        **({"correct": found.correct} if classes else {}),
+        found.metric: found.score,
+        **({"majority": found.majority} if classes else {}),
+        "key": key(spec),
+        "low": low,
+        "high": high,
+    }
 
 
 def _write_predictions(result: Evaluation, path: Path) -> None:
@@ -322,8 +328,21 @@ def suppress(
         rows["draw"] = rows["draw"].fillna(0).astype(int)
         rows["ranked_on"] = ranker.name
         rows = rows.sort_values(["fraction", "choose", "draw"])
+        measured = ["accuracy", "correct"]
+        if isinstance(target.answer, Text):
+            measured = [target.answer.metric, "low", "high"]
+            rows = _with_intervals(lab, specs, rows, target.answer.metric)
         name_shared_rows([asked.source_task], [target])
-        say(rows[["choose", "fraction", "draw", "accuracy", "correct", "n", "ranked_on"]], as_json)
+        say(rows[["choose", "fraction", "draw", *measured, "n", "ranked_on"]], as_json)
+
+
+def _with_intervals(
+    lab: Lab, specs: Sequence[EvaluationSpec], rows: pd.DataFrame, metric: str
+) -> pd.DataFrame:
+    """Evaluations of written answers: the mean score under the metric's name, low and high."""
+    intervals = {key(spec): lab.stored(spec).interval for spec in specs}
+    low, high = zip(*rows["key"].map(intervals), strict=True)
+    return rows.rename(columns={"accuracy": metric}).assign(low=low, high=high)
 
 
 def suppression_specs(
@@ -357,7 +376,10 @@ def transfer(
     backbone: BackboneOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Every prompt on every task: accuracy, and relative to the target's own prompt if given."""
+    """Every prompt on every task: accuracy, and relative to the target's own prompt if given.
+
+    Where answers are written, each row has the mean score by the task's metric, and its name.
+    """
     with open_lab() as lab:
         asked = [inputs.prompt(lab, p, backbone) for p in prompts]
         targets = [obtain_task(t, bar()) for t in tasks.split(",")]
@@ -378,7 +400,17 @@ def transfer(
             on=names,
             how="left",
         )
+        if any(isinstance(t.answer, Text) for t in targets):
+            both = _scored(both, targets)
         say(both, as_json)
+
+
+def _scored(table: pd.DataFrame, targets: Sequence[Task]) -> pd.DataFrame:
+    """Transfer to tasks of which some have written answers: each row names its metric."""
+    written = {t.name: t.answer.metric for t in targets if isinstance(t.answer, Text)}
+    metrics = [written.get(name, "accuracy") for name in table["target_task"]]
+    names = {"accuracy": "score", "relative_accuracy": "relative_score"}
+    return table.assign(metric=metrics).rename(columns=names)
 
 
 @app.command()

@@ -331,3 +331,32 @@ def test_an_own_task_with_written_answers_has_no_baselines(
     row = next(r for r in answer(cache, "tasks") if r["name"] == "echo")
     assert (row["train"], row["evaluated"]) == (40, 9)
     assert row["majority"] is row["bag_of_words"] is None
+
+
+def test_a_written_score_has_its_metrics_name_and_an_interval(
+    cache: Path, echo: Path, writing: str
+) -> None:
+    row = answer(cache, "evaluate", writing, echo)
+    assert set(row) == {
+        "source_task", "target_task", "split", "n", "exact_match", "low", "high", "key",
+    }  # fmt: skip
+    assert row["n"] == 9
+    assert row["low"] <= row["exact_match"] <= row["high"]
+    assert row["low"] < row["high"]
+    points = answer(
+        cache, "suppress", writing, echo, "--choose", "random", "--fractions", "0,1", "--draws", 1
+    )
+    assert [set(p) for p in points] == [
+        {"choose", "fraction", "draw", "exact_match", "low", "high", "n", "ranked_on"}
+    ] * 2
+    names = ("exact_match", "low", "high", "n")
+    assert [points[0][name] for name in names] == [row[name] for name in names]
+
+
+def test_transfer_names_the_metric_of_each_target(
+    cache: Path, echo: Path, toml: Path, writing: str
+) -> None:
+    rows = answer(cache, "transfer", writing, "--tasks", f"{echo},{toml}")
+    assert {r["metric"] for r in rows} == {"exact_match", "accuracy"}
+    assert all(0 <= r["score"] <= 1 for r in rows)
+    assert "accuracy" not in rows[0]
