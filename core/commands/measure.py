@@ -1,5 +1,6 @@
 """Measurements: tune, evaluate, predictivity, correlate, suppress, transfer, activations."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,10 +18,13 @@ from core.commands.common import (
     BackboneArg,
     BackboneOption,
     Exact,
+    Length,
     Limit,
     PromptArg,
     Split,
+    Steps,
     TaskArg,
+    TrainLimit,
     ask_all,
     bar,
     name_shared_rows,
@@ -49,7 +53,7 @@ def layout(
     backbone: BackboneArg,
     task: TaskArg,
     example: Annotated[int, typer.Option(min=0, help="Row of the evaluation split.")] = 0,
-    prompt_length: Annotated[int, typer.Option(min=1, max=512)] = 8,
+    prompt_length: Annotated[int, typer.Option(min=1, max=512, help="Vectors of the prompt.")] = 8,
     as_json: AsJson = False,
 ) -> None:
     """The exact input of one example, position by position."""
@@ -72,15 +76,28 @@ def layout(
 def tune(
     backbone: BackboneArg,
     task: TaskArg,
-    seed: int = 0,
-    steps: Annotated[int | None, typer.Option(min=1)] = None,
-    prompt_length: Annotated[int | None, typer.Option(min=1, max=512)] = None,
-    init: Init = "vocabulary",
-    learning_rate: Annotated[float | None, typer.Option(min=1e-6)] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
-    selection: Annotated[int, typer.Option(min=1)] = 200,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Draws the first vectors and the batches.")
+    ] = 0,
+    steps: Steps = None,
+    prompt_length: Length = None,
+    init: Annotated[
+        Init,
+        typer.Option(help="First vectors: random words, Gaussian noise, or the answer words."),
+    ] = "vocabulary",
+    learning_rate: Annotated[
+        float | None, typer.Option(min=1e-6, help="Of AdamW; default: that of the figures.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Examples per step; default: that of the figures.")
+    ] = None,
+    selection: Annotated[
+        int, typer.Option(min=1, help="Train examples set aside for choosing the best step.")
+    ] = 200,
     precision: Exact = None,
-    out: Path | None = None,
+    out: Annotated[
+        Path | None, typer.Option(help="safetensors file of the prompt, beside that in the cache.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tune a soft prompt and print its key. Default settings are those of the figures' prompts."""
@@ -141,7 +158,7 @@ def evaluate(
         if predictions:
             _write_predictions(lab.recompute(spec, bar()), predictions)
         lab.ask(spec, bar())
-        name_shared_rows([asked.source_task], [target])
+        name_shared_rows([asked.source_task], [target], split, limit)
         say(_point(spec, lab.stored(spec)), as_json)
 
 
@@ -182,8 +199,10 @@ def predictivity(
     task: TaskArg,
     split: Split = None,
     limit: Limit = None,
-    train_limit: Limit = None,
-    permutations: Annotated[int, typer.Option(min=0)] = sweeps.PERMUTATIONS,
+    train_limit: TrainLimit = None,
+    permutations: Annotated[
+        int, typer.Option(min=0, help="Shufflings of the labels, for null levels and p-values.")
+    ] = sweeps.PERMUTATIONS,
     precision: Exact = None,
     backbone: BackboneOption = None,
     out: Annotated[Path | None, typer.Option(help="Parquet file: one row per neuron.")] = None,
@@ -218,7 +237,7 @@ def predictivity(
             pd.concat(_rows_used(lab, s, n) for s, n in zip(specs, names, strict=True)).to_parquet(
                 examples, index=False
             )
-        name_shared_rows([asked.source_task], [target])
+        name_shared_rows([asked.source_task], [target], split, limit)
         say(rows, as_json)
 
 
@@ -271,6 +290,8 @@ def correlate(
 
     For a task with more than two classes, predictivity is the mean over its binary questions.
     """
+    if len(prompts) < 2:
+        raise BadInput(f"{prompts[0]!r} is one PROMPT=TASK pair; give at least two to compare.")
     with open_lab() as lab:
         pairs = [inputs.pairing(lab, text, backbone, precision) for text in prompts]
         specs = [spec for pair in pairs for spec in pair]
@@ -278,6 +299,8 @@ def correlate(
             raise BadInput("All prompts must be of one backbone.")
         for spec in specs:
             lab.ask(spec, bar())
+        for source, target in dict.fromkeys((s.prompt.source_task, s.task.name) for s in specs):
+            name_shared_rows([source], [lab.find_task(target)])
         say(queries.correlation(lab.store, specs, by_seed=True), as_json)
 
 
@@ -285,15 +308,26 @@ def correlate(
 def suppress(
     prompt: PromptArg,
     task: TaskArg,
-    fractions: str = ",".join(f"{f:g}" for f in sweeps.PAPER_FRACTIONS),
-    draws: Annotated[int, typer.Option(min=1)] = USUAL.draws,
+    fractions: Annotated[
+        str, typer.Option(help="Shares of the neurons, each from 0 to 1; comma-separated.")
+    ] = ",".join(f"{f:g}" for f in sweeps.PAPER_FRACTIONS),
+    draws: Annotated[int, typer.Option(min=1, help="Draws of random neurons.")] = USUAL.draws,
     choose: Annotated[str, typer.Option(help="skill, random, lowest; comma-separated.")] = ",".join(
         USUAL.kinds_of_neuron
     ),
-    scope: Scope = USUAL.scope,
-    positions: Positions = USUAL.positions,
-    kind: Kind = USUAL.kind,
-    noise: float = USUAL.noise,
+    scope: Annotated[
+        Scope, typer.Option(help="Whether a fraction is one of each layer or of the whole model.")
+    ] = USUAL.scope,
+    positions: Annotated[
+        Positions, typer.Option(help="Suppress at all positions, or at the prompt's only.")
+    ] = USUAL.positions,
+    kind: Annotated[
+        Kind, typer.Option(help="What an activation becomes: zero, its mean, or with noise added.")
+    ] = USUAL.kind,
+    noise: Annotated[
+        float | None,
+        typer.Option(min=0, help=f"Spread of --kind noise; default: {USUAL.noise:g}."),
+    ] = None,
     split: Split = None,
     limit: Limit = USUAL.limit,
     ranked_on: Annotated[
@@ -309,15 +343,15 @@ def suppress(
 ) -> None:
     """Accuracy with an increasing fraction of neurons suppressed, one row per point.
 
-    As on the page, neurons are ranked by the mean over the seeds' prompts, which are tuned if
-    missing; `--alone` ranks them by this prompt.
+    As on the page, neurons are ranked by the mean over the seeds' prompts, tuned if missing.
     """
+    spread = _noise(noise, kind)
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
         ranker = obtain_task(ranked_on, bar()) if ranked_on else clean_task(target)
         choices = sweeps.SuppressionChoices(
             fractions=_fractions(fractions), draws=draws, kinds_of_neuron=inputs.kinds(choose),
-            scope=scope, positions=positions, kind=kind, noise=noise, limit=limit,
+            scope=scope, positions=positions, kind=kind, noise=spread, limit=limit,
             precision=precision,
         )  # fmt: skip
         specs = suppression_specs(lab, asked, (ranker, target), split, choices, alone=alone)
@@ -332,7 +366,7 @@ def suppress(
         if isinstance(target.answer, Text):
             measured = [target.answer.metric, "low", "high"]
             rows = _with_intervals(lab, specs, rows, target.answer.metric)
-        name_shared_rows([asked.source_task], [target])
+        name_shared_rows([asked.source_task], [target], split, limit)
         say(rows[["choose", "fraction", "draw", *measured, "n", "ranked_on"]], as_json)
 
 
@@ -394,7 +428,7 @@ def transfer(
         absolute = queries.transfer(lab.store, specs, relative=False).drop(columns="value")
         relative = queries.transfer(lab.store, specs, relative=True)
         names = ["backbone", "source_task", "target_task"]
-        name_shared_rows([p.source_task for p in asked], targets)
+        name_shared_rows([p.source_task for p in asked], targets, limit=limit)
         both = absolute.merge(
             relative[[*names, "value"]].rename(columns={"value": "relative_accuracy"}),
             on=names,
@@ -417,7 +451,9 @@ def _scored(table: pd.DataFrame, targets: Sequence[Task]) -> pd.DataFrame:
 def activations(
     prompt: PromptArg,
     task: TaskArg,
-    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 256,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Maximum number of examples, drawn at random.")
+    ] = 256,
     contrast: Annotated[str | None, typer.Option(help="As named by `predictivity`.")] = None,
     precision: Exact = None,
     backbone: BackboneOption = None,
@@ -435,8 +471,20 @@ def activations(
         values: Activations = lab.stored(spec)
         if out:
             write_arrays(out, inputs.tensors(values))
+        name_shared_rows([asked.source_task], [target])
         examples, layers, neurons = values.values.shape
         say({"examples": examples, "layers": layers, "neurons": neurons}, as_json)
+
+
+def _noise(noise: float | None, kind: Kind) -> float:
+    """The spread of the noise. Raises: BadInput."""
+    if noise is None:
+        return USUAL.noise
+    if kind != "noise":
+        raise BadInput(f"--noise has no effect with --kind {kind}; use --kind noise.")
+    if not math.isfinite(noise):
+        raise BadInput(f"--noise {noise} is not a finite number.")
+    return noise
 
 
 def _fractions(text: str) -> tuple[float, ...]:

@@ -303,10 +303,17 @@ class Shared:
     n: int
 
 
-def shared_rows(sources: Sequence[Task], targets: Sequence[Task]) -> tuple[Shared, ...]:
-    """Every pair of tasks whose numbers are contaminated, a task with itself included."""
+def shared_rows(
+    sources: Sequence[Task],
+    targets: Sequence[Task],
+    split: str | None = None,
+    limit: int | None = None,
+) -> tuple[Shared, ...]:
+    """Every pair of tasks whose numbers are contaminated, a task with itself included. The targets'
+    rows are those of a split, by default the evaluation split, at most `limit`.
+    """
     found = list[Shared]()
-    held = {t.name: _normal(load_split(t, t.evaluation_split)) for t in targets}
+    held = {t.name: _normal(load_split(t, split or t.evaluation_split, limit)) for t in targets}
     for source in (s for s in sources if "train" in s.splits):
         known = set(_normal(load_split(source, "train")))
         for name, texts in held.items():

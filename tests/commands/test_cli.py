@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -13,9 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import typer
 from safetensors.torch import load_file, save_file
 
-from core.__main__ import main
+from core.__main__ import app, main
 from core.base.settings import ROOT
 from tests.conftest import TINY, save_backbone, write_task, write_text_task
 
@@ -209,6 +211,13 @@ def test_a_pickle_that_runs_code_is_refused(
         (["tune", "bert", "short_reviews", "--steps", "0"], 2, "Invalid value"),
         (["merge", "nowhere"], 1, "not a folder that `export` wrote"),
         (["correlate", "abc"], 1, "PROMPT=TASK"),
+        (["correlate", "abc=short_reviews"], 1, "at least two"),
+        (["correlate", "abc", "def"], 1, "not of the form PROMPT=TASK"),
+        (["suppress", "abc", "short_reviews", "--noise=-3", "--kind", "noise"], 2, "Invalid value"),
+        (["suppress", "abc", "short_reviews", "--noise=inf", "--kind", "noise"], 1, "finite"),
+        (["suppress", "abc", "short_reviews", "--noise", "0.2"], 1, "use --kind noise"),
+        (["tune", "roberta-mini", "short_reviews", "--seed=-1"], 2, "Invalid value"),
+        (["tune", "roberta-mini", "short_reviews", "--seed=2147483648"], 2, "Invalid value"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_the_right_exit_code(
@@ -276,6 +285,62 @@ def test_tasks_lists_counts_and_baselines(cache: Path) -> None:
         assert row["train"] >= 2000
         assert 0.5 <= row["majority"] <= 0.52
         assert 0.35 < row["bag_of_words"] < 0.65, "single words must not give a task away"
+
+
+# --- help ----------------------------------------------------------------------------------------
+COMMANDS = typer.main.get_command(app).commands
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_and_each_of_its_options_says_what_it_is(name: str) -> None:
+    command = COMMANDS[name]
+    assert [p.name for p in command.params if not p.help] == []
+    first, *others = command.help.split("\n\n")
+    assert first
+    assert not [part for part in others if "\n" in part], "a line break ends a line on screen"
+
+
+def test_tasks_of_every_kind_are_named_and_train_rows_are_told_from_evaluated_ones() -> None:
+    options = {p.name: p.help for p in COMMANDS["predictivity"].params}
+    assert "papers" in options["task"]
+    assert "your own" in options["task"]
+    assert options["train_limit"] != options["limit"]
+
+
+# --- rows used twice -----------------------------------------------------------------------------
+def shared(cache: Path, *words: object) -> list[str]:
+    """What a command says of rows that were tuned on and evaluated."""
+    done = call(cache, *words)
+    assert done.returncode == 0, done.stderr
+    return re.findall(r"(\d+ of \d+) evaluated rows", done.stderr)
+
+
+def test_shared_rows_are_those_of_the_split_and_limit_that_was_evaluated(
+    cache: Path, prompt: str, toml: Path
+) -> None:
+    assert "60 of 60" not in shared(cache, "evaluate", prompt, toml)
+    assert shared(cache, "evaluate", prompt, toml, "--split", "train") == ["60 of 60"]
+    few = ("--split", "train", "--limit", 20)
+    assert shared(cache, "evaluate", prompt, toml, *few) == ["20 of 20"]
+    assert shared(cache, "predictivity", prompt, toml, *few) == ["20 of 20"]
+    points = ("--fractions", "0", "--draws", 1)
+    assert shared(cache, "suppress", prompt, toml, *few, *points) == ["20 of 20"]
+
+
+def test_correlate_and_activations_name_shared_rows(
+    tmp_path: Path, toml: Path, tiny_roberta: Path
+) -> None:
+    task = tmp_path / "same.toml"
+    text = toml.read_text().replace('"validation.jsonl"', '"train.jsonl"')
+    task.write_text(f'data = "{toml.parent}"\n{text}')
+    words = ["--steps", 2, "--prompt-length", 4, "--selection", 10]
+    cache = tmp_path / "cache"
+    prompt = answer(cache, "tune", tiny_roberta, task, *words)["key"]
+    pair = f"{prompt}={task}"
+    assert shared(cache, "correlate", pair, f"{prompt}={toml}")[0] == "60 of 60"
+    assert shared(cache, "activations", prompt, task) == ["60 of 60"]
+    cell = ("transfer", prompt, "--tasks", task, "--limit", 30)
+    assert shared(cache, *cell) == ["30 of 30"]
 
 
 # --- answers that are written --------------------------------------------------------------------
