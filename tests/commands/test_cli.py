@@ -418,6 +418,15 @@ def test_a_written_score_has_its_metrics_name_and_an_interval(
     assert [points[0][name] for name in names] == [row[name] for name in names]
 
 
+def test_written_answers_are_suppressed_by_a_ranking_on_classes(
+    cache: Path, echo: Path, toml: Path, writing: str
+) -> None:
+    how = ("--ranked-on", toml, "--choose", "skill", "--fractions", "0.5", "--alone")
+    (point,) = answer(cache, "suppress", writing, echo, *how)
+    assert point["choose"] == "skill"
+    assert point["low"] <= point["exact_match"] <= point["high"]
+
+
 def test_transfer_names_the_metric_of_each_target(
     cache: Path, echo: Path, toml: Path, writing: str
 ) -> None:

@@ -11,9 +11,21 @@ import pandas as pd
 import pytest
 
 from core.base.errors import BadTask, UnknownName
+from core.base.settings import ROOT
 from core.base.specs import Pinned
-from core.tasks import Task, builtin_names, clean_task, load_task, own_names, own_problems, pin_task
+from core.tasks import (
+    Choice,
+    Task,
+    Text,
+    builtin_names,
+    clean_task,
+    load_task,
+    own_names,
+    own_problems,
+    pin_task,
+)
 from core.tasks.data import Examples, load_split, shared_rows
+from core.tasks.metrics import METRICS
 from demo.splits import splits
 from tests.conftest import write_task
 
@@ -156,6 +168,17 @@ def test_a_contradiction_or_an_empty_name_is_refused(
     toml: Path, old: str, new: str, said: str
 ) -> None:
     refused(edit(toml, old, new), said, str(toml))
+
+
+def test_the_guide_documents_every_entry_and_its_examples_are_valid(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "tasks.md").read_text("utf-8")
+    examples = re.findall(r"```toml\n(title = .*?)```", guide, flags=re.DOTALL)
+    for i, text in enumerate(examples):
+        (tmp_path / f"{i}.toml").write_text(text)
+    tasks = [load_task(str(tmp_path / f"{i}.toml")) for i in range(len(examples))]
+    assert [type(t.answer) for t in tasks] == [Choice, Choice, Text]
+    for entry in ("[answer]", "max_new_tokens", *METRICS):
+        assert f"`{entry}`" in guide
 
 
 def test_truth_values_may_be_what_the_label_column_holds(toml: Path) -> None:
