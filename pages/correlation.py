@@ -16,7 +16,7 @@ answers.heading(
 )
 lab = answers.lab()
 backbones = controls.backbones(lab)
-found = controls.clean(controls.task_set())
+found = controls.clean(controls.ranked_set())
 titles = controls.titles(found)
 sizes = [len(load_split(t, t.evaluation_split)) for t in found]
 specs = tuple(s for b in backbones for s in controls.own_predictivities(lab, b, found))

@@ -12,7 +12,7 @@ from core.base.errors import BadInput, BadTask
 from core.base.markdown import plain
 from core.exchange import published, sharing
 from core.figures import queries
-from core.tasks import Task, clean_task, own_problems
+from core.tasks import Task, Text, clean_task, own_problems
 from core.tasks.data import load_split
 from pages.common import answers, controls, upload, warnings
 
@@ -82,7 +82,14 @@ def tasks() -> None:
     if not chosen.ready:
         _absent(chosen)
         return
-    answer_words(chosen)
+    if isinstance(chosen.answer, Text):
+        answer = chosen.answer
+        st.caption(
+            f"Answers are written, at most {answer.max_new_tokens} tokens, and scored by "
+            f"{plain(answer.metric)}."
+        )
+    else:
+        answer_words(chosen)
     warnings.shared([clean_task(chosen)], [chosen])
 
 
@@ -100,7 +107,7 @@ def _counts(task: Task) -> dict[str, object]:
         "Train": len(train),
         "Evaluated": len(held),
         "Split": task.evaluation_split,
-        "Majority": round(held.majority, 3),
+        "Majority": round(held.majority, 3) if task.labels else None,
         "Remark": task.note,
     }
 

@@ -16,10 +16,12 @@ from pages.common import answers, controls
 
 lab = answers.lab()
 title, one, two, three, four, five = st.columns([3, 3, 3, 2, 2, 2], vertical_alignment="bottom")
+name = title.empty()
+name.title("Neuron", anchor=False)
 backbone = one.selectbox("Backbone", lab.models.names(), key="backbone", bind="query-params")
 with two:
     controls.prompt_kind(lab, [backbone])
-    found = controls.task_set()
+    found = controls.ranked_set()
     task = controls.task(found)
 sizes = lab.models.describe(backbone)
 layers, width = int(sizes["Layers"]), int(sizes["Neurons per layer"])
@@ -29,7 +31,7 @@ if not {"layer", "neuron"} & {*st.query_params, *st.session_state}:
 seed = controls.one_seed(three, (s.prompt for s in here))
 layer = int(four.number_input("Layer", 0, layers - 1, key="layer", bind="query-params"))
 neuron = int(five.number_input("Neuron", 0, width - 1, key="neuron", bind="query-params"))
-title.title(f"{layer} / {neuron}", anchor=False)
+name.title(f"{layer} / {neuron}", anchor=False)
 st.markdown(
     f"Neuron {neuron} of layer {layer} of **{plain(backbone)}**: how well it predicts each task's "
     "classes, when it fires, and how its suppression changes the answers."

@@ -29,7 +29,7 @@ left, right = st.columns([2, 2], gap="medium")
 with left:
     backbones = controls.backbones(lab)
 with right:
-    task = controls.task(controls.clean(controls.task_set()))
+    task = controls.task(controls.clean(controls.ranked_set()))
     seed = controls.one_seed(st, (p for b in backbones for p in controls.prompts(lab, b, [task])))
 
 

@@ -27,7 +27,7 @@ with right:
     ) or "clean"  # fmt: skip
 
 with right:
-    every = controls.task_set()
+    every = controls.ranked_set()
 titles = controls.titles(every)
 found = [t for t in every if shown == "all" or (t.adversarial_of is None) == (shown == "clean")]
 origins = {t.name: clean_task(t) for t in found}

@@ -19,7 +19,7 @@ left, middle, right = st.columns([2, 2, 2], gap="medium")
 with left:
     backbones = controls.backbones(lab)
 with middle:
-    found = controls.task_set()
+    found = controls.ranked_set()
     task = controls.task(found)
     rest = [t for t in found if t.name != task.name]
     if not rest:

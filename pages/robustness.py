@@ -27,7 +27,7 @@ left, middle, right = st.columns([2, 2, 2], gap="medium")
 with left:
     backbones = controls.backbones(lab)
 with middle:
-    versions = [t for t in controls.task_set() if t.adversarial_of is not None]
+    versions = [t for t in controls.ranked_set() if t.adversarial_of is not None]
     if not versions:
         st.info("None of these tasks has an adversarial version.")
         st.stop()

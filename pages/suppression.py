@@ -20,7 +20,7 @@ with left:
     backbones = controls.backbones(lab)
     seeds = controls.seeds()
 with middle:
-    task = controls.task(controls.task_set())
+    task = controls.task(controls.ranked_set())
     grid = st.segmented_control(
         "Fractions", ["paper", "wide"], default="paper", key="grid", bind="query-params",
         help="Paper: 0 to 15 % of each layer. Wide: up to all neurons.",

@@ -46,7 +46,7 @@ def heatmaps(
         with column, st.container(border=True):
             st.subheader(plain(name), anchor=False)
             if mine.empty:
-                st.caption("Nothing computed yet.")
+                st.caption(empty(name))
                 continue
             figure = charts.transfer_heatmap(
                 mine, look, backbone=name, relative=relative, rows=rows, columns=columns
@@ -57,6 +57,13 @@ def heatmaps(
     answers.downloads("transfer", table, *figures)
 
 
+def empty(name: str) -> str:
+    """Why a heatmap has no cells."""
+    if source == COMPUTED and not controls.answered_by(lab, name, targets):
+        return controls.CANNOT_WRITE.format(plain(name))
+    return "Nothing computed yet."
+
+
 def caption(mine: pd.DataFrame) -> str:
     """Sample sizes and chance level of one heatmap."""
     if source == PUBLISHED:
@@ -64,10 +71,15 @@ def caption(mine: pd.DataFrame) -> str:
             "Values released with Su et al. 2022 (assets/published): one run; n and seeds are not "
             "reported. Question answering and summarisation are scored with BLEU, not accuracy."
         )
+    known = mine.majority.dropna()
+    chance = f"; chance (majority class): {controls.count(known, '.2f')}" if len(known) else ""
+    written = (
+        " Written answers are scored by their task's metric." if len(known) < len(mine) else ""
+    )
     return (
-        f"Mean of {mine.seeds.max()} seeds; {controls.count(mine.n)} examples per task; chance "
-        f"(majority class): {controls.count(mine.majority, '.2f')}. Adversarial versions are on "
-        "the right; they are relative to the clean task's own prompt."
+        f"Mean of {mine.seeds.max()} seeds; {controls.count(mine.n)} examples per task{chance}. "
+        "Adversarial versions are on the right; they are relative to the clean task's own prompt."
+        + written
     )
 
 
@@ -93,8 +105,8 @@ else:
         s
         for b in backbones
         for s in sweeps.transfer_grid(
-            controls.prompts(lab, b, sources),
-            [(lab.pin(t, b), t.evaluation_split) for t in targets],
+            controls.prompts(lab, b, controls.answered_by(lab, b, sources)),
+            [(lab.pin(t, b), t.evaluation_split) for t in controls.answered_by(lab, b, targets)],
         )
     )
 

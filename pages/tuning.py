@@ -8,6 +8,7 @@ from core.base.markdown import plain
 from core.base.specs import key
 from core.figures import queries
 from core.measures import sweeps
+from core.tasks import Text
 from pages.common import answers, controls, warnings
 
 answers.heading(
@@ -19,10 +20,14 @@ lab = answers.lab()
 one, two, three, four = st.columns(4, gap="medium")
 with one:
     backbone = st.selectbox("Backbone", lab.models.names(), key="backbone", bind="query-params")
-    task = controls.task(controls.clean(controls.task_set()))
+    found = controls.answered_by(lab, backbone, controls.clean(controls.task_set()))
+    if not found:
+        st.info(controls.CANNOT_WRITE.format(plain(backbone)))
+        st.stop()
+    task = controls.task(found)
 family = lab.models.family(backbone)
 seed = two.number_input("Seed", 0, 10_000, 0, key="seed", bind="query-params")
-usual = sweeps.tuning_defaults(backbone)
+usual = sweeps.tuning_defaults(lab.models.pin(backbone))
 kind = "" if usual is sweeps.EMBEDDED_DEFAULTS else "_paper"  # each kind keeps its own values
 length = two.number_input(
     "Prompt length", 1, 512, usual.prompt_length, key=f"length{kind}", bind="query-params"
@@ -35,7 +40,8 @@ precision = one.segmented_control(
     "GPU; fp64 is exactly reproducible. A prompt is measured in the precision it was tuned in.",
 ) or exact  # fmt: skip
 init = three.selectbox(
-    "Start from", controls.INITS, key="init", bind="query-params",
+    "Start from", controls.INITS if task.labels else controls.INITS[:2], key="init",
+    bind="query-params",
     help="Embeddings of random words, Gaussian noise of equal spread, or the answer words.",
 )  # fmt: skip
 rate = four.number_input(
@@ -78,16 +84,21 @@ def draw() -> None:
     look = answers.look(lab.models.names())
     loss = charts.tuning_loss(table, look, backbone=backbone, steps=int(steps))
     accuracy = charts.tuning_accuracy(
-        table, look, backbone=backbone, steps=int(steps), chance=1 / len(task.labels)
+        table,
+        look,
+        backbone=backbone,
+        steps=int(steps),
+        chance=1 / len(task.labels) if task.labels else 0.0,
     )
     with st.container(border=True):
         st.subheader(f"{plain(task.title)}, {plain(backbone)}", anchor=False)
         st.altair_chart(loss, width="stretch", theme=None)
         st.altair_chart(accuracy, width="stretch", theme=None)
     prompt = lab.store.read(spec)
+    metric = plain(task.answer.metric) if isinstance(task.answer, Text) else "accuracy"
     if prompt is not None:
         st.success(
-            f"Prompt {key(spec)}: accuracy {prompt.selection_accuracy:.3f} on "
+            f"Prompt {key(spec)}: {metric} {prompt.selection_accuracy:.3f} on "
             f"{prompt.selection_rows} selection rows (held out from the train split), best at step "
             f"{prompt.best_step}.",
             icon=":material/check:",

@@ -129,6 +129,22 @@ default = {words}
     return folder / "task.toml"
 
 
+def write_text_task(folder: Path) -> Path:
+    """A task whose answers are written: what is the text's first word?"""
+    rng = random.Random(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, n in (("train", 40), ("validation", 9)):
+        texts = [sentence(rng) for _ in range(n)]
+        rows = [{"text": t, "answer": t.split()[0].strip(".")} for t in texts]
+        (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (folder / "echo.toml").write_text(
+        'title = "Echo"\n[splits]\ntrain = "train.jsonl"\nvalidation = "validation.jsonl"\n'
+        '[fields]\ntext_a = "text"\nlabel = "answer"\n'
+        '[answer]\nmax_new_tokens = 3\nmetric = "exact_match"\n'
+    )
+    return folder / "echo.toml"
+
+
 @pytest.fixture(scope="session")
 def toy_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_task(tmp_path_factory.mktemp("toy"))

@@ -84,6 +84,17 @@ def cached(ref: Reference) -> Path | None:
     return folder if whole else None
 
 
+def here() -> Iterator[str]:
+    """Names of the snapshots on this machine, whoever downloaded them, without asking the hub."""
+    from huggingface_hub import constants
+
+    for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*/snapshots/*")):
+        repo = folder.parents[1].name.removeprefix("models--").replace("--", "/")
+        main = folder.parents[1] / "refs" / "main"
+        newest = main.is_file() and main.read_text("utf-8").strip() == commit(folder)
+        yield repo if newest else f"{repo}@{commit(folder)}"
+
+
 def commit(folder: Path) -> str:
     """The commit that a snapshot folder is of."""
     return folder.name

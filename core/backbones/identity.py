@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from core.base.settings import EMBEDDED
+from core.base.specs import Pinned
+
 TOKENIZER = (
     "added_tokens.json", "merges.txt", "special_tokens_map.json", "spiece.model", "tokenizer.json",
     "tokenizer_config.json", "vocab.json", "vocab.txt",
@@ -21,6 +24,27 @@ def fingerprint(folder: Path) -> str:
     """12 hexadecimal digits; files are read again only when they have changed."""
     stamps = tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in _files(folder))
     return _fingerprint(stamps)
+
+
+def is_embedded(pin: Pinned, assets: Path) -> bool:
+    """Whether a backbone is one of those in `assets`, wherever it lies and whatever it is called.
+    Without assets there are only names to go by.
+    """
+    known = _embedded(assets, _stamps(assets))
+    return pin.fingerprint in known if known else pin.name in EMBEDDED
+
+
+def _stamps(assets: Path) -> tuple[int, ...]:
+    """When the embedded weights last changed: a sweep asks hundreds of times."""
+    files = (assets / "backbones" / name / "model.safetensors" for name in EMBEDDED)
+    return tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in files)
+
+
+@lru_cache(maxsize=16)
+def _embedded(assets: Path, stamps: tuple[int, ...]) -> frozenset[str]:
+    """Fingerprints of the backbones in `assets`."""
+    there = (name for name, stamp in zip(EMBEDDED, stamps, strict=True) if stamp)
+    return frozenset(fingerprint(assets / "backbones" / name) for name in there)
 
 
 def _files(folder: Path) -> Iterator[Path]:

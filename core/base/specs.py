@@ -14,6 +14,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import lru_cache
+from numbers import Real
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from core.base.errors import BadInput
@@ -24,7 +25,9 @@ Layout = Literal["mask_first", "published"]
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """A question or a part of one. Whole numbers given for fractions become fractions."""
+    """A question or a part of one. Numbers become what their field's type says: 1 is 1.0 where a
+    fraction is asked for, and 256.0 is 256 where a count is. Raises: TypeError for what cannot be.
+    """
 
     version: ClassVar[int] = 1  # raised when the mathematics behind it changes
 
@@ -32,7 +35,10 @@ class Spec:
         kind: Any = type(self)
         for f, hint in _typed_fields(kind):
             given = getattr(self, f.name)
-            exact = _exact(given, hint)
+            try:
+                exact = _exact(given, hint)
+            except ValueError:
+                raise TypeError(f"{kind.__name__}.{f.name} cannot be {given!r}") from None
             if exact is not given:
                 object.__setattr__(self, f.name, exact)
 
@@ -55,11 +61,12 @@ class Contrast(Spec):
     positive: tuple[int, ...]
 
 
-def positive(spec: Spec, *names: str) -> None:
-    """Raises: BadInput for a field of a question that nobody can ask."""
+def positive(spec: Spec, *names: str, least: int = 1) -> None:
+    """Raises: BadInput for a field of a question that nobody can ask; None is no limit."""
     for name in names:
-        if getattr(spec, name) < 1:
-            raise BadInput(f"{name} is {getattr(spec, name)}; it must be 1 or more.")
+        given = getattr(spec, name)
+        if given is not None and given < least:
+            raise BadInput(f"{name} is {given}; it must be {least} or more.")
 
 
 # --- keys ----------------------------------------------------------------------------------------
@@ -103,18 +110,30 @@ def _typed_fields(kind: Any) -> tuple[tuple[Field[Any], Any], ...]:
 
 
 def _exact(value: Any, hint: Any) -> Any:
-    """A number as its field's type says: 1 is 1.0 where a fraction is asked for, -0.0 is 0.0."""
+    """A value with its numbers as its field's type says; the value itself if they are so already.
+
+    Raises: ValueError for a number that the type cannot be.
+    """
     inner = get_args(hint)
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        exact = float(value) + 0.0
-        return value if type(value) is float and repr(value) == repr(exact) else exact
-    if get_origin(hint) is tuple and isinstance(value, tuple) and float in inner:
-        exact_parts = tuple(_exact(v, float) for v in value)
-        same = all(a is b for a, b in zip(exact_parts, value, strict=True))
-        return value if same else exact_parts
-    if get_origin(hint) is types.UnionType and float in inner:
-        return _exact(value, float)
-    return value
+    if get_origin(hint) is types.UnionType and value is not None:
+        return next((_exact(value, kind) for kind in (int, float) if kind in inner), value)
+    if get_origin(hint) is tuple and isinstance(value, tuple):
+        parts = tuple(_exact(v, inner[0]) for v in value)
+        return value if all(a is b for a, b in zip(parts, value, strict=True)) else parts
+    return _number(value, hint) if hint in (int, float) else value
+
+
+def _number(value: Any, kind: type) -> Any:
+    """A number of a kind. -0.0 becomes 0.0. Raises: ValueError for what is none (a truth value is
+    none), and for a fraction where a whole number is asked for.
+    """
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not real or (kind is int and not float(value).is_integer()):
+        raise ValueError(value)
+    if kind is int:
+        return value if type(value) is int else int(value)
+    exact = float(value) + 0.0
+    return value if type(value) is float and repr(value) == repr(exact) else exact
 
 
 # --- JSON ----------------------------------------------------------------------------------------

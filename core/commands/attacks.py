@@ -91,7 +91,9 @@ def attribution(
     steps: Annotated[
         int, typer.Option(min=1, help="1: activation x gradient; more: integrated gradients.")
     ] = 1,
-    positions: Positions = "all",
+    positions: Annotated[
+        Positions, typer.Option(help="Positions whose activations count: all, or the prompt's.")
+    ] = "all",
     precision: Exact = None,
     backbone: BackboneOption = None,
     out: Annotated[Path | None, typer.Option(help="Parquet file: one row per neuron.")] = None,

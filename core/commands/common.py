@@ -19,9 +19,10 @@ from core.tasks import Task, clean_task, load_task
 from core.tasks.attacks import Kind
 from core.tasks.data import shared_rows
 
+TASK = "Name of a built-in task, one of the papers' or your own, or the path of a task TOML"
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 PromptArg = Annotated[str, typer.Argument(help="Key, .safetensors file, or published torch file.")]
-TaskArg = Annotated[str, typer.Argument(help="Built-in name or the path of a task TOML.")]
+TaskArg = Annotated[str, typer.Argument(help=f"{TASK}.")]
 BackboneArg = Annotated[
     str,
     typer.Argument(help="Embedded name, Hugging Face folder, or Hub id[@revision]."),
@@ -31,7 +32,20 @@ Limit = Annotated[
     int | None,
     typer.Option(min=1, help="Maximum number of examples, drawn at random with a fixed seed."),
 ]
-Split = Annotated[str | None, typer.Option(help="Evaluation split.")]
+TrainLimit = Annotated[
+    int | None,
+    typer.Option(min=1, help="Maximum number of train examples for the baselines, drawn likewise."),
+]
+Length = Annotated[
+    int | None,
+    typer.Option(min=1, max=512, help="Vectors of the prompt; default: that of the figures."),
+]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Training steps; default: those of the figures.")
+]
+Split = Annotated[
+    str | None, typer.Option(help="Split to evaluate; default: the task's evaluation split.")
+]
 AttackKind = Annotated[Kind, typer.Option(help="Kind of attack on the evaluated texts.")]
 AttackOption = Annotated[
     Kind | None, typer.Option("--attack", help="Attack the evaluated texts; see --dose.")
@@ -95,8 +109,13 @@ def ask_all(lab: Lab, specs: Sequence[Spec]) -> None:
         show((i + 1) / len(specs), f"{i + 1} of {len(specs)}")
 
 
-def name_shared_rows(sources: Sequence[str], targets: Sequence[Task]) -> None:
-    """Report on standard error the evaluation rows that also occur in a train split."""
+def name_shared_rows(
+    sources: Sequence[str],
+    targets: Sequence[Task],
+    split: str | None = None,
+    limit: int | None = None,
+) -> None:
+    """Report on standard error the evaluated rows that also occur in a train split."""
     known = []
     for name in dict.fromkeys(sources):
         try:
@@ -104,9 +123,9 @@ def name_shared_rows(sources: Sequence[str], targets: Sequence[Task]) -> None:
         except BadInput:
             continue  # an imported prompt's task need not be here
         known += [task] if task.ready else []
-    for one in shared_rows([clean_task(t) for t in known], targets):
+    for one in shared_rows([clean_task(t) for t in known], targets, split, limit):
         print(
-            f"skillscope: {one.rows} of {one.n} rows of {one.target_task} also occur in the train "
-            f"split of {one.source_task}.",
+            f"skillscope: {one.rows} of {one.n} evaluated rows of {one.target_task} also occur in "
+            f"the train split of {one.source_task}.",
             file=sys.stderr,
         )

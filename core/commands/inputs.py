@@ -100,8 +100,9 @@ def kinds(text: str) -> tuple[Choose, ...]:
 
 
 def describe(task: Task, shipped: Mapping[str, float]) -> dict[str, Any]:
-    """Counts, majority-class accuracy and bag-of-words accuracy of a task."""
+    """Counts of a task, and majority-class and bag-of-words accuracy if it has classes."""
     examples = load_split(task, task.evaluation_split)
+    classes = bool(task.labels)
     return {
         "name": task.name,
         "title": task.title,
@@ -109,8 +110,8 @@ def describe(task: Task, shipped: Mapping[str, float]) -> dict[str, Any]:
         "train": len(load_split(task, "train")),
         "evaluated": len(examples),
         "split": task.evaluation_split,
-        "majority": examples.majority,
-        "bag_of_words": bag_of_words(task, shipped),
+        "majority": examples.majority if classes else None,
+        "bag_of_words": bag_of_words(task, shipped) if classes else None,
     }
 
 

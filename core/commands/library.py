@@ -74,7 +74,7 @@ def tasks(as_json: AsJson = False) -> None:
 
 @app.command()
 def import_prompts(
-    folder: Path,
+    folder: Annotated[Path, typer.Argument(help="The folder of released prompts, unpacked.")],
     use: Annotated[
         list[str] | None, typer.Option(help="MODEL=BACKBONE, e.g. Roberta=./my-roberta.")
     ] = None,
@@ -88,7 +88,10 @@ def import_prompts(
 
 @app.command()
 def share(
-    prompt: PromptArg, folder: Path, backbone: BackboneOption = None, as_json: AsJson = False
+    prompt: PromptArg,
+    folder: Annotated[Path, typer.Argument(help="Where to write; made if missing.")],
+    backbone: BackboneOption = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a prompt's files for sharing: safetensors, a card, and for T5 a PEFT adapter."""
     with open_lab() as lab:
@@ -101,15 +104,23 @@ def share(
 
 
 @app.command()
-def export(folder: Path, as_json: AsJson = False) -> None:
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where to write; made if missing.")],
+    as_json: AsJson = False,
+) -> None:
     """Write all answers as Parquet and safetensors, for `merge` on another machine."""
     with open_lab() as lab:
-        lab.store.export(folder)
+        for name in lab.store.export(folder):
+            why = "its file is gone from the cache; tune or import it anew."
+            print(f"skillscope: Prompt {name} is not exported: {why}", file=sys.stderr)
         say({"folder": str(folder), **lab.store.counts()}, as_json)
 
 
 @app.command()
-def merge(folder: Path, as_json: AsJson = False) -> None:
+def merge(
+    folder: Annotated[Path, typer.Argument(help="A folder that `export` wrote.")],
+    as_json: AsJson = False,
+) -> None:
     """Import the answers that another machine exported."""
     if not (folder / "evaluation.parquet").is_file():
         raise BadInput(f"{folder} is not a folder that `export` wrote.")

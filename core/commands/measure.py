@@ -1,5 +1,6 @@
 """Measurements: tune, evaluate, predictivity, correlate, suppress, transfer, activations."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,10 +21,13 @@ from core.commands.common import (
     BackboneOption,
     Dose,
     Exact,
+    Length,
     Limit,
     PromptArg,
     Split,
+    Steps,
     TaskArg,
+    TrainLimit,
     WorstOf,
     ask_all,
     bar,
@@ -39,10 +43,9 @@ from core.measures.evaluation import Evaluation, EvaluationSpec, Kind, Positions
 from core.measures.predictivity import Predictivity, PredictivitySpec, asked_rows, contrasted
 from core.measures.prompts import artifact
 from core.measures.tuning import Init
-from core.stats.intervals import wilson
 from core.stats.neurons import Scope
 from core.store.files import artifact_bytes, write_arrays
-from core.tasks import Task, clean_task
+from core.tasks import Task, Text, clean_task
 from core.tasks.data import load_split, obtain_task
 
 app = typer.Typer()
@@ -54,7 +57,7 @@ def layout(
     backbone: BackboneArg,
     task: TaskArg,
     example: Annotated[int, typer.Option(min=0, help="Row of the evaluation split.")] = 0,
-    prompt_length: Annotated[int, typer.Option(min=1, max=512)] = 8,
+    prompt_length: Annotated[int, typer.Option(min=1, max=512, help="Vectors of the prompt.")] = 8,
     as_json: AsJson = False,
 ) -> None:
     """The exact input of one example, position by position."""
@@ -77,24 +80,43 @@ def layout(
 def tune(
     backbone: BackboneArg,
     task: TaskArg,
-    seed: int = 0,
-    steps: Annotated[int | None, typer.Option(min=1)] = None,
-    prompt_length: Annotated[int | None, typer.Option(min=1, max=512)] = None,
-    init: Init = "vocabulary",
-    learning_rate: Annotated[float | None, typer.Option(min=1e-6)] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
-    selection: Annotated[int, typer.Option(min=1)] = 200,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Draws the first vectors and the batches.")
+    ] = 0,
+    steps: Steps = None,
+    prompt_length: Length = None,
+    init: Annotated[
+        Init,
+        typer.Option(help="First vectors: random words, Gaussian noise, or the answer words."),
+    ] = "vocabulary",
+    learning_rate: Annotated[
+        float | None, typer.Option(min=1e-6, help="Of AdamW; default: that of the figures.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Examples per step; default: that of the figures.")
+    ] = None,
+    selection: Annotated[
+        int, typer.Option(min=1, help="Train examples set aside for choosing the best step.")
+    ] = 200,
     precision: Exact = None,
-    out: Path | None = None,
+    out: Annotated[
+        Path | None, typer.Option(help="safetensors file of the prompt, beside that in the cache.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tune a soft prompt and print its key. Default settings are those of the figures' prompts."""
     with open_lab() as lab:
         backbone = lab.models.obtain(backbone, bar())
+        target = obtain_task(task, bar())
+        if init == "labels" and isinstance(target.answer, Text):
+            raise BadInput(
+                f"{target.title} has written answers, so there are no answer words to start from; "
+                "choose another --init."
+            )
         spec = sweeps.standard_prompt(
             lab.models.pin(backbone),
             lab.models.family(backbone),
-            lab.pin(obtain_task(task, bar()), backbone),
+            lab.pin(target, backbone),
             seed,
             steps=steps,
             prompt_length=prompt_length,
@@ -134,7 +156,7 @@ def evaluate(
     predictions: Annotated[Path | None, typer.Option(help="Parquet: one row per example.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accuracy of a prompt on a task."""
+    """Accuracy of a prompt on a task, or its score by the task's metric, with a 95 % interval."""
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
         spec = sweeps.own_evaluation(
@@ -145,18 +167,25 @@ def evaluate(
         if predictions:
             _write_predictions(lab.recompute(spec, bar()), predictions)
         lab.ask(spec, bar())
-        name_shared_rows([asked.source_task], [target])
-        say(_point(queries.evaluations(lab.store, [spec])), as_json)
+        name_shared_rows([asked.source_task], [target], split, limit)
+        say(_point(spec, lab.stored(spec)), as_json)
 
 
-def _point(rows: pd.DataFrame) -> dict[str, Any]:
-    row = rows.iloc[0].to_dict()
-    names = ("source_task", "target_task", "split", "n", "correct", "accuracy", "majority")
-    found = {**{n: row[n] for n in names}, "key": row["key"]}
-    if pd.isna(row["correct"]):
-        return found  # written answers are no counts
-    low, high = wilson(int(row["correct"]), int(row["n"]))
-    return {**found, "correct": int(row["correct"]), "low": low, "high": high}
+def _point(spec: EvaluationSpec, found: Evaluation) -> dict[str, Any]:
+    low, high = found.interval
+    classes = found.labels is not None
+    return {
+        "source_task": spec.prompt.source_task,
+        "target_task": spec.task.name,
+        "split": spec.split,
+        "n": found.n,
+        **({"correct": found.correct} if classes else {}),
+        found.metric: found.score,
+        **({"majority": found.majority} if classes else {}),
+        "key": key(spec),
+        "low": low,
+        "high": high,
+    }
 
 
 def _write_predictions(result: Evaluation, path: Path) -> None:
@@ -179,8 +208,10 @@ def predictivity(
     task: TaskArg,
     split: Split = None,
     limit: Limit = None,
-    train_limit: Limit = None,
-    permutations: Annotated[int, typer.Option(min=0)] = sweeps.PERMUTATIONS,
+    train_limit: TrainLimit = None,
+    permutations: Annotated[
+        int, typer.Option(min=0, help="Shufflings of the labels, for null levels and p-values.")
+    ] = sweeps.PERMUTATIONS,
     attack: AttackOption = None,
     dose: Dose = 1,
     worst_of: WorstOf = 1,
@@ -220,7 +251,7 @@ def predictivity(
             pd.concat(_rows_used(lab, s, n) for s, n in zip(specs, names, strict=True)).to_parquet(
                 examples, index=False
             )
-        name_shared_rows([asked.source_task], [target])
+        name_shared_rows([asked.source_task], [target], split, limit)
         say(rows, as_json)
 
 
@@ -273,6 +304,8 @@ def correlate(
 
     For a task with more than two classes, predictivity is the mean over its binary questions.
     """
+    if len(prompts) < 2:
+        raise BadInput(f"{prompts[0]!r} is one PROMPT=TASK pair; give at least two to compare.")
     with open_lab() as lab:
         pairs = [inputs.pairing(lab, text, backbone, precision) for text in prompts]
         specs = [spec for pair in pairs for spec in pair]
@@ -280,6 +313,8 @@ def correlate(
             raise BadInput("All prompts must be of one backbone.")
         for spec in specs:
             lab.ask(spec, bar())
+        for source, target in dict.fromkeys((s.prompt.source_task, s.task.name) for s in specs):
+            name_shared_rows([source], [lab.find_task(target)])
         say(queries.correlation(lab.store, specs, by_seed=True, clean=lab.clean_name), as_json)
 
 
@@ -287,15 +322,26 @@ def correlate(
 def suppress(
     prompt: PromptArg,
     task: TaskArg,
-    fractions: str = ",".join(f"{f:g}" for f in sweeps.PAPER_FRACTIONS),
-    draws: Annotated[int, typer.Option(min=1)] = USUAL.draws,
+    fractions: Annotated[
+        str, typer.Option(help="Shares of the neurons, each from 0 to 1; comma-separated.")
+    ] = ",".join(f"{f:g}" for f in sweeps.PAPER_FRACTIONS),
+    draws: Annotated[int, typer.Option(min=1, help="Draws of random neurons.")] = USUAL.draws,
     choose: Annotated[
         str, typer.Option(help="skill, causal, random, lowest; comma-separated.")
     ] = ",".join(USUAL.kinds_of_neuron),
-    scope: Scope = USUAL.scope,
-    positions: Positions = USUAL.positions,
-    kind: Kind = USUAL.kind,
-    noise: float = USUAL.noise,
+    scope: Annotated[
+        Scope, typer.Option(help="Whether a fraction is one of each layer or of the whole model.")
+    ] = USUAL.scope,
+    positions: Annotated[
+        Positions, typer.Option(help="Suppress at all positions, or at the prompt's only.")
+    ] = USUAL.positions,
+    kind: Annotated[
+        Kind, typer.Option(help="What an activation becomes: zero, its mean, or with noise added.")
+    ] = USUAL.kind,
+    noise: Annotated[
+        float | None,
+        typer.Option(min=0, help=f"Spread of --kind noise; default: {USUAL.noise:g}."),
+    ] = None,
     split: Split = None,
     limit: Limit = USUAL.limit,
     ranked_on: Annotated[
@@ -315,15 +361,15 @@ def suppress(
 ) -> None:
     """Accuracy with an increasing fraction of neurons suppressed, one row per point.
 
-    As on the page, neurons are ranked by the mean over the seeds' prompts, which are tuned if
-    missing; `--alone` ranks them by this prompt.
+    As on the page, neurons are ranked by the mean over the seeds' prompts, tuned if missing.
     """
+    spread = _noise(noise, kind)
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
         ranker = obtain_task(ranked_on, bar()) if ranked_on else clean_task(target)
         choices = sweeps.SuppressionChoices(
             fractions=_fractions(fractions), draws=draws, kinds_of_neuron=inputs.kinds(choose),
-            scope=scope, positions=positions, kind=kind, noise=noise, limit=limit,
+            scope=scope, positions=positions, kind=kind, noise=spread, limit=limit,
             precision=precision, attack=inputs.attack(attack, dose, worst_of, attack_seed),
         )  # fmt: skip
         specs = suppression_specs(lab, asked, (ranker, target), split, choices, alone=alone)
@@ -334,8 +380,21 @@ def suppress(
         rows["draw"] = rows["draw"].fillna(0).astype(int)
         rows["ranked_on"] = ranker.name
         rows = rows.sort_values(["fraction", "choose", "draw"])
-        name_shared_rows([asked.source_task], [target])
-        say(rows[["choose", "fraction", "draw", "accuracy", "correct", "n", "ranked_on"]], as_json)
+        measured = ["accuracy", "correct"]
+        if isinstance(target.answer, Text):
+            measured = [target.answer.metric, "low", "high"]
+            rows = _with_intervals(lab, specs, rows, target.answer.metric)
+        name_shared_rows([asked.source_task], [target], split, limit)
+        say(rows[["choose", "fraction", "draw", *measured, "n", "ranked_on"]], as_json)
+
+
+def _with_intervals(
+    lab: Lab, specs: Sequence[EvaluationSpec], rows: pd.DataFrame, metric: str
+) -> pd.DataFrame:
+    """Evaluations of written answers: the mean score under the metric's name, low and high."""
+    intervals = {key(spec): lab.stored(spec).interval for spec in specs}
+    low, high = zip(*rows["key"].map(intervals), strict=True)
+    return rows.rename(columns={"accuracy": metric}).assign(low=low, high=high)
 
 
 def suppression_specs(
@@ -349,11 +408,13 @@ def suppression_specs(
 ) -> tuple[EvaluationSpec, ...]:
     """The questions of `suppress`; `tasks` are the ranking and the tested one."""
     ranker, target = tasks
-    ranked = (prompt,) if alone else lab.siblings(prompt, sweeps.SEEDS)
-    there = lab.pin(ranker, prompt.backbone.name), ranker.evaluation_split
-    ranking = sweeps.predictivities(
-        ((p, *there) for p in ranked), ranker.contrasts(), precision=choices.precision
-    )
+    ranking: tuple[PredictivitySpec, ...] = ()
+    if choices.kind == "mean" or {*choices.kinds_of_neuron} - {"random"}:
+        ranked = (prompt,) if alone else lab.siblings(prompt, sweeps.SEEDS)
+        there = lab.pin(ranker, prompt.backbone.name), ranker.evaluation_split
+        ranking = sweeps.predictivities(
+            ((p, *there) for p in ranked), ranker.contrasts(), precision=choices.precision
+        )
     here = lab.pin(target, prompt.backbone.name), split or target.evaluation_split
     causal = sweeps.attributions(
         ranked, lab.pin(ranker, prompt.backbone.name), precision=choices.precision
@@ -374,7 +435,10 @@ def transfer(
     backbone: BackboneOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Every prompt on every task: accuracy, and relative to the target's own prompt if given."""
+    """Every prompt on every task: accuracy, and relative to the target's own prompt if given.
+
+    Where answers are written, each row has the mean score by the task's metric, and its name.
+    """
     with open_lab() as lab:
         asked = [inputs.prompt(lab, p, backbone) for p in prompts]
         targets = [obtain_task(t, bar()) for t in tasks.split(",")]
@@ -397,20 +461,32 @@ def transfer(
         )
         relative = queries.transfer(lab.store, specs, relative=True, clean=lab.clean_name)
         names = ["backbone", "source_task", "target_task"]
-        name_shared_rows([p.source_task for p in asked], targets)
+        name_shared_rows([p.source_task for p in asked], targets, limit=limit)
         both = absolute.merge(
             relative[[*names, "value"]].rename(columns={"value": "relative_accuracy"}),
             on=names,
             how="left",
         )
+        if any(isinstance(t.answer, Text) for t in targets):
+            both = _scored(both, targets)
         say(both, as_json)
+
+
+def _scored(table: pd.DataFrame, targets: Sequence[Task]) -> pd.DataFrame:
+    """Transfer to tasks of which some have written answers: each row names its metric."""
+    written = {t.name: t.answer.metric for t in targets if isinstance(t.answer, Text)}
+    metrics = [written.get(name, "accuracy") for name in table["target_task"]]
+    names = {"accuracy": "score", "relative_accuracy": "relative_score"}
+    return table.assign(metric=metrics).rename(columns=names)
 
 
 @app.command()
 def activations(
     prompt: PromptArg,
     task: TaskArg,
-    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 256,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Maximum number of examples, drawn at random.")
+    ] = 256,
     contrast: Annotated[str | None, typer.Option(help="As named by `predictivity`.")] = None,
     precision: Exact = None,
     backbone: BackboneOption = None,
@@ -428,8 +504,20 @@ def activations(
         values: Activations = lab.stored(spec)
         if out:
             write_arrays(out, inputs.tensors(values))
+        name_shared_rows([asked.source_task], [target])
         examples, layers, neurons = values.values.shape
         say({"examples": examples, "layers": layers, "neurons": neurons}, as_json)
+
+
+def _noise(noise: float | None, kind: Kind) -> float:
+    """The spread of the noise. Raises: BadInput."""
+    if noise is None:
+        return USUAL.noise
+    if kind != "noise":
+        raise BadInput(f"--noise has no effect with --kind {kind}; use --kind noise.")
+    if not math.isfinite(noise):
+        raise BadInput(f"--noise {noise} is not a finite number.")
+    return noise
 
 
 def _fractions(text: str) -> tuple[float, ...]:

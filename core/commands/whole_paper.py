@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from core.commands import paper
-from core.commands.common import AsJson, Limit, ask_all, bar, open_lab, say
+from core.commands.common import AsJson, Length, Limit, Steps, ask_all, bar, open_lab, say
 from core.lab.lab import Lab
 from core.measures import sweeps
 from core.tasks import Task
@@ -20,9 +20,11 @@ app = typer.Typer()
 def whole_paper(
     backbone: Annotated[list[str], typer.Option(help="Backbone; may be given several times.")],
     subset: Annotated[str, typer.Option(help="Tasks, comma-separated.")] = ",".join(paper.TASKS),
-    seeds: Annotated[int, typer.Option(min=1)] = len(sweeps.SEEDS),
-    steps: Annotated[int | None, typer.Option(min=1)] = None,
-    prompt_length: Annotated[int | None, typer.Option(min=1, max=512)] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Prompts per task, with the seeds from 0 on.")
+    ] = len(sweeps.SEEDS),
+    steps: Steps = None,
+    prompt_length: Length = None,
     limit: Limit = None,
     released: Annotated[
         bool, typer.Option(help="Use the imported prompts of the papers instead of tuning.")

@@ -152,10 +152,12 @@ def import_file(lab: Lab, path: Path, claim: Claim, backbone: str) -> ImportedPr
         task=claim.task,
         seed=claim.seed,
         prompt_length=len(vectors),
+        precision=lab.models.precision(backbone),
         layout="published",
     )
     for known in lab.imported(spec.backbone, spec.task):
-        stored = lab.store.read(known) if known.seed == spec.seed else None
+        alike = (known.seed, known.precision) == (spec.seed, spec.precision)
+        stored = lab.store.read(known) if alike else None
         if stored is not None and torch.equal(stored.vectors, vectors):
             return known
     adopted = lab.adopt(SoftPrompt(spec=spec, vectors=vectors, words=()), spec.sha256)

@@ -1,14 +1,16 @@
 """A prompt as files for others: safetensors with a card, and a PEFT adapter."""
 
 import json
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PureWindowsPath
 
-from core.backbones import Shape
+from core.backbones import Shape, hub
 from core.base.errors import BadInput
 from core.base.markdown import plain
-from core.base.prompts import SoftPrompt
-from core.base.specs import dumps, key
+from core.base.prompts import Prompt, SoftPrompt
+from core.base.specs import Pinned, dumps, key
 from core.measures.prompts import artifact, from_artifact
+from core.measures.tuning import TuneSpec
 from core.store.files import artifact_bytes, read_artifact
 
 
@@ -53,12 +55,13 @@ def adapter(prompt: SoftPrompt, shape: Shape) -> dict[str, bytes]:
         raise BadInput(
             f"PEFT has no prompt tuning for {shape.family} models; share the safetensors file."
         )
-    repo, _, revision = prompt.spec.backbone.name.partition("@")
+    name = prompt.spec.backbone.name
+    ref = hub.reference(name)
     config = {
         "peft_type": "PROMPT_TUNING",
         "task_type": "SEQ_2_SEQ_LM",
-        "base_model_name_or_path": repo,
-        "revision": revision or None,
+        "base_model_name_or_path": _last(name) if ref is None else ref.repo,
+        "revision": None if ref is None else ref.revision,
         "inference_mode": True,
         "num_virtual_tokens": len(prompt.vectors),
         "token_dim": prompt.vectors.shape[1],
@@ -74,7 +77,8 @@ def adapter(prompt: SoftPrompt, shape: Shape) -> dict[str, bytes]:
 
 
 def share(prompt: SoftPrompt, shape: Shape) -> dict[str, bytes]:
-    """All files for others, by their path in a folder."""
+    """All files for others, by their path in a folder. They name no folder of this machine."""
+    prompt = replace(prompt, spec=_without_paths(prompt.spec))
     files = {
         "prompt.safetensors": artifact_bytes(artifact(prompt)),
         "README.md": card(prompt).encode(),
@@ -82,3 +86,19 @@ def share(prompt: SoftPrompt, shape: Shape) -> dict[str, bytes]:
     if shape.family == "t5":
         files |= {f"peft/{name}": data for name, data in adapter(prompt, shape).items()}
     return files
+
+
+def _without_paths(spec: Prompt) -> Prompt:
+    """The same question; what lies in a folder of this machine is called by its last name."""
+    if hub.reference(spec.backbone.name) is None:
+        spec = replace(spec, backbone=_renamed(spec.backbone))
+    return replace(spec, task=_renamed(spec.task)) if isinstance(spec, TuneSpec) else spec
+
+
+def _renamed(pin: Pinned) -> Pinned:
+    return replace(pin, name=_last(pin.name))
+
+
+def _last(name: str) -> str:
+    """The last part of a path, of any system's; a name that is no path stays."""
+    return PureWindowsPath(name).name

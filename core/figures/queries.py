@@ -283,7 +283,8 @@ def _band(part: pd.DataFrame, choose: str) -> tuple[float, float]:
         return values.mean() - half, values.mean() + half
     if choose == "random":
         return values.min(), values.max()
-    return wilson(int(part.correct.iloc[0]), int(part.n.iloc[0]))
+    n = int(part.n.iloc[0])
+    return wilson(round(values[0] * n), n)  # written answers have scores, but no counts
 
 
 def tuning_history(store: Store, name: str) -> pd.DataFrame:

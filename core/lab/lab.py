@@ -164,7 +164,7 @@ class Lab:
         it was.
         """
         task = self.find_task(pin.name)
-        if pin_task(task, self.models.family(prompt.backbone.name)) != pin:
+        if self.pin(task, self.models.found(prompt.backbone).name) != pin:
             raise BadInput(
                 f"The data of task {task.title!r} changed since this question was asked; "
                 "choose the task again."
@@ -216,19 +216,14 @@ class Lab:
         return tuple(self._live.get(key(spec), ()))
 
     def _backbone(self, prompt: Prompt, precision: Precision) -> Any:
-        asked = prompt.backbone
-        if self.models.pin(asked.name) != asked:
-            raise BadInput(
-                f"The weights of {asked.name} changed since this question was asked; "
-                "choose the backbone again."
-            )
-        backbone = self.models.load(asked.name, precision)
+        name = self.models.found(prompt.backbone).name
+        backbone = self.models.load(name, precision)
         self.models.set_threads_for(backbone)
         needed = backbone.prefix_length(prompt.prompt_length, prompt.layout) + prompt.max_length
         room = backbone.room()
         if room is not None and needed > room:
             raise BadInput(
-                f"{asked.name} takes {room} positions, but a prompt of {prompt.prompt_length} "
+                f"{name} takes {room} positions, but a prompt of {prompt.prompt_length} "
                 f"vectors and texts of up to {prompt.max_length} tokens need {needed}; "
                 "choose a shorter prompt."
             )
@@ -249,7 +244,7 @@ class Lab:
         """
         import torch
 
-        spec = prompt.spec
+        spec = self._here(prompt.spec)
         if len(prompt.vectors) != spec.prompt_length:
             raise BadInput(
                 f"The file holds {len(prompt.vectors)} vectors; its header says "
@@ -265,7 +260,8 @@ class Lab:
             )
         stored = self.store.read(spec)
         if stored is not None and torch.equal(stored.vectors, prompt.vectors):
-            return spec
+            known = self.store.specs("prompt", "key = ?", [key(spec)])
+            return self._here(known[0]) if known else spec  # with this machine's names
         if spec.origin != "imported":
             spec = ImportedPrompt(
                 backbone=spec.backbone,
@@ -306,15 +302,23 @@ class Lab:
         return bool(self.store.specs("prompt", "origin = 'imported' AND fingerprint IN ?", [pins]))
 
     def broken_prompts(self) -> dict[str, str]:
-        """Stored prompts that cannot be asked about, because their row is broken: key -> why."""
-        return {
+        """Stored prompts whose row is broken or whose file is gone: key -> why."""
+        gone = {
+            name: f"The file of prompt {name} is gone from the cache; tune or import it anew."
+            for name in self.store.lost("prompt")
+        }
+        broken = {
             name: f"The row of prompt {name} in the cache is broken ({why}); "
             "tune or import it anew."
             for name, why in self.store.unreadable("prompt").items()
         }
+        return gone | broken
 
     def prompt_named(self, prefix: str) -> Prompt:
-        """The stored prompt whose key starts so. Raises: BadInput."""
+        """The stored prompt whose key starts so, with its backbone's name on this machine.
+
+        Raises: BadInput.
+        """
         found: tuple[Prompt, ...] = self.store.specs("prompt", "starts_with(key, ?)", [prefix])
         broken = self.broken_prompts()
         if not found and (why := next((w for k, w in broken.items() if k.startswith(prefix)), "")):
@@ -322,7 +326,11 @@ class Lab:
         if len(found) != 1:
             how = "No stored prompt has a key" if not found else "Several prompts have keys"
             raise BadInput(f"{how} that starts with {prefix!r}; `status --json` lists them.")
-        return found[0]
+        return self._here(found[0])
+
+    def _here(self, prompt: Prompt) -> Prompt:
+        """The same prompt, its backbone called as it is on this machine. Raises: BadInput."""
+        return replace(prompt, backbone=self.models.found(prompt.backbone))
 
     # --- one typed text ------------------------------------------------------------------------
     def read(
@@ -340,7 +348,8 @@ class Lab:
         first = ranked[0]
         prompt, task = self.prompt(first.prompt), self.task(first.task, first.prompt)
         precision = first.precision or first.prompt.precision
-        with self.models.borrowed(first.prompt.backbone.name, precision) as backbone:
+        name = self.models.found(first.prompt.backbone).name
+        with self.models.borrowed(name, precision) as backbone:
             model = PromptedModel(backbone, prompt, task)
             masks = [suppressed_neurons(h, self, (model.layers, model.width)) for h in how]
             hooks = [Intervention(mask=torch.from_numpy(mask)) for mask in masks]

@@ -34,12 +34,14 @@ SHIPPED = {"5a206d28482e": "4a521bfbc2b4", "2d53570f950c": "99eaf07302e2"}  # ro
 _SUFFIXES = {".safetensors", ".bin", ".json", ".txt", ".model"}
 
 
-def upgrader(settings: Settings) -> Callable[[Any, Path, int], None]:
-    """What the store calls for a database of an earlier schema."""
+def upgrader(settings: Settings) -> Callable[[Any, Path, int], tuple[Path, ...]]:
+    """What the store calls for a database of an earlier schema; gives the files that are no longer
+    needed once that is committed.
+    """
 
-    def upgrade(cursor: Any, folder: Path, version: int) -> None:
+    def upgrade(cursor: Any, folder: Path, version: int) -> tuple[Path, ...]:
         assert version == 1
-        _from_1(cursor, folder, Pins(settings))
+        return _from_1(cursor, folder, Pins(settings))
 
     return upgrade
 
@@ -151,7 +153,7 @@ def _translated(old: Any, pins: Pins, backbone: str) -> Any:
 
 
 # --- answers -------------------------------------------------------------------------------------
-def _from_1(cursor: Any, folder: Path, pins: Pins) -> None:
+def _from_1(cursor: Any, folder: Path, pins: Pins) -> tuple[Path, ...]:
     there = {name for (name,) in cursor.execute("SHOW TABLES").fetchall()}
     names = _new_names(cursor, there, pins)
     cursor.register("names", names)
@@ -163,7 +165,7 @@ def _from_1(cursor: Any, folder: Path, pins: Pins) -> None:
     for table in ("backbone", "merged"):
         if f"old_{table}" in there:
             cursor.execute(f"INSERT INTO {table} SELECT * FROM old_{table}")
-    _rename_files(folder, names)
+    return _copy_files(folder, names)
 
 
 def _new_names(cursor: Any, there: set[str], pins: Pins) -> pd.DataFrame:
@@ -175,7 +177,7 @@ def _new_names(cursor: Any, there: set[str], pins: Pins) -> pd.DataFrame:
         for name, text in cursor.execute(f"SELECT key, spec FROM old_{old}").fetchall():
             try:
                 spec = translated(json.loads(text), pins)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, BadInput):
                 continue  # no version could ever use it
             fingerprint_now = _fingerprint_of(spec)
             rows.append((name, key(spec), dumps(spec), new, fingerprint_now))
@@ -235,14 +237,23 @@ COPY = {
 }  # fmt: skip
 
 
-def _rename_files(folder: Path, names: pd.DataFrame) -> None:
-    """Prompts under their new names, with the new question in the header; the old ones stay until
-    then, so that a run that is killed here can be repeated.
+def _copy_files(folder: Path, names: pd.DataFrame) -> tuple[Path, ...]:
+    """Prompts under their new names, with the new question in the header; the old files, which are
+    to stay until the tables are committed, so that a run that is killed here can be repeated.
+
+    A file that cannot be read stays for good, and its prompt counts as one whose file is gone.
     """
+    copied = list[Path]()
     asked = names[names.kind == "prompt"]
     for old, new, spec in asked[["old", "new", "spec"]].itertuples(index=False):
         source, target = (folder / "prompts" / f"{n}.safetensors" for n in (old, new))
-        if source.is_file() and source != target:
+        if source == target:
+            continue
+        try:
             found = read_artifact(source)
-            header = {**found.header, "spec": spec}
-            write_file(target, artifact_bytes(Artifact(tensors=found.tensors, header=header)))
+        except BadInput:
+            continue
+        header = {**found.header, "spec": spec}
+        write_file(target, artifact_bytes(Artifact(tensors=found.tensors, header=header)))
+        copied.append(source)
+    return tuple(copied)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from os.path import isdir
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from core.backbones import (
     shape,
 )
 from core.backbones import pieces as read_pieces
-from core.backbones.identity import fingerprint
+from core.backbones.identity import fingerprint, is_embedded
 from core.base.errors import BadInput, NotDownloaded, UnknownName
 from core.base.progress import Progress, no_progress
 from core.base.prompts import Prompt
@@ -42,6 +43,7 @@ class Models:
         self._guard = threading.Lock()
         self._turns: dict[str, threading.Lock] = {}
         self._most_threads = 0  # as many as torch has by itself; known when it is loaded
+        self._found: dict[str, str] = {}  # fingerprint -> the name under which it was found here
         self._shared: LRUCache[tuple[str, str], Backbone] = LRUCache(SHARED)
 
     def embedded(self) -> tuple[str, ...]:
@@ -111,7 +113,11 @@ class Models:
 
     def precision(self, name: str) -> Precision:
         """What prompts for a backbone are tuned in, unless one says otherwise."""
-        return "fp32" if name in EMBEDDED else self.settings.precision
+        try:
+            pin = self.pin(name)
+        except BadInput:  # it is not here yet
+            pin = Pinned(name=name, fingerprint="")
+        return "fp32" if is_embedded(pin, self.settings.assets) else self.settings.precision
 
     def family(self, name: str) -> str:
         """`bert`, `roberta` or `t5`."""
@@ -135,7 +141,7 @@ class Models:
 
     def prefix_names(self, prompt: Prompt) -> list[str]:
         """What figures call the positions before the text."""
-        family = FAMILIES[self.family(prompt.backbone.name)]
+        family = FAMILIES[self.family(self.found(prompt.backbone).name)]
         return family.prefix_names(prompt.prompt_length, prompt.layout)
 
     @contextmanager
@@ -165,6 +171,42 @@ class Models:
         else:
             shown = str(folder)
         return Pinned(name=shown, fingerprint=fingerprint(folder))
+
+    def found(self, asked: Pinned) -> Pinned:
+        """The same weights under a name of this machine: the one asked for, else that of an
+        embedded, an added or a downloaded backbone. Raises: BadInput if they are not here.
+        """
+        remembered = self._found.get(asked.fingerprint, asked.name)
+        first = (asked.name, remembered, *self.embedded(), *self.store.backbones())
+        for name in chain(first, hub.here()):
+            if self._holds(name, asked):
+                self._found[asked.fingerprint] = name
+                return self.pin(name)
+        raise self._gone(asked)
+
+    def _holds(self, name: str, asked: Pinned) -> bool:
+        """Whether a name stands for these weights. Other families' weights are not read."""
+        try:
+            self.family(name)
+            return self.pin(name) == asked
+        except (BadInput, OSError):
+            return False
+
+    def _gone(self, asked: Pinned) -> BadInput:
+        """Why a backbone is not found, and what to do."""
+        try:
+            self.folder(asked.name)
+        except NotDownloaded as error:
+            return error
+        except UnknownName:
+            return BadInput(
+                f"The backbone {asked.name} (fingerprint {asked.fingerprint}) is not on this "
+                "machine under any name; `python -m core fetch FOLDER` adds a folder that holds it."
+            )
+        return BadInput(
+            f"The weights of {asked.name} changed since this question was asked (fingerprint "
+            f"{asked.fingerprint}); choose the backbone again."
+        )
 
     def load(self, name: str, precision: str = "fp32") -> Backbone:
         """The loaded backbone; each thread has its own, because hooks are set on it."""

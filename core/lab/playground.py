@@ -40,7 +40,7 @@ def layout(
 ) -> list[dict[str, object]]:
     """The exact input, position by position."""
     task, asked = lab.find_task(spec.task.name), spec.prompt
-    with lab.models.borrowed(asked.backbone.name, asked.precision) as backbone:
+    with lab.models.borrowed(lab.models.found(asked.backbone).name, asked.precision) as backbone:
         slots = backbone.layout(
             asked.prompt_length, texts[0], texts[1],
             template=task.templates.get(backbone.family), layout=asked.layout,

@@ -14,7 +14,7 @@ from core.backbones.hooks import Intervention, suppress
 from core.base.errors import BadInput
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress
-from core.base.specs import Spec
+from core.base.specs import Spec, positive
 from core.measures.bench import Bench
 from core.measures.predictivity import PredictivitySpec, common
 
@@ -33,6 +33,10 @@ class AblationSpec(Spec):
     layer: int
     neuron: int
     limit: int = 256
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "limit")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

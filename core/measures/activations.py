@@ -10,7 +10,7 @@ from jaxtyping import Float
 from core.backbones.hooks import capture
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress
-from core.base.specs import Spec
+from core.base.specs import Spec, positive
 from core.measures.bench import Bench
 from core.measures.predictivity import PredictivitySpec
 from core.stats.neurons import at_token
@@ -25,6 +25,10 @@ class ActivationSpec(Spec):
 
     ranking: PredictivitySpec
     limit: int = 256
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "limit")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

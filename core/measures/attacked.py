@@ -17,7 +17,7 @@ from core.base.errors import BadInput
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress, part
 from core.base.prompts import Prompt
-from core.base.specs import Pinned, Precision, Spec, key
+from core.base.specs import Pinned, Precision, Spec, key, positive
 from core.measures.bench import Bench
 from core.tasks import Choice
 from core.tasks.attacks import Attack, attacked
@@ -88,6 +88,10 @@ class WorstSpec(Spec):
     attack: Attack
     limit: int | None = None
     precision: Precision | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "limit")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -55,7 +55,7 @@ class AttributionSpec(Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(self, "steps")
+        positive(self, "steps", "limit")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,11 +16,12 @@ from core.base.errors import BadInput
 from core.base.measure import Measure, Stored, Table, Whole
 from core.base.progress import Progress, no_progress
 from core.base.prompts import Prompt
-from core.base.specs import Pinned, Precision, Spec, key
+from core.base.specs import Pinned, Precision, Spec, key, positive
 from core.measures.attacked import asked_examples, attacks_needed
 from core.measures.attribution import AttributionSpec
 from core.measures.bench import Bench
 from core.measures.predictivity import PredictivitySpec
+from core.stats.intervals import redrawn, wilson
 from core.stats.neurons import Choose, Scope, choose_neurons, mean_predictivity
 from core.tasks import Text
 from core.tasks.attacks import Attack
@@ -80,6 +81,10 @@ class EvaluationSpec(Spec):
     precision: Precision | None = None
     attack: Attack | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "limit")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
@@ -106,8 +111,18 @@ class Evaluation:
 
     @property
     def score(self) -> float:
-        """Mean of the scores."""
+        """Mean of the scores: what the store calls `accuracy`, whatever the metric."""
         return float(self.scores.mean())
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the score: Wilson's for shares, else a percentile bootstrap over
+        examples.
+        """
+        if np.isin(self.scores, (0, 1)).all():
+            return wilson(self.correct, self.n)
+        low, high = np.quantile(redrawn(self.scores[None]), [0.025, 0.975])
+        return float(low), float(high)
 
     @property
     def majority(self) -> float:
@@ -118,12 +133,12 @@ class Evaluation:
 
     @property
     def correct(self) -> int:
-        """Number of examples with the full score, that is, answered correctly."""
+        """Number of examples with the full score."""
         return int((self.scores == 1).sum())
 
     @property
     def accuracy(self) -> float:
-        """Share answered correctly, in [0, 1]."""
+        """Share of examples with the full score; below `score` where a metric gives parts of it."""
         return self.correct / self.n
 
 
@@ -310,7 +325,9 @@ MAIN = Table(
 
 
 def rows(e: Evaluation) -> dict[str, pd.DataFrame]:
-    """An evaluation with its answers. `accuracy` is the mean score, whatever the metric."""
+    """An evaluation with its answers. The column `accuracy` is the mean score, whatever the metric;
+    `correct` counts only answers that are classes.
+    """
     how = e.spec.suppression
     row = {
         "prompt": key(e.spec.prompt),

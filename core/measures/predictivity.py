@@ -15,15 +15,15 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from core.backbones.hooks import capture
-from core.base.errors import BadInput, BadTask
+from core.base.errors import BadTask
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress, no_progress, part
 from core.base.prompts import Prompt
-from core.base.specs import Contrast, Pinned, Precision, Spec, key
+from core.base.specs import Contrast, Pinned, Precision, Spec, key, positive
 from core.measures.attacked import asked_examples, attacks_needed
 from core.measures.bench import Bench
 from core.stats.neurons import at_token, best_token, folded
-from core.tasks import Choice, Task
+from core.tasks import Task
 from core.tasks.attacks import Attack
 
 if TYPE_CHECKING:
@@ -57,6 +57,11 @@ class PredictivitySpec(Spec):
     permutations: int = 100
     precision: Precision | None = None
     attack: Attack | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "limit", "train_limit")
+        positive(self, "permutations", least=0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,12 +142,11 @@ def measure(spec: PredictivitySpec, bench: Bench, progress: Progress) -> Predict
 
 
 def _check(task: Task, spec: PredictivitySpec) -> None:
-    if not isinstance(task.answer, Choice):
-        raise BadInput(f"{task.title} has written answers; predictivity needs a task with classes.")
-    if spec.contrast is None and len(task.labels) > 2:
+    first = task.contrasts()[0]
+    if spec.contrast is None and first is not None:
         raise BadTask(
             f"{task.title} has {len(task.labels)} classes: ask about one of its contrasts, such "
-            f"as {task.contrast_name(task.contrasts()[0])!r}."
+            f"as {task.contrast_name(first)!r}."
         )
 
 

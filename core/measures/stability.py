@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress, no_progress, part
-from core.base.specs import Spec
+from core.base.specs import Spec, positive
 from core.measures.attacked import asked_examples, attacks_needed
 from core.measures.bench import Bench
 from core.measures.predictivity import (
@@ -56,6 +56,10 @@ class StabilitySpec(Spec):
     replicates: int = 100
     splits: int = 20
     permutations: int = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "replicates", "splits", "permutations", least=0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from core.backbones.identity import is_embedded
 from core.base.prompts import Prompt
-from core.base.settings import EMBEDDED
+from core.base.settings import Settings
 from core.base.specs import Contrast, Pinned, Precision, Spec
 from core.measures.attribution import AttributionSpec
 from core.measures.evaluation import EvaluationSpec, Kind, Positions, Suppression
@@ -49,16 +50,17 @@ PAPER_DEFAULTS = TuningDefaults(
 )
 
 
-def tuning_defaults(backbone: str) -> TuningDefaults:
-    """The tuning defaults of the backbone with this name."""
-    return EMBEDDED_DEFAULTS if backbone in EMBEDDED else PAPER_DEFAULTS
+def tuning_defaults(backbone: Pinned) -> TuningDefaults:
+    """The tuning defaults of a backbone, by what it is: a copy elsewhere has the same."""
+    embedded = is_embedded(backbone, Settings.from_env().assets)
+    return EMBEDDED_DEFAULTS if embedded else PAPER_DEFAULTS
 
 
 def standard_prompt(
     backbone: Pinned, family: str, task: Pinned, seed: int, **changes: Any
 ) -> TuneSpec:
     """The prompt that figures show by default; `changes` that are None are ignored."""
-    usual = tuning_defaults(backbone.name)
+    usual = tuning_defaults(backbone)
     given = {name: value for name, value in changes.items() if value is not None}
     steps = given.get("steps", usual.steps)
     return TuneSpec(
@@ -81,7 +83,9 @@ def measured_in(prompt: Prompt) -> Precision | None:
     fp64, because in fp32 an activation near its baseline may fall on either side of it, depending
     on the processor.
     """
-    return "fp64" if prompt.backbone.name in EMBEDDED and prompt.precision != "fp64" else None
+    if prompt.precision == "fp64":
+        return None
+    return "fp64" if is_embedded(prompt.backbone, Settings.from_env().assets) else None
 
 
 def own_evaluation(
@@ -291,7 +295,7 @@ def robustness(
     `TuningDefaults.draws` draws by default.
     """
     if choices is None and prompts:
-        choices = SuppressionChoices(draws=tuning_defaults(prompts[0].backbone.name).draws)
+        choices = SuppressionChoices(draws=tuning_defaults(prompts[0].backbone).draws)
     places = {"clean": clean, "adversarial": adversarial}
     rankings = {
         name: predictivities(((p, *place) for p in prompts), contrasts)

@@ -1,9 +1,10 @@
 """DuckDB holds the index and the numbers, safetensors files the big tensors.
 
 One process owns the database file (a lock beside it says which), with one long-lived connection and
-a cursor per thread. A row is written after the file it speaks of, so a row means that the file is
-whole. Keys are content hashes: merging two stores is a set union. What is kept of a measurement is
-said by its `Measure`; nothing here knows a measurement by name.
+a cursor per thread. A row is written after the file it speaks of, so a row means that the file was
+whole; if the file is deleted, the row no longer counts. Keys are content hashes: merging two stores
+is a set union. What is kept of a measurement is said by its `Measure`; nothing here knows a
+measurement by name.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class Store:
     """All answers known on this machine. Safe to use from several threads of one process.
 
     `upgrade(cursor, folder, version)` brings the tables `old_*` of an earlier schema into the new
-    ones, inside a transaction; see `core/lab/migration.py`.
+    ones, inside a transaction, and gives the files to delete after it; see `core/lab/migration.py`.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Store:
         measures: Mapping[type[Spec], Measure],
         *,
         activation_megabytes: int = 512,
-        upgrade: Callable[[Cursor, Path, int], None] | None = None,
+        upgrade: Callable[[Cursor, Path, int], tuple[Path, ...]] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.measures, self._upgrade = folder, measures, upgrade
@@ -113,14 +114,17 @@ class Store:
                 f"The cache in {self.folder} was written by a newer Skillscope (schema {version}; "
                 f"this one knows {SCHEMA}): update, or set SKILLSCOPE_CACHE to another folder."
             )
-        cursor = self._cursor()
+        cursor, needless = self._cursor(), tuple[Path, ...]()
         with _transaction(cursor):
             if 0 < version < SCHEMA:
-                self._upgrade_from(version, cursor)
+                needless = self._upgrade_from(version, cursor)
             else:
                 self._create(cursor)
             cursor.execute("DELETE FROM schema_version")
             cursor.execute("INSERT INTO schema_version VALUES (?)", [SCHEMA])
+        for file in needless:
+            with suppress(OSError):
+                file.unlink()
 
     def _version(self) -> int:
         """0 of an empty database; 1 of one from before versions were written."""
@@ -146,16 +150,17 @@ class Store:
                     if column.split()[0].strip('"') not in there:
                         cursor.execute(f"ALTER TABLE {table.name} ADD COLUMN {column}")
 
-    def _upgrade_from(self, version: int, cursor: Cursor) -> None:
+    def _upgrade_from(self, version: int, cursor: Cursor) -> tuple[Path, ...]:
         if self._upgrade is None:
             raise BadInput(f"The cache in {self.folder} is of an earlier schema ({version}).")
         for (name,) in cursor.execute("SHOW TABLES").fetchall():
             cursor.execute(f'ALTER TABLE "{name}" RENAME TO "old_{name}"')
         self._create(cursor)
-        self._upgrade(cursor, self.folder, version)
+        needless = self._upgrade(cursor, self.folder, version)
         for (name,) in cursor.execute("SHOW TABLES").fetchall():
             if name.startswith("old_"):
                 cursor.execute(f'DROP TABLE "{name}"')
+        return needless
 
     # --- reading -------------------------------------------------------------------------------
     def frame(
@@ -184,11 +189,26 @@ class Store:
         return row
 
     def known(self, keys: Iterable[str]) -> set[str]:
-        """Those keys whose answer is stored."""
+        """Those keys whose answer is stored; a row whose file is gone is no answer."""
         wanted = list(keys)
-        tables = " UNION ALL ".join(f"SELECT key FROM {t}" for t in self.main_tables)
-        rows = self._cursor().execute(f"SELECT key FROM ({tables}) WHERE key IN ?", [wanted])
-        return {k for (k,) in rows.fetchall()}
+        tables = " UNION ALL ".join(f"SELECT key, '{t}' AS kind FROM {t}" for t in self.main_tables)
+        rows = self._cursor().execute(f"SELECT key, kind FROM ({tables}) WHERE key IN ?", [wanted])
+        return {name for name, table in rows.fetchall() if self._has_files(table, name)}
+
+    def lost(self, table: str) -> tuple[str, ...]:
+        """Keys of the rows of a main table whose file is gone."""
+        rows = self._cursor().execute(f"SELECT key FROM {table} ORDER BY key").fetchall()
+        return tuple(name for (name,) in rows if not self._has_files(table, name))
+
+    def _has_files(self, table: str, name: str) -> bool:
+        """Whether the files that belong to a row of a main table are there."""
+        kinds = {k for m in self.measures.values() if m.table == table for k in m.artifacts}
+        return all(self.file(kind, name).is_file() for kind in kinds)
+
+    def _there(self, measure: Measure, name: str) -> bool:
+        """Whether an answer is stored, with its files."""
+        row = self._row(f"SELECT 1 FROM {measure.table} WHERE key = ?", name)
+        return row is not None and self._has_files(measure.table, name)
 
     def read(self, spec: Spec) -> Any:
         """What is kept of an answer; None if it is not stored. Reading makes a bounded answer the
@@ -196,10 +216,9 @@ class Store:
         """
         measure, name = self.measures[type(spec)], key(spec)
         if not measure.bounded:
-            known = self._row(f"SELECT 1 FROM {measure.table} WHERE key = ?", name)
-            return None if known is None else measure.read(spec, _Answer(self, name))
+            return measure.read(spec, _Answer(self, name)) if self._there(measure, name) else None
         with self._writing:  # nothing is forgotten between the look and the reading
-            if self._row(f"SELECT 1 FROM {measure.table} WHERE key = ?", name) is None:
+            if not self._there(measure, name):
                 return None
             self._cursor().execute(
                 f"UPDATE {measure.table} SET used = (SELECT max(used) + 1 FROM {measure.table})"
@@ -262,11 +281,17 @@ class Store:
 
     # --- writing -------------------------------------------------------------------------------
     def add(self, result: Any, run: Run) -> None:
-        """Store an answer, whose question is `result.spec`; storing it again changes nothing."""
+        """Store an answer, whose question is `result.spec`; storing it again changes nothing, but a
+        row whose file is gone is replaced.
+        """
         spec = result.spec
         measure, name = self.measures[type(spec)], key(spec)
+        with self._writing:
+            new = not self._there(measure, name)
+            if new and measure.artifacts:
+                self._drop(measure, [name])
         for kind, artifact in measure.files(result).items():
-            if not self.known([name]):
+            if new:
                 write_file(self.file(kind, name), artifact_bytes(artifact))
         tables = {t: frame.assign(key=name) for t, frame in measure.rows(result).items()}
         tables[measure.table]["spec"] = dumps(spec)
@@ -299,8 +324,13 @@ class Store:
             " WHERE total > ? AND place > 1",
             [self._room],
         ).fetchall()
+        self._drop(measure, [name for (name,) in old])
+
+    def _drop(self, measure: Measure, names: Sequence[str]) -> None:
+        """Delete the rows of these answers."""
+        cursor = self._cursor()
         with _transaction(cursor):
-            for (name,) in old:
+            for name in names:
                 for table in (*measure.tables, RUN):
                     cursor.execute(f"DELETE FROM {table.name} WHERE key = ?", [name])
 
@@ -317,33 +347,38 @@ class Store:
                     cursor.unregister("incoming")
 
     # --- handing over --------------------------------------------------------------------------
-    def export(self, folder: Path, keys: Sequence[str] | None = None) -> None:
+    def export(self, folder: Path, keys: Sequence[str] | None = None) -> tuple[str, ...]:
         """Write answers as Parquet files and artifacts, for `merge` elsewhere; all, or some keys.
-        Answers that are kept only while there is room stay here.
+        Answers that are kept only while there is room stay here. Those whose file is gone are left
+        out; their keys are returned.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        chosen = "" if keys is None else "WHERE key IN (SELECT key FROM chosen)"
+        lost = tuple(dict.fromkeys(name for t in self.main_tables for name in self.lost(t)))
+        chosen = "WHERE key NOT IN (SELECT key FROM lost)" + (
+            "" if keys is None else " AND key IN (SELECT key FROM chosen)"
+        )
         cursor, asked = self._cursor(), pd.DataFrame({"key": list(keys or ())}, dtype=str)
         cursor.register("chosen", asked)
+        cursor.register("lost", pd.DataFrame({"key": list(lost)}, dtype=str))
         kept = " UNION ALL ".join(
             f"SELECT key FROM {m.table}" for m in self.measures.values() if not m.bounded
         )
         for name, table in self.shared_tables().items():
-            where = chosen if name != "run" else (
-                f"{chosen or 'WHERE true'} AND key IN ({kept})"
-            )  # fmt: skip
+            where = chosen if name != "run" else f"{chosen} AND key IN ({kept})"
             cursor.execute(
                 f"COPY (SELECT * FROM {name} {where} ORDER BY {table.order}) TO ?"
                 " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 19)",
                 [str(folder / f"{name}.parquet")],
             )
         cursor.unregister("chosen")
+        cursor.unregister("lost")
         for kind in self.artifact_kinds():
             (folder / kind).mkdir(exist_ok=True)
             files = {file.stem: file for file in (self.folder / kind).glob("*.safetensors")}
             for name in sorted(self.known(files) if keys is None else set(keys) & set(files)):
                 write_file(folder / kind / files[name].name, files[name].read_bytes())
         write_file(folder / "schema.json", json.dumps({"schema": SCHEMA}).encode() + b"\n")
+        return lost if keys is None else tuple(name for name in lost if name in set(keys))
 
     def merge(self, folder: Path) -> int:
         """Take over the answers of an exported folder that are not known yet; how many came.

@@ -8,7 +8,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from functools import lru_cache
-from os.path import isfile  # unlike Path's, false for a name that no file can have
+from os.path import isfile, lexists, realpath  # unlike Path's, these take any name
 from pathlib import Path
 
 from core.base.errors import BadTask, UnknownName
@@ -92,14 +92,13 @@ def load_task(name: str, places: Places | None = None) -> Task:
     """A task by name, or any by its TOML's path. Raises: BadTask, UnknownName."""
     places = _places(places)
     if name.endswith(".toml"):
-        path = Path(name).resolve()
-        if not isfile(path):
+        if not lexists(name):
             raise BadTask(f"There is no task file {name}.")
-        return read_task(path, places)
+        return read_task(Path(realpath(name)), places)
     folders = (BUILTIN, PAPERS, places.tasks)
     if NAME.fullmatch(name):
         for folder in folders:
-            if isfile(folder / f"{name}.toml"):
+            if lexists(folder / f"{name}.toml"):
                 return read_task(folder / f"{name}.toml", places)
     raise UnknownName("task", name, (f.stem for folder in folders for f in folder.glob("*.toml")))
 

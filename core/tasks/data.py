@@ -18,6 +18,7 @@ from core.base.errors import BadTask, NotDownloaded, reason
 from core.base.progress import Progress, no_progress
 from core.base.settings import Places
 from core.tasks import PAPERS, Choice, Remote, Task, clean_task, load_task
+from core.tasks.metrics import normal
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -277,12 +278,6 @@ def _plain_errors(task: Task, remote: Remote) -> Iterator[None]:
 
 
 _WHOLE = re.compile(r"(?<=\d)\.0+$")
-_NOT_WORDS = re.compile(r"[\W_]+")
-
-
-def normal(text: str) -> str:
-    """A text without case, punctuation and spacing."""
-    return _NOT_WORDS.sub(" ", text.casefold()).strip()
 
 
 def _normal(examples: Examples) -> list[str]:
@@ -308,10 +303,17 @@ class Shared:
     n: int
 
 
-def shared_rows(sources: Sequence[Task], targets: Sequence[Task]) -> tuple[Shared, ...]:
-    """Every pair of tasks whose numbers are contaminated, a task with itself included."""
+def shared_rows(
+    sources: Sequence[Task],
+    targets: Sequence[Task],
+    split: str | None = None,
+    limit: int | None = None,
+) -> tuple[Shared, ...]:
+    """Every pair of tasks whose numbers are contaminated, a task with itself included. The targets'
+    rows are those of a split, by default the evaluation split, at most `limit`.
+    """
     found = list[Shared]()
-    held = {t.name: _normal(load_split(t, t.evaluation_split)) for t in targets}
+    held = {t.name: _normal(load_split(t, split or t.evaluation_split, limit)) for t in targets}
     for source in (s for s in sources if "train" in s.splits):
         known = set(_normal(load_split(source, "train")))
         for name, texts in held.items():

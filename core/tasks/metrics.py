@@ -8,10 +8,11 @@ _NOT_WORDS = re.compile(r"[\W_]+")
 
 def exact_match(written: str, target: str) -> float:
     """1 where both say the same, apart from case, punctuation and spacing."""
-    return float(_plain(written) == _plain(target))
+    return float(normal(written) == normal(target))
 
 
-def _plain(text: str) -> str:
+def normal(text: str) -> str:
+    """A text without case, punctuation and spacing."""
     return _NOT_WORDS.sub(" ", text.casefold()).strip()
 
 

@@ -114,10 +114,17 @@ class Task:
             ) from None
 
     def contrasts(self) -> tuple[Contrast | None, ...]:
-        """The task's binary questions: itself, or each class against the rest and each pair."""
+        """The task's binary questions: itself, or each class against the rest and each pair.
+
+        Raises: BadTask where answers are written.
+        """
+        if isinstance(self.answer, Text):
+            raise BadTask(
+                f"{self.title} has written answers; predictivity needs a task with classes."
+            )
         n = len(self.labels)
-        if n <= 2:
-            return (None,) if n else ()
+        if n == 2:
+            return (None,)
         rest = [
             Contrast(negative=tuple(j for j in range(n) if j != i), positive=(i,)) for i in range(n)
         ]

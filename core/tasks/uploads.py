@@ -20,7 +20,7 @@ import tomli_w
 from core.base.errors import BadInput, BadTask, reason
 from core.base.settings import Places
 from core.tasks import Task, load_task
-from core.tasks.data import normal
+from core.tasks.metrics import normal
 
 LARGEST = 200 * 2**20  # bytes
 MOST_CLASSES = 20

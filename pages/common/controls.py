@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.backbones import FAMILIES
 from core.base.markdown import plain
 from core.base.prompts import Prompt
 from core.base.settings import EMBEDDED
@@ -25,6 +26,9 @@ INITS: tuple[Init, ...] = ("vocabulary", "random", "labels")
 CHOOSE: tuple[Choose, ...] = ("causal", "skill", "random", "lowest")
 SCOPES: tuple[Scope, ...] = ("layer", "model")
 POSITIONS: tuple[Positions, ...] = ("all", "prompt")
+CANNOT_WRITE = (
+    "All of these tasks have written answers, and {} cannot write; choose another backbone."
+)
 KINDS: tuple[Kind, ...] = ("zero", "mean", "noise")
 
 
@@ -68,6 +72,24 @@ def task_set() -> list[Task]:
         "Tasks from", there, default=there[0], key="from", bind="query-params"
     )
     return ready[chosen or there[0]]
+
+
+def ranked_set() -> list[Task]:
+    """The ready tasks of the chosen set by which neurons can be ranked: those with classes."""
+    found = [t for t in task_set() if t.labels and clean_task(t).labels]
+    if not found:
+        st.info(
+            "All of these tasks have written answers. Neurons are ranked by how well they separate "
+            "classes; choose other tasks."
+        )
+        st.stop()
+    return found
+
+
+def answered_by(lab: Lab, backbone: str, found: Sequence[Task]) -> list[Task]:
+    """Without the tasks with written answers, if the backbone cannot write."""
+    writes = FAMILIES[lab.models.family(backbone)].writes
+    return [t for t in found if t.labels or writes]
 
 
 def tasks(*, adversarial: bool) -> list[Task]:

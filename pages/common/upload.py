@@ -85,7 +85,7 @@ def _pieces(lab: Lab, words: tuple[str, ...]) -> None:
         try:
             read = lab.models.pieces(name, words)
         except BadInput as error:
-            st.caption(f"{name}: {error}")
+            st.caption(plain(f"{name}: {error}"))
             continue
         shown = "; ".join(f"{w}: {' '.join(tokens)}" for w, _, tokens in read)
         split = any(len(ids) != 1 for _, ids, _ in read)

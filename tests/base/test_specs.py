@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from core.base import specs
@@ -130,6 +131,48 @@ def test_equal_specs_have_equal_keys() -> None:
     assert replace(SUPPRESSED, noise=-0.0) == replace(SUPPRESSED, noise=0.0)
     zero = [key(replace(EVALUATED, suppression=replace(SUPPRESSED, noise=n))) for n in (0, -0.0)]
     assert zero[0] == zero[1]
+
+
+@pytest.mark.parametrize("given", [256.0, np.int64(256), np.float32(256)])
+def test_a_count_is_a_whole_number_however_it_is_given(given: Any) -> None:
+    specs._key.cache_clear()
+    other, same = replace(MEASURED, limit=given), replace(MEASURED, limit=256)
+    assert type(other.limit) is int
+    assert other == same
+    assert key(other) == key(same)
+    assert loads(dumps(other)) == same
+    classes = replace(CONTRAST, positive=(given,))
+    assert key(classes) == key(replace(CONTRAST, positive=(256,)))
+
+
+@pytest.mark.parametrize("given", [True, 1.5, float("inf"), float("nan"), np.bool_(True), "7"])
+def test_what_is_no_whole_number_is_no_count(given: Any) -> None:
+    with pytest.raises(TypeError, match=r"PredictivitySpec\.limit cannot be"):
+        replace(MEASURED, limit=given)
+
+
+def test_a_number_of_numpy_is_a_fraction_and_a_truth_value_is_none() -> None:
+    rate = replace(TUNED, learning_rate=np.float32(0.5))
+    assert key(rate) == key(replace(TUNED, learning_rate=0.5))
+    with pytest.raises(TypeError, match=r"TuneSpec\.learning_rate cannot be True"):
+        replace(TUNED, learning_rate=True)
+
+
+@pytest.mark.parametrize("value", [0, -1])
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [(MEASURED, "limit"), (MEASURED, "train_limit"), (EVALUATED, "limit"), (ACTIVATED, "limit")],
+    ids=lambda part: part if isinstance(part, str) else name(part),
+)
+def test_a_limit_of_no_row_is_refused(spec: Any, field: str, value: int) -> None:
+    with pytest.raises(BadInput, match=f"{field} is {value}; it must be 1 or more"):
+        replace(spec, **{field: value})
+
+
+def test_shuffling_less_than_never_is_refused() -> None:
+    assert replace(MEASURED, permutations=0).permutations == 0
+    with pytest.raises(BadInput, match="permutations is -1; it must be 0 or more"):
+        replace(MEASURED, permutations=-1)
 
 
 def test_a_spec_can_gain_a_field_without_a_new_key() -> None:

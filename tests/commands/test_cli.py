@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -13,11 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import typer
 from safetensors.torch import load_file, save_file
 
-from core.__main__ import main
+from core.__main__ import app, main
 from core.base.settings import ROOT
-from tests.conftest import write_task
+from tests.conftest import TINY, save_backbone, write_task, write_text_task
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +224,22 @@ def test_export_and_merge(cache: Path, prompt: str, tmp_path: Path) -> None:
     assert found[0] == found[1]
 
 
+def test_a_prompt_whose_file_is_gone_is_named_and_can_be_tuned_again(
+    toml: Path, tiny_roberta: Path, tmp_path: Path
+) -> None:
+    words = ["tune", tiny_roberta, toml, "--steps", 1, "--prompt-length", 4, "--selection", 10]
+    made = answer(tmp_path, *words)["key"]
+    file = tmp_path / "prompts" / f"{made}.safetensors"
+    before = load_file(file)["vectors"]
+    file.unlink()
+    done = call(tmp_path, "export", tmp_path / "out")
+    said = f"Prompt {made} is not exported: its file is gone from the cache; tune or import it anew"
+    assert said in done.stderr
+    assert answer(tmp_path / "new", "merge", tmp_path / "out")["new"] == 0
+    assert answer(tmp_path, *words)["key"] == made
+    assert torch.equal(load_file(file)["vectors"], before)
+
+
 def test_a_prompt_file_works_in_another_cache(
     cache: Path, toml: Path, prompt: str, tmp_path: Path
 ) -> None:
@@ -272,6 +290,13 @@ def test_a_pickle_that_runs_code_is_refused(
         (["tune", "bert", "short_reviews", "--steps", "0"], 2, "Invalid value"),
         (["merge", "nowhere"], 1, "not a folder that `export` wrote"),
         (["correlate", "abc"], 1, "PROMPT=TASK"),
+        (["correlate", "abc=short_reviews"], 1, "at least two"),
+        (["correlate", "abc", "def"], 1, "not of the form PROMPT=TASK"),
+        (["suppress", "abc", "short_reviews", "--noise=-3", "--kind", "noise"], 2, "Invalid value"),
+        (["suppress", "abc", "short_reviews", "--noise=inf", "--kind", "noise"], 1, "finite"),
+        (["suppress", "abc", "short_reviews", "--noise", "0.2"], 1, "use --kind noise"),
+        (["tune", "roberta-mini", "short_reviews", "--seed=-1"], 2, "Invalid value"),
+        (["tune", "roberta-mini", "short_reviews", "--seed=2147483648"], 2, "Invalid value"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_the_right_exit_code(
@@ -339,3 +364,152 @@ def test_tasks_lists_counts_and_baselines(cache: Path) -> None:
         assert row["train"] >= 2000
         assert 0.5 <= row["majority"] <= 0.52
         assert 0.35 < row["bag_of_words"] < 0.65, "single words must not give a task away"
+
+
+# --- help ----------------------------------------------------------------------------------------
+COMMANDS = typer.main.get_command(app).commands
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_and_each_of_its_options_says_what_it_is(name: str) -> None:
+    command = COMMANDS[name]
+    assert [p.name for p in command.params if not p.help] == []
+    first, *others = command.help.split("\n\n")
+    assert first
+    assert not [part for part in others if "\n" in part], "a line break ends a line on screen"
+
+
+def test_tasks_of_every_kind_are_named_and_train_rows_are_told_from_evaluated_ones() -> None:
+    options = {p.name: p.help for p in COMMANDS["predictivity"].params}
+    assert "papers" in options["task"]
+    assert "your own" in options["task"]
+    assert options["train_limit"] != options["limit"]
+
+
+# --- rows used twice -----------------------------------------------------------------------------
+def shared(cache: Path, *words: object) -> list[str]:
+    """What a command says of rows that were tuned on and evaluated."""
+    done = call(cache, *words)
+    assert done.returncode == 0, done.stderr
+    return re.findall(r"(\d+ of \d+) evaluated rows", done.stderr)
+
+
+def test_shared_rows_are_those_of_the_split_and_limit_that_was_evaluated(
+    cache: Path, prompt: str, toml: Path
+) -> None:
+    assert "60 of 60" not in shared(cache, "evaluate", prompt, toml)
+    assert shared(cache, "evaluate", prompt, toml, "--split", "train") == ["60 of 60"]
+    few = ("--split", "train", "--limit", 20)
+    assert shared(cache, "evaluate", prompt, toml, *few) == ["20 of 20"]
+    assert shared(cache, "predictivity", prompt, toml, *few) == ["20 of 20"]
+    points = ("--fractions", "0", "--draws", 1)
+    assert shared(cache, "suppress", prompt, toml, *few, *points) == ["20 of 20"]
+
+
+def test_correlate_and_activations_name_shared_rows(
+    tmp_path: Path, toml: Path, tiny_roberta: Path
+) -> None:
+    task = tmp_path / "same.toml"
+    text = toml.read_text().replace('"validation.jsonl"', '"train.jsonl"')
+    task.write_text(f'data = "{toml.parent}"\n{text}')
+    words = ["--steps", 2, "--prompt-length", 4, "--selection", 10]
+    cache = tmp_path / "cache"
+    prompt = answer(cache, "tune", tiny_roberta, task, *words)["key"]
+    pair = f"{prompt}={task}"
+    assert shared(cache, "correlate", pair, f"{prompt}={toml}")[0] == "60 of 60"
+    assert shared(cache, "activations", prompt, task) == ["60 of 60"]
+    cell = ("transfer", prompt, "--tasks", task, "--limit", 30)
+    assert shared(cache, *cell) == ["30 of 30"]
+
+
+# --- answers that are written --------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_text_task(tmp_path_factory.mktemp("cli-echo"))
+
+
+@pytest.fixture(scope="module")
+def writing(cache: Path, echo: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A T5 prompt for the task with written answers."""
+    folder = tmp_path_factory.mktemp("models") / "tiny-t5"
+    save_backbone(TINY["t5"](), folder)
+    words = ["--steps", 2, "--prompt-length", 3, "--selection", 10]
+    return answer(cache, "tune", folder, echo, *words)["key"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["activations", "PROMPT", "TASK"],
+        ["suppress", "PROMPT", "TASK", "--choose", "skill"],
+        ["suppress", "PROMPT", "TASK", "--choose", "random", "--kind", "mean"],
+        ["predictivity", "PROMPT", "TASK"],
+        ["predictivity", "PROMPT", "TASK", "--out", "n.parquet"],
+        ["correlate", "PROMPT=TASK", "PROMPT=TASK"],
+    ],
+)
+def test_what_ranks_neurons_needs_a_task_with_classes(
+    cache: Path, echo: Path, writing: str, words: list[str]
+) -> None:
+    asked = [w.replace("PROMPT", writing).replace("TASK", str(echo)) for w in words]
+    done = call(cache, *asked)
+    said = "skillscope: Echo has written answers; predictivity needs a task with classes.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+def test_a_prompt_for_written_answers_does_not_start_from_answer_words(
+    cache: Path, echo: Path, writing: str
+) -> None:
+    backbone = next(
+        p["backbone"] for p in answer(cache, "status")["prompts"] if p["key"] == writing
+    )
+    done = call(cache, "tune", backbone, echo, "--init", "labels")
+    assert done.returncode == 1
+    assert "no answer words to start from" in done.stderr
+
+
+def test_an_own_task_with_written_answers_has_no_baselines(
+    cache: Path, echo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKILLSCOPE_TASKS", str(echo.parent))
+    row = next(r for r in answer(cache, "tasks") if r["name"] == "echo")
+    assert (row["train"], row["evaluated"]) == (40, 9)
+    assert row["majority"] is row["bag_of_words"] is None
+
+
+def test_a_written_score_has_its_metrics_name_and_an_interval(
+    cache: Path, echo: Path, writing: str
+) -> None:
+    row = answer(cache, "evaluate", writing, echo)
+    assert set(row) == {
+        "source_task", "target_task", "split", "n", "exact_match", "low", "high", "key",
+    }  # fmt: skip
+    assert row["n"] == 9
+    assert row["low"] <= row["exact_match"] <= row["high"]
+    assert row["low"] < row["high"]
+    points = answer(
+        cache, "suppress", writing, echo, "--choose", "random", "--fractions", "0,1", "--draws", 1
+    )
+    assert [set(p) for p in points] == [
+        {"choose", "fraction", "draw", "exact_match", "low", "high", "n", "ranked_on"}
+    ] * 2
+    names = ("exact_match", "low", "high", "n")
+    assert [points[0][name] for name in names] == [row[name] for name in names]
+
+
+def test_written_answers_are_suppressed_by_a_ranking_on_classes(
+    cache: Path, echo: Path, toml: Path, writing: str
+) -> None:
+    how = ("--ranked-on", toml, "--choose", "skill", "--fractions", "0.5", "--alone")
+    (point,) = answer(cache, "suppress", writing, echo, *how)
+    assert point["choose"] == "skill"
+    assert point["low"] <= point["exact_match"] <= point["high"]
+
+
+def test_transfer_names_the_metric_of_each_target(
+    cache: Path, echo: Path, toml: Path, writing: str
+) -> None:
+    rows = answer(cache, "transfer", writing, "--tasks", f"{echo},{toml}")
+    assert {r["metric"] for r in rows} == {"exact_match", "accuracy"}
+    assert all(0 <= r["score"] <= 1 for r in rows)
+    assert "accuracy" not in rows[0]

@@ -14,13 +14,14 @@ from core.backbones import load_backbone, shape
 from core.backbones.fresh import fresh_roberta, fresh_t5, save_backbone, train_bpe, train_unigram
 from core.base.errors import BadInput
 from core.base.prompts import SoftPrompt
-from core.base.settings import ROOT
+from core.base.settings import ROOT, Settings
 from core.base.specs import Pinned, dumps, key, loads, to_dict
 from core.exchange import published, sharing
 from core.exchange.published import Claim, import_folder, recognise
 from core.exchange.sharing import read_prompt
-from core.lab.lab import Lab
+from core.lab.lab import Lab, open_store
 from core.measures.prompts import ImportedPrompt
+from core.measures.tuning import TuneSpec
 from tests.conftest import corpus, random_vectors
 
 pytestmark = pytest.mark.slow
@@ -221,6 +222,20 @@ def test_peft_loads_the_adapter_and_gives_the_same_logits(
     assert json.loads((tmp_path / "adapter_config.json").read_text())["num_virtual_tokens"] == 4
 
 
+def test_a_released_prompt_runs_in_the_precision_that_is_set(
+    tmp_path: Path, wide: dict[str, str]
+) -> None:
+    file = write(tmp_path, "IMDBPromptRoberta/task_prompt", torch.rand(3, 768))
+    found = []
+    for precision in ("fp32", "bf16", "bf16"):
+        settings = Settings(cache=tmp_path / "cache", precision=precision)
+        with open_store(settings) as store:
+            asked = Lab(settings, store)
+            found.append(published.import_file(asked, file, recognise(file), wide["Roberta"]))
+    assert [spec.precision for spec in found] == ["fp32", "bf16", "bf16"]
+    assert len({key(spec) for spec in found}) == 2
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -275,6 +290,26 @@ def test_an_adapter_names_its_revision_apart(lab: Lab, wide: dict[str, str]) -> 
     prompt = SoftPrompt(spec=spec, vectors=torch.zeros(3, 768), words=())
     config = json.loads(sharing.adapter(prompt, shape(Path(wide["T5"])))["adapter_config.json"])
     assert (config["base_model_name_or_path"], config["revision"]) == ("google-t5/t5-base", "main")
+
+
+@pytest.mark.parametrize("folder", ["/home/me/models@home/mine", r"C:\models@home\mine"])
+def test_what_is_shared_names_no_folder_of_this_machine(wide: dict[str, str], folder: str) -> None:
+    task = Pinned(name=f"{folder}/own.toml", fingerprint="t")
+    backbone = Pinned(name=folder, fingerprint="f")
+    spec = TuneSpec(backbone=backbone, task=task, seed=0, prompt_length=3)
+    prompt = SoftPrompt(spec=spec, vectors=torch.zeros(3, 768), words=())
+    files = sharing.share(prompt, shape(Path(wide["T5"])))
+    assert not [name for name, data in files.items() if b"home" in data]
+    config = json.loads(files["peft/adapter_config.json"])
+    assert (config["base_model_name_or_path"], config["revision"]) == ("mine", None)
+    assert f"# Soft prompt {key(spec)}" in files["README.md"].decode()
+    assert "- backbone: mine (f)\n- task: own.toml\n" in files["README.md"].decode()
+
+
+def test_the_folder_of_an_adapter_is_not_cut_at_its_at(wide: dict[str, str]) -> None:
+    spec = some_prompt("/models/t5@home", torch.zeros(3, 768))
+    config = json.loads(sharing.adapter(spec, shape(Path(wide["T5"])))["adapter_config.json"])
+    assert (config["base_model_name_or_path"], config["revision"]) == ("t5@home", None)
 
 
 @pytest.mark.parametrize(

@@ -474,12 +474,12 @@ def test_a_finding_of_nothing_is_empty_words(lab: Lab, tasks: tuple[Task, Task])
     assert found.verdict == "open"
 
 
-def test_a_sweep_asks_each_question_once(tasks: tuple[Task, Task]) -> None:
+def test_a_sweep_asks_each_question_once(lab: Lab, tasks: tuple[Task, Task]) -> None:
     asked = sweep("a", tasks, seeds=5)
     assert len(set(asked.everything)) == len(asked.everything)
     # 5 seeds, 2 tasks: evaluations, measurements; curves: skill of both rankings, 3 random draws
     assert len(asked.everything) == 10 + 10 + 1 + 2 * 5 * (1 + 8 * (2 + 3))
-    embedded = sweep("t5-mini", tasks, seeds=5).everything
+    embedded = sweep(lab.models.pin("t5-mini").fingerprint, tasks, seeds=5).everything
     assert len(embedded) == 10 + 10 + 1 + 2 * 5 * (1 + 8 * (2 + 10)), "ten draws where it is quick"
     found = {s.suppression.ranking[0].task.name for s in asked.suppression["clean", "adversarial"]
              if s.suppression is not None and s.suppression.ranking}  # fmt: skip

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import constants
 
 from core.base.errors import BadInput, Cancelled, UnknownName
 from core.base.progress import no_progress
+from core.base.prompts import SoftPrompt
 from core.base.settings import Settings
 from core.base.specs import key
 from core.lab.lab import Lab, job_name, open_store
@@ -17,6 +19,7 @@ from core.lab.workers import InlineWorker
 from core.measures.activations import ActivationSpec
 from core.measures.evaluation import EvaluationSpec, Suppression
 from core.measures.predictivity import PredictivitySpec
+from core.measures.prompts import ImportedPrompt
 from core.measures.tuning import TuneSpec
 from core.tasks import load_task, own_names, pin_task
 from tests.conftest import write_task
@@ -243,3 +246,104 @@ def test_an_answer_that_had_to_make_room_at_once_is_given_all_the_same(
     read = lab.store.read
     monkeypatch.setattr(lab.store, "read", lambda s: None if s == spec else read(s))
     assert (lab.stored(spec).values == expected.values).all()
+
+
+# --- prompts whose file is gone ------------------------------------------------------------------
+def test_a_prompt_whose_file_is_gone_is_named_and_tuned_anew(
+    lab: Lab, whole: EvaluationSpec
+) -> None:
+    before = lab.prompt(whole.prompt)
+    lab._read.clear()  # another process would know only the cache
+    lab.store.file("prompts", key(whole.prompt)).unlink()
+    said = f"The file of prompt {key(whole.prompt)} is gone from the cache; tune or import it anew."
+    assert lab.broken_prompts() == {key(whole.prompt): said}
+    assert lab.missing([whole.prompt]) == (whole.prompt,)
+    after = lab.prompt(lab.prompt_named(key(whole.prompt)))
+    assert torch.equal(after.vectors, before.vectors)
+    assert after.history == before.history
+    assert lab.broken_prompts() == {}
+
+
+def test_an_import_whose_file_is_gone_can_be_imported_again(
+    lab: Lab, whole: EvaluationSpec
+) -> None:
+    spec = ImportedPrompt(
+        backbone=whole.prompt.backbone, sha256="0" * 64, task="sst2", seed=0, prompt_length=2
+    )
+    prompt = SoftPrompt(spec=spec, vectors=torch.ones(2, 16), words=())
+    lab.adopt(prompt, spec.sha256)
+    lab.store.file("prompts", key(spec)).unlink()
+    with pytest.raises(BadInput, match=f"{key(spec)} is not in the cache; import it again"):
+        lab.prompt(spec)
+    assert lab.adopt(prompt, spec.sha256) == spec
+    assert torch.equal(lab.prompt(spec).vectors, prompt.vectors)
+
+
+# --- what another machine computed ---------------------------------------------------------------
+@pytest.fixture
+def elsewhere(tiny_roberta: Path, toy_task: Path, tmp_path: Path) -> EvaluationSpec:
+    """An evaluation that another machine exported to `exported`; its folder is gone."""
+    box = shutil.copytree(tiny_roberta, tmp_path / "gpubox")
+    settings = Settings(cache=tmp_path / "theirs", threads=1)
+    with open_store(settings) as store:
+        theirs = Lab(settings, store)
+        pin, task = theirs.models.pin(str(box)), theirs.find_task(str(toy_task))
+        prompt = TuneSpec(
+            backbone=pin, task=theirs.pin(task, pin.name), seed=0, prompt_length=2, steps=1,
+            selection=10,
+        )  # fmt: skip
+        spec = EvaluationSpec(prompt=prompt, task=prompt.task)
+        theirs.ask(spec)
+        theirs.store.export(tmp_path / "exported")
+    box.rename(tmp_path / "renamed")
+    return spec
+
+
+def test_what_another_machine_computed_goes_on_with_the_same_weights_here(
+    lab: Lab, elsewhere: EvaluationSpec, tmp_path: Path
+) -> None:
+    lab.store.merge(tmp_path / "exported")
+    assert lab.missing([elsewhere]) == ()
+    with pytest.raises(BadInput, match=f"fingerprint {elsewhere.prompt.backbone.fingerprint}"):
+        lab.prompt_named(key(elsewhere.prompt))
+    mine = lab.models.obtain(str(tmp_path / "renamed"))
+    prompt = lab.prompt_named(key(elsewhere.prompt))
+    assert (prompt, prompt.backbone.name) == (elsewhere.prompt, mine)
+    fewer = [replace(elsewhere, prompt=p, precision="fp64") for p in (prompt, elsewhere.prompt)]
+    for spec in fewer:  # a stored question may still have the other machine's name in it
+        assert len(lab.answer(spec).predictions) == 31
+    stored = lab.prompt(prompt)
+    adopted = lab.adopt(replace(stored, spec=elsewhere.prompt), "0" * 64)
+    assert (adopted, adopted.backbone.name) == (prompt, mine)
+
+
+def test_other_weights_under_the_same_name_are_not_taken(
+    lab: Lab, elsewhere: EvaluationSpec, tmp_path: Path
+) -> None:
+    lab.store.merge(tmp_path / "exported")
+    name = elsewhere.prompt.backbone.name
+    shutil.copytree(lab.models.folder("roberta-mini"), name)
+    with pytest.raises(BadInput, match=f"The weights of {name} changed"):
+        lab.prompt_named(key(elsewhere.prompt))
+    mine = lab.models.obtain(str(tmp_path / "renamed"))
+    assert lab.prompt_named(key(elsewhere.prompt)).backbone.name == mine
+
+
+def test_a_copy_of_an_embedded_backbone_elsewhere_is_the_embedded_one_here(lab: Lab) -> None:
+    here = lab.models.pin("t5-mini")
+    assert lab.models.found(replace(here, name="/tmp/gpubox")).name == "t5-mini"
+    assert lab.models.found(here).name == "t5-mini"
+
+
+@pytest.mark.parametrize("newest", [True, False])
+def test_a_downloaded_backbone_is_found_by_its_fingerprint(
+    lab: Lab, tiny_roberta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newest: bool
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    repo, commit = tmp_path / "hub" / "models--someone--tiny", "ab" * 20
+    shutil.copytree(tiny_roberta, repo / "snapshots" / commit)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(commit if newest else "cd" * 20)
+    away = replace(lab.models.pin(str(tiny_roberta)), name="/tmp/gpubox")
+    name = "someone/tiny" if newest else f"someone/tiny@{commit}"
+    assert lab.models.found(away).name == name

@@ -184,11 +184,64 @@ def test_a_migration_that_fails_leaves_the_cache_as_it_was(
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr("core.lab.migration._rename_files", broken)
+        patch.setattr("core.lab.migration._copy_files", broken)
         with pytest.raises(OSError, match="no space left"):
             open_store(cache)
     with open_store(cache) as store:
         assert store.known(key(s) for s in questions(exported, cache).values())
+
+
+def test_files_of_old_names_go_once_the_new_ones_are_committed(cache: Settings) -> None:
+    prompts = cache.cache / "prompts"
+    before = {f.stem for f in prompts.iterdir()}
+    with open_store(cache) as store:
+        assert {f.stem for f in prompts.iterdir()} == {key(s) for s in store.specs("prompt")}
+    assert not before & {f.stem for f in prompts.iterdir()}
+
+
+@pytest.mark.parametrize("content", [b"", b"no safetensors", None], ids=["empty", "text", "gone"])
+def test_a_broken_prompt_does_not_keep_the_others_from_being_migrated(
+    cache: Settings, exported: Path, content: bytes | None
+) -> None:
+    """`content`: what is in the file of a tuned prompt; None: there is none."""
+    bad, *good = old(exported, "prompt").sort_values("origin", ascending=False).key
+    file = cache.cache / "prompts" / f"{bad}.safetensors"
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    asked = questions(exported, cache)
+    with open_store(cache) as store:
+        lab = Lab(cache, store)
+        assert lab.missing([asked[name] for name in good]) == ()
+        (lost,) = lab.broken_prompts().items()
+        name = key(asked[bad])
+        assert lost == (
+            name,
+            f"The file of prompt {name} is gone from the cache; tune or import it anew.",
+        )
+        assert lab.missing([asked[bad]]) == (asked[bad],)
+    assert (file.read_bytes() if content is not None else None) == content
+    with open_store(cache) as store:
+        assert store.counts()["prompt"] == 1 + len(good)
+
+
+def test_an_export_of_schema_1_with_a_broken_prompt_can_be_merged(
+    tmp_path: Path, exported: Path, cache: Settings
+) -> None:
+    bad = old(exported, "prompt").key[0]
+    (exported / "prompts" / f"{bad}.safetensors").write_bytes(b"")
+    with open_store(replace(cache, cache=tmp_path / "other")) as store:
+        assert store.merge(exported) == 4 + 5 + 10 + 3 + 1 - 1
+        assert len(store.specs("prompt")) == 3
+
+
+def test_a_question_that_nobody_can_ask_is_passed_over(cache: Settings, exported: Path) -> None:
+    with duckdb.connect(str(cache.cache / "skillscope.duckdb")) as database:
+        row = old(exported, "evaluation").iloc[0]
+        spec = json.dumps({**json.loads(row.spec), "limit": -1})
+        database.execute("UPDATE evaluation SET spec = ? WHERE key = ?", [spec, row.key])
+    with open_store(cache) as store:
+        assert store.counts()["evaluation"] == len(old(exported, "evaluation")) - 1
 
 
 def test_what_is_gone_keeps_its_old_fingerprint(cache: Settings, local: Path) -> None:

@@ -1,7 +1,6 @@
 """Tasks whose answers are written: the frame, with one tiny task and metric."""
 
-import json
-import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +9,20 @@ import torch
 
 from core.backbones import FAMILIES, load_backbone
 from core.base.errors import BadInput, BadTask
+from core.base.measure import Run
+from core.base.specs import Pinned
 from core.figures import queries
 from core.lab.lab import Lab
-from core.measures.evaluation import EvaluationSpec, Suppression
+from core.measures import sweeps
+from core.measures.evaluation import Evaluation, EvaluationSpec, Suppression
 from core.measures.predictivity import PredictivitySpec
+from core.measures.prompts import ImportedPrompt
 from core.measures.tuning import TuneSpec
+from core.stats.intervals import wilson
 from core.tasks import Task, Text, load_task, pin_task
 from core.tasks.data import load_split
 from core.tasks.metrics import METRICS, exact_match
-from tests.conftest import TINY, save_backbone, sentence
+from tests.conftest import TINY, save_backbone, write_text_task
 
 
 @pytest.fixture
@@ -34,18 +38,7 @@ def t5(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def echo(tmp_path: Path) -> Task:
-    """What is the text's first word?"""
-    rng = random.Random(1)
-    for split, n in (("train", 40), ("validation", 9)):
-        texts = [sentence(rng) for _ in range(n)]
-        rows = [{"text": t, "answer": t.split()[0].strip(".")} for t in texts]
-        (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    (tmp_path / "echo.toml").write_text(
-        'title = "Echo"\n[splits]\ntrain = "train.jsonl"\nvalidation = "validation.jsonl"\n'
-        '[fields]\ntext_a = "text"\nlabel = "answer"\n'
-        '[answer]\nmax_new_tokens = 3\nmetric = "exact_match"\n'
-    )
-    return load_task(str(tmp_path / "echo.toml"))
+    return load_task(str(write_text_task(tmp_path)))
 
 
 def tuned(lab: Lab, folder: Path, task: Task, family: str = "t5") -> TuneSpec:
@@ -57,7 +50,9 @@ def tuned(lab: Lab, folder: Path, task: Task, family: str = "t5") -> TuneSpec:
 
 def test_a_written_task_has_no_classes_and_its_targets_are_texts(echo: Task) -> None:
     assert echo.answer == Text(max_new_tokens=3, metric="exact_match")
-    assert (echo.labels, echo.contrasts(), echo.words("t5")) == ((), (), ())
+    assert (echo.labels, echo.words("t5")) == ((), ())
+    with pytest.raises(BadTask, match="Echo has written answers; predictivity needs a task with"):
+        echo.contrasts()
     examples = load_split(echo, "validation")
     assert examples.targets is not None
     assert [t.split()[0].strip(".") for t in examples.text_a] == list(examples.targets)
@@ -129,13 +124,13 @@ def test_masked_models_are_refused_in_one_sentence(
 
 def test_predictivity_is_asked_of_classes_only(lab: Lab, t5: Path, echo: Task) -> None:
     prompt = tuned(lab, t5, echo)
-    with pytest.raises(BadInput, match="predictivity is asked of tasks with classes"):
+    with pytest.raises(BadInput, match="predictivity needs a task with classes"):
         lab.ask(PredictivitySpec(prompt=prompt, task=prompt.task))
 
 
 @pytest.mark.parametrize(
     ("entry", "why"),
-    [("max_new_tokens = 0", "1 or more"), ('metric = "bleu"', "there are exact_match")],
+    [("max_new_tokens = 0", "from 1 to 512"), ('metric = "bleu"', "there are exact_match")],
 )
 def test_a_bad_answer_entry_is_refused(echo: Task, entry: str, why: str) -> None:
     name = entry.split(" = ")[0]
@@ -149,3 +144,40 @@ def test_exact_match_looks_past_case_and_punctuation() -> None:
     assert METRICS["exact_match"] is exact_match
     assert exact_match("The film.", "the  film") == 1
     assert exact_match("a film", "the film") == 0
+
+
+def evaluation(scores: list[float]) -> Evaluation:
+    spec = EvaluationSpec(
+        prompt=ImportedPrompt(
+            backbone=Pinned(name="t5", fingerprint="b"), sha256="0" * 64, task="echo", seed=0,
+            prompt_length=2,
+        ),
+        task=Pinned(name="echo", fingerprint="e"),
+    )  # fmt: skip
+    return Evaluation(
+        spec=spec, index=np.arange(len(scores)), metric="overlap", scores=np.array(scores),
+        written=("",) * len(scores),
+    )  # fmt: skip
+
+
+def test_the_interval_of_a_score_is_wilsons_for_shares_and_a_bootstrap_else() -> None:
+    assert evaluation([0.0, 1.0, 1.0, 0.0]).interval == wilson(2, 4)
+    assert evaluation([0.0] * 5).interval == wilson(0, 5)
+    graded = evaluation([0.2, 0.4, 0.6, 0.8] * 25)
+    half = 1.96 * graded.scores.std() / 10
+    assert graded.interval == pytest.approx((0.5 - half, 0.5 + half), abs=0.01)
+    assert (graded.score, graded.correct, graded.accuracy) == (pytest.approx(0.5), 0, 0)
+
+
+def test_a_curve_of_written_scores_has_a_band(lab: Lab, t5: Path, echo: Task) -> None:
+    prompt = tuned(lab, t5, echo)
+    choices = sweeps.SuppressionChoices(fractions=(0.0, 0.5), kinds_of_neuron=("lowest",))
+    ranking = (PredictivitySpec(prompt=prompt, task=prompt.task),)
+    specs = sweeps.suppression_sweep([prompt], ranking, prompt.task, "validation", choices)
+    run = Run(started="", seconds=0.0, device="cpu", versions="")
+    for spec in specs:
+        lab.store.add(replace(evaluation([1.0, 0.0, 1.0]), spec=spec), run)
+    curve = queries.suppression_curve(lab.store, specs)
+    assert curve.fraction.tolist() == [0.0, 0.5]
+    assert curve.accuracy.tolist() == pytest.approx([2 / 3, 2 / 3])
+    assert [(r.low, r.high) for r in curve.itertuples()] == [wilson(2, 3)] * 2

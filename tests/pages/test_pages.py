@@ -5,20 +5,23 @@ import re
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
+from core.base.errors import BadInput
 from core.base.markdown import plain
 from core.base.settings import ROOT, Settings
 from core.base.specs import key
 from core.exchange.published import import_folder
 from core.lab.lab import Lab
 from core.measures import sweeps
+from core.tasks import load_task
 from pages.common import answers, upload
-from tests.conftest import here, write_task
+from tests.conftest import here, write_task, write_text_task
 
 pytestmark = pytest.mark.slow
 PAGES = (
@@ -98,8 +101,6 @@ def test_figures_say_n_seeds_and_chance() -> None:
 
 
 def test_a_users_error_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.base.errors import BadInput
-
     def broken(*_: object) -> None:
         raise BadInput("The file x is empty; choose another.")
 
@@ -450,6 +451,82 @@ def test_bad_own_tasks_and_a_broken_row_are_named_and_the_pages_go_on(
     assert [w.split(" is skipped")[0] for w in said] == ["deep.toml", "number.toml"]
     (broken,) = [w.value for w in run("library", section="prompts").warning]
     assert outcome.key in broken
+
+
+RANKING = (
+    "predictivity", "correlation", "suppression", "robustness", "rankings", "neuron", "playground",
+)  # fmt: skip
+
+
+@pytest.mark.usefixtures("fresh")
+def test_tasks_with_written_answers_are_left_out_where_neurons_are_ranked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = write_text_task(tmp_path / "own").parent
+    monkeypatch.setenv("SKILLSCOPE_TASKS", str(own))
+    chosen = {"from": "own", "backbone": "t5-mini"}
+    no_page_is_down(**chosen)
+    for page in RANKING:
+        (said,) = [i.value for i in run(page, **chosen).info]
+        assert "All of these tasks have written answers" in said
+    toy = write_task(tmp_path / "toy")
+    (own / "toy.toml").write_text(f'data = "{toy.parent}"\n{toy.read_text()}')
+    no_page_is_down(**chosen)
+    for page in ("neuron", "playground", "suppression"):
+        assert next(s for s in run(page, **chosen).selectbox if s.label == "Task").options == [
+            "Toy"
+        ]
+
+
+@pytest.mark.usefixtures("fresh")
+def test_written_answers_are_asked_of_backbones_that_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKILLSCOPE_TASKS", str(write_text_task(tmp_path / "own").parent))
+    for page, words in (("transfer", "caption"), ("tuning", "info")):
+        test = run(page, **{"from": "own", "backbone": "roberta-mini"})
+        assert not test.exception
+        assert any("cannot write" in e.value for e in getattr(test, words)), page
+    task = load_task("echo")
+    lab = answers.lab()
+    pin = lab.models.pin("t5-mini")
+    prompts = [
+        sweeps.standard_prompt(pin, "t5", lab.pin(task, "t5-mini"), seed, steps=2, selection=10)
+        for seed in (0, 1)
+    ]
+    monkeypatch.setattr(sweeps, "standard_prompt", lambda *a, **_: prompts[a[3] % 2])
+    for prompt in prompts:
+        lab.ask(sweeps.own_evaluation(prompt, lab.pin(task, "t5-mini")))
+    t5 = {"from": "own", "backbone": "t5-mini"}
+    tuning, transfer, library = (
+        run(p, **t5, section="tasks") for p in ("tuning", "transfer", "library")
+    )
+    for test in (tuning, transfer, library):
+        assert not test.exception
+        assert not test.error
+    assert "exact_match" in tuning.success[0].value
+    assert len(charts(transfer)) == 1
+    (caption,) = [c.value for c in transfer.caption if "Mean of" in c.value]
+    assert "scored by their task's metric" in caption
+    assert "chance" not in caption
+    assert any("at most 3 tokens" in c.value for c in library.caption)
+
+
+def test_why_a_tokenizer_cannot_be_used_is_shown_as_typed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    captions = list[str]()
+    monkeypatch.setattr(upload.st, "caption", captions.append)
+
+    class Broken:
+        def names(self) -> list[str]:
+            return [ODD]
+
+        def pieces(self, name: str, words: tuple[str, ...]) -> None:
+            raise BadInput(f"The tokenizer in {name} cannot be used.")
+
+    upload._pieces(SimpleNamespace(models=Broken()), ("no", "yes"))
+    assert captions == [plain(f"{ODD}: The tokenizer in {ODD} cannot be used.")]
 
 
 ODD = "**Odd** ![x](http://evil.example/x.png) <img src=x> $x$ :red[x] [x](y)"

@@ -205,6 +205,35 @@ def test_adding_twice_changes_nothing(store: Store) -> None:
 
 
 # --- all or nothing ------------------------------------------------------------------------------
+def test_a_row_whose_file_is_gone_is_no_answer_until_it_is_stored_again(store: Store) -> None:
+    fill(store)
+    store.file("prompts", key(TUNED)).unlink()
+    assert store.known([key(TUNED), key(MEASURED)]) == {key(MEASURED)}
+    assert store.read(TUNED) is None
+    assert store.lost("prompt") == (key(TUNED),)
+    again = replace(prompt(), best_step=1, history=prompt().history[:1])
+    store.add(again, replace(RUN, seconds=9.0))
+    found = store.read(TUNED)
+    assert (found.best_step, found.history) == (1, again.history)
+    assert torch.equal(found.vectors, again.vectors)
+    assert store.run(key(TUNED)).seconds == 9.0
+    assert store.lost("prompt") == ()
+
+
+def test_a_row_whose_file_is_gone_is_named_and_not_exported(store: Store, tmp_path: Path) -> None:
+    fill(store)
+    store.file("prompts", key(TUNED)).unlink()
+    assert store.export(tmp_path / "all") == (key(TUNED),)
+    assert store.export(tmp_path / "one", [key(MEASURED)]) == ()
+    with here(tmp_path / "other") as other:
+        other.merge(tmp_path / "all")
+        assert [s.seed for s in other.specs("prompt")] == [4]
+        assert other.lost("prompt") == ()
+        for table in ("run", "step"):
+            assert key(TUNED) not in set(other.frame(f"SELECT key FROM {table}").key)
+        assert other.known([key(MEASURED)])
+
+
 def test_a_broken_transaction_leaves_nothing(store: Store) -> None:
     """Labels that do not fit their column fail at the last table, after others were written."""
     good = measured()

@@ -11,9 +11,21 @@ import pandas as pd
 import pytest
 
 from core.base.errors import BadTask, UnknownName
+from core.base.settings import ROOT
 from core.base.specs import Pinned
-from core.tasks import Task, builtin_names, clean_task, load_task, own_names, own_problems, pin_task
+from core.tasks import (
+    Choice,
+    Task,
+    Text,
+    builtin_names,
+    clean_task,
+    load_task,
+    own_names,
+    own_problems,
+    pin_task,
+)
 from core.tasks.data import Examples, load_split, shared_rows
+from core.tasks.metrics import METRICS
 from demo.splits import splits
 from tests.conftest import write_task
 
@@ -66,8 +78,9 @@ def test_broken_toml_is_refused(toml: Path) -> None:
     ("old", "new"),
     [
         ('labels = ["negative", "positive"]', "labels = 2"),
-        ('text_a = "text"', 'texta = "text"'),
         ('train = "train.jsonl"', "train = 3"),
+        ('labels = ["negative", "positive"]', "labels = [true, false]"),
+        ('default = ["negative", "positive"]', "default = [true, false]"),
     ],
 )
 def test_an_entry_of_the_wrong_kind_is_refused(toml: Path, old: str, new: str) -> None:
@@ -95,6 +108,91 @@ def test_an_entry_of_the_wrong_kind_is_refused(toml: Path, old: str, new: str) -
 )  # fmt: skip
 def test_every_entry_is_of_its_kind(toml: Path, old: str, new: str, said: str) -> None:
     refused(edit(toml, old, new), "wrong kind", said, str(toml))
+
+
+WRITTEN = "[answer]\nmax_new_tokens = 3\nmetric = 'exact_match'\n"
+HUB = '[hub]\nid = "a/b"\nsplits = { train = "train" }\n'
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("[fields]\ntexta = 'text'\n", "has an unknown entry 'texta' under [fields]"),
+        ("[template.t5]\nsingle = '{a}'\n", "lacks the entry 'pair' under [template.t5]"),
+        ("[template.t5]\nsingle = '{a}'\npair = '{a}{b}'\nfoo = 'x'\n",
+         "has an unknown entry 'foo' under [template.t5]"),
+        ("[hub]\nsplits = { train = 'train' }\n", "lacks the entry 'id' under [hub]"),
+        (HUB + "foo = 'x'\n", "has an unknown entry 'foo' under [hub]"),
+        ("[folder]\ndata = 'x'\n", "lacks the entry 'splits' under [folder]"),
+        (HUB + "[folder]\ndata = 'x'\nsplits = { train = 'x' }\nfoo = 'x'\n",
+         "has an unknown entry 'foo' under [folder]"),
+    ],
+)  # fmt: skip
+def test_an_entry_of_a_table_is_named_in_plain_words(toml: Path, entry: str, said: str) -> None:
+    head, rest = toml.read_text().split('[fields]\ntext_a = "text"\n')
+    toml.write_text(head + entry + rest)
+    refused(toml, f"{toml} {said}; see docs/tasks.md.")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (WRITTEN + "foo = 3\n", "has an unknown entry 'foo' under [answer]"),
+        ("[answer]\nmax_new_tokens = 3\n", "lacks the entry 'metric' under [answer]"),
+        (WRITTEN.replace("3", "true"), "answer.max_new_tokens must be a whole number"),
+        (WRITTEN.replace("3", "1_000_000_000"), "a whole number from 1 to 512"),
+        (WRITTEN.replace("'exact_match'", "['x']"), "answer.metric must be a text"),
+        ("labels = ['a', 'b']\n" + WRITTEN, "has both 'answer' and 'labels'"),
+        ("values = [0, 1]\n" + WRITTEN, "has both 'answer' and 'values'"),
+        (WRITTEN + "[verbalizer]\nt5 = ['a', 'b']\n", "has both 'answer' and 'verbalizer'"),
+    ],
+)
+def test_what_an_answer_that_is_written_cannot_have(toml: Path, answer: str, said: str) -> None:
+    toml.write_text(answer + "[splits]\nvalidation = 'validation.jsonl'\n")
+    refused(toml, said, str(toml))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('title = "Toy"', 'title = "Toy"\nfamily = "a"\ncategory = "b"',
+         "has both 'family' and 'category'"),
+        ('title = "Toy"', 'title = " "', "has an empty title"),
+        ('default = ["negative", "positive"]', 'default = ["no", "no"]',
+         "names 'no' twice among its answer words for default"),
+        ("[verbalizer]", "[template.t5]\nsingle = '{zzz}'\npair = '{a}{b}'\n[verbalizer]",
+         "has {zzz} in the template for t5"),
+    ],
+)  # fmt: skip
+def test_a_contradiction_or_an_empty_name_is_refused(
+    toml: Path, old: str, new: str, said: str
+) -> None:
+    refused(edit(toml, old, new), said, str(toml))
+
+
+def test_the_guide_documents_every_entry_and_its_examples_are_valid(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "tasks.md").read_text("utf-8")
+    examples = re.findall(r"```toml\n(title = .*?)```", guide, flags=re.DOTALL)
+    for i, text in enumerate(examples):
+        (tmp_path / f"{i}.toml").write_text(text)
+    tasks = [load_task(str(tmp_path / f"{i}.toml")) for i in range(len(examples))]
+    assert [type(t.answer) for t in tasks] == [Choice, Choice, Text]
+    for entry in ("[answer]", "max_new_tokens", *METRICS):
+        assert f"`{entry}`" in guide
+
+
+def test_truth_values_may_be_what_the_label_column_holds(toml: Path) -> None:
+    edit(toml, "title", "values = [false, true]\ntitle")
+    assert load_task(str(toml)).values == ("False", "True")
+
+
+@pytest.mark.parametrize("target", ["nowhere.toml", "loop.toml"])
+def test_a_link_to_nothing_cannot_be_read(own: Path, target: str) -> None:
+    (own / "loop.toml").symlink_to(own / target)
+    for name in ("loop", str(own / "loop.toml")):
+        with pytest.raises(BadTask, match="cannot be read"):
+            load_task(name)
+    assert "cannot be read" in own_problems()["loop.toml"]
 
 
 def test_deep_nesting_is_refused(toml: Path) -> None:
