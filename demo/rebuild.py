@@ -64,7 +64,7 @@ def suppressed(lab: Lab, backbone: str, task: Task) -> tuple[Spec, ...]:
     """
     own, place = prompts(lab, backbone, task), lab.pin(task, backbone)
     causal = sweeps.attributions(own, place)
-    choices = sweeps.SuppressionChoices(kinds_of_neuron=("causal", "skill", "random"))
+    choices = sweeps.SuppressionChoices(kinds_of_neuron=sweeps.CURVES)
     curves = sweeps.suppression_sweep(
         own, measured(lab, backbone, [task]), place, task.evaluation_split, choices, causal
     )

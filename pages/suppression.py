@@ -27,7 +27,7 @@ with middle:
     ) or "paper"  # fmt: skip
 with right:
     kinds = st.pills(
-        "Neurons", controls.CHOOSE, default=["causal", "skill", "random"],
+        "Neurons", controls.CHOOSE, default=list(sweeps.CURVES),
         selection_mode="multi", key="neurons", bind="query-params",
         help="Causal: highest attribution (activation times the gradient of the right answer's "
         "margin), ranked on train rows. Skill: highest predictivity. Lowest: lowest predictivity.",

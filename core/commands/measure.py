@@ -328,7 +328,7 @@ def suppress(
     draws: Annotated[int, typer.Option(min=1, help="Draws of random neurons.")] = USUAL.draws,
     choose: Annotated[
         str, typer.Option(help="skill, causal, random, lowest; comma-separated.")
-    ] = ",".join(USUAL.kinds_of_neuron),
+    ] = ",".join(sweeps.CURVES),
     scope: Annotated[
         Scope, typer.Option(help="Whether a fraction is one of each layer or of the whole model.")
     ] = USUAL.scope,
@@ -409,16 +409,15 @@ def suppression_specs(
     """The questions of `suppress`; `tasks` are the ranking and the tested one."""
     ranker, target = tasks
     ranking: tuple[PredictivitySpec, ...] = ()
-    if choices.kind == "mean" or {*choices.kinds_of_neuron} - {"random"}:
-        ranked = (prompt,) if alone else lab.siblings(prompt, sweeps.SEEDS)
-        there = lab.pin(ranker, prompt.backbone.name), ranker.evaluation_split
+    ranked = (prompt,) if alone else lab.siblings(prompt, sweeps.SEEDS)
+    pin = lab.pin(ranker, prompt.backbone.name)
+    if choices.kind == "mean" or {*choices.kinds_of_neuron} - {"random", "causal"}:
         ranking = sweeps.predictivities(
-            ((p, *there) for p in ranked), ranker.contrasts(), precision=choices.precision
-        )
+            ((p, pin, ranker.evaluation_split) for p in ranked), ranker.contrasts(),
+            precision=choices.precision,
+        )  # fmt: skip
     here = lab.pin(target, prompt.backbone.name), split or target.evaluation_split
-    causal = sweeps.attributions(
-        ranked, lab.pin(ranker, prompt.backbone.name), precision=choices.precision
-    )
+    causal = sweeps.attributions(ranked, pin, precision=choices.precision)
     return sweeps.suppression_sweep([prompt], ranking, *here, choices, causal)
 
 

@@ -18,6 +18,7 @@ from core.tasks.attacks import Attack
 
 SEEDS = (0, 1, 2, 3, 4)
 PERMUTATIONS = 100
+CURVES: tuple[Choose, ...] = ("causal", "skill", "random")  # what a suppression figure shows
 PAPER_FRACTIONS = (0.0, 0.01, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.15)
 WIDE_FRACTIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85, 1.0)
 

@@ -20,6 +20,7 @@ from core.measures.predictivity import PredictivitySpec
 from core.measures.prompts import ImportedPrompt
 from core.measures.registry import MEASURES
 from core.measures.tuning import TuneSpec
+from core.tasks.attacks import Attack
 
 BACKBONE = Pinned(name="t5-mini", fingerprint="aa")
 TASK = Pinned(name="opinions", fingerprint="bb")
@@ -217,22 +218,28 @@ DEFAULTS = {
     },
     "ImportedPrompt": {"layout": "mask_first", "max_length": 128, "precision": "fp32"},
     "PredictivitySpec": {
-        "contrast": None, "limit": None, "permutations": 100, "precision": None,
+        "attack": None, "contrast": None, "limit": None, "permutations": 100, "precision": None,
         "split": "validation", "train_limit": None,
     },
     "Suppression": {
         "kind": "zero", "noise": 0.1, "positions": "all", "scope": "layer", "seed": 0,
     },
     "EvaluationSpec": {
-        "limit": None, "precision": None, "split": "validation", "suppression": None,
+        "attack": None, "limit": None, "precision": None, "split": "validation",
+        "suppression": None,
     },
     "ActivationSpec": {"limit": 256},
     "AblationSpec": {"limit": 256},
     "StabilitySpec": {"permutations": 100, "replicates": 100, "splits": 20},
+    "AttributionSpec": {
+        "limit": 300, "positions": "all", "precision": None, "split": "train", "steps": 1,
+    },
+    "WorstSpec": {"limit": None, "precision": None},
+    "Attack": {"seed": 0, "where": "both", "worst_of": 1},
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [*MEASURES, Suppression], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [*MEASURES, Suppression, Attack], ids=lambda kind: kind.__name__)
 def test_defaults_are_those_that_stored_keys_mean(kind: type) -> None:
     found = {f.name: f.default for f in fields(kind) if f.default is not MISSING}
     assert found == DEFAULTS[kind.__name__]

@@ -85,11 +85,11 @@ def test_boxes_and_bars_share_one_axis_from_0_to_1() -> None:
     assert "resolve" not in spec, "no second axis"
 
 
-def test_skill_is_solid_and_random_dashed() -> None:
+def test_skill_and_random_have_line_styles_of_their_own() -> None:
     spec = curves().to_dict()
     dash = spec["layer"][1]["encoding"]["strokeDash"]["scale"]
     styles = dict(zip(dash["domain"], dash["range"], strict=True))
-    assert styles["skill neurons"] == [1, 0]
+    assert styles["skill neurons (predictive)"] != styles["random neurons"]
     assert styles["random neurons"] != [1, 0]
 
 

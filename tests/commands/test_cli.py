@@ -112,12 +112,12 @@ def test_suppress_gives_one_row_per_point(cache: Path, toml: Path, prompt: str) 
     rows = answer(cache, "suppress", prompt, toml, "--fractions", "0,0.25,1", "--draws", 2)
     assert [set(r) for r in rows] == [
         {"choose", "fraction", "draw", "accuracy", "correct", "n", "ranked_on"}
-    ] * 7
+    ] * 9
     points = [(r["choose"], r["fraction"], r["draw"]) for r in rows]
     assert points == [
         ("none", 0.0, 0),
-        ("random", 0.25, 0), ("random", 0.25, 1), ("skill", 0.25, 0),
-        ("random", 1.0, 0), ("random", 1.0, 1), ("skill", 1.0, 0),
+        ("causal", 0.25, 0), ("random", 0.25, 0), ("random", 0.25, 1), ("skill", 0.25, 0),
+        ("causal", 1.0, 0), ("random", 1.0, 0), ("random", 1.0, 1), ("skill", 1.0, 0),
     ]  # fmt: skip
     all_off = {r["correct"] for r in rows if r["fraction"] == 1.0}
     assert len(all_off) == 1, "with all neurons off it does not matter who chose them"
@@ -353,7 +353,7 @@ def test_three_classes_are_split_into_binary_questions(
     ]  # fmt: skip
     assert set(pd.read_parquet(out).contrast) == {r["contrast"] for r in rows}
     curve = answer(cache, "suppress", prompt, toml, "--fractions", "0,0.5", "--draws", 1)
-    assert [r["choose"] for r in curve] == ["none", "random", "skill"]
+    assert [r["choose"] for r in curve] == ["none", "causal", "random", "skill"]
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ def test_correlate(by_page: Asked, by_command: Asked, prompt: Callable[..., str]
 def test_suppress(by_page: Asked, by_command: Asked, prompt: Callable[..., str], task: str) -> None:
     page = by_page("suppression", backbone=BACKBONE, task=load_task(task).title)
     assert by_command("suppress", prompt(), task) == page
-    assert len(page) == 1 + 8 * (1 + 3)
+    assert len(page) == 1 + 8 * (1 + 1 + 3)
 
 
 def test_transfer(by_page: Asked, by_command: Asked, prompt: Callable[..., str]) -> None:

@@ -296,16 +296,16 @@ def test_a_constant_layer_is_left_out_also_after_storing(
         ),
         RUN,
     )  # fmt: skip
-    draws = K._draws(lab.store, asked["a"])
+    draws = K.stored_draws(lab.store, asked["a"].stability)
     assert draws is not None
     assert draws.spearman.tolist() == [0.4]
     assert np.isnan(draws.median).all()
 
 
 def test_what_is_not_known_is_not_significant() -> None:
-    assert np.isnan(K._null(np.nan, np.zeros(5))["p"])
-    assert np.isnan(K._null(0.5, np.full(5, np.nan))["p"])
-    assert K._null(0.5, np.array([np.nan, 0.1, 0.6, 0.2]))["p"] == pytest.approx(2 / 4)
+    assert np.isnan(K.permutation_null(np.nan, np.zeros(5))["p"])
+    assert np.isnan(K.permutation_null(0.5, np.full(5, np.nan))["p"])
+    assert K.permutation_null(0.5, np.array([np.nan, 0.1, 0.6, 0.2]))["p"] == pytest.approx(2 / 4)
 
 
 def test_a_layer_without_skill_neurons_keeps_no_share(

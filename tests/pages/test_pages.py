@@ -120,7 +120,10 @@ def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
             assert lab.missing(specs) == ()
             basic = len(sweeps.SEEDS) * (9 + 12 + 9 * 12)
             curves = 3 * len(sweeps.SEEDS) * (2 + 2 * 8 * (2 + 10))  # per adversarial version
-            assert len({key(s) for s in specs}) == basic + 3 + curves
+            # Attribution and the page's curves; three tasks share all but the causal points with
+            # their adversarial version's curves.
+            causal = len(sweeps.SEEDS) * (6 * (1 + 1 + 8 * (1 + 1 + 3)) + 3 * (1 + 8))
+            assert len({key(s) for s in specs}) == basic + 3 + curves + causal
     finally:
         lab.store.close()
 

@@ -21,11 +21,14 @@ from core.base.settings import ROOT
 from core.base.specs import Pinned, key
 from core.measures.ablation import Ablation, AblationSpec
 from core.measures.activations import Activations, ActivationSpec
+from core.measures.attacked import Worst, WorstSpec
+from core.measures.attribution import Attribution, AttributionSpec
 from core.measures.evaluation import Evaluation, EvaluationSpec, Suppression
 from core.measures.predictivity import Predictivity, PredictivitySpec
 from core.measures.stability import Stability, StabilitySpec
 from core.measures.tuning import TuneSpec
 from core.store import SCHEMA, Store
+from core.tasks.attacks import Attack
 from tests.conftest import here, some_floor
 
 RUN = Run(started="2026-01-01T00:00:00+00:00", seconds=1.5, device="cpu", versions="torch")
@@ -72,6 +75,24 @@ def effect() -> Ablation:
     )  # fmt: skip
 
 
+def attributed() -> Attribution:
+    values = np.arange(10.0).reshape(2, 5)
+    return Attribution(
+        spec=AttributionSpec(prompt=TUNED, task=TASK), signed=values - 4, absolute=values,
+        error=values / 8, n=20,
+    )  # fmt: skip
+
+
+def searched() -> Worst:
+    return Worst(
+        spec=WorstSpec(
+            prompt=TUNED, task=TASK, split="validation",
+            attack=Attack(kind="typo", dose=1, worst_of=3),
+        ),
+        index=np.array([0, 1, 3]), draws=np.array([2, 0, 1]), margin=np.array([0.5, -1.0, 2.0]),
+    )  # fmt: skip
+
+
 def compared() -> Stability:
     return Stability(
         spec=StabilitySpec(clean=(MEASURED,), adversarial=(MEASURED,), fractions=(0.1, 0.2)),
@@ -100,7 +121,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def fill(store: Store) -> None:
     answers = (prompt(), prompt(4), measured(), evaluated(), evaluated(fraction=0.1), effect())
-    for result in (*answers, compared()):
+    for result in (*answers, compared(), attributed(), searched()):
         store.add(result, RUN)
 
 
@@ -267,7 +288,7 @@ def test_export_and_merge_into_an_empty_store_give_the_same(store: Store, tmp_pa
     fill(store)
     store.export(tmp_path / "out")
     with here(tmp_path / "other") as other:
-        assert other.merge(tmp_path / "out") == 7
+        assert other.merge(tmp_path / "out") == 9
         assert_same(tables(other), tables(store))
         assert files(other) == files(store)
 
@@ -360,8 +381,8 @@ def test_four_threads_lose_nothing(store: Store) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
-    written = [t for t in store.shared_tables() if t not in ("ablation", "stability")]
-    counts = {t: len(store.frame(f"SELECT key FROM {t}")) for t in written}
+    every = {t: len(store.frame(f"SELECT key FROM {t}")) for t in store.shared_tables()}
+    counts = {t: n for t, n in every.items() if n}
     assert counts == {
         "prompt": 1, "step": 2, "predictivity": 20, "neuron": 200, "evaluation": 20, "run": 44,
     }  # fmt: skip
@@ -405,7 +426,7 @@ def test_columns_that_either_side_lacks_are_empty_after_a_merge(
     file = tmp_path / "out" / "stability.parquet"
     pd.read_parquet(file).assign(later=7).drop(columns="shared").to_parquet(file)
     with here(tmp_path / "other") as other:
-        assert other.merge(tmp_path / "out") == 7
+        assert other.merge(tmp_path / "out") == 9
         assert other.frame("SELECT shared FROM stability").shared.isna().all()
 
 
