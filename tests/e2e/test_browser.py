@@ -73,7 +73,7 @@ def test_a_full_suppression_run_is_live_and_stays_cached(page: Page, app: str) -
     expect(page.get_by_text("not been computed yet")).to_have_count(0)
     points = download(page)
     assert {(r["backbone"], r["choose"]) for r in points} == {
-        (b, c) for b in ("roberta-mini", "t5-mini") for c in ("skill", "random")
+        (b, c) for b in ("roberta-mini", "t5-mini") for c in ("causal", "skill", "random")
     }
     assert len({r["fraction"] for r in points}) == 9
     assert all(0 <= float(r["accuracy"]) <= 1 for r in points)
