@@ -12,6 +12,10 @@ from core.measures import sweeps
 from core.measures.evaluation import EvaluationSpec
 from pages.common import answers, controls, warnings
 
+ADVERSARIAL = {
+    False: "Adversarial versions are on the right.",
+    True: "Adversarial versions are on the right, relative to the clean task's own prompt.",
+}
 COMPUTED, PUBLISHED = "computed here", "published (Su et al. 2022)"
 
 answers.heading(
@@ -78,7 +82,7 @@ def caption(mine: pd.DataFrame) -> str:
     )
     return (
         f"Mean of {mine.seeds.max()} seeds; {controls.count(mine.n)} examples per task{chance}. "
-        "Adversarial versions are on the right; they are relative to the clean task's own prompt."
+        + ADVERSARIAL[relative]
         + written
     )
 
