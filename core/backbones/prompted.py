@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 BATCH = 32  # what lies in a processor's cache; 64 is slower on one thread, 16 on two
 
 
+def margins(
+    scores: Float[Tensor, "example class"], labels: Int[Tensor, " example"]
+) -> Float[Tensor, " example"]:
+    """The right answer's logit less the highest other one: above 0 where it is chosen."""
+    right = labels[:, None]
+    others = scores.scatter(1, right, float("-inf")).amax(dim=1)
+    return scores.gather(1, right)[:, 0] - others
+
+
 class PromptedModel:
     """Batches, forward pass, answer words and scores of one backbone, prompt and task."""
 
@@ -87,11 +96,9 @@ class PromptedModel:
         return self.backbone.logits(self.state(batch, vectors), self.words)
 
     def margins(self, batch: Batch, vectors: Tensor | None = None) -> Float[Tensor, " batch"]:
-        """The right answer's logit less the highest other one: above 0 where it is chosen."""
+        """Each example's margin in this batch."""
         scores = self.scores(batch, vectors)
-        right = batch.labels.to(scores.device)[:, None]
-        others = scores.scatter(1, right, float("-inf")).amax(dim=1)
-        return scores.gather(1, right)[:, 0] - others
+        return margins(scores, batch.labels.to(scores.device))
 
     def loss(self, batch: Batch, vectors: Tensor | None = None) -> Float[Tensor, ""]:
         """Cross entropy over the answer words, or over the tokens of the texts to be written."""

@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from core.backbones import prompted
 from core.backbones.hooks import Intervention, suppress
 from core.base.errors import BadInput
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress
 from core.base.specs import Spec, positive
 from core.measures.bench import Bench
-from core.measures.predictivity import PredictivitySpec, common
+from core.measures.predictivity import PredictivitySpec
+from core.measures.questions import COLUMNS, columns
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,19 +108,16 @@ def _token(spec: AblationSpec, tokens: Numbers) -> int:
 
 
 def margins(scores: Tensor, labels: Numbers | Sequence[int]) -> Values:
-    """The correct answer's logit minus the highest other one; positive if the answer is correct."""
+    """Each example's margin, as an array."""
     import torch
 
-    right = torch.as_tensor(np.asarray(labels))[:, None]
-    others = scores.scatter(1, right, float("-inf"))
-    margin: Values = (scores.gather(1, right)[:, 0] - others.amax(dim=1)).numpy()
+    margin: Values = prompted.margins(scores, torch.as_tensor(np.asarray(labels))).numpy()
     return margin
 
 
 MAIN = Table(
     name="ablation",
-    columns="prompt VARCHAR, backbone VARCHAR, source_task VARCHAR, seed INTEGER,"
-    " target_task VARCHAR, split VARCHAR, layer INTEGER, neuron INTEGER, rows INTEGER[],"
+    columns=COLUMNS + ", layer INTEGER, neuron INTEGER, rows INTEGER[],"
     " labels UTINYINT[], margin DOUBLE[], without_slot DOUBLE[], without DOUBLE[]",
 )
 
@@ -126,7 +125,7 @@ MAIN = Table(
 def rows(a: Ablation) -> dict[str, pd.DataFrame]:
     """One row with its examples."""
     row = {
-        **common(a.spec.ranking),
+        **columns(a.spec.ranking),
         "layer": a.spec.layer,
         "neuron": a.spec.neuron,
         "rows": a.index.astype(np.int32),

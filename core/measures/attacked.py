@@ -7,19 +7,18 @@ suppression of a prompt are measured on the same texts, and a search is done onc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from core.base.errors import BadInput
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress, part
 from core.base.prompts import Prompt
-from core.base.specs import Pinned, Precision, Spec, key, positive
+from core.base.specs import Pinned, Precision, Spec, positive
 from core.measures.bench import Bench
-from core.tasks import Choice
+from core.measures.questions import COLUMNS, Asked, columns
 from core.tasks.attacks import Attack, attacked
 
 if TYPE_CHECKING:
@@ -30,23 +29,6 @@ Values = npt.NDArray[np.float64]
 
 
 EQUAL = 1e-6  # logits: two draws that make the same text differ by rounding only
-
-
-class Asked(Protocol):
-    """A question about examples of a task."""
-
-    @property
-    def prompt(self) -> Prompt: ...
-    @property
-    def task(self) -> Pinned: ...
-    @property
-    def split(self) -> str: ...
-    @property
-    def limit(self) -> int | None: ...
-    @property
-    def precision(self) -> Precision | None: ...
-    @property
-    def attack(self) -> Attack | None: ...
 
 
 def asked_examples(asked: Asked, bench: Bench) -> Examples:
@@ -114,8 +96,7 @@ def search(spec: WorstSpec, bench: Bench, progress: Progress) -> Worst:
     import torch
 
     task = bench.task(spec.task, spec.prompt)
-    if not isinstance(task.answer, Choice):
-        raise BadInput(f"{task.title} asks for written answers: the worst draw needs classes.")
+    task.need_classes("the worst draw")
     model = bench.model(spec.prompt, task, spec.precision)
     examples = bench.examples(task, spec.split, spec.limit)
     found = np.empty((spec.attack.worst_of, len(examples)))
@@ -134,19 +115,14 @@ def search(spec: WorstSpec, bench: Bench, progress: Progress) -> Worst:
 # --- in the store --------------------------------------------------------------------------------
 MAIN = Table(
     name="worst_draw",
-    columns="prompt VARCHAR, backbone VARCHAR, seed INTEGER, target_task VARCHAR, split VARCHAR,"
-    " rows INTEGER[], draws USMALLINT[], margin DOUBLE[]",
+    columns=COLUMNS + ", rows INTEGER[], draws USMALLINT[], margin DOUBLE[]",
 )
 
 
 def rows(w: Worst) -> dict[str, pd.DataFrame]:
     """One row with its examples."""
     row = {
-        "prompt": key(w.spec.prompt),
-        "backbone": w.spec.prompt.backbone.name,
-        "seed": w.spec.prompt.seed,
-        "target_task": w.spec.task.name,
-        "split": w.spec.split,
+        **columns(w.spec),
         "rows": w.index.astype(np.int32),
         "draws": w.draws.astype(np.uint16),
         "margin": w.margin,

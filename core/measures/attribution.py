@@ -11,19 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from core.base.errors import BadInput
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress
 from core.base.prompts import Prompt
-from core.base.specs import Pinned, Precision, Spec, key, positive
+from core.base.specs import Pinned, Precision, Spec, positive
 from core.measures.bench import Bench
-from core.tasks import Choice
+from core.measures.questions import COLUMNS, Positions, columns, each_neuron
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from core.backbones.prompted import PromptedModel
 
 Values = npt.NDArray[np.float64]
-Positions = Literal["all", "prompt"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +77,7 @@ def needs(spec: AttributionSpec) -> tuple[Spec, ...]:
 def attribute(spec: AttributionSpec, bench: Bench, progress: Progress) -> Attribution:
     """One backward pass a batch; with more steps, one a layer and step."""
     task = bench.task(spec.task, spec.prompt)
-    if not isinstance(task.answer, Choice):
-        raise BadInput(f"{task.title} asks for written answers: attribution needs classes.")
+    task.need_classes("attribution")
     model = bench.model(spec.prompt, task, spec.precision)
     examples = bench.examples(task, spec.split, spec.limit)
     shape = (model.layers, model.width)
@@ -164,8 +161,7 @@ def _kept(modules: Sequence[nn.Linear], scaled: int | None, scale: float) -> Ite
 # --- in the store --------------------------------------------------------------------------------
 MAIN = Table(
     name="attribution",
-    columns="prompt VARCHAR, backbone VARCHAR, source_task VARCHAR, seed INTEGER,"
-    " target_task VARCHAR, split VARCHAR, steps INTEGER, positions VARCHAR, n INTEGER",
+    columns=COLUMNS + ", steps INTEGER, positions VARCHAR, n INTEGER",
 )
 NEURON = Table(
     name="neuron_attribution",
@@ -179,8 +175,7 @@ def table(a: Attribution) -> pd.DataFrame:
     layers, width = a.signed.shape
     return pd.DataFrame(
         {
-            "layer": np.repeat(np.arange(layers), width),
-            "neuron": np.tile(np.arange(width), layers),
+            **each_neuron(layers, width),
             "signed": a.signed.ravel(),
             "absolute": a.absolute.ravel(),
             "error": a.error.ravel(),
@@ -193,12 +188,7 @@ def rows(a: Attribution) -> dict[str, pd.DataFrame]:
     """A measurement and its neurons."""
     spec = a.spec
     row = {
-        "prompt": key(spec.prompt),
-        "backbone": spec.prompt.backbone.name,
-        "source_task": spec.prompt.source_task,
-        "seed": spec.prompt.seed,
-        "target_task": spec.task.name,
-        "split": spec.split,
+        **columns(spec),
         "steps": spec.steps,
         "positions": spec.positions,
         "n": a.n,

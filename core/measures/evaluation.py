@@ -16,11 +16,12 @@ from core.base.errors import BadInput
 from core.base.measure import Measure, Stored, Table, Whole
 from core.base.progress import Progress, no_progress
 from core.base.prompts import Prompt
-from core.base.specs import Pinned, Precision, Spec, key, positive
+from core.base.specs import Pinned, Precision, Spec, positive
 from core.measures.attacked import asked_examples, attacks_needed
 from core.measures.attribution import AttributionSpec
 from core.measures.bench import Bench
 from core.measures.predictivity import PredictivitySpec
+from core.measures.questions import COLUMNS, Positions, columns
 from core.stats.intervals import redrawn, wilson
 from core.stats.neurons import Choose, Scope, choose_neurons, mean_predictivity
 from core.tasks import Text
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from core.backbones.prompted import PromptedModel
     from core.tasks.data import Examples
 
-Positions = Literal["all", "prompt"]
 Kind = Literal["zero", "mean", "noise"]
 Numbers = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -316,8 +316,7 @@ def _some_rows(spec: EvaluationSpec, whole: Evaluation, bench: Bench) -> Evaluat
 # --- in the store --------------------------------------------------------------------------------
 MAIN = Table(
     name="evaluation",
-    columns="prompt VARCHAR, backbone VARCHAR, source_task VARCHAR, seed INTEGER,"
-    " target_task VARCHAR, split VARCHAR, metric VARCHAR, n INTEGER, correct INTEGER,"
+    columns=COLUMNS + ", metric VARCHAR, n INTEGER, correct INTEGER,"
     " accuracy DOUBLE, majority DOUBLE, choose VARCHAR, fraction DOUBLE, draw INTEGER,"
     " rows INTEGER[], scores FLOAT[], labels UTINYINT[], predictions UTINYINT[],"
     " written VARCHAR[]",
@@ -330,12 +329,7 @@ def rows(e: Evaluation) -> dict[str, pd.DataFrame]:
     """
     how = e.spec.suppression
     row = {
-        "prompt": key(e.spec.prompt),
-        "backbone": e.spec.prompt.backbone.name,
-        "source_task": e.spec.prompt.source_task,
-        "seed": e.spec.prompt.seed,
-        "target_task": e.spec.task.name,
-        "split": e.spec.split,
+        **columns(e.spec),
         "metric": e.metric,
         "n": e.n,
         "correct": e.correct if e.labels is not None else None,

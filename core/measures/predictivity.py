@@ -19,9 +19,10 @@ from core.base.errors import BadTask
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress, no_progress, part
 from core.base.prompts import Prompt
-from core.base.specs import Contrast, Pinned, Precision, Spec, key, positive
+from core.base.specs import Contrast, Pinned, Precision, Spec, positive
 from core.measures.attacked import asked_examples, attacks_needed
 from core.measures.bench import Bench
+from core.measures.questions import COLUMNS, columns, each_neuron
 from core.stats.neurons import at_token, best_token, folded
 from core.tasks import Task
 from core.tasks.attacks import Attack
@@ -363,8 +364,7 @@ def false_discovery_rates(p: Float[Tensor, "layer neuron"]) -> Float[Tensor, "la
 # --- in the store --------------------------------------------------------------------------------
 MAIN = Table(
     name="predictivity",
-    columns="prompt VARCHAR, backbone VARCHAR, source_task VARCHAR, seed INTEGER,"
-    " target_task VARCHAR, split VARCHAR, contrast VARCHAR, n INTEGER, n_train INTEGER,"
+    columns=COLUMNS + ", contrast VARCHAR, n INTEGER, n_train INTEGER,"
     " majority DOUBLE, floor_mean DOUBLE, floor_p99 DOUBLE, floor_family DOUBLE, floor_fdr DOUBLE,"
     " permutations INTEGER",
 )
@@ -377,23 +377,11 @@ NEURON = Table(
 )
 
 
-def common(spec: PredictivitySpec) -> dict[str, object]:
-    """Columns common to all measurements of a prompt on a task."""
-    return {
-        "prompt": key(spec.prompt),
-        "backbone": spec.prompt.backbone.name,
-        "source_task": spec.prompt.source_task,
-        "seed": spec.prompt.seed,
-        "target_task": spec.task.name,
-        "split": spec.split,
-    }
-
-
 def rows(p: Predictivity) -> dict[str, pd.DataFrame]:
     """A measurement and its neurons."""
     contrast, floor = p.spec.contrast, p.floor
     row = {
-        **common(p.spec),
+        **columns(p.spec),
         "contrast": None if contrast is None else str((contrast.negative, contrast.positive)),
         "n": p.n,
         "n_train": p.n_train,
@@ -422,8 +410,7 @@ def neuron_table(p: Predictivity) -> pd.DataFrame:
     right = at_token(folded(p.correct, p.n), token).ravel()
     return pd.DataFrame(
         {
-            "layer": np.repeat(np.arange(layers), width),
-            "neuron": np.tile(np.arange(width), layers),
+            **each_neuron(layers, width),
             "best_token": token.ravel(),
             "baseline": at_token(p.baseline, token).ravel(),
             "correct": right,

@@ -9,8 +9,9 @@ from core.base.prompts import Prompt
 from core.base.settings import Settings
 from core.base.specs import Contrast, Pinned, Precision, Spec
 from core.measures.attribution import AttributionSpec
-from core.measures.evaluation import EvaluationSpec, Kind, Positions, Suppression
+from core.measures.evaluation import EvaluationSpec, Kind, Suppression
 from core.measures.predictivity import PredictivitySpec
+from core.measures.questions import Positions
 from core.measures.stability import StabilitySpec
 from core.measures.tuning import TuneSpec
 from core.stats.neurons import Choose, Scope

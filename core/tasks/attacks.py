@@ -95,11 +95,7 @@ def _struck(text: str, attack: Attack, which: str, draw: int) -> str:
     """A text under one draw of an attack. A higher dose adds edits to those of a lower one."""
     name = f"{attack.kind}/{attack.seed}/{draw}/{which}/{text}"
     rng, order = random.Random(name), random.Random(f"order/{name}")
-    if attack.kind == "typo":
-        return slips(text, rng, attack.dose, SHORTEST, order)
-    if attack.kind == "synonym":
-        return _synonyms(text, rng, attack.dose, order)
-    return _edits(text, attack.kind, rng, attack.dose)
+    return _edits(text, attack.kind, rng, attack.dose, order)
 
 
 def perturb(text: str, kind: Kind, rng: random.Random) -> str:
@@ -113,11 +109,13 @@ def perturb(text: str, kind: Kind, rng: random.Random) -> str:
     return changed
 
 
-def _edits(text: str, kind: Kind, rng: random.Random, dose: int) -> str:
+def _edits(
+    text: str, kind: Kind, rng: random.Random, dose: int, order: random.Random | None = None
+) -> str:
     if kind == "typo":
-        return slips(text, rng, dose)
+        return slips(text, rng, dose, order)
     if kind == "synonym":
-        return _synonyms(text, rng, dose)
+        return _synonyms(text, rng, dose, order)
     return _distraction(text, rng, dose) if kind == "distraction" else _negation(text, rng)
 
 
@@ -137,17 +135,12 @@ def _drawn(
     return order.sample(spots, len(spots))[:dose]
 
 
-def slips(
-    text: str,
-    rng: random.Random,
-    dose: int = 2,
-    shortest: int = 5,
-    order: random.Random | None = None,
-) -> str:
-    """Slips of the keyboard, each in another word of at least `shortest` characters that begins
-    with letters: two letters swapped, one dropped or doubled, never the first or the last.
+def slips(text: str, rng: random.Random, dose: int = 2, order: random.Random | None = None) -> str:
+    """Slips of the keyboard, each in another word that begins with letters: two letters swapped,
+    one dropped or doubled, never the first or the last. Without an order of their own they are
+    those of the built-in adversarial versions, in words of five characters or more.
     """
-    words = text.split(" ")
+    words, shortest = text.split(" "), SHORTEST if order else 5
     long = [
         i for i, word in enumerate(words)
         if len(word) >= shortest and word[: shortest - 1].isalpha()

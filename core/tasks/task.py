@@ -113,15 +113,17 @@ class Task:
                 "`default = [...]` under [verbalizer]."
             ) from None
 
+    def need_classes(self, what: str) -> None:
+        """Raises: BadTask where answers are written."""
+        if isinstance(self.answer, Text):
+            raise BadTask(f"{self.title} has written answers; {what} needs a task with classes.")
+
     def contrasts(self) -> tuple[Contrast | None, ...]:
         """The task's binary questions: itself, or each class against the rest and each pair.
 
         Raises: BadTask where answers are written.
         """
-        if isinstance(self.answer, Text):
-            raise BadTask(
-                f"{self.title} has written answers; predictivity needs a task with classes."
-            )
+        self.need_classes("predictivity")
         n = len(self.labels)
         if n == 2:
             return (None,)

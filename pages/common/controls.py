@@ -13,8 +13,9 @@ from core.base.specs import Contrast, Precision
 from core.lab.lab import Lab
 from core.measures import sweeps
 from core.measures.attribution import AttributionSpec
-from core.measures.evaluation import Kind, Positions
+from core.measures.evaluation import Kind
 from core.measures.predictivity import PredictivitySpec
+from core.measures.questions import Positions
 from core.measures.tuning import Init
 from core.stats.neurons import Choose, Scope
 from core.tasks import Task, builtin_names, clean_task, load_task, own_names, paper_names, pin_task

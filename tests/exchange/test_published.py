@@ -292,7 +292,7 @@ def test_an_adapter_names_its_revision_apart(lab: Lab, wide: dict[str, str]) -> 
     assert (config["base_model_name_or_path"], config["revision"]) == ("google-t5/t5-base", "main")
 
 
-@pytest.mark.parametrize("folder", ["/home/me/models@home/mine", r"C:\models@home\mine"])
+@pytest.mark.parametrize("folder", ["/models@lab/mine", r"C:\models@lab\mine"])
 def test_what_is_shared_names_no_folder_of_this_machine(wide: dict[str, str], folder: str) -> None:
     task = Pinned(name=f"{folder}/own.toml", fingerprint="t")
     backbone = Pinned(name=folder, fingerprint="f")

@@ -1,0 +1,66 @@
+"""What questions about a prompt on a task have in common, and the columns that keep it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from core.base.specs import key
+
+if TYPE_CHECKING:
+    from core.base.prompts import Prompt
+    from core.base.specs import Pinned, Precision
+    from core.tasks.attacks import Attack
+
+
+Positions = Literal["all", "prompt"]
+"""Where in the input neurons are studied or suppressed: everywhere, or at the prompt only."""
+
+
+class OnTask(Protocol):
+    """A question about a prompt on a split of a task."""
+
+    @property
+    def prompt(self) -> Prompt: ...
+    @property
+    def task(self) -> Pinned: ...
+    @property
+    def split(self) -> str: ...
+
+
+class Asked(OnTask, Protocol):
+    """One that is asked in a precision, of some rows, as they are or under an attack."""
+
+    @property
+    def limit(self) -> int | None: ...
+    @property
+    def precision(self) -> Precision | None: ...
+    @property
+    def attack(self) -> Attack | None: ...
+
+
+COLUMNS = (
+    "prompt VARCHAR, backbone VARCHAR, source_task VARCHAR, seed INTEGER, target_task VARCHAR,"
+    " split VARCHAR"
+)
+
+
+def columns(spec: OnTask) -> dict[str, Any]:
+    """The values of `COLUMNS`."""
+    return {
+        "prompt": key(spec.prompt),
+        "backbone": spec.prompt.backbone.name,
+        "source_task": spec.prompt.source_task,
+        "seed": spec.prompt.seed,
+        "target_task": spec.task.name,
+        "split": spec.split,
+    }
+
+
+def each_neuron(layers: int, width: int) -> dict[str, Any]:
+    """Columns `layer` and `neuron` of a table with a row for each neuron, layer by layer."""
+    return {
+        "layer": np.repeat(np.arange(layers), width),
+        "neuron": np.tile(np.arange(width), layers),
+    }
