@@ -75,6 +75,18 @@ def aims(folder: Path, data: Data = None) -> None:
 
 
 @demo.command()
+def blind(folder: Path) -> None:
+    """Write attacked texts without labels, or score the folder's NAME.answers.json files."""
+    from demo import blind as reading
+
+    if not any(folder.glob("*.answers.json")):
+        for file in reading.write(folder):
+            typer.echo(str(file))
+        return
+    typer.echo(reading.score(folder).to_string(index=False, float_format="%.3f"))
+
+
+@demo.command()
 def rebuild(
     keep_prompts: Annotated[
         bool, typer.Option(help="Remeasure the shipped prompts instead of tuning new ones.")

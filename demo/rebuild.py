@@ -20,9 +20,11 @@ from core.measures.predictivity import PredictivitySpec
 from core.measures.tuning import TuneSpec
 from core.store import Store
 from core.tasks import Task, builtin_names, clean_task, load_task, pin_task
+from core.tasks.attacks import Attack
 from core.tasks.baselines import write_shipped
 
 Keep = Literal["nothing", "prompts", "answers"]
+FIRST = "short_reviews"  # what pages show before a task is chosen
 REPORT_FRACTIONS = (0.0, 0.05, 0.15, 0.3, 0.5)
 
 
@@ -53,8 +55,20 @@ def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
         for spec in compared(lab, backbone, t).everything
     ]
     curves = [spec for t in clean for spec in suppressed(lab, backbone, t)]
-    return tuple(
-        dict.fromkeys((*tuned, *measured(lab, backbone, every), *grid, *attacked, *curves))
+    doses = [spec for t in clean for spec in struck(lab, backbone, t).everything]
+    first = load_task(FIRST)
+    exact = sweeps.faithfulness(
+        sweeps.attributions(prompts(lab, backbone, first)[:1], lab.pin(first, backbone))
+    )
+    boxes = measured(lab, backbone, every)
+    return tuple(dict.fromkeys((*tuned, *boxes, *grid, *attacked, *curves, *doses, *exact)))
+
+
+def struck(lab: Lab, backbone: str, task: Task) -> sweeps.DoseSweep:
+    """A task under slips of the keyboard, as the Robustness page asks by default."""
+    place = lab.pin(task, backbone), task.evaluation_split
+    return sweeps.dose_response(
+        prompts(lab, backbone, task), place, task.contrasts(), Attack(kind="typo", dose=1)
     )
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 from core import charts
 from core.base.markdown import plain
 from core.figures import neuron as profiles
-from core.figures.robustness.verdict import p_value
+from core.figures.words import p_value
 from core.measures.ablation import AblationSpec
 from core.measures.activations import ActivationSpec
 from core.tasks.data import load_split

@@ -12,11 +12,13 @@ from core.base.markdown import plain
 from core.figures import playground
 from core.lab import playground as live
 from core.measures.predictivity import PredictivitySpec
+from core.stats.neurons import Choose
 from core.tasks import attacks, data_stamp
 from core.tasks.data import load_split
 from pages.common import answers, controls
 
 DRAWS = 3
+SINGLES = 64  # neurons that are suppressed one at a time
 LONGEST = 2000
 
 answers.heading(
@@ -30,7 +32,14 @@ with left:
     backbones = controls.backbones(lab)
 with right:
     task = controls.task(controls.clean(controls.ranked_set()))
-    seed = controls.one_seed(st, (p for b in backbones for p in controls.prompts(lab, b, [task])))
+    two, three = st.columns(2)
+    seed = controls.one_seed(two, (p for b in backbones for p in controls.prompts(lab, b, [task])))
+    kind: Choose = three.segmented_control(
+        "Suppress", ["skill", "causal"], default="skill", key="which", required=True,
+        bind="query-params", format_func=lambda k: f"{k} neurons",
+        help="Skill neurons have the highest predictivity, causal ones the highest attribution on "
+        "train rows.",
+    )  # fmt: skip
 
 
 @st.cache_data(show_spinner=False)
@@ -86,15 +95,15 @@ def undo() -> None:
     put(before["texts"])
 
 
-def attack(kind: attacks.Kind) -> None:
+def attack(way: attacks.Kind) -> None:
     """Attack the text (the second one of a pair), with a new draw at each click."""
     clicks = st.session_state["clicks"] = st.session_state.get("clicks", 0) + 1
     field = "text_b" if task.pair else "text_a"
     try:
-        changed = attacks.perturb(st.session_state[field], kind, random.Random(clicks))
+        changed = attacks.perturb(st.session_state[field], way, random.Random(clicks))
         if len(changed) > LONGEST:
             raise BadInput(
-                f"The attack {kind!r} would make the text longer than {LONGEST:,} characters."
+                f"The attack {way!r} would make the text longer than {LONGEST:,} characters."
             )
     except BadInput as error:
         st.session_state["refused"] = str(error)
@@ -126,8 +135,8 @@ st.text_area("Text", key="text_a", height=80, max_chars=LONGEST, bind="query-par
 if task.pair:
     st.text_area("Second text", key="text_b", height=80, max_chars=LONGEST, bind="query-params")
 with st.container(horizontal=True, vertical_alignment="center"):
-    for kind in attacks.KINDS:
-        st.button(kind, key=f"attack-{kind}", on_click=attack, args=[kind], icon=":material/bolt:")
+    for way in attacks.KINDS:
+        st.button(way, key=f"attack-{way}", on_click=attack, args=[way], icon=":material/bolt:")
     if attacked():
         st.button("undo", on_click=undo, icon=":material/undo:")
 if refused := st.session_state.pop("refused", None):
@@ -143,12 +152,16 @@ def specs(backbone: str) -> tuple[PredictivitySpec, ...]:
 
 
 asked = {name: specs(name) for name in backbones}
+causal = {
+    name: controls.own_attributions(lab, name, task) if kind == "causal" else ()
+    for name in backbones
+}
 
 
 def draw() -> None:
     """The answers, then the skill neurons' predictions, then the model input."""
     look = answers.look(lab.models.names())
-    ready = [name for name in backbones if asked[name] and not lab.missing(asked[name])]
+    ready = [b for b in backbones if asked[b] and not lab.missing((*asked[b], *causal[b]))]
     for name in backbones:
         if not asked[name]:
             st.info(
@@ -179,10 +192,12 @@ def said(names: list[str], look: charts.Look) -> None:
             if (shown := asked[name][0].prompt.seed) != seed:
                 st.caption(f"There is no prompt with seed {seed}; seed {shown} is shown.")
             started = time.perf_counter()
-            answer = live.play(lab, asked[name], typed, share=share / 100, draws=DRAWS)
+            answer = live.play(
+                lab, asked[name], typed, share=share / 100, draws=DRAWS, causal=causal[name]
+            )
             took = time.perf_counter() - started
             figure = charts.probabilities(
-                playground.probabilities(answer, task.labels), look, classes=task.labels
+                playground.probabilities(answer, task.labels, kind), look, classes=task.labels
             )
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(
@@ -222,6 +237,7 @@ def votes(name: str, look: charts.Look) -> None:
             "the majority of its skill neurons.",
         )
         answers.downloads(f"votes-{name}", table, ("", figure))
+    single(name)
     with st.expander("Model input, position by position"):
         slots = pd.DataFrame(live.layout(lab, asked[name][0], typed))
         st.dataframe(
@@ -231,5 +247,40 @@ def votes(name: str, look: charts.Look) -> None:
         )  # fmt: skip
 
 
-everything = tuple(s for found in asked.values() for s in found)
+def single(name: str) -> None:
+    """Show which single neurons the answer hangs on, when someone wants to know."""
+    box = st.expander(
+        "Which single neuron carries this answer?", key=f"single-{name}", on_change="rerun"
+    )
+    if not box.open:
+        return
+    with box:
+        found = lab.alone(asked[name][0], typed, SINGLES)
+        table = playground.alone(found, task.labels, name)
+        flips = int(table.flips.sum())
+        st.markdown(
+            f"**{flips} of the {len(table)}** neurons with the highest attribution to this answer "
+            "change it when suppressed alone."
+        )
+        shown = answers.linked(table.head(8), task=task.title, seed=asked[name][0].prompt.seed)
+        st.dataframe(
+            shown[["url", "layer", "neuron", "attribution", "probability", "answer"]],
+            hide_index=True, width="stretch", column_config={
+                "url": st.column_config.LinkColumn("Open", display_text="open"),
+                "attribution": st.column_config.NumberColumn(format="%.2f"),
+                "probability": st.column_config.NumberColumn(
+                    "probability of the answer", format="%.3f"
+                ),
+                "answer": "answer without it",
+            },
+        )  # fmt: skip
+        said = int(found.unmodified.argmax())
+        st.caption(
+            f"Unmodified: {plain(task.labels[said])}, probability {found.unmodified[said]:.3f}. "
+            "Attribution is in logits, for this text."
+        )
+        answers.downloads(f"single-{name}", table)
+
+
+everything = tuple(s for b in backbones for s in (*asked[b], *causal[b]))
 answers.show(everything, draw, name="playground", what="measurements")

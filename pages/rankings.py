@@ -1,18 +1,22 @@
-"""Rankings of neurons by predictivity, compared over layers, seeds and tasks."""
+"""Rankings of neurons: predictive against causal, and compared over layers, seeds and tasks."""
+
+from collections.abc import Sequence
 
 import streamlit as st
 
 from core import charts
 from core.base.markdown import plain
 from core.figures import queries, rankings
-from core.measures.predictivity import PredictivitySpec
-from core.tasks import Task
+from core.figures.words import p_value, two
+from core.tasks import Task, clean_task, load_task
 from pages.common import answers, controls
+
+PREDICTIVITY, ATTRIBUTION = "predictivity", "attribution"
 
 answers.heading(
     "Rankings",
-    "Predictivity ranks a task's neurons. In which layers are the top neurons, are they shared "
-    "with other seeds and tasks, and which neurons rank high on two tasks?",
+    "Neurons can be ranked by what they predict (predictivity) or by what they cause "
+    "(attribution). Do both find the same ones, and are these shared with other seeds and tasks?",
 )
 lab = answers.lab()
 left, middle, right = st.columns([2, 2, 2], gap="medium")
@@ -27,24 +31,42 @@ with middle:
         st.stop()
     other = controls.task(rest, "Against", "against")
 with right:
-    top = controls.fraction()
+    top = controls.fraction("Top neurons")
+    by = st.segmented_control(
+        "Ranked by", [PREDICTIVITY, ATTRIBUTION], default=PREDICTIVITY, key="by", required=True,
+        bind="query-params",
+        help="For the figures below the first two. Attribution is measured on train rows of clean "
+        "tasks; an adversarial version has its clean task's.",
+    )  # fmt: skip
+named = rankings.NAMES["skill" if by == PREDICTIVITY else "causal"]
 titles = controls.titles(found)
-
-
-def asked(of: Task) -> dict[str, tuple[PredictivitySpec, ...]]:
-    """One task's measurements, by backbone."""
-    return {b: controls.own_predictivities(lab, b, [of]) for b in backbones}
-
-
-mine, against = asked(task), asked(other)
 clean = controls.clean(found)
-everything = {b: controls.own_predictivities(lab, b, clean) for b in backbones}
+
+
+def asked(of: Sequence[Task], how: str) -> dict[str, queries.Rankable]:
+    """The measurements that rank the neurons of these tasks, by backbone."""
+    if how == PREDICTIVITY:
+        return {b: controls.own_predictivities(lab, b, of) for b in backbones}
+    origins = dict.fromkeys(clean_task(t).name for t in of)
+    return {
+        b: tuple(s for n in origins for s in controls.own_attributions(lab, b, load_task(n)))
+        for b in backbones
+    }
+
+
+predictive, causal = (asked([clean_task(task)], how) for how in (PREDICTIVITY, ATTRIBUTION))
+mine, against, everything = (asked(of, by) for of in ([task], [other], clean))
 SEEDS = len({s.prompt.seed for specs in mine.values() for s in specs})
+KINDS = {
+    "both": "predicts and causes", "first only": "predicts only", "second only": "causes only",
+    "neither": "neither",
+}  # fmt: skip
 
 
 def draw() -> None:
-    """Layers and seeds first, then pairs of tasks."""
+    """Predictive against causal first; then layers, seeds and pairs of tasks."""
     look = answers.look(lab.models.names())
+    causes(look)
     layers = rankings.layer_shares(lab.store, mine, top)
     if layers.empty:
         st.caption("Nothing computed yet.")
@@ -56,27 +78,69 @@ def draw() -> None:
         figure = charts.layer_shares(layers, look)
         st.altair_chart(figure, width="stretch", theme=None)
         st.caption(
-            f"{plain(task.title)}: the top {top:.0%} of all neurons by mean predictivity over "
+            f"{plain(task.title)}: the top {top:.0%} of all neurons by mean {by} over "
             f"{SEEDS} seeds; vertical lines: range over seeds. Dotted: equal shares in all layers."
         )
         answers.downloads("layers", layers, ("", figure))
     with two, st.container(border=True):
-        st.subheader("Are skill neurons shared with other seeds?", anchor=False)
+        st.subheader(f"Are {named} shared with other seeds?", anchor=False)
         if seeds.empty:
             st.caption("This comparison needs at least two seeds.")
         else:
             figure = charts.stability(seeds, look)
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(
-                f"{plain(task.title)}: share of one seed's skill neurons shared with another, mean "
+                f"{plain(task.title)}: share of one seed's {named} shared with another, mean "
                 f"of {seeds.pairs.max()} pairs of {SEEDS} seeds; band: lowest to highest pair. "
                 "Dotted: chance overlap.",
-                help="Uninformative neurons (at or below the majority class) are never skill "
-                "neurons.",
+                help="Neurons that are not above the majority class (predictivity) or 0 "
+                "(attribution) are never top neurons.",
             )
             answers.downloads("stability", seeds, ("", figure))
     pairs(look)
     matrices(look)
+
+
+def causes(look: charts.Look) -> None:
+    """Draw each neuron's rank percentile by what it predicts and by what it causes."""
+    origin = clean_task(task)
+    first = {b: r for b in backbones if (r := rankings.mean_of(lab.store, predictive[b]))}
+    second = {b: r for b in backbones if (r := rankings.mean_of(lab.store, causal[b]))}
+    both = [b for b in backbones if b in first and b in second]
+    if not both:
+        return
+    st.subheader(f"{plain(origin.title)}: does what predicts also cause?", anchor=False)
+    for name, column in zip(both, answers.beside(both), strict=True):
+        table = rankings.pair(first[name], second[name], top).assign(backbone=name)
+        figure = charts.rank_rank(
+            answers.linked(table, task=origin.title), look, backbone=name, first=PREDICTIVITY,
+            second=ATTRIBUTION, names=KINDS,
+        )  # fmt: skip
+        common = rankings.compare(first[name].top(top), second[name].top(top))
+        with column, st.container(border=True):
+            st.markdown(f"**{plain(name)}**")
+            st.altair_chart(figure, width="stretch", theme=None)
+            st.caption(
+                f"{common.shared} of {common.first} skill neurons (top {top:.0%} of each layer) "
+                f"are among the {common.second} causal ones; chance overlap: "
+                f"{common.chance.mean:.0f}, {p_value(common.p)}. Means of {SEEDS} seeds.",
+                help="Skill neurons have the highest predictivity on the evaluation split, causal "
+                "neurons the highest attribution (activation times the gradient of the right "
+                "answer's margin) on 300 train rows. A rank percentile of 100 % is the highest in "
+                "the layer.",
+            )
+            answers.downloads(f"causes-{name}", table, ("", figure))
+    agreement = rankings.by_layer(first, second)
+    figure = charts.spearman_by_layer(agreement, look)
+    with st.container(border=True):
+        st.markdown("**Agreement of the two rankings, layer by layer**")
+        st.altair_chart(figure, width="stretch", theme=None)
+        means = agreement.groupby("backbone", sort=False).spearman.mean()
+        st.caption(
+            "1: the same order; 0: unrelated. Mean over layers: "
+            + ", ".join(f"{plain(str(b))} {two(rho)}" for b, rho in means.items()) + "."
+        )  # fmt: skip
+        answers.downloads("agreement", agreement, ("", figure))
 
 
 def pairs(look: charts.Look) -> None:
@@ -101,9 +165,9 @@ def pairs(look: charts.Look) -> None:
                 second=other.title,
             )
             st.altair_chart(figure, width="stretch", theme=None)
-            common = rankings.compare(first.skill(top), second.skill(top))
+            common = rankings.compare(first.top(top), second.top(top))
             st.caption(
-                f"{common.shared} of {common.first} skill neurons of {plain(task.title)} (top "
+                f"{common.shared} of {common.first} {named} of {plain(task.title)} (top "
                 f"{top:.0%} of each layer) are shared with the {common.second} of "
                 f"{plain(other.title)}; chance overlap: {common.chance.mean:.0f}. Click a point to "
                 "open the neuron.",
@@ -114,8 +178,8 @@ def pairs(look: charts.Look) -> None:
 
 
 def matrices(look: charts.Look) -> None:
-    """Overlap of skill neurons for each pair of clean tasks."""
-    st.subheader("Which tasks share skill neurons?", anchor=False)
+    """Overlap of the top neurons of each pair of clean tasks."""
+    st.subheader(f"Which tasks share {named}?", anchor=False)
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
         found = queries.rankings(lab.store, everything[name], clean=lab.clean_name)
         values = {task: value for (_, task), value in found.items()}
@@ -131,11 +195,12 @@ def matrices(look: charts.Look) -> None:
             )
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(
-                f"Share of a row's skill neurons (top {top:.0%} of each layer, means of {SEEDS} "
+                f"Share of a row's {named} (top {top:.0%} of each layer, means of {SEEDS} "
                 f"seeds) shared with the column's. Chance overlap (palest colour): {chance:.0%}."
             )
             answers.downloads(f"shared-{name}", table, ("", figure))
 
 
-specs = [s for group in (mine, against, everything) for specs in group.values() for s in specs]
+groups = (predictive, causal, mine, against, everything)
+specs = [s for group in groups for specs in group.values() for s in specs]
 answers.show(tuple(dict.fromkeys(specs)), draw, name="rankings", what="measurements")

@@ -1,390 +1,225 @@
-"""How large is the accuracy drop on adversarial data, and do the skill neurons stay the same?"""
+"""How do accuracy and the neurons behind it stand up to more and more edits of the text?"""
 
-import math
-from collections.abc import Sequence
+from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
 
 from core import charts
 from core.base.markdown import plain
-from core.base.specs import Spec
-from core.figures.robustness import accuracy as robustness
-from core.figures.robustness import overlap
-from core.figures.robustness.verdict import Numbers, p_value, points, summarise
+from core.figures.rankings import NAMES
+from core.figures.robustness import claim as claims
+from core.figures.robustness import dose
+from core.figures.robustness.finding import LIMITS, summarise
 from core.lab.lab import job_name
 from core.measures import sweeps
-from core.tasks import clean_task
-from pages.common import answers, controls, warnings
+from core.tasks import Task
+from core.tasks.attacks import KINDS, MOST_DOSE, Attack, Where
+from pages.common import adversarial, answers, controls, warnings
+
+EDITS = {
+    "typo": "typos",
+    "synonym": "synonyms",
+    "distraction": "asides",
+    "negation": "negations",
+}
+PARTS: dict[str, Where] = {"both texts": "both", "first text": "first", "second text": "second"}
 
 answers.heading(
     "Robustness",
-    "The claim: the more robust model keeps more of its skill neurons on adversarial data. Each "
-    "figure tests one part of the claim on a task and its adversarial version.",
+    "The claim: the more robust model keeps more of its skill neurons when texts are attacked. An "
+    "attack edits each text a little, and then a little more.",
 )
 lab = answers.lab()
 left, middle, right = st.columns([2, 2, 2], gap="medium")
 with left:
     backbones = controls.backbones(lab)
 with middle:
-    versions = [t for t in controls.ranked_set() if t.adversarial_of is not None]
-    if not versions:
-        st.info("None of these tasks has an adversarial version.")
-        st.stop()
-    attacked = controls.task(versions, key="version")
+    found = controls.ranked_set()
+    tasks = controls.clean(found)
+    task = controls.task(tasks)
+    kind = st.segmented_control(
+        "Attack", KINDS, default="typo", key="attack", bind="query-params", required=True,
+        format_func=lambda k: EDITS[k],
+        help="Typo: in one word two letters are swapped, or one is lost or doubled. Synonym: one "
+        "word is replaced. Aside: an unrelated remark is added. Negation: the text is denied "
+        "twice, so its meaning stays.",
+    )  # fmt: skip
 with right:
-    top = controls.fraction()
-clean = clean_task(attacked)
-prompts = {name: controls.prompts(lab, name, [clean]) for name in backbones}
-for name in (n for n in backbones if not prompts[n]):
+    top = controls.fraction("Neurons")
+    with st.popover("Attack settings", icon=":material/tune:"):
+        worst_of = st.select_slider(
+            "Worst of", [1, 3, 10], value=1, key="worst", bind="query-params",
+            help="An adversary who tries several draws of the edits and takes the one that leaves "
+            "the right answer the least margin. 1: edits at random.",
+        )  # fmt: skip
+        where = st.segmented_control(
+            "Attacked", list(PARTS), default="both texts", key="part", bind="query-params",
+            required=True, help="For tasks of two texts.",
+        )  # fmt: skip
+        draw_seed = st.number_input("Seed of the edits", 0, 999, 0, key="draw", bind="query-params")
+attack = Attack(kind=kind, dose=1, where=PARTS[where], worst_of=worst_of, seed=int(draw_seed))
+doses = [d for d in sweeps.DOSES if d <= MOST_DOSE[kind]]
+
+
+def response(backbone: str, asked: Task) -> sweeps.DoseSweep | None:
+    """The dose-response of a task; None without a prompt."""
+    place = lab.pin(asked, backbone), asked.evaluation_split
+    own = controls.prompts(lab, backbone, [asked])
+    return sweeps.dose_response(own, place, asked.contrasts(), attack, doses) if own else None
+
+
+mine = {name: sweep for name in backbones if (sweep := response(name, task)) is not None}
+for name in (n for n in backbones if n not in mine):
     st.info(
-        f"There is no prompt for {plain(clean.title)} on {plain(name)} yet. Tune or import one "
+        f"There is no prompt for {plain(task.title)} on {plain(name)} yet. Tune or import one "
         "first."
     )
-backbones = [name for name in backbones if prompts[name]]
-if not backbones:
+if not mine:
     st.stop()
-asked = {
-    backbone: sweeps.robustness(
-        prompts[backbone],
-        (lab.pin(clean, backbone), clean.evaluation_split),
-        (lab.pin(attacked, backbone), attacked.evaluation_split),
-        clean.contrasts(),
-    )
-    for backbone in backbones
+every: dict[tuple[str, str, str], sweeps.DoseSweep] = {
+    (name, other.title, kind): sweep
+    for other in tasks
+    for name in mine
+    if (sweep := response(name, other)) is not None
 }
-everything = tuple(spec for sweep in asked.values() for spec in sweep.everything)
-used = controls.count([len({s.prompt.seed for s in sweep.clean}) for sweep in asked.values()])
-SEEDS = f"{used} seed{'s' * (used != '1')}"
+asked_here = tuple(spec for sweep in mine.values() for spec in sweep.everything)
+asked_of_all = tuple(dict.fromkeys(spec for sweep in every.values() for spec in sweep.everything))
 
 
-evaluations = tuple(spec for sweep in asked.values() for spec in sweep.evaluations)
-compared = tuple(
-    spec for sweep in asked.values() for spec in (*sweep.clean, *sweep.adversarial, sweep.stability)
-)
-suppressed = tuple(
-    spec for sweep in asked.values() for curve in sweep.suppression.values() for spec in curve
-)
-
-
-def state(specs: Sequence[Spec]) -> tuple[str, int]:
-    """A cache key for the tables of these questions. Answers never change, so the questions and the
-    number of stored answers identify a table; it is rebuilt only when one of its answers arrives.
+@st.cache_data(show_spinner="Comparing ...", max_entries=20)
+def tables(name: str, known: int, fraction: float) -> tuple[pd.DataFrame, ...]:
+    """Each answer, accuracy and shared neurons by dose. Answers never change, so the questions and
+    the number of stored answers identify a table.
     """
-    return job_name(specs), len(lab.known(specs))
-
-
-@st.cache_data(show_spinner="Comparing ...", max_entries=20)
-def answered(view: str, known: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Each answer, and accuracies."""
-    del view, known
-    rows = robustness.answers(lab.store, asked, (clean, attacked))
-    return rows, robustness.accuracy(rows)
-
-
-@st.cache_data(show_spinner="Comparing ...", max_entries=20)
-def neuron_tables(view: str, known: int) -> tuple[pd.DataFrame, ...]:
-    """Discoveries, overlap, rank correlation, each neuron."""
-    del view, known
-    tables = (overlap.discoveries, overlap.overlap, overlap.stability, overlap.ranked)
-    return tuple(table(lab.store, asked) for table in tables)
-
-
-@st.cache_data(show_spinner="Comparing ...", max_entries=20)
-def suppression_tables(view: str, known: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Paired tests and suppression curves."""
-    del view, known
-    tests = robustness.paired_tests(lab.store, asked, robustness.attacks(attacked))
-    return tests, robustness.curves(lab.store, asked)
-
-
-@st.cache_data(show_spinner=False, max_entries=40)
-def chosen(view: str, known: int, fraction: float) -> tuple[pd.DataFrame, ...]:
-    """The same for one share of skill neurons: layers, attacks, rank percentiles, their medians."""
-    del view, known
+    del name, known
     return (
-        overlap.overlap_by_layer(lab.store, asked, fraction),
-        overlap.by_attack(lab.store, asked, fraction),
-        *overlap.rank_percentiles(lab.store, asked, fraction),
+        dose.answers(lab.store, mine),
+        dose.accuracy(lab.store, mine),
+        dose.overlap(lab.store, mine, fraction),
     )
 
 
-COLOURS = {"agrees": "green", "contradicts": "red"}
+@st.cache_data(show_spinner="Comparing ...", max_entries=20)
+def claim_points(name: str, known: int, fraction: float) -> pd.DataFrame:
+    """A point a backbone, task and dose."""
+    del name, known
+    return claims.points(lab.store, every, fraction)
 
 
-def draw() -> None:
-    """The verdict, then a section for each part of the claim."""
+def here() -> None:
+    """Draw accuracy and neurons over the dose, for the chosen task."""
+    each, accuracy, shared = tables(job_name(asked_here), len(lab.known(asked_here)), top)
+    if accuracy.empty:
+        st.caption("The curves appear here with their first points.")
+        return
     look = answers.look(lab.models.names())
-    rows, accuracies = answered(*state(evaluations))
-    found, shared, stability, each = neuron_tables(*state(compared))
-    tests, curves = suppression_tables(*state(suppressed))
-    numbers = Numbers(
-        answers=rows, paired_tests=tests, discoveries=found, overlap=shared, stability=stability
-    )
-    if numbers.answers.empty:
-        st.caption("The figures appear here as they are computed.")
-        return
-    said = summarise(numbers, backbones=backbones, fraction=top)
-    with st.container(border=True):
-        st.subheader(f"Summary: {plain(clean.title)}", anchor=False)
-        st.badge(f"verdict: {said.verdict}", color=COLOURS.get(said.verdict, "gray"))  # type: ignore[arg-type]
-        if lab.missing(everything):
-            st.caption("Some results have not been computed yet, so these numbers are provisional.")
-        st.markdown(said.lead)
-        for text in said.backbones:
-            st.markdown(f"- {text}")
-    accuracy(accuracies, numbers.answers, look)
-    layers, attacks, stand, medians = chosen(*state(compared), top)
-    neurons(numbers, layers, attacks, each, look)
-    percentiles(stand, medians, numbers.discoveries, look)
-    suppression(numbers.paired_tests, curves, look)
-
-
-def accuracy(table: pd.DataFrame, rows: pd.DataFrame, look: charts.Look) -> None:
-    """The accuracy drop, overall and by attack."""
-    figure = charts.accuracy_points(table, look, chance=1 / len(clean.labels))
-    sizes = table[table.data == robustness.ADVERSARIAL].groupby("attack", sort=False).n.first()
-    st.subheader("How large is the accuracy drop?", anchor=False)
-    with st.container(border=True):
-        st.altair_chart(figure, width="stretch", theme=None)
-        st.caption(
-            f"Accuracy: means of {SEEDS} with 95 % intervals; dotted line: chance. Examples: "
-            f"{controls.count(table[table.data == robustness.CLEAN].n)} clean; "
-            + (
-                ", ".join(f"{n} {plain(kind or 'adversarial')}" for kind, n in sizes.items())
-                or "none adversarial"
-            )
-            + ".",
-            help="The intervals resample both seeds and examples; with one seed they are Wilson "
-            "intervals.",
-        )
-        with st.container(horizontal=True):
-            answers.downloads("robustness-accuracy", table, ("", figure))
-            answers.downloads("robustness-answers", rows, label="Each answer")
-
-
-def neurons(
-    numbers: Numbers,
-    by_layer: pd.DataFrame,
-    by_attack: pd.DataFrame,
-    each: pd.DataFrame,
-    look: charts.Look,
-) -> None:
-    """Overlap against the permutation null and chance, and the rank correlation."""
-    shared, agree = numbers.overlap, numbers.stability
-    st.subheader("Are the skill neurons the same?", anchor=False)
-    if shared.empty:
-        st.caption("Not computed yet.")
-        return
-    st.markdown(
-        "Some neurons fire almost always and others almost never, whatever the labels are, and "
-        "this alone makes two rankings similar. Each number is therefore shown beside its "
-        "**permutation null**, computed with shuffled adversarial labels: only overlap beyond the "
-        "null is evidence that the skill is kept.",
-        help="A skill neuron is shared if it is also a skill neuron on adversarial data, for "
-        "either class and at any position.",
-    )
-    curve = charts.overlap_curves(shared, look, fraction=top)
-    layers = charts.overlap_layers(by_layer, look)
-    one, two = st.columns(2, gap="medium")
-    with one, st.container(border=True):
-        st.markdown("**Overlap of skill neurons, by fraction chosen**")
-        st.altair_chart(curve, width="stretch", theme=None)
-        permutations = (
-            f"{agree.permutations.iloc[0]} permutations" if len(agree) else "not computed yet"
-        )
-        st.caption(
-            f"Share of clean skill neurons (means of {SEEDS}) that are also adversarial skill "
-            f"neurons. Bands: 95 % range of the permutation null. {few(shared)}",
-            help="Vertical line: the fraction chosen above. The error bars are 1.96 bootstrap "
-            f"standard errors. Permutation null: shuffled labels ({permutations}). Chance overlap: "
-            "two independent selections (hypergeometric). Split control: two disjoint parts of "
-            "the clean data, one as large as the adversarial set.",
-        )
-        with st.container(horizontal=True):
-            answers.downloads("robustness-overlap", shared, ("", curve))
-            answers.downloads("robustness-neurons", each, label="Each neuron")
-    with two, st.container(border=True):
-        st.markdown(f"**Layer by layer, top {top:.0%}**")
-        st.altair_chart(layers, width="stretch", theme=None)
-        st.caption(
-            "Tick and line: mean and 95 % range of the permutation null in each layer. "
-            "Uninformative neurons are never skill neurons, so some layers have fewer."
-        )
-        answers.downloads("robustness-layers", by_layer, ("", layers))
-    if len(agree):
-        figure = charts.stability_points(agree, look)
-        with st.container(border=True):
-            st.markdown("**Do all neurons keep their ranks?** Spearman, mean over layers")
-            st.altair_chart(figure, width="stretch", theme=None)
-            few_examples = controls.count(agree.n_adversarial)
-            st.caption(
-                f"Predictivities on {controls.count(agree.n_clean)} clean against {few_examples} "
-                "adversarial examples, overall and by attack. Grey: 95 % range of the permutation "
-                "null. Points to its right exceed the null; about 1 in 40 does so by chance.",
-                help=f"Line: 1.96 standard errors over {controls.count(agree.replicates)} "
-                "resamples of examples and seeds. Tick: split control, two disjoint parts of the "
-                "clean data, one as large as the adversarial set but at most half.",
-            )
-            if len(by_attack):
-                with st.expander("Skill neurons by kind of attack"):
-                    attack_table(by_attack)
-            with st.container(horizontal=True):
-                answers.downloads("robustness-stability", agree, ("", figure))
-                answers.downloads("robustness-attacks", by_attack, label="By attack")
-
-
-def attack_table(table: pd.DataFrame) -> None:
-    """Overlap and median rank percentile of the clean skill neurons, by attack."""
-    names = {"share": "overlap", "median": "median rank percentile"}
-    shown = table.assign(
-        measure=table.measure.map(names),
-        value=table.value.map("{:.0%}".format),
-        shuffled=[f"{low:.0%} to {high:.0%}"
-                  for low, high in zip(table.shuffled_low, table.shuffled_high, strict=True)],
-        p=table.p_holm.map(plain_p),
-    )[["backbone", "attack", "measure", "value", "shuffled", "p"]]  # fmt: skip
-    st.dataframe(
-        shown.rename(columns={"shuffled": "permutation null"}), hide_index=True, width="stretch"
-    )
-    st.caption(
-        f"Top {top:.0%} of each layer on clean data; p-values are Holm-adjusted over attacks."
-    )
-
-
-def plain_p(p: float) -> str:
-    """A p-value for a column headed p."""
-    return p_value(p).removeprefix("p = ").removeprefix("p ")
-
-
-def few(shared: pd.DataFrame) -> str:
-    """Backbones with fewer informative neurons than the fraction asks for, and their numbers."""
-    widest = shared[shared.fraction == shared.fraction.max()]
-    short = [
-        f"{plain(row.backbone)} has {row.chosen:,} instead of {row.asked:,} skill neurons at "
-        f"{row.fraction:.0%}"
-        for row in widest[widest.chosen < widest.asked].itertuples()
-    ]
-    return f"{' and '.join(short)}; the other neurons are uninformative." if short else ""
-
-
-def percentiles(
-    table: pd.DataFrame, medians: pd.DataFrame, found: pd.DataFrame, look: charts.Look
-) -> None:
-    """Rank percentiles of the clean skill neurons on adversarial data."""
-    if table.empty:
-        return
-    st.subheader("Where do clean skill neurons rank on adversarial data?", anchor=False)
-    figures, linked = [], answers.linked(table, task=clean.title)
-    highest = charts.highest_bar(table)
-    discovered = found[found.data == robustness.ADVERSARIAL].set_index("backbone").discoveries
-    for median, column in zip(
-        medians.itertuples(), answers.beside(medians.backbone.tolist()), strict=True
-    ):
-        name = str(median.backbone)
-        mine = linked[linked.backbone == name]
-        figure = charts.percentile_histogram(
-            mine, look, backbone=name, median=median.median, highest=highest
-        )
-        figures.append((name, figure))
+    figures = {"accuracy": charts.dose_accuracy(accuracy, look, edits=EDITS[kind], doses=doses)}
+    for neurons in dict.fromkeys(shared.neurons):
+        table = shared[shared.neurons == neurons]
+        figures[NAMES[neurons]] = charts.dose_overlap(table, look, edits=EDITS[kind], doses=doses)
+    for (name, figure), column in zip(figures.items(), st.columns(len(figures)), strict=True):
         with column, st.container(border=True):
-            st.markdown(f"**{plain(name)}**")
+            st.markdown(f"**{name.capitalize()}**" + f", top {top:.0%}" * (name != "accuracy"))
             st.altair_chart(figure, width="stretch", theme=None)
-            with st.expander("Open one of these neurons"):
-                opened = mine.sort_values("percentile", ascending=False)
-                st.dataframe(
-                    opened[["url", "layer", "neuron", "percentile", "clean", "adversarial"]],
-                    hide_index=True, width="stretch", height=240, column_config={
-                        "url": st.column_config.LinkColumn("Open", display_text="open"),
-                        "percentile": st.column_config.NumberColumn(
-                            "rank percentile", format="percent"
-                        ),
-                        "clean": st.column_config.NumberColumn(
-                            "predictivity, clean", format="%.3f"
-                        ),
-                        "adversarial": st.column_config.NumberColumn(
-                            "predictivity, adversarial", format="%.3f"
-                        ),
-                    },
-                )  # fmt: skip
-            exceeding = (
-                f" On adversarial data, {discovered[name]:.0%} of all neurons exceed the "
-                "permutation null (false discovery rate 5 %)." if name in discovered else ""
-            )  # fmt: skip
-            null = (
-                f" (permutation null {median.shuffled_low:.0%} to {median.shuffled_high:.0%}, "
-                f"one-sided {p_value(median.p)})"
-                if math.isfinite(median.p) else ""
-            )  # fmt: skip
-            st.caption(
-                f"{len(mine)} clean skill neurons (top {top:.0%} of each layer). Vertical line: "
-                f"median, {median.median:.0%}{null}. Dotted: uniform distribution. Click a piece "
-                "of a bar to open its neuron.",
-                help="A rank percentile of 100 % is the highest in the layer on adversarial data."
-                + exceeding,
-            )
-    answers.downloads("robustness-places", table, *figures)
-
-
-def suppression(tests: pd.DataFrame, curves: pd.DataFrame, look: charts.Look) -> None:
-    """Suppression of skill neurons found on one kind of data, tested on the same or the other."""
-    if curves.empty:
-        return
-    st.subheader("What happens when skill neurons are suppressed?", anchor=False)
-    figures = []
-    lowest = max(0.0, math.floor(10 * min(curves.low.min(), curves.majority.min()) - 0.5) / 10)
-    for name, column in zip(backbones, answers.beside(backbones), strict=True):
-        with column, st.container(border=True):
-            for tested in (robustness.CLEAN, robustness.ADVERSARIAL):
-                mine = curves[(curves.backbone == name) & (curves.tested == tested)]
-                if mine.empty:
-                    continue
-                figure = charts.cross_curves(
-                    mine, look, backbone=name, fractions=sweeps.PAPER_FRACTIONS, lowest=lowest
-                )
-                st.markdown(f"**{plain(name)}**, tested on {tested} data")
-                st.altair_chart(figure, width="stretch", theme=None)
-                figures.append((f"{name} {tested}", figure))
-    n, random = curves.groupby("tested").n.max(), curves[curves.choose == "random"]
-    random = random[random.fraction > 0]
+    seeds = controls.count(accuracy.seeds)
     st.caption(
-        f"Means of {SEEDS}; bands: standard error over seeds; "
-        + ", ".join(f"{count} {tested} examples" for tested, count in n.items())
-        + f" (a fixed random subset); {controls.count(random.draws)} random draws. Dotted line: "
-        "majority-class accuracy."
+        f"{plain(task.title)}, {task.evaluation_split} split, {controls.count(accuracy.n)} "
+        f"examples, means of {seeds} seeds; bands: 95 % intervals (accuracy), range over "
+        "splits (neurons); dotted: chance, shuffled labels.",
+        help="Accuracy intervals resample seeds and examples. Neurons: the top share of each layer "
+        "by predictivity (skill) or attribution (causal; 300 examples), found on one part of the "
+        "clean examples, that is found again on another part under attack; at dose 0 the other "
+        "part is clean, too. With shuffled labels only activity is left to agree on.",
     )
-    if len(tests):
-        test_table(tests[tests.attack == ""].drop(columns="attack"))
-        st.caption(
-            "Cost: extra accuracy drop, in percentage points, when skill neurons are suppressed "
-            "instead of as many random ones (same examples, mean over fractions). Skill neurons "
-            "are favoured where they are found and tested on the same rows.",
-            help="The 95 % intervals and p-values treat the prompts "
-            f"({controls.count(tests.seeds)}), the random draws ({controls.count(tests.draws)}) "
-            "and the examples as samples; p-values are Holm-adjusted over the four rows of a "
-            "backbone.",
-        )
-        by_kind = tests[(tests.attack != "") & (tests.found == robustness.CLEAN)]
-        if len(by_kind):
-            with st.expander("By kind of attack"):
-                test_table(by_kind)
-                st.caption(
-                    "As above, on the examples of one attack; p-values are Holm-adjusted over "
-                    "attacks."
-                )
     with st.container(horizontal=True):
-        answers.downloads("robustness-suppression", curves, *figures)
-        answers.downloads("robustness-tests", tests, label="Tests")
+        answers.downloads("robustness-dose", accuracy, ("", figures["accuracy"]))
+        answers.downloads(
+            "robustness-shared", shared, *list(figures.items())[1:], label="Shared neurons"
+        )
+        answers.downloads("robustness-each", each, label="Each answer")
 
 
-def test_table(tests: pd.DataFrame) -> None:
-    """The accuracy costs, in points."""
-    numbers = {name: tests[name].map(points) for name in ("cost", "low", "high")}
-    shown = tests.assign(p=tests.p_holm.map(plain_p), **numbers)
-    shown = shown.drop(columns=["p_holm", "draws", "seeds"])
-    st.dataframe(shown, hide_index=True, width="stretch")
+def claim() -> None:
+    """Draw neurons kept against accuracy kept, over all tasks."""
+    points = claim_points(job_name(asked_of_all), len(lab.known(asked_of_all)), top)
+    shown = claims.usable(points)
+    if shown.empty:
+        st.caption("A point appears here for each task and dose that has been computed.")
+        return
+    look = answers.look(lab.models.names())
+    said, causal = summarise(points), summarise(points, neurons="causal")
+    with st.container(border=True):
+        st.badge(f"verdict: {said.verdict}", color=adversarial.COLOURS.get(said.verdict, "gray"))  # type: ignore[arg-type]
+        st.markdown(
+            said.lead,
+            help="Differences are shares of what is above chance on clean data. " + LIMITS,
+        )
+        st.markdown("\n".join(f"- {text}" for text in (*said.between, *said.within)))
+        if causal.verdict != "open":
+            st.markdown(f"The same for causal neurons: {causal.lead}")
+    kinds = [n for n in NAMES if (shown.neurons == n).any()]
+    figures = []
+    for neurons, column in zip(kinds, st.columns(len(kinds)), strict=True):
+        table = linked(shown[shown.neurons == neurons])
+        figure = charts.claim_points(table, look, neurons=NAMES[neurons])
+        figures.append((NAMES[neurons], figure))
+        with column, st.container(border=True):
+            st.markdown(f"**{NAMES[neurons].capitalize()}**")
+            st.altair_chart(figure, width="stretch", theme=None)
+            out = (points.neurons == neurons).sum() - len(table)
+            st.caption(
+                f"{len(table)} points: {table.task.nunique()} tasks, doses "
+                f"{', '.join(map(str, sorted(set(table.dose))))}. {out} left out."
+                " Click a point to open its task.",
+                help="Both axes: 1 is as on clean data, 0 is chance (accuracy) or shuffled labels "
+                "(neurons). Left out: tasks whose clean accuracy is not above chance, or where two "
+                "clean parts of the data share no more neurons than with shuffled labels. Dotted: "
+                "equal shares kept. Lines: least squares.",
+            )
+    with st.container(horizontal=True):
+        answers.downloads("robustness-claim", points, *figures)
+        for name, table in (("slopes", claims.slopes(points)),
+                            ("differences", claims.differences(points))):  # fmt: skip
+            answers.downloads(f"robustness-{name}", table, label=name.capitalize())
 
 
-answers.show(everything, draw, name="robustness", what="results")
-warnings.shared([clean], [attacked])
-warnings.origins(p.prompt for sweep in asked.values() for p in sweep.evaluations)
+def linked(table: pd.DataFrame) -> pd.DataFrame:
+    """With the address of each point's task on this page."""
+    kept = {n: st.session_state[n] for n in ("from", "prompts") if st.session_state.get(n)}
+
+    def address(title: str) -> str:
+        return "robustness?" + urlencode({"task": title, "attack": EDITS[kind], **kept})
+
+    return table.assign(url=[address(title) for title in table.task])
+
+
+answers.show(asked_here, here, name="dose", what="results", start_at_once=not lab.missing(
+    [spec for sweep in mine.values() for spec in sweep.evaluations[0]]
+))  # fmt: skip
+st.subheader("Where accuracy is kept, are the neurons kept as well?", anchor=False)
+answers.show(asked_of_all, claim, name="claim", what="results of all tasks")
+warnings.shared([task], [task])
+warnings.origins(p.prompt for sweep in mine.values() for p in sweep.evaluations[0])
+
+versions = [t for t in found if t.adversarial_of == task.name]
+if versions:
+    details = st.expander(
+        "In detail: clean against hand-made adversarial examples", key="details",
+        bind="query-params", icon=":material/unfold_more:",
+    )  # fmt: skip
+    if details.open:
+        with details:
+            attacked = versions[0] if len(versions) == 1 else controls.task(versions, key="version")
+            asked = {
+                name: sweeps.robustness(
+                    controls.prompts(lab, name, [task]),
+                    (lab.pin(task, name), task.evaluation_split),
+                    (lab.pin(attacked, name), attacked.evaluation_split),
+                    task.contrasts(),
+                )
+                for name in mine
+            }
+            adversarial.show(
+                adversarial.View(lab=lab, clean=task, attacked=attacked, asked=asked, top=top)
+            )

@@ -4,7 +4,8 @@ import streamlit as st
 
 from core import charts
 from core.base.markdown import plain
-from core.figures import queries
+from core.figures import faithful as faithfulness
+from core.figures import queries, words
 from core.measures import sweeps
 from core.tasks import clean_task
 from pages.common import answers, controls, warnings
@@ -115,8 +116,62 @@ def draw() -> None:
     answers.downloads("suppression", table, ("", figure))
 
 
+def faithful() -> None:
+    """Draw attribution against the exact effect of suppressing single neurons."""
+    table = faithfulness.neurons(lab.store, exact)
+    if table.empty:
+        st.caption("The figures appear here as they are computed.")
+        return
+    look, agreed = answers.look(lab.models.names()), faithfulness.agreement(table)
+    shown, figures = answers.linked(table, task=origin.title), []
+    there = list(dict.fromkeys(table.backbone))
+    for name, column in zip(there, answers.beside(there), strict=True):
+        figure = charts.attributed_exact(shown[shown.backbone == name], look, backbone=name)
+        figures.append((name, figure))
+        mine = agreed[(agreed.backbone == name) & (agreed.layer == -1)].iloc[0]
+        layers = agreed[(agreed.backbone == name) & (agreed.layer >= 0)].spearman
+        with column, st.container(border=True):
+            st.markdown(f"**{plain(name)}**")
+            st.altair_chart(figure, width="stretch", theme=None)
+            st.caption(
+                f"{mine.neurons} neurons, {controls.count(table.n)} train rows, seed "
+                f"{controls.count(table.seed)}. Spearman {words.two(mine.spearman)} (layers "
+                f"{words.two(layers.min())} to {words.two(layers.max())}); same sign for "
+                f"{mine.same_sign:.0%} of the {mine.clear} neurons with a clear effect.",
+                help="Dotted: attribution equals the effect. Vertical lines: 1.96 standard errors. "
+                "A clear effect differs from 0 by more. The neurons are spread evenly over each "
+                "layer's ranking. Click a point to open the neuron.",
+            )
+    st.markdown("**Where attribution misses most**")
+    st.dataframe(
+        answers.linked(faithfulness.worst(table), task=origin.title)[
+            ["url", "backbone", "layer", "neuron", "attributed", "exact", "miss"]
+        ],
+        hide_index=True, width="stretch",
+        column_config={
+            "url": st.column_config.LinkColumn("Open", display_text="open"),
+            "attributed": st.column_config.NumberColumn("attribution", format="%.3f"),
+            "exact": st.column_config.NumberColumn("lost without it", format="%.3f"),
+            "miss": st.column_config.NumberColumn("difference", format="%.3f"),
+        },
+    )  # fmt: skip
+    answers.downloads("faithfulness", table, *figures)
+
+
 # The curve starts by itself once its neurons are ranked; tuning the prompts does not.
 ranked = [s for b in backbones for s in controls.own_predictivities(lab, b, [origin])]
 answers.show(specs, draw, name="suppression", what="points", start_at_once=not lab.missing(ranked))
+checked = st.expander(
+    "Is attribution faithful? Against suppressing one neuron at a time", key="faithful",
+    bind="query-params", icon=":material/balance:",
+)  # fmt: skip
+if checked.open:
+    exact = {
+        name: sweeps.faithfulness(controls.own_attributions(lab, name, origin)[:1])
+        for name in backbones
+    }
+    everyone = tuple(spec for group in exact.values() for spec in group)
+    with checked:
+        answers.show(everyone, faithful, name="faithfulness", what="comparisons")
 warnings.shared([origin], [task])
 warnings.origins(s.prompt for s in specs)

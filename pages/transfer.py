@@ -7,7 +7,8 @@ import streamlit as st
 
 from core import charts
 from core.base.markdown import plain
-from core.figures import literature, queries
+from core.figures import literature, queries, rankings, transferred, words
+from core.lab.lab import job_name
 from core.measures import sweeps
 from core.measures.evaluation import EvaluationSpec
 from pages.common import answers, controls, warnings
@@ -16,6 +17,7 @@ ADVERSARIAL = {
     False: "Adversarial versions are on the right.",
     True: "Adversarial versions are on the right, relative to the clean task's own prompt.",
 }
+SHARED = 0.05  # of each layer: the neurons compared between tasks
 COMPUTED, PUBLISHED = "computed here", "published (Su et al. 2022)"
 
 answers.heading(
@@ -122,5 +124,61 @@ else:
         heatmaps(table, look, backbones, [t.title for t in sources], [t.title for t in targets])
 
     answers.show(specs, draw, name="transfer", what="evaluations")
+    compared = [t for t in sources if t.labels]
+    predictive = tuple(s for b in backbones for s in controls.own_predictivities(lab, b, compared))
+    causal = tuple(
+        s for b in backbones for t in compared for s in controls.own_attributions(lab, b, t)
+    )
+
+    @st.cache_data(show_spinner="Comparing ...", max_entries=10)
+    def pairs(name: str, known: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Shared neurons and transfer of each pair of tasks, and their correlation."""
+        del name, known
+        found = {
+            "skill": queries.rankings(lab.store, predictive, clean=lab.clean_name),
+            "causal": queries.rankings(lab.store, causal, clean=lab.clean_name),
+        }
+        rows = queries.transfer(lab.store, specs, relative=True, clean=lab.clean_name)
+        table = transferred.pairs(rows, found, SHARED)
+        return table, transferred.correlations(table)
+
+    def shared() -> None:
+        """Draw transfer against shared neurons."""
+        asked = (*specs, *predictive, *causal)
+        table, agreed = pairs(job_name(asked), len(lab.known(asked)))
+        if table.empty:
+            st.caption("Nothing computed yet.")
+            return
+        category = {t.name: t.category for t in sources}
+        same = table.source_task.map(category) == table.target_task.map(category)
+        shown, look = (
+            charts.titled(table.assign(same=same), titles),
+            answers.look(lab.models.names()),
+        )
+        figures, kinds = [], list(dict.fromkeys(table.neurons))
+        for kind, column in zip(kinds, st.columns(len(kinds), gap="medium"), strict=True):
+            named = rankings.NAMES[kind]
+            figure = charts.transfer_points(shown[shown.neurons == kind], look, neurons=named)
+            figures.append((kind, figure))
+            with column, st.container(border=True):
+                st.markdown(f"**{named.capitalize()}**, top {SHARED:.0%} of each layer")
+                st.altair_chart(figure, width="stretch", theme=None)
+                said = [
+                    f"{plain(r.backbone)} {words.two(r.spearman)} ({words.two(r.low)} to "
+                    f"{words.two(r.high)})"
+                    for r in agreed[agreed.neurons == kind].itertuples()
+                ]
+                st.caption(
+                    f"Spearman (95 % interval): {'; '.join(said)}.",
+                    help="A point is a prompt's task and another task: the share of the first's "
+                    "neurons that are also the second's, and the prompt's accuracy there relative "
+                    "to that task's own prompt (means over seeds). Intervals redraw tasks.",
+                )
+        with st.container(horizontal=True):
+            answers.downloads("transfer-shared", table, *figures)
+            answers.downloads("transfer-correlations", agreed, label="Correlations")
+
+    st.subheader("Do prompts transfer where neurons are shared?", anchor=False)
+    answers.show((*predictive, *causal), shared, name="shared", what="rankings")
     warnings.shared(sources, targets)
     warnings.origins(s.prompt for s in specs)

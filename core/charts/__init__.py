@@ -6,10 +6,17 @@ that is legible on the page's background; files are always drawn for a light pag
 
 from core.charts.curves import suppression_curves, tuning_accuracy, tuning_loss
 from core.charts.distributions import boxes_over_bars, layer_profile
+from core.charts.dose import claim_points, dose_accuracy, dose_overlap, transfer_points
 from core.charts.heatmaps import correlation_heatmap, shared_heatmap, transfer_heatmap
 from core.charts.look import Figure, Look, png, quickly, svg, titled
 from core.charts.neurons import activation_histogram, probabilities, profile, tokens, votes
-from core.charts.rankings import layer_shares, rank_rank, stability
+from core.charts.rankings import (
+    attributed_exact,
+    layer_shares,
+    rank_rank,
+    spearman_by_layer,
+    stability,
+)
 from core.charts.robustness import (
     accuracy_points,
     cross_curves,
@@ -25,9 +32,13 @@ __all__ = [
     "Look",
     "accuracy_points",
     "activation_histogram",
+    "attributed_exact",
     "boxes_over_bars",
+    "claim_points",
     "correlation_heatmap",
     "cross_curves",
+    "dose_accuracy",
+    "dose_overlap",
     "highest_bar",
     "layer_profile",
     "layer_shares",
@@ -40,6 +51,7 @@ __all__ = [
     "quickly",
     "rank_rank",
     "shared_heatmap",
+    "spearman_by_layer",
     "stability",
     "stability_points",
     "suppression_curves",
@@ -47,6 +59,7 @@ __all__ = [
     "titled",
     "tokens",
     "transfer_heatmap",
+    "transfer_points",
     "tuning_accuracy",
     "tuning_loss",
     "votes",

@@ -51,7 +51,7 @@ class Look:
     @property
     def second(self) -> str:
         """For points that belong to the first of two sets only."""
-        return "#b7791f" if not self.dark else "#e0b04a"
+        return "#3d8b5f" if not self.dark else "#6cc495"
 
     @property
     def third(self) -> str:

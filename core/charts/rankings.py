@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from core.charts.look import Look, finish
+from core.charts.look import Look, finish, level
 
 PERCENT = ".0%"
 
@@ -16,7 +16,7 @@ def layer_shares(table: pd.DataFrame, look: Look) -> alt.LayerChart:
         .encode(
             x=alt.X("layer:O", title="layer").axis(labelAngle=0),
             xOffset=alt.XOffset("backbone:N", sort=list(look.backbones)),
-            y=alt.Y("share:Q", title="share of the skill neurons").axis(format=PERCENT),
+            y=alt.Y("share:Q", title="share of the top neurons").axis(format=PERCENT),
             color=alt.Color("backbone:N", scale=look.scale(table.backbone), title=None),
             tooltip=[
                 "backbone", "layer", alt.Tooltip("share:Q", format=".1%"),
@@ -46,12 +46,20 @@ def layer_shares(table: pd.DataFrame, look: Look) -> alt.LayerChart:
 
 
 def rank_rank(
-    table: pd.DataFrame, look: Look, *, backbone: str, first: str, second: str
+    table: pd.DataFrame,
+    look: Look,
+    *,
+    backbone: str,
+    first: str,
+    second: str,
+    names: dict[str, str] | None = None,
 ) -> alt.LayerChart:
-    """Each neuron's rank percentile in two rankings; skill neurons of both, one or neither."""
+    """Each neuron's rank percentile in two rankings; at the top of both, one or neither (`names`
+    of these kinds).
+    """
     kinds = {"both": 1.0, "first only": 0.6, "second only": 0.6, "neither": 0.2}
-    names = {
-        "both": "skill neuron on both", "first only": f"on {first} only",
+    names = names or {
+        "both": "top neuron on both", "first only": f"on {first} only",
         "second only": f"on {second} only", "neither": "on neither",
     }  # fmt: skip
     shown = table.assign(name=table.kind.map(names), opacity=table.kind.map(kinds))
@@ -80,11 +88,61 @@ def rank_rank(
     return finish(alt.layer(points), look, 380)
 
 
+def attributed_exact(table: pd.DataFrame, look: Look, *, backbone: str) -> alt.LayerChart:
+    """What attribution says of single neurons against what suppressing them costs; on the dotted
+    line they agree. Columns of `figures.faithful.neurons`, and `url`.
+    """
+    low, high = (
+        float(end) for end in (table[["attributed", "exact"]].min().min(),
+                               table[["attributed", "exact"]].max().max())
+    )  # fmt: skip
+    scale = alt.Scale(domain=[low, high], nice=True)
+    line = (
+        alt.Chart(pd.DataFrame({"x": [low, high], "y": [low, high]}))
+        .mark_line(color=look.faint, strokeDash=[1, 3])
+        .encode(x=alt.X("x:Q", scale=scale), y=alt.Y("y:Q", scale=scale))
+    )
+    base = alt.Chart(table).encode(
+        x=alt.X("attributed:Q", title="attribution, logits", scale=scale)
+    )
+    errors = base.mark_rule(color=look.hue(backbone), opacity=0.35).encode(
+        y=alt.Y("low:Q", scale=scale), y2="high:Q"
+    )
+    points = base.mark_circle(size=34, opacity=0.8, color=look.hue(backbone)).encode(
+        y=alt.Y("exact:Q", title="lost without the neuron, logits", scale=scale),
+        href="url:N",
+        tooltip=[
+            "layer", "neuron", alt.Tooltip("attributed:Q", title="attribution", format=".3f"),
+            alt.Tooltip("exact:Q", title="lost without it", format=".3f"),
+            alt.Tooltip("low:Q", title="from", format=".3f"),
+            alt.Tooltip("high:Q", title="to", format=".3f"),
+            alt.Tooltip("n", title="examples"), "seed",
+        ],
+    )  # fmt: skip
+    return finish(line + errors + points, look, 340)
+
+
+def spearman_by_layer(table: pd.DataFrame, look: Look) -> alt.LayerChart:
+    """Spearman correlation of two rankings in each layer."""
+    bars = (
+        alt.Chart(table)
+        .mark_bar(opacity=0.85)
+        .encode(
+            x=alt.X("layer:O", title="layer").axis(labelAngle=0),
+            xOffset=alt.XOffset("backbone:N", sort=list(look.backbones)),
+            y=alt.Y("spearman:Q", title="Spearman correlation", scale=alt.Scale(domain=[-1, 1])),
+            color=alt.Color("backbone:N", scale=look.scale(table.backbone), title=None),
+            tooltip=["backbone", "layer", alt.Tooltip("spearman:Q", format=".2f"), "neurons"],
+        )
+    )
+    return finish(alt.layer(bars, level(0, look)), look, 240)
+
+
 def stability(table: pd.DataFrame, look: Look) -> alt.LayerChart:
     """Share of one seed's skill neurons that are shared with another seed, by fraction."""
     table = table.assign(percent=table.fraction * 100)
     x = alt.X(
-        "percent:Q", title="skill neurons, % of each layer", scale=alt.Scale(nice=False)
+        "percent:Q", title="neurons chosen, % of each layer", scale=alt.Scale(nice=False)
     ).axis(values=sorted(table.percent.unique()), format=".3~g")
     y = alt.Scale(domain=[0, 1])
     color = alt.Color(
@@ -100,7 +158,7 @@ def stability(table: pd.DataFrame, look: Look) -> alt.LayerChart:
         alt.Tooltip("high", title="highest pair", format=PERCENT),
         alt.Tooltip("all", title="shared by all seeds", format=PERCENT),
         alt.Tooltip("chance", title="chance overlap", format=PERCENT),
-        alt.Tooltip("chosen", title="skill neurons (mean)", format=".0f"), "seeds", "pairs",
+        alt.Tooltip("chosen", title="neurons (mean)", format=".0f"), "seeds", "pairs",
     ]  # fmt: skip
     base = alt.Chart(table).encode(x=x)
     layers = [

@@ -306,7 +306,9 @@ def dose(
     backbone: BackboneOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accuracy and shared skill neurons under attacks of increasing dose, one row per dose."""
+    """Accuracy, and shared skill and causal neurons, under attacks of increasing dose: one row per
+    dose.
+    """
     with open_lab() as lab:
         if top not in sweeps.PAPER_FRACTIONS[1:]:
             known = ", ".join(f"{f:g}" for f in sweeps.PAPER_FRACTIONS[1:])
@@ -323,9 +325,14 @@ def dose(
         ask_all(lab, sweep.everything)
         named = {asked.backbone.name: sweep}
         rows = figures.accuracy(lab.store, named)
-        shared = figures.overlap(lab.store, named, top)
-        names = ["backbone", "dose", "chosen", "shared", "share", "shuffled", "p", "skill_kept"]
-        say(rows.merge(shared[names], on=["backbone", "dose"], how="left"), as_json)
+        shared = figures.overlap(lab.store, named, top).drop(columns="backbone")
+        names = ["dose", "shared", "shuffled", "p", "kept"]
+        for kind in sweep.stability:
+            mine = shared[shared.neurons == kind][names]
+            if kind != "skill":
+                mine = mine.rename(columns={name: f"{kind}_{name}" for name in names[1:]})
+            rows = rows.merge(mine, on="dose", how="left")
+        say(rows, as_json)
 
 
 def _doses(text: str) -> list[int]:

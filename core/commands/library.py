@@ -1,6 +1,7 @@
 """The available backbones, tasks, prompts and answers: list, fetch, import, share, merge."""
 
 import sys
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,8 @@ from core.figures import queries
 from core.tasks import builtin_names, load_task, own_names, paper_names
 from core.tasks.baselines import read_shipped
 from core.tasks.data import load_split, obtain_task
+from core.tasks.textattack import RESULTS, adversarial_version
+from core.tasks.uploads import read_table
 
 app = typer.Typer()
 
@@ -70,6 +73,25 @@ def tasks(as_json: AsJson = False) -> None:
         except BadTask as error:
             print(f"skillscope: {error}", file=sys.stderr)
     say(rows, as_json)
+
+
+@app.command()
+def import_attacks(
+    file: Annotated[Path, typer.Argument(help="A CSV of TextAttack's results.")],
+    task: Annotated[str, typer.Option(help="The attacked task: name or TOML.")],
+    title: Annotated[str, typer.Option(help="Title of the new adversarial version.")] = "",
+    every: Annotated[
+        bool, typer.Option("--all", help="Keep failed and skipped attacks, too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make an adversarial version of a task from TextAttack's CSV."""
+    clean, places = load_task(task), Settings.from_env().places
+    table = read_table(file.name, file.read_bytes())
+    named = title or f"{clean.title}, {file.stem}"
+    made = adversarial_version(places, table, clean, named, RESULTS if every else RESULTS[:1])
+    counts = Counter(load_split(made, "validation").attack or ())
+    say({"task": made.name, "adversarial_of": clean.name, **counts}, as_json)
 
 
 @app.command()

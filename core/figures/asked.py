@@ -9,13 +9,16 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.base.specs import Contrast, key
+from core.measures.attribution import AttributionSpec
 from core.measures.evaluation import EvaluationSpec
 from core.measures.predictivity import PredictivitySpec
 
 COLUMNS = "key backbone source_task prompt seed target_task split contrast".split()  # noqa: SIM905
 
 
-def table(specs: Sequence[PredictivitySpec] | Sequence[EvaluationSpec]) -> pd.DataFrame:
+def table(
+    specs: Sequence[PredictivitySpec] | Sequence[EvaluationSpec] | Sequence[AttributionSpec],
+) -> pd.DataFrame:
     """One row per question: key, backbone, source_task, prompt (its key), seed, target_task, split,
     contrast (as text; empty for none).
     """

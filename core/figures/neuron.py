@@ -101,7 +101,7 @@ def summary(rows: pd.DataFrame) -> dict[str, float]:
 
 def best(store: Store, specs: Sequence[PredictivitySpec]) -> tuple[int, int]:
     """Layer and index of the neuron with the highest mean stored predictivity; 0, 0 if none."""
-    values = [ranking.predictivity for ranking in queries.rankings(store, specs).values()]
+    values = [ranking.values for ranking in queries.rankings(store, specs).values()]
     if not values:
         return 0, 0
     layer, neuron = np.unravel_index(int(np.mean(values, axis=0).argmax()), values[0].shape)
@@ -117,7 +117,7 @@ def neighbours(
     values = queries.rankings(store, specs)
     if not values:
         return pd.DataFrame(columns=["layer", "neuron", "difference"])
-    tasks, table = [t for _, t in values], np.stack([v.predictivity for v in values.values()])
+    tasks, table = [t for _, t in values], np.stack([v.values for v in values.values()])
     here = table[:, layer, neuron]
     distance = np.sqrt(((table - here[:, None, None]) ** 2).mean(axis=0))
     distance[layer, neuron] = -1  # itself, before its doubles

@@ -7,7 +7,7 @@ import pandas as pd
 
 from core.figures import rankings
 from core.measures.predictivity import PredictivitySpec
-from core.measures.reading import Play
+from core.measures.reading import Alone, Play
 from core.stats.neurons import Ranking
 from core.store import Store
 
@@ -15,15 +15,15 @@ TOP = 0.05  # of each layer: the skill neurons shown
 LOUDEST = 16
 
 
-def probabilities(play: Play, labels: Sequence[str]) -> pd.DataFrame:
+def probabilities(play: Play, labels: Sequence[str], kind: str = "skill") -> pd.DataFrame:
     """One row per class and state of the model: how, class, rank, probability, low and high (range
-    over random draws).
+    over random draws). `kind` is that of the suppressed neurons.
     """
     rows = play.reading.probabilities
     states = {"unmodified": rows[:1]}
     if play.draws:
         states |= {
-            "skill neurons suppressed": rows[1:2], "random neurons suppressed": rows[2:],
+            f"{kind} neurons suppressed": rows[1:2], "random neurons suppressed": rows[2:],
         }  # fmt: skip
     return pd.DataFrame(
         {
@@ -39,7 +39,7 @@ def votes(play: Play, ranking: Ranking, labels: Sequence[str], backbone: str) ->
     """The skill neurons of a ranking: backbone, layer, neuron, name, predictivity, activation,
     baseline, above (activation minus baseline), vote (the class that the neuron predicts).
     """
-    layer, neuron = np.nonzero(ranking.skill(TOP))
+    layer, neuron = np.nonzero(ranking.top(TOP))
     here = (layer, neuron)
     activation, baseline = (
         play.reading.activations[here],
@@ -51,11 +51,29 @@ def votes(play: Play, ranking: Ranking, labels: Sequence[str], backbone: str) ->
         {
             "backbone": backbone, "layer": layer, "neuron": neuron,
             "name": [f"{a}/{b}" for a, b in zip(layer, neuron, strict=True)],
-            "predictivity": ranking.predictivity[here], "activation": activation,
+            "predictivity": ranking.values[here], "activation": activation,
             "baseline": baseline, "above": activation - baseline,
             "vote": [labels[int(v)] for v in vote],
         }
     )  # fmt: skip
+
+
+def alone(found: Alone, labels: Sequence[str], backbone: str) -> pd.DataFrame:
+    """Single suppressed neurons, those that change the answer first, then by how much they lower
+    it: backbone, layer, neuron, attribution (of the answer's margin), probability (of the
+    unmodified answer), lowered (by how much), answer (with the neuron suppressed), flips.
+    """
+    said = int(found.unmodified.argmax())
+    now = found.probabilities.argmax(axis=1)
+    table = pd.DataFrame(
+        {
+            "backbone": backbone, "layer": found.layer, "neuron": found.neuron,
+            "attribution": found.attributed, "probability": found.probabilities[:, said],
+            "lowered": found.unmodified[said] - found.probabilities[:, said],
+            "answer": [labels[i] for i in now], "flips": now != said,
+        }
+    )  # fmt: skip
+    return table.sort_values(["flips", "lowered"], ascending=False, kind="stable")
 
 
 def ranking(store: Store, ranked: Sequence[PredictivitySpec]) -> Ranking:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from core.base.specs import key
 from core.figures import asked
+from core.measures.attribution import AttributionSpec
 from core.measures.evaluation import EvaluationSpec
 from core.measures.predictivity import PredictivitySpec
 from core.stats.correlation import spearman
@@ -169,22 +170,28 @@ def layer_profile(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFra
     )
 
 
+Rankable = Sequence[PredictivitySpec] | Sequence[AttributionSpec]
+_VALUES = {
+    PredictivitySpec: "sum(n.correct) / sum(p.n) AS value, avg(p.majority) AS least"
+    " FROM asked a JOIN predictivity p USING (key) JOIN neuron n USING (key)",
+    AttributionSpec: "avg(n.signed) AS value, 0.0 AS least"
+    " FROM asked a JOIN neuron_attribution n USING (key)",
+}
+
+
 def rankings(
-    store: Store,
-    specs: Sequence[PredictivitySpec],
-    *,
-    by_seed: bool = False,
-    clean: Clean = clean_name,
+    store: Store, specs: Rankable, *, by_seed: bool = False, clean: Clean = clean_name
 ) -> dict[tuple[str, str], Ranking]:
-    """Seed-mean predictivity per (backbone, task), or one per seed."""
+    """Seed-mean predictivity, or attribution, per (backbone, task), or one per seed."""
+    if not specs:
+        return {}
     prompt = "a.seed, a.prompt" if by_seed else "0 AS seed, '' AS prompt"
     rows = store.frame(
         "WITH by_question AS ("
         f" SELECT a.backbone, a.source_task, a.target_task, {prompt}, a.contrast, n.layer,"
-        "  n.neuron, sum(n.correct) / sum(p.n) AS value, avg(p.majority) AS majority"
-        "  FROM asked a JOIN predictivity p USING (key) JOIN neuron n USING (key) GROUP BY ALL)"
-        " SELECT * EXCLUDE (contrast, value, majority), avg(value) AS value,"
-        " avg(majority) AS majority FROM by_question GROUP BY ALL ORDER BY ALL",
+        f" n.neuron, {_VALUES[type(specs[0])]} GROUP BY ALL)"
+        " SELECT * EXCLUDE (contrast, value, least), avg(value) AS value,"
+        " avg(least) AS least FROM by_question GROUP BY ALL ORDER BY ALL",
         asked=asked.table(specs),
     )
     own = rows.source_task == _clean(rows.target_task, clean)
@@ -205,9 +212,9 @@ def _prompt_names(rows: pd.DataFrame) -> "pd.Series[str]":
 
 
 def ranking(part: pd.DataFrame) -> Ranking:
-    """From rows in the order of layer and neuron: layer, value, majority."""
+    """From rows in the order of layer and neuron: layer, value, least."""
     values = part.value.to_numpy(np.float64).reshape(part.layer.nunique(), -1)
-    return Ranking(predictivity=values, majority=float(part.majority.iloc[0]))
+    return Ranking(values=values, least=float(part.least.iloc[0]))
 
 
 def correlation(
@@ -226,7 +233,7 @@ def correlation(
     for backbone in dict.fromkeys(b for b, _ in values):
         tasks = [t for b, t in values if b == backbone]
         for a, b in combinations_with_replacement(tasks, 2):
-            first, second = values[backbone, a].predictivity, values[backbone, b].predictivity
+            first, second = values[backbone, a].values, values[backbone, b].values
             rho = spearman(first, second)
             row = {
                 "backbone": backbone,

@@ -1,6 +1,6 @@
 """Rankings of neurons compared, one table per figure; every function names its columns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -9,27 +9,28 @@ import numpy.typing as npt
 import pandas as pd
 
 from core.figures import queries
-from core.measures.predictivity import PredictivitySpec
 from core.measures.sweeps import PAPER_FRACTIONS
+from core.stats.correlation import spearman
 from core.stats.neurons import Chance, Ranking, chance_overlap, percentiles
 from core.store import Store
 
 Mask = npt.NDArray[np.bool_]
+NAMES = {"skill": "skill neurons", "causal": "causal neurons"}
 MOST_POINTS = 4000  # of neurons that are skill neurons of neither
 
 
-def by_prompt(store: Store, specs: Sequence[PredictivitySpec]) -> list[Ranking]:
+def by_prompt(store: Store, specs: queries.Rankable) -> list[Ranking]:
     """The ranking of each stored prompt, in the order of seeds, averaged over binary questions."""
     return list(queries.rankings(store, specs, by_seed=True).values())
 
 
-def mean_of(store: Store, specs: Sequence[PredictivitySpec]) -> Ranking | None:
-    """Seed-mean predictivity over the stored measurements; None if there are none."""
+def mean_of(store: Store, specs: queries.Rankable) -> Ranking | None:
+    """Seed-mean ranking over the stored measurements; None if there are none."""
     return next(iter(queries.rankings(store, specs).values()), None)
 
 
 def layer_shares(
-    store: Store, specs: Mapping[str, Sequence[PredictivitySpec]], fraction: float
+    store: Store, specs: Mapping[str, queries.Rankable], fraction: float
 ) -> pd.DataFrame:
     """Share of the whole model's top `fraction` in each layer, per backbone and layer: count and
     share (by the seed-mean ranking), low and high (over the seeds' own rankings), even (the share
@@ -40,8 +41,8 @@ def layer_shares(
         mean, seeds = mean_of(store, asked), by_prompt(store, asked)
         if mean is None:
             continue
-        counts = mean.skill(fraction, scope="model").sum(axis=1)
-        each = np.stack([_shares(v.skill(fraction, scope="model")) for v in seeds])
+        counts = mean.top(fraction, scope="model").sum(axis=1)
+        each = np.stack([_shares(v.top(fraction, scope="model")) for v in seeds])
         layers = len(counts)
         out.append(
             pd.DataFrame(
@@ -64,18 +65,18 @@ def _shares(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
 
 
 def pair(first: Ranking, second: Ranking, fraction: float) -> pd.DataFrame:
-    """Every neuron in two rankings: layer, neuron, first and second (predictivities), x and y (rank
+    """Every neuron in two rankings: layer, neuron, first and second (their values), x and y (rank
     percentiles in the layer), and kind (skill neuron of `both`, `first only`, `second only`,
     `neither`). For large models, `neither` is a fixed sample.
     """
-    a, b = first.skill(fraction), second.skill(fraction)
+    a, b = first.top(fraction), second.top(fraction)
     layer, neuron = np.indices(a.shape).reshape(2, -1)
     kinds = np.select([a & b, a, b], ["both", "first only", "second only"], "neither").ravel()
     table = pd.DataFrame(
         {
-            "layer": layer, "neuron": neuron, "first": first.predictivity.ravel(),
-            "second": second.predictivity.ravel(), "x": percentiles(first.predictivity).ravel(),
-            "y": percentiles(second.predictivity).ravel(), "kind": kinds,
+            "layer": layer, "neuron": neuron, "first": first.values.ravel(),
+            "second": second.values.ravel(), "x": percentiles(first.values).ravel(),
+            "y": percentiles(second.values).ravel(), "kind": kinds,
         }
     )  # fmt: skip
     rest = table[table.kind == "neither"]
@@ -124,7 +125,7 @@ def shared(rankings: Mapping[str, Ranking], fraction: float) -> pd.DataFrame:
     shared, chosen (skill neurons of task_a), share (of these), chance, p (chance overlap).
     """
     out = list[dict[str, object]]()
-    masks = {task: ranking.skill(fraction) for task, ranking in rankings.items()}
+    masks = {task: ranking.top(fraction) for task, ranking in rankings.items()}
     for a, first in masks.items():
         for b, second in masks.items():
             pair = compare(first, second)
@@ -138,7 +139,7 @@ def shared(rankings: Mapping[str, Ranking], fraction: float) -> pd.DataFrame:
     return pd.DataFrame(out, columns=names)
 
 
-def stability(store: Store, specs: Mapping[str, Sequence[PredictivitySpec]]) -> pd.DataFrame:
+def stability(store: Store, specs: Mapping[str, queries.Rankable]) -> pd.DataFrame:
     """Overlap of one seed's skill neurons with another's, per backbone and fraction:
     share (mean over ordered pairs of seeds), low and high (lowest and highest pair), all (shared by
     every seed), chance (mean over the pairs), chosen (mean over the seeds), seeds, pairs.
@@ -149,7 +150,7 @@ def stability(store: Store, specs: Mapping[str, Sequence[PredictivitySpec]]) -> 
         if len(seeds) < 2:
             continue
         for fraction in PAPER_FRACTIONS[1:]:
-            masks = [v.skill(fraction) for v in seeds]
+            masks = [v.top(fraction) for v in seeds]
             chosen = float(np.mean([m.sum() for m in masks]))
             if chosen == 0:
                 continue
@@ -166,3 +167,15 @@ def stability(store: Store, specs: Mapping[str, Sequence[PredictivitySpec]]) -> 
             )  # fmt: skip
     names = "backbone fraction share low high all chance chosen seeds pairs".split()  # noqa: SIM905
     return pd.DataFrame(out, columns=names)
+
+
+def by_layer(first: Mapping[str, Ranking], second: Mapping[str, Ranking]) -> pd.DataFrame:
+    """Spearman correlation of two rankings of the same neurons, per backbone (of those that have
+    both) and layer: spearman, neurons. NaN where one of them is constant.
+    """
+    out = [
+        {"backbone": backbone, "layer": layer, "spearman": rho, "neurons": values.shape[1]}
+        for backbone, values in ((b, r.values) for b, r in first.items() if b in second)
+        for layer, rho in enumerate(spearman(values, second[backbone].values))
+    ]
+    return pd.DataFrame(out, columns=["backbone", "layer", "spearman", "neurons"])

@@ -3,14 +3,14 @@
 import hashlib
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cachetools import LRUCache
 
@@ -29,13 +29,15 @@ from core.lab.workers import InlineWorker, Status, Worker
 from core.measures.evaluation import Suppression, suppressed_neurons
 from core.measures.predictivity import PredictivitySpec
 from core.measures.prompts import ImportedPrompt
-from core.measures.reading import Reading, read
+from core.measures.reading import Alone, Reading, alone, read
 from core.measures.registry import MEASURES
 from core.store import Store
 from core.tasks import Task, clean_name, load_task, pin_task
 from core.tasks.data import Examples, load_split, obtain_task
 
 REMEMBERED = 64  # stored answers that need not be read again
+KEPT = 32  # values that several measurements rest on: some for each prompt of a mean
+T = TypeVar("T")
 
 
 def open_store(settings: Settings) -> Store:
@@ -57,6 +59,7 @@ class Lab:
         self.worker: Worker = worker or InlineWorker()
         self._live: dict[str, list[Step]] = {}
         self._read: LRUCache[str, Any] = LRUCache(REMEMBERED)
+        self._once: LRUCache[Hashable, Any] = LRUCache(KEPT)
         self._guard = threading.Lock()
         self._locks: dict[str, threading.RLock] = {}
         self._followers: dict[str, set[str]] = {}
@@ -205,6 +208,16 @@ class Lab:
         nothing = torch.zeros(prompt.prompt_length, backbone.hidden_size)
         return PromptedModel(backbone, SoftPrompt(spec=prompt, vectors=nothing, words=()), task)
 
+    def once(self, what: Hashable, compute: Callable[[], T]) -> T:
+        """What `compute` returned the last time, if it is among the latest that were asked for."""
+        with self._guard:
+            found: T | None = self._once.get(what)
+        if found is None:
+            found = compute()
+            with self._guard:
+                self._once[what] = found
+        return found
+
     def report(self, spec: Spec, step: Step) -> None:
         """A step of a tuning run."""
         if step.step == 1:
@@ -345,15 +358,24 @@ class Lab:
         """
         import torch
 
-        first = ranked[0]
-        prompt, task = self.prompt(first.prompt), self.task(first.task, first.prompt)
-        precision = first.precision or first.prompt.precision
-        name = self.models.found(first.prompt.backbone).name
-        with self.models.borrowed(name, precision) as backbone:
-            model = PromptedModel(backbone, prompt, task)
+        with self._borrowed(ranked[0]) as model:
             masks = [suppressed_neurons(h, self, (model.layers, model.width)) for h in how]
             hooks = [Intervention(mask=torch.from_numpy(mask)) for mask in masks]
-            return read(model, texts, self.stored(first).best_token, [None, *hooks])
+            return read(model, texts, self.stored(ranked[0]).best_token, [None, *hooks])
+
+    def alone(self, first: PredictivitySpec, texts: tuple[str, str | None], count: int) -> Alone:
+        """Single neurons that carry the answer to one text, through the prompt of `first`."""
+        with self._borrowed(first) as model:
+            return alone(model, texts, count)
+
+    @contextmanager
+    def _borrowed(self, asked: PredictivitySpec) -> Iterator[PromptedModel]:
+        """The model behind a question, beside a job that may be using it."""
+        prompt, task = self.prompt(asked.prompt), self.task(asked.task, asked.prompt)
+        precision = asked.precision or asked.prompt.precision
+        name = self.models.found(asked.prompt.backbone).name
+        with self.models.borrowed(name, precision) as backbone:
+            yield PromptedModel(backbone, prompt, task)
 
     # --- long jobs -----------------------------------------------------------------------------
     def submit(self, specs: Sequence[Spec], follower: str = "") -> str:

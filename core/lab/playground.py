@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from core.lab.lab import Lab
+from core.measures.attribution import AttributionSpec
 from core.measures.evaluation import Suppression
 from core.measures.predictivity import PredictivitySpec
 from core.measures.reading import Play
@@ -16,13 +17,19 @@ def play(
     *,
     share: float,
     draws: int,
+    causal: Sequence[AttributionSpec] = (),
 ) -> Play:
     """Read a text through the prompt of `ranked[0]`; with a share above 0 also with so many skill
-    neurons off, and with as many random ones, `draws` times. Raises: BadInput.
+    neurons off, or so many `causal` ones if these are given, and with as many random ones, `draws`
+    times. Raises: BadInput.
     """
     how: list[Suppression] = []
     if share > 0:
-        how = [Suppression(ranking=tuple(ranked), choose="skill", fraction=share)]
+        how = [
+            Suppression(ranking=tuple(causal), choose="causal", fraction=share)
+            if causal
+            else Suppression(ranking=tuple(ranked), choose="skill", fraction=share)
+        ]
         how += [
             Suppression(ranking=(), choose="random", fraction=share, seed=i) for i in range(draws)
         ]

@@ -21,8 +21,10 @@ from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress
 from core.base.prompts import Prompt
 from core.base.specs import Pinned, Precision, Spec, positive
+from core.measures.attacked import asked_examples, attacks_needed
 from core.measures.bench import Bench
 from core.measures.questions import COLUMNS, Positions, columns, each_neuron
+from core.tasks.attacks import Attack
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from core.backbones.batches import Batch
     from core.backbones.prompted import PromptedModel
+    from core.tasks.data import Examples
 
 Values = npt.NDArray[np.float64]
 
@@ -50,6 +53,7 @@ class AttributionSpec(Spec):
     steps: int = 1
     positions: Positions = "all"
     precision: Precision | None = None
+    attack: Attack | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,33 +74,44 @@ class Attribution:
 
 
 def needs(spec: AttributionSpec) -> tuple[Spec, ...]:
-    """The prompt."""
-    return (spec.prompt,)
+    """The prompt, and the search for the worst texts."""
+    return (spec.prompt, *attacks_needed(spec))
 
 
 def attribute(spec: AttributionSpec, bench: Bench, progress: Progress) -> Attribution:
     """One backward pass a batch; with more steps, one a layer and step."""
-    task = bench.task(spec.task, spec.prompt)
-    task.need_classes("attribution")
-    model = bench.model(spec.prompt, task, spec.precision)
-    examples = bench.examples(task, spec.split, spec.limit)
+    model, examples = attributed(spec, bench)
     shape = (model.layers, model.width)
     total, absolute, squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    done = 0
-    for batch in model.batches(examples):
-        added = added_by_neurons(model, batch, spec.steps, spec.positions)
+    for _, added in each_batch(spec, model, examples, progress):
         values = added.double().cpu().numpy()
         total += values.sum(axis=0)
         absolute += np.abs(values).sum(axis=0)
         squares += (values**2).sum(axis=0)
-        done += len(batch.rows)
-        progress(done / len(examples))
     n = len(examples)
     mean = total / n
     variance = np.maximum(0, squares / n - mean**2) * n / max(1, n - 1)
     return Attribution(
         spec=spec, signed=mean, absolute=absolute / n, error=np.sqrt(variance / n), n=n
     )
+
+
+def attributed(spec: AttributionSpec, bench: Bench) -> tuple[PromptedModel, Examples]:
+    """The model and the rows of a question. Raises: BadTask for written answers."""
+    task = bench.task(spec.task, spec.prompt)
+    task.need_classes("attribution")
+    return bench.model(spec.prompt, task, spec.precision), asked_examples(spec, bench)
+
+
+def each_batch(
+    spec: AttributionSpec, model: PromptedModel, examples: Examples, progress: Progress
+) -> Iterator[tuple[Sequence[int], Float[Tensor, "batch layer neuron"]]]:
+    """What neurons add in each batch of examples, and which examples these are."""
+    done = 0
+    for batch in model.batches(examples):
+        yield batch.rows, added_by_neurons(model, batch, spec.steps, spec.positions)
+        done += len(batch.rows)
+        progress(done / len(examples))
 
 
 def added_by_neurons(

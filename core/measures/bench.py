@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from core.backbones.prompted import PromptedModel
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from core.base.specs import Pinned, Precision, Spec
     from core.tasks import Task
     from core.tasks.data import Examples
+
+T = TypeVar("T")
 
 
 class Bench(Protocol):
@@ -31,6 +34,11 @@ class Bench(Protocol):
 
     def untuned(self, prompt: Prompt, task: Task) -> PromptedModel:
         """The backbone of a prompt that is not tuned yet, without vectors."""
+
+    def once(self, what: Hashable, compute: Callable[[], T]) -> T:
+        """What `compute` returns, kept in memory for the next measurement that rests on the same
+        `what`; nobody may change it.
+        """
 
     def report(self, spec: Spec, step: Step) -> None:
         """Publish a step of a tuning run to its observers."""

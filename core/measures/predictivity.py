@@ -128,7 +128,7 @@ def measure(spec: PredictivitySpec, bench: Bench, progress: Progress) -> Predict
     _check_labels(task, spec.split, examples)
     reader = Reader(model)
     share = len(train) / (len(train) + len(examples))
-    baseline = reader.mean(train, part(progress, 0, share))
+    baseline = baseline_on(train, spec, reader, bench, part(progress, 0, share))
     signs = shuffled(examples.labels, spec.permutations)
     correct, best = guesses(reader, baseline, examples, signs, part(progress, share, 1))
     return Predictivity(
@@ -140,6 +140,14 @@ def measure(spec: PredictivitySpec, bench: Bench, progress: Progress) -> Predict
         majority=examples.majority,
         floor=floor(best, len(examples)),
     )
+
+
+def baseline_on(
+    train: Examples, spec: PredictivitySpec, reader: Reader, bench: Bench, progress: Progress
+) -> Float[Tensor, "layer token neuron"]:
+    """Mean activations on the train rows of a question: the same for each split and attack."""
+    learnt = (spec.prompt, spec.task, spec.contrast, spec.train_limit, spec.precision)
+    return bench.once(("baseline", *learnt), lambda: reader.mean(train, progress))
 
 
 def _check(task: Task, spec: PredictivitySpec) -> None:

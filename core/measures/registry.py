@@ -7,6 +7,7 @@ from core.measures.activations import ACTIVATIONS
 from core.measures.attacked import WORST
 from core.measures.attribution import ATTRIBUTION
 from core.measures.evaluation import EVALUATION
+from core.measures.faithfulness import FAITHFULNESS
 from core.measures.predictivity import PREDICTIVITY
 from core.measures.prompts import IMPORTED
 from core.measures.stability import STABILITY
@@ -16,6 +17,6 @@ MEASURES: dict[type[Spec], Measure] = {
     measure.spec: measure
     for measure in (
         TUNED, IMPORTED, PREDICTIVITY, EVALUATION, ACTIVATIONS, ABLATION, STABILITY,
-        ATTRIBUTION, WORST,
+        ATTRIBUTION, WORST, FAITHFULNESS,
     )
 }  # fmt: skip

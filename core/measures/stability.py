@@ -1,29 +1,33 @@
-"""How similar are clean and adversarial predictivities, and how certain is the estimate?
+"""How similar are clean and adversarial rankings, and how certain is the estimate?
 
-Everything is counted in the same pass as predictivity: resampled examples and shuffled labels are
-rows of weights. Gains are whole numbers of correct predictions beyond the majority class's.
+Everything is counted in the same pass as predictivity or attribution: resampled examples and
+shuffled labels are rows of weights. The gain of a predictive neuron is a whole number of correct
+predictions beyond the majority class's; that of a causal one what it adds to the margins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 
+from core.base.errors import BadInput, BadTask
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress, no_progress, part
 from core.base.specs import Spec, positive
 from core.measures.attacked import asked_examples, attacks_needed
+from core.measures.attribution import AttributionSpec, attributed, each_batch
 from core.measures.bench import Bench
 from core.measures.predictivity import (
     PredictivitySpec,
     Reader,
     asked_rows,
+    baseline_on,
     check_contrast,
     contrasted,
     guesses,
@@ -39,19 +43,21 @@ if TYPE_CHECKING:
 Values = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
+Ranked = PredictivitySpec | AttributionSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class StabilitySpec(Spec):
-    """How similar are predictivities on clean and adversarial data, and how certain is this?
+    """How similar are predictivities, or attributions, on clean and adversarial data, and how
+    certain is this?
 
     `clean[i]` and `adversarial[i]` are the same prompt's; the means over prompts are compared.
     `fractions` are those at which shared skill neurons are counted. `permutations` shuffle the
     adversarial labels, `replicates` redraw examples and prompts, `splits` divide the clean split.
     """
 
-    clean: tuple[PredictivitySpec, ...]
-    adversarial: tuple[PredictivitySpec, ...]
+    clean: tuple[Ranked, ...]
+    adversarial: tuple[Ranked, ...]
     fractions: tuple[float, ...]
     replicates: int = 100
     splits: int = 20
@@ -92,9 +98,11 @@ class Stability:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gains:
-    """Correct predictions of each neuron beyond the majority class's, out of `n`, by draw."""
+    """Sums over `n` examples, by draw: each neuron's correct predictions beyond the majority
+    class's, in whole numbers, or what it adds to the margins, in logits.
+    """
 
-    values: Int[Tensor, "row layer neuron"]
+    values: Num[Tensor, "row layer neuron"]
     n: Int[Tensor, " row"]
 
     def rows(self, start: int, end: int) -> Gains:
@@ -116,7 +124,7 @@ def mean_gain(gains: Sequence[Gains], row: int) -> Float[Values, "layer neuron"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Redrawn:
-    """Gains of one prompt's neurons.
+    """Gains of one prompt's neurons on drawn examples.
 
     In `clean` and `adversarial` row 0 the data as they are, then one row per bootstrap replicate.
     `control` has three rows a split of the clean data: a part as large as the adversarial split,
@@ -156,34 +164,26 @@ def redraw(
     """Measure the `place`-th prompt on both tasks' data and on redrawn ones."""
     import torch
 
-    asked = spec.clean[place], spec.adversarial[place]
-    tasks = [bench.task(s.task, s.prompt) for s in asked]
-    whole = [asked_examples(s, bench) for s in asked]
-    learnt = bench.examples(tasks[0], "train", asked[0].train_limit)
-    splits = ("train", *(s.split for s in asked))
-    for task, rows, split in zip((tasks[0], *tasks), (learnt, *whole), splits, strict=True):
-        check_contrast(task, rows, split, asked[0].contrast)
-    train = contrasted(learnt, asked[0].contrast)
-    clean, adversarial = (asked_rows(d, s.contrast) for d, s in zip(whole, asked, strict=True))
-    readers = [
-        Reader(bench.model(s.prompt, t, s.precision)) for s, t in zip(asked, tasks, strict=True)
-    ]
-    baseline = readers[0].mean(train, part(progress, 0, 0.7))
+    sides = _sides(spec, place, bench, part(progress, 0, 0.7))
+    clean, adversarial = sides
     # What is drawn is drawn of whole splits: the binary questions of a task share their examples.
-    here, there = (_places(d, kept) for d, kept in zip(whole, (clean, adversarial), strict=True))
     first = 1 + spec.replicates
-    weights = bootstrap_weights(whole[0].labels, spec.replicates, seed=1)[:, here]
-    small = control_weights(whole[0].labels, whole[1].labels, spec.splits)[:, here]
-    control = control_signs(clean.labels, small, _keys(spec.splits, len(whole[0]), seed=5)[:, here])
-    signs = torch.cat([signed(weights, clean.labels), control.flatten(0, 1)])
-    measured = _measure(readers[0], baseline, clean, signs, part(progress, 0.7, 0.9))
-    weights = bootstrap_weights(whole[1].labels, spec.replicates, seed=2)[:, there]
-    keys = _keys(spec.permutations, len(whole[1]), seed=6)[:, there]
-    by_attack = shuffled_by_attack(adversarial, keys)
-    parts = [signed(weights, adversarial.labels), *by_attack.values()]
-    paired = same_examples(*asked)
+    weights = bootstrap_weights(clean.labels, spec.replicates, seed=1)[:, clean.rows]
+    small = control_weights(clean.labels, adversarial.labels, spec.splits)[:, clean.rows]
+    keys = _keys(spec.splits, len(clean.labels), seed=5)[:, clean.rows]
+    control = control_signs(clean.kept.labels, small, keys)
+    signs = torch.cat([signed(weights, clean.kept.labels), control.flatten(0, 1)])
+    drawn = (spec.clean[place], spec.replicates, spec.splits, tuple(adversarial.labels.tolist()))
+    measured = bench.once(
+        ("redrawn", *drawn), lambda: clean.gains(signs, part(progress, 0.7, 0.85))
+    )
+    weights = bootstrap_weights(adversarial.labels, spec.replicates, seed=2)[:, adversarial.rows]
+    keys = _keys(spec.permutations, len(adversarial.labels), seed=6)[:, adversarial.rows]
+    by_attack = shuffled_by_attack(adversarial.kept, keys)
+    parts = [signed(weights, adversarial.kept.labels), *by_attack.values()]
+    paired = same_examples(spec.clean[place], spec.adversarial[place])
     signs = torch.cat([*parts, *([control.flatten(0, 1)] if paired else [])])
-    attacked = _measure(readers[1], baseline, adversarial, signs, part(progress, 0.9, 1))
+    attacked = adversarial.gains(signs, part(progress, 0.85, 1))
     size = 1 + spec.permutations
     return Redrawn(
         prompt=spec.clean[place].prompt,
@@ -197,12 +197,93 @@ def redraw(
             kind: attacked.rows(first + i * size, first + (i + 1) * size)
             for i, kind in enumerate(by_attack)
         },
-        n_clean=len(clean),
-        n_adversarial=len(adversarial),
+        n_clean=len(clean.kept),
+        n_adversarial=len(adversarial.kept),
     )
 
 
-def same_examples(clean: PredictivitySpec, adversarial: PredictivitySpec) -> bool:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Side:
+    """One prompt on clean or on adversarial data: the labels of the split, the examples that count
+    (at these `rows` of it), and what signs for them give.
+    """
+
+    labels: Labels
+    rows: Labels
+    kept: Examples
+    gains: Callable[[Float[Tensor, "row example"], Progress], Gains]
+
+
+def _sides(spec: StabilitySpec, place: int, bench: Bench, progress: Progress) -> tuple[Side, Side]:
+    """The clean and the adversarial side of the `place`-th prompt."""
+    clean, adversarial = spec.clean[place], spec.adversarial[place]
+    if isinstance(clean, PredictivitySpec) and isinstance(adversarial, PredictivitySpec):
+        return _predictive(clean, adversarial, bench, progress)
+    if isinstance(clean, AttributionSpec) and isinstance(adversarial, AttributionSpec):
+        half = part(progress, 0, 0.5), part(progress, 0.5, 1)
+        return _causal(clean, bench, half[0]), _causal(adversarial, bench, half[1])
+    raise BadInput("Predictive neurons can be compared with predictive ones only, causal ones with "
+                   "causal ones.")  # fmt: skip
+
+
+def _predictive(
+    clean: PredictivitySpec, adversarial: PredictivitySpec, bench: Bench, progress: Progress
+) -> tuple[Side, Side]:
+    """Signs give the correct predictions of each neuron; the baseline is the clean task's."""
+    task = bench.task(clean.task, clean.prompt)
+    learnt = bench.examples(task, "train", clean.train_limit)
+    check_contrast(task, learnt, "train", clean.contrast)
+    reader = Reader(bench.model(clean.prompt, task, clean.precision))
+    train = contrasted(learnt, clean.contrast)
+    baseline = baseline_on(train, clean, reader, bench, progress)
+
+    def side(asked: PredictivitySpec) -> Side:
+        where, whole = bench.task(asked.task, asked.prompt), asked_examples(asked, bench)
+        check_contrast(where, whole, asked.split, asked.contrast)
+        kept = asked_rows(whole, asked.contrast)
+        there = Reader(bench.model(asked.prompt, where, asked.precision))
+        return Side(
+            labels=whole.labels, rows=_places(whole, kept), kept=kept,
+            gains=lambda signs, progress: _measure(there, baseline, kept, signs, progress),
+        )  # fmt: skip
+
+    return side(clean), side(adversarial)
+
+
+def _causal(asked: AttributionSpec, bench: Bench, progress: Progress) -> Side:
+    """Signs give what each neuron adds to the margin of the class that they name: of two classes,
+    the margin of the wrong one is that of the right one with the sign changed.
+    """
+    import torch
+
+    model, examples = attributed(asked, bench)
+    if len(model.task.labels) != 2:
+        raise BadTask(
+            f"{model.task.title} has {len(model.task.labels)} classes; whether causal neurons stay "
+            "the same can be measured for two."
+        )
+
+    def compute() -> Tensor:
+        found = [torch.empty(0)] * len(examples)
+        for rows, added in each_batch(asked, model, examples, progress):
+            for row, values in zip(rows, added.cpu(), strict=True):
+                found[row] = values
+        return torch.stack(found)
+
+    # Clean rows are compared with every dose of an attack, attacked ones once.
+    added = compute() if asked.attack else bench.once(("added", asked), compute)
+    right = torch.from_numpy(2 * examples.labels - 1)
+
+    def gains(signs: Float[Tensor, "row example"], _: Progress) -> Gains:
+        changed = (signs * right).to(added.dtype)
+        values = torch.einsum("re,eln->rln", changed, added)
+        return Gains(values=values, n=signs.abs().sum(dim=1).long())
+
+    every = np.arange(len(examples))
+    return Side(labels=examples.labels, rows=every, kept=examples, gains=gains)
+
+
+def same_examples(clean: Ranked, adversarial: Ranked) -> bool:
     """Whether the adversarial examples are the clean ones under an attack."""
     return adversarial.attack is not None and replace(adversarial, attack=None) == clean
 

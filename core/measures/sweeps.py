@@ -1,6 +1,6 @@
 """Sets of questions: functions that return tuples of specs, and compute nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,9 +10,10 @@ from core.base.settings import Settings
 from core.base.specs import Contrast, Pinned, Precision, Spec
 from core.measures.attribution import AttributionSpec
 from core.measures.evaluation import EvaluationSpec, Kind, Suppression
+from core.measures.faithfulness import FaithfulnessSpec
 from core.measures.predictivity import PredictivitySpec
 from core.measures.questions import Positions
-from core.measures.stability import StabilitySpec
+from core.measures.stability import Ranked, StabilitySpec
 from core.measures.tuning import TuneSpec
 from core.stats.neurons import Choose, Scope
 from core.tasks.attacks import Attack
@@ -21,6 +22,7 @@ SEEDS = (0, 1, 2, 3, 4)
 PERMUTATIONS = 100
 CURVES: tuple[Choose, ...] = ("causal", "skill", "random")  # what a suppression figure shows
 PAPER_FRACTIONS = (0.0, 0.01, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.15)
+DOSES = (1, 2, 3, 5)  # edits a text
 WIDE_FRACTIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85, 1.0)
 
 
@@ -141,14 +143,24 @@ def attributions(
     prompts: Iterable[Prompt],
     task: Pinned,
     *,
+    split: str = "train",
     limit: int | None = 300,
     precision: Precision | None = None,
+    attack: Attack | None = None,
 ) -> tuple[AttributionSpec, ...]:
-    """One measurement per prompt, on train rows."""
+    """One measurement per prompt, on train rows unless another split is given."""
     return tuple(
-        AttributionSpec(prompt=p, task=task, limit=limit, precision=precision or measured_in(p))
+        AttributionSpec(
+            prompt=p, task=task, split=split, limit=limit,
+            precision=precision or measured_in(p), attack=attack,
+        )
         for p in prompts
-    )
+    )  # fmt: skip
+
+
+def faithfulness(attributions: Iterable[AttributionSpec]) -> tuple[FaithfulnessSpec, ...]:
+    """How close each of these attributions is to suppressing single neurons."""
+    return tuple(FaithfulnessSpec(attribution=asked) for asked in attributions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,22 +223,21 @@ def suppression_sweep(
 
 @dataclass(frozen=True, kw_only=True)
 class DoseSweep:
-    """All questions of a dose-response, for one backbone's prompts on a task; dose 0 is the clean
-    data. `stability[dose]` compares predictivities under that dose with the clean ones.
+    """All questions about one attack at increasing doses, for one backbone's prompts on a task.
+
+    `evaluations` by dose, 0 for clean data. `stability` by kind of neuron (`skill`, `causal`) and
+    dose: do the clean neurons of this kind stay the same?
     """
 
     evaluations: dict[int, tuple[EvaluationSpec, ...]]
-    predictivity: dict[int, tuple[PredictivitySpec, ...]]
-    stability: dict[int, StabilitySpec]
+    stability: dict[Choose, dict[int, StabilitySpec]]
 
     @property
     def everything(self) -> tuple[Spec, ...]:
-        """All questions without repetition: accuracy first, then dose by dose."""
-        first = [spec for specs in self.evaluations.values() for spec in specs]
-        then: list[Spec] = []
-        for dose, specs in self.predictivity.items():
-            then += [*specs, *([self.stability[dose]] if dose in self.stability else [])]
-        return tuple(dict.fromkeys((*first, *then)))
+        """All questions, the quick ones first, then dose by dose."""
+        doses = [d for d in self.evaluations if d]
+        kept = (by_dose[d] for d in doses for by_dose in self.stability.values())
+        return (*(s for specs in self.evaluations.values() for s in specs), *kept)
 
 
 def dose_response(
@@ -234,28 +245,41 @@ def dose_response(
     place: tuple[Pinned, str],
     contrasts: Sequence[Contrast | None],
     attack: Attack,
-    doses: Sequence[int],
+    doses: Sequence[int] = DOSES,
     precision: Precision | None = None,
 ) -> DoseSweep:
-    """An attack at several doses (its own does not matter), dose 0 for clean data among them."""
+    """An attack at several doses (its own does not matter), dose 0 for clean data among them.
+
+    Causal neurons are compared for tasks with two classes.
+    """
+    task, split = place
     struck = {d: replace(attack, dose=d) if d else None for d in sorted({0, *doses})}
-    measured = {
-        dose: predictivities(
-            ((p, *place) for p in prompts), contrasts, precision=precision, attack=how
-        )
-        for dose, how in struck.items()
-    }
+
+    def compared(of: Callable[[Attack | None], tuple[Ranked, ...]]) -> dict[int, StabilitySpec]:
+        return {
+            dose: StabilitySpec(clean=of(None), adversarial=of(how), fractions=PAPER_FRACTIONS[1:])
+            for dose, how in struck.items()
+            if how is not None
+        }
+
+    def skill(how: Attack | None) -> tuple[Ranked, ...]:
+        asked = ((p, task, split) for p in prompts)
+        return predictivities(asked, contrasts, precision=precision, attack=how)
+
+    def causal(how: Attack | None) -> tuple[Ranked, ...]:
+        return attributions(prompts, task, split=split, precision=precision, attack=how)
+
+    stability: dict[Choose, dict[int, StabilitySpec]] = {"skill": compared(skill)}
+    if tuple(contrasts) == (None,):
+        stability["causal"] = compared(causal)
     return DoseSweep(
         evaluations={
-            dose: tuple(own_evaluation(p, *place, precision=precision, attack=how) for p in prompts)
+            dose: tuple(
+                own_evaluation(p, task, split, precision=precision, attack=how) for p in prompts
+            )
             for dose, how in struck.items()
         },
-        predictivity=measured,
-        stability={
-            dose: StabilitySpec(clean=measured[0], adversarial=specs, fractions=PAPER_FRACTIONS[1:])
-            for dose, specs in measured.items()
-            if dose
-        },
+        stability=stability,
     )
 
 

@@ -153,14 +153,16 @@ def choose_neurons(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ranking:
-    """Predictivity of each neuron; `majority` is the majority-class accuracy."""
+    """A value of each neuron, by which neurons are ranked; one at or below `least` has nothing to
+    do with the task. Predictivity with the majority-class accuracy, or attribution with 0.
+    """
 
-    predictivity: Float[Array, "layer neuron"]
-    majority: float
+    values: Float[Array, "layer neuron"]
+    least: float
 
-    def skill(self, fraction: float, *, scope: Scope = "layer") -> Bool[Array, "layer neuron"]:
-        """The informative skill neurons (`skill_neurons`)."""
-        return skill_neurons([self.predictivity], fraction, scope=scope, informative=self.majority)
+    def top(self, fraction: float, *, scope: Scope = "layer") -> Bool[Array, "layer neuron"]:
+        """The highest neurons above `least`: skill neurons, or causal ones (`skill_neurons`)."""
+        return skill_neurons([self.values], fraction, scope=scope, informative=self.least)
 
 
 def percentiles(values: Float[Array, "layer neuron"]) -> Float[Array, "layer neuron"]:

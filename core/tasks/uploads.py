@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import tomli_w
 
 from core.base.errors import BadInput, BadTask, reason
 from core.base.settings import Places
-from core.tasks import Task, load_task
+from core.tasks import Choice, Task, load_task
 from core.tasks.metrics import normal
 
 LARGEST = 200 * 2**20  # bytes
@@ -174,7 +174,7 @@ def label_values(table: pd.DataFrame, column: str) -> tuple[str, ...]:
     for value in values:
         if isinstance(value, float) and not value.is_integer():
             raise BadInput(f"{column!r} holds fractions such as {value}; labels must be classes.")
-    found = sorted({_plain(v) for v in values}, key=lambda v: (len(v), v))
+    found = sorted({plain_value(v) for v in values}, key=lambda v: (len(v), v))
     if fraction := next((v for v in found if re.fullmatch(r"-?\d*\.\d+(e[+-]?\d+)?", v)), None):
         raise BadInput(f"{column!r} holds fractions such as {fraction}; labels must be classes.")
     if not 2 <= len(found) <= MOST_CLASSES:
@@ -184,7 +184,8 @@ def label_values(table: pd.DataFrame, column: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _plain(value: object) -> str:
+def plain_value(value: object) -> str:
+    """A label cell as text: whole numbers without decimals."""
     return re.sub(r"(?<=\d)\.0+$", "", str(value).strip())
 
 
@@ -199,7 +200,7 @@ def check(table: pd.DataFrame, wish: Wish) -> None:
         raise BadInput(f"Row {int(np.argmax(empty)) + 1} has an empty {columns.text_a!r}.")
     both = table[[columns.text_a, *([columns.text_b] if columns.text_b else [])]]
     same = both.agg(lambda row: normal(" ".join(map(str, row))), axis=1)
-    counts = same.groupby(table[columns.label].map(_plain)).nunique()
+    counts = same.groupby(table[columns.label].map(plain_value)).nunique()
     for value in label_values(table, columns.label):
         if counts[value] < FEWEST_ROWS and wish.adversarial_of is None:
             raise BadInput(
@@ -230,7 +231,36 @@ def save(places: Places, table: pd.DataFrame, wish: Wish) -> Task:
     Raises: BadInput, BadTask.
     """
     check(table, wish)
-    name, folder = slug(wish.title), places.tasks
+    return _write(places, slug(wish.title), _splits(table, wish), _entries(wish))
+
+
+def save_version(places: Places, table: pd.DataFrame, clean: Task, title: str) -> Task:
+    """The same for an adversarial version, with the clean task's classes, answer words and
+    templates. Columns: text, text_b for pairs, label (the clean task's value), attack.
+
+    Raises: BadInput, BadTask.
+    """
+    assert isinstance(clean.answer, Choice)
+    if (empty := table["text"].str.strip() == "").any():
+        raise BadInput(f"Row {int(np.argmax(empty)) + 1} has an empty text.")
+    entries = {
+        "title": title.strip(),
+        "category": clean.category,
+        "labels": list(clean.labels),
+        "values": list(clean.values),
+        "adversarial_of": clean.name,
+        "fields": {"text_a" if name == "text" else name: name for name in table.columns},
+        "verbalizer": {family: list(words) for family, words in clean.answer.verbalizer.items()},
+        "template": {family: asdict(found) for family, found in clean.templates.items()},
+    }
+    return _write(places, slug(title), {"validation": table}, entries)
+
+
+def _write(
+    places: Places, name: str, splits: dict[str, pd.DataFrame], entries: dict[str, Any]
+) -> Task:
+    """A task of this name: its TOML with these entries, and its splits."""
+    folder = places.tasks
     try:
         load_task(name, places)
     except BadInput as error:
@@ -238,6 +268,8 @@ def save(places: Places, table: pd.DataFrame, wish: Wish) -> Task:
             raise
     else:
         raise BadInput(f"There is already a task called {name!r}; choose another title.")
+    files = {split: f"{split}.parquet" for split in splits}
+    text = tomli_w.dumps({"data": name, "splits": files, **entries})
     folder.mkdir(parents=True, exist_ok=True)
     try:
         (folder / name).mkdir()  # the name is ours from here on: nobody else's can be made so
@@ -246,9 +278,8 @@ def save(places: Places, table: pd.DataFrame, wish: Wish) -> Task:
             f"A folder {name!r} lies among your tasks already; choose another title."
         ) from None
     try:
-        for split, rows in _splits(table, wish).items():
-            rows.to_parquet(folder / name / f"{split}.parquet", index=False)
-        text = _toml(name, wish)
+        for split, rows in splits.items():
+            rows.to_parquet(folder / name / files[split], index=False)
         with (folder / f"{name}.toml").open("x", encoding="utf-8") as file:
             file.write(text)
     except BaseException:
@@ -270,7 +301,7 @@ def _splits(table: pd.DataFrame, wish: Wish) -> dict[str, pd.DataFrame]:
     kept = pd.DataFrame({"text": _texts(table[columns.text_a])})
     if columns.text_b is not None:
         kept["text_b"] = _texts(table[columns.text_b])
-    kept["label"] = table[columns.label].map(_plain)
+    kept["label"] = table[columns.label].map(plain_value)
     if wish.adversarial_of is not None:
         return {"validation": kept}
     rng, held = np.random.default_rng(0), list[str]()
@@ -288,19 +319,16 @@ def _texts(column: "pd.Series[Any]") -> "pd.Series[str]":
     return column.map(lambda cell: "" if cell is None else str(cell))
 
 
-def _toml(name: str, wish: Wish) -> str:
-    columns, version = wish.columns, wish.adversarial_of is not None
+def _entries(wish: Wish) -> dict[str, Any]:
+    """What a wished task's TOML says, but for where the data are."""
+    columns = wish.columns
     fields = {"text_a": "text", "label": "label"}
-    splits = ["validation"] if version else ["train", "validation"]
-    task = {
+    return {
         "title": wish.title.strip(),
         "category": "own",
         "labels": list(columns.values),
         "values": list(columns.values),
-        "data": name,
-        **({"adversarial_of": wish.adversarial_of} if version else {}),
-        "splits": {split: f"{split}.parquet" for split in splits},
+        **({} if wish.adversarial_of is None else {"adversarial_of": wish.adversarial_of}),
         "fields": fields if columns.text_b is None else {**fields, "text_b": "text_b"},
         "verbalizer": {"default": list(wish.words)},
     }
-    return tomli_w.dumps(task)

@@ -232,8 +232,10 @@ DEFAULTS = {
     "AblationSpec": {"limit": 256},
     "StabilitySpec": {"permutations": 100, "replicates": 100, "splits": 20},
     "AttributionSpec": {
-        "limit": 300, "positions": "all", "precision": None, "split": "train", "steps": 1,
+        "attack": None, "limit": 300, "positions": "all", "precision": None, "split": "train",
+        "steps": 1,
     },
+    "FaithfulnessSpec": {"limit": 64, "neurons": 100},
     "WorstSpec": {"limit": None, "precision": None},
     "Attack": {"seed": 0, "where": "both", "worst_of": 1},
 }  # fmt: skip

@@ -233,7 +233,29 @@ TASKS = pd.DataFrame(
     {"task_a": ["A", "A"], "task_b": ["A", "B"], "share": [1.0, 0.2], "shared": 3, "chosen": 15,
      "chance": 0.05, "p": 0.2}
 )  # fmt: skip
+DOSED = pd.DataFrame(
+    {"backbone": ["roberta-mini"] * 3 + ["t5-mini"] * 3, "dose": [0, 1, 5] * 2, "majority": 0.5,
+     "accuracy": [0.95, 0.8, 0.55, 0.92, 0.85, 0.6], "low": 0.47, "high": 0.97, "n": 600,
+     "seeds": 5}
+)  # fmt: skip
+STAYED = DOSED.drop(columns=["accuracy", "majority"]).assign(
+    neurons="skill", shared=0.6, shuffled=0.1, kept=0.8, splits=20, p=0.05
+)
+CLAIMED = pd.DataFrame(
+    {"backbone": ["roberta-mini", "t5-mini"], "task": "A", "attack": "typo", "dose": 1,
+     "accuracy": 0.8, "accuracy_kept": [0.6, -0.05], "kept": [0.7, 1.13], "shared": 0.5,
+     "shuffled": 0.1, "n": 600, "seeds": 5, "url": "robustness?task=A"}
+)  # fmt: skip
+EXACT = pd.DataFrame(
+    {"layer": 0, "neuron": [1, 2], "attributed": [0.3, -0.1], "exact": [0.2, -0.2],
+     "low": [0.1, -0.3], "high": [0.3, -0.1], "n": 64, "seed": 0, "url": "neuron?layer=0"}
+)  # fmt: skip
+TRANSFERRED = pd.DataFrame(
+    {"backbone": ["roberta-mini", "t5-mini"], "source_task": "A", "target_task": "B",
+     "shared": [0.2, 0.47], "chance": 0.05, "transferred": [0.6, 1.0], "same": [True, False]}
+)  # fmt: skip
 NEWER = {
+    "transferred": lambda k: charts.transfer_points(TRANSFERRED, k, neurons="skill neurons"),
     "accuracy": lambda k: charts.accuracy_points(POINTS, k, chance=0.5),
     "overlap": lambda k: charts.overlap_curves(SHARED, k, fraction=0.05),
     "layers": lambda k: charts.overlap_layers(SHARED, k),
@@ -247,6 +269,10 @@ NEWER = {
     "layer shares": lambda k: charts.layer_shares(LAYERS, k),
     "pairs": lambda k: charts.rank_rank(NEURONS, k, backbone="t5-mini", first="A", second="B"),
     "stability": lambda k: charts.stability(STAY, k),
+    "faithfulness": lambda k: charts.attributed_exact(EXACT, k, backbone="t5-mini"),
+    "dose accuracy": lambda k: charts.dose_accuracy(DOSED, k, edits="typos", doses=[1, 5]),
+    "dose overlap": lambda k: charts.dose_overlap(STAYED, k, edits="typos", doses=[1, 5]),
+    "claim": lambda k: charts.claim_points(CLAIMED, k, neurons="skill neurons"),
     "shared": lambda k: charts.shared_heatmap(
         TASKS, k, backbone="t5-mini", tasks=["A", "B"], chance=0.05
     ),
@@ -316,3 +342,48 @@ def test_a_legend_names_the_backbones_of_its_figure_only() -> None:
         table = one if draw is charts.overlap_layers else STAY[STAY.backbone == "t5-mini"]
         text = json.dumps(draw(table, LIGHT).to_dict()["layer"])
         assert f'"domain": ["t5-mini"], "range": ["{LIGHT.hue("t5-mini")}"]' in text
+
+
+# --- dose-response -------------------------------------------------------------------------------
+
+
+def test_a_dose_response_spans_all_doses_from_the_first_point_on() -> None:
+    only_clean = DOSED[DOSED.dose == 0]
+    for table in (DOSED, only_clean):
+        drawn = charts.dose_accuracy(table, LIGHT, edits="typos", doses=[1, 2, 3, 5]).to_dict()
+        x = drawn["layer"][0]["encoding"]["x"]
+        assert x["scale"]["domain"] == [0, 5]
+        assert x["axis"]["values"] == [0, 1, 2, 3, 5]
+        assert x["title"] == "typos per text"
+    assert drawn["layer"][0]["encoding"]["y"]["scale"]["domain"] == [0.4, 1], "chance is in view"
+
+
+def test_shared_neurons_have_their_null_in_the_same_figure() -> None:
+    figure = charts.dose_overlap(STAYED, DARK, edits="typos", doses=[1, 5])
+    drawn = figure.to_dict()
+    rows = [row for data in drawn["datasets"].values() for row in data]
+    shares = {row["labels"]: row["share"] for row in rows if "labels" in row}
+    assert shares == {"true labels": 0.6, "shuffled labels": 0.1}
+    assert charts.svg(figure).startswith("<svg")
+
+
+def test_the_claim_plot_has_room_for_points_beyond_its_corners_and_links() -> None:
+    drawn = charts.claim_points(CLAIMED, LIGHT, neurons="skill neurons").to_dict()
+    encoding = drawn["layer"][-1]["encoding"]
+    assert encoding["x"]["scale"]["domain"] == [-0.1, 1.0]
+    assert encoding["y"]["scale"]["domain"] == [0.0, 1.2]
+    assert encoding["href"]["field"] == "url"
+    assert encoding["y"]["title"] == "skill neurons kept"
+
+
+def test_quadrants_are_named_by_their_kinds() -> None:
+    table = pd.DataFrame({"layer": 0, "neuron": 1, "first": 0.6, "second": 0.1, "x": 0.5, "y": 0.5,
+                          "kind": ["both", "neither"], "url": "neuron"})  # fmt: skip
+    names = {"both": "B", "first only": "F", "second only": "S", "neither": "N"}
+    drawn = charts.rank_rank(
+        table, LIGHT, backbone="t5-mini", first="predictivity", second="attribution", names=names
+    ).to_dict()
+    assert drawn["layer"][0]["encoding"]["color"]["scale"]["domain"] == ["B", "F", "S", "N"]
+    agreement = pd.DataFrame({"backbone": ["t5-mini"], "layer": 0, "spearman": 0.1, "neurons": 9})
+    bars = charts.spearman_by_layer(agreement, LIGHT).to_dict()
+    assert bars["layer"][0]["encoding"]["y"]["scale"]["domain"] == [-1, 1]

@@ -161,9 +161,11 @@ def test_a_dose_response_has_a_row_per_dose(cache: Path, toml: Path, prompt: str
     assert rows[0]["n"] == 31
     clean = answer(cache, "evaluate", prompt, toml)
     assert rows[0]["accuracy"] == clean["accuracy"]
-    assert rows[0]["shared"] is None
+    for row in rows:
+        assert 0 <= row["shared"] <= 1
+        assert 0 <= row["causal_shared"] <= 1
+        assert {"shuffled", "p", "kept", "causal_shuffled", "causal_p", "causal_kept"} <= set(row)
     for row in rows[1:]:
-        assert 0 <= row["shared"] <= row["chosen"]
         attacked = answer(
             cache, "evaluate", prompt, toml, "--attack", "typo", "--dose", row["dose"]
         )
@@ -513,3 +515,20 @@ def test_transfer_names_the_metric_of_each_target(
     assert {r["metric"] for r in rows} == {"exact_match", "accuracy"}
     assert all(0 <= r["score"] <= 1 for r in rows)
     assert "accuracy" not in rows[0]
+
+
+def test_import_attacks_makes_a_version_that_is_evaluated(
+    cache: Path, toml: Path, prompt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKILLSCOPE_TASKS", str(tmp_path / "tasks"))
+    file = tmp_path / "textfooler.csv"
+    file.write_text(
+        "perturbed_text,ground_truth_output,result_type\n"
+        "the film was [[goood]],1,Successful\nnot [[vry]] good,0,Successful\nno,0,Failed\n"
+    )
+    made = answer(cache, "import-attacks", file, "--task", toml)
+    assert made == {"task": "toy_textfooler", "adversarial_of": str(toml), "successful": 2}
+    assert answer(cache, "evaluate", prompt, "toy_textfooler")["n"] == 2
+    done = call(cache, "import-attacks", file, "--task", toml)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "already a task called 'toy_textfooler'" in done.stderr

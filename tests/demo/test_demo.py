@@ -1,6 +1,7 @@
 """The embedded default: what is shipped can be recomputed, and is what the cards say."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from core.measures.tuning import TuneSpec
 from core.stats.neurons import at_token, best_token, folded
 from core.tasks import data_stamp, load_task
 from core.tasks.baselines import bag_of_words, read_shipped
-from demo.rebuild import prompts, shipped, tasks
+from demo.rebuild import prompts, shipped, struck, tasks
 from tests.conftest import here
 
 pytestmark = pytest.mark.slow
@@ -106,10 +107,22 @@ def test_a_shipped_predictivity_can_be_recomputed(demo: Lab, name: str) -> None:
     assert row.tolist() == [again.floor.mean, again.floor.p99, again.floor.fwer]
 
 
+def adversarial_stability(lab: Lab, name: str) -> StabilitySpec:
+    return next(s for s in shipped(lab, name) if isinstance(s, StabilitySpec))
+
+
+def dose_stability(lab: Lab, name: str) -> StabilitySpec:
+    return struck(lab, name, load_task("opinions")).stability["causal"][2]
+
+
 @pytest.mark.parametrize("name", EMBEDDED)
-def test_a_shipped_stability_can_be_recomputed(demo: Lab, name: str) -> None:
-    spec = [s for s in shipped(demo, name) if isinstance(s, StabilitySpec)][1]
+@pytest.mark.parametrize("which", [adversarial_stability, dose_stability])
+def test_a_shipped_stability_can_be_recomputed(
+    demo: Lab, name: str, which: Callable[[Lab, str], StabilitySpec]
+) -> None:
+    spec = which(demo, name)
     stored, again = demo.store.read(spec), demo.answer(spec)
+    assert stored is not None
     assert (stored.kind, stored.attack) == (again.kind, again.attack)
     assert np.array_equal(stored.skill, again.skill)
     assert np.array_equal(stored.shared, again.shared)

@@ -214,6 +214,36 @@ def test_a_file_becomes_a_task_that_other_pages_offer(page: Page, app: str) -> N
     no_error(page)
 
 
+def test_own_data_get_a_causal_curve_and_a_dose_response(page: Page, app: str) -> None:
+    """Without an adversarial file: prompts are tuned, neurons ranked, texts attacked."""
+    places = ["The film", "The meal", "A hotel", "My book", "Our guide"]
+    rows = "".join(
+        f"{places[i % 5]} number {i} was {w} indeed,{w}\n"
+        for i in range(60) for w in ("wonderful", "terrible")
+    )  # fmt: skip
+    open_page(page, app, "library?section=tasks&from=own")
+    uploaded(page, "curves.csv", "words,verdict\n" + rows)
+    page.get_by_role("textbox", name="Title").fill("Curves")
+    page.get_by_role("textbox", name="Title").press("Enter")
+    page.get_by_role("button", name="Save task").click()
+    expect(page.get_by_text("Curves is saved; the other pages offer it.")).to_be_visible()
+    chosen = "from=own&task=Curves&backbone=roberta-mini"
+    open_page(page, app, f"suppression?{chosen}&neurons=causal&neurons=random&draws=1")
+    page.get_by_role("button", name="Compute").click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=240_000)
+    expect(page.locator(CHART)).to_have_count(1)
+    expect(page.get_by_text("1 random draw;")).to_be_visible()
+    open_page(page, app, f"robustness?{chosen}")
+    page.get_by_role("button", name="Compute").first.click()
+    expect(page.get_by_role("button", name="Cancel").first).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=240_000)
+    expect(page.get_by_text("24 examples, means of 5 seeds")).to_be_visible()
+    expect(page.locator(CHART)).to_have_count(3 + 2)
+    expect(page.get_by_text("A comparison needs two backbones.")).to_be_visible()
+    no_error(page)
+
+
 def test_a_bad_file_is_one_sentence(page: Page, app: str) -> None:
     open_page(page, app, "library?section=tasks&from=own")
     uploaded(page, "bad.csv", "words,verdict\nonly one field\n")

@@ -79,9 +79,50 @@ def by_hand_difference(
     return float(low), float(high)
 
 
-@pytest.mark.parametrize("version", ["Short reviews, adv.", "Answerability, adv."])
-def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, version: str) -> None:
-    open_page(page, app, "robustness?version=" + version.replace(" ", "+"))
+def least_squares(points: pd.DataFrame, *, at_dose: bool) -> float:
+    """Slope of the neurons kept on the accuracy kept, with an intercept, or with one for each
+    dose.
+    """
+    groups = points.dose if at_dose else points.dose * 0
+    design = np.column_stack([points.accuracy_kept, pd.get_dummies(groups).to_numpy(float)])
+    return float(np.linalg.lstsq(design, points.kept.to_numpy(), rcond=None)[0][0])
+
+
+def test_the_dose_response_and_the_claim_are_what_the_exported_files_say(
+    page: Page, app: str
+) -> None:
+    open_page(page, app, "robustness")
+    quiet(page)
+    expect(page.locator(CHART)).to_have_count(3 + 2)
+    each = table(page, "robustness-each", "Each answer")
+    means = each.groupby(["backbone", "dose"]).right.mean()
+    curve = table(page, "robustness-dose").set_index(["backbone", "dose"])
+    shared = table(page, "robustness-shared", "Shared neurons")
+    shared = shared[shared.neurons == "skill"].set_index(["backbone", "dose"])
+    points = table(page, "robustness-claim")
+    said = page.locator("main").inner_text().replace("\N{MINUS SIGN}", "-")
+    for backbone in ("roberta-mini", "t5-mini"):
+        clean = means[backbone, 0]
+        assert curve.accuracy[backbone].tolist() == pytest.approx(means[backbone].tolist())
+        assert means[backbone, 5] < clean - 0.2, "the default view has an effect"
+        above = shared.shared - shared.shuffled
+        mine = points[(points.backbone == backbone) & (points.neurons == "skill")]
+        here = mine[mine.task == "Short reviews"].set_index("dose")
+        for dose in (1, 2, 3, 5):
+            kept = (means[backbone, dose] - 0.5) / (clean - 0.5)
+            assert here.accuracy_kept[dose] == pytest.approx(kept)
+            assert here.kept[dose] == pytest.approx(above[backbone, dose] / above[backbone, 0])
+        shown = mine.dropna(subset=["kept", "accuracy_kept"])
+        slopes = [least_squares(shown, at_dose=way) for way in (False, True)]
+        line = next(t for t in said.splitlines() if t.startswith(backbone) and "slope" in t)
+        assert f"slope {slopes[0]:.2f}, 95 % interval" in line
+        assert f"(slope {slopes[1]:.2f}, 95 % interval" in line
+        assert f"{len(shown)} points on {shown.task.nunique()} tasks" in line
+
+
+@pytest.mark.parametrize("task", ["Short reviews", "Answerability"])
+def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, task: str) -> None:
+    open_page(page, app, "robustness?details=true&task=" + task.replace(" ", "+"))
     quiet(page)
     lead = page.get_by_text("their accuracy drops do not differ").first.inner_text()
     said = "\n".join([lead, *page.get_by_text("accuracy drops from").all_inner_texts()])
@@ -142,7 +183,7 @@ def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, versio
 
 
 def test_robustness_shows_each_part_of_the_claim(page: Page, app: str) -> None:
-    open_page(page, app, "robustness?version=Question+pairs,+adv.&top=15%25")
+    open_page(page, app, "robustness?task=Question+pairs&details=true&top=15%25")
     quiet(page)
     for heading in (
         "Summary", "How large is the accuracy drop?", "Are the skill neurons the same?",
@@ -150,7 +191,7 @@ def test_robustness_shows_each_part_of_the_claim(page: Page, app: str) -> None:
         "What happens when skill neurons are suppressed?",
     ):  # fmt: skip
         expect(page.get_by_role("heading", name=heading)).to_be_visible()
-    expect(page.locator(CHART)).to_have_count(4 + 2 + 4)
+    expect(page.locator(CHART)).to_have_count(3 + 2 + 4 + 2 + 4)
     expect(page.get_by_text("Of its top 15%").first).to_be_visible()
 
 
@@ -158,7 +199,7 @@ def test_robustness_shows_each_part_of_the_claim(page: Page, app: str) -> None:
 def test_a_click_on_a_point_opens_its_neuron(page: Page, app: str) -> None:
     open_page(page, app, "rankings?task=Opinions&backbone=t5-mini")
     quiet(page)
-    chart = page.locator(CHART).nth(2)
+    chart = page.locator(CHART).nth(4)
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     assert box
@@ -187,9 +228,10 @@ def test_an_outlier_of_a_box_opens_its_neuron(page: Page, app: str) -> None:
 
 
 def test_a_piece_of_a_bar_of_places_opens_its_neuron(page: Page, app: str) -> None:
-    open_page(page, app, "robustness?version=Question+pairs,+adv.")
+    open_page(page, app, "robustness?task=Question+pairs&details=true")
     quiet(page)
-    piece = page.locator(CHART).nth(5).locator("g.mark-rect path[aria-label*='neuron?']").last
+    chart = page.locator(CHART).nth(3 + 2 + 5)
+    piece = chart.locator("g.mark-rect path[aria-label*='neuron?']").last
     label = piece.get_attribute("aria-label") or ""
     known = dict(re.findall(r"(layer|neuron): (\d+)", label))
     piece.click()

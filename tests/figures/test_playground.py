@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from core.backbones.hooks import Intervention
+from core.backbones.prompted import PromptedModel
 from core.base.errors import BadInput
 from core.figures import playground
 from core.lab import playground as live
@@ -14,6 +16,8 @@ from core.lab.lab import Lab
 from core.measures.activations import ActivationSpec
 from core.measures.evaluation import EvaluationSpec, Suppression
 from core.measures.predictivity import PredictivitySpec
+from core.measures.reading import Alone, read
+from core.measures.sweeps import attributions
 from core.tasks import load_task
 from core.tasks.data import load_split
 from tests.measures.test_predictivity import question
@@ -118,3 +122,51 @@ def test_a_backbone_on_loan_is_loaded_once(lab: Lab, tiny_folder: Path) -> None:
         pass
     with lab.models.borrowed(str(tiny_folder)) as second:
         assert second is first
+
+
+def test_a_share_of_causal_neurons_is_what_evaluation_suppresses(
+    lab: Lab, ranked: tuple[PredictivitySpec, ...], toy_task: Path
+) -> None:
+    causal = attributions([s.prompt for s in ranked], ranked[0].task, limit=20)
+    for spec in causal:
+        lab.ask(spec)
+    how = Suppression(ranking=causal, choose="causal", fraction=0.25)
+    without = lab.answer(
+        EvaluationSpec(prompt=ranked[0].prompt, task=ranked[0].task, suppression=how)
+    )
+    text = load_split(load_task(str(toy_task)), "validation").text_a[2]
+    answer = live.play(lab, ranked, (text, None), share=0.25, draws=1, causal=causal)
+    assert without.logits is not None
+    expected = torch.from_numpy(without.logits[2]).softmax(dim=0).numpy()
+    assert answer.reading.probabilities[1] == pytest.approx(expected, abs=1e-9)
+    table = playground.probabilities(answer, ["no", "yes"], "causal")
+    assert "causal neurons suppressed" in set(table.how)
+
+
+def test_single_neurons_are_suppressed_one_at_a_time(
+    lab: Lab, ranked: tuple[PredictivitySpec, ...], toy_task: Path
+) -> None:
+    found = lab.alone(ranked[0], (TEXT, None), 10)
+    assert (np.diff(found.attributed) <= 0).all()
+    backbone = lab.models.load(ranked[0].prompt.backbone.name, "fp64")
+    model = PromptedModel(backbone, lab.prompt(ranked[0].prompt), load_task(str(toy_task)))
+    for place in (0, 4, 9):
+        mask = torch.zeros(model.layers, model.width, dtype=torch.bool)
+        mask[found.layer[place], found.neuron[place]] = True
+        alone = read(model, (TEXT, None), lab.stored(ranked[0]).best_token,
+                     [None, Intervention(mask=mask)])  # fmt: skip
+        assert found.probabilities[place] == pytest.approx(alone.probabilities[1], abs=1e-9)
+        assert found.unmodified == pytest.approx(alone.probabilities[0], abs=1e-9)
+
+
+def test_neurons_that_flip_the_answer_come_first() -> None:
+    found = Alone(
+        layer=np.array([0, 0, 1]), neuron=np.array([3, 4, 5]), attributed=np.array([2.0, 1.0, 0.5]),
+        probabilities=np.array([[0.3, 0.7], [0.6, 0.4], [0.1, 0.9]]),
+        unmodified=np.array([0.2, 0.8]),
+    )  # fmt: skip
+    table = playground.alone(found, ["no", "yes"], "tiny")
+    assert table[["layer", "neuron"]].values.tolist() == [[0, 4], [0, 3], [1, 5]]
+    assert table.flips.tolist() == [True, False, False]
+    assert table.answer.tolist() == ["no", "yes", "yes"]
+    assert table.lowered.tolist() == pytest.approx([0.4, 0.1, -0.1])

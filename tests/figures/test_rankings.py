@@ -4,15 +4,17 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy.stats import hypergeom
+from scipy.stats import hypergeom, spearmanr
 
 from core.base.measure import Run
 from core.base.specs import Pinned
+from core.figures import faithful, rankings
 from core.figures import neuron as profiles
-from core.figures import rankings
 from core.lab.lab import Lab
 from core.measures.ablation import Ablation, AblationSpec
 from core.measures.activations import Activations, ActivationSpec
+from core.measures.attribution import Attribution, AttributionSpec
+from core.measures.faithfulness import Faithfulness, FaithfulnessSpec
 from core.measures.predictivity import Predictivity, PredictivitySpec
 from core.measures.tuning import TuneSpec
 from core.stats.neurons import Ranking
@@ -62,7 +64,7 @@ def top(values: np.ndarray, k: int) -> set[tuple[int, int]]:
 
 
 def of(values: np.ndarray, majority: float = 0.5) -> Ranking:
-    return Ranking(predictivity=values, majority=majority)
+    return Ranking(values=values, least=majority)
 
 
 def test_stability_is_the_mean_overlap_of_pairs_of_seeds(lab: Lab) -> None:
@@ -221,3 +223,68 @@ def test_an_effect_is_summed_up(lab: Lab) -> None:
     assert (s["accuracy"], s["without"], s["changed"]) == pytest.approx((2 / 3, 1 / 3, 1))
     assert s["contribution"] == pytest.approx(0.5 / 3)
     assert s["low"] < 0 < s["high"]
+
+
+# --- causal rankings -----------------------------------------------------------------------------
+def attribution(lab: Lab, seed: int) -> tuple[AttributionSpec, np.ndarray]:
+    """A stored attribution with random values."""
+    values = np.random.default_rng(seed).normal(size=(LAYERS, WIDTH))
+    one = spec("a", seed)
+    asked = AttributionSpec(prompt=one.prompt, task=one.task)
+    lab.store.add(
+        Attribution(spec=asked, signed=values, absolute=abs(values), error=abs(values), n=300), RUN
+    )
+    return asked, values
+
+
+def test_a_causal_ranking_is_the_mean_attribution_above_zero(lab: Lab) -> None:
+    stored = [attribution(lab, seed) for seed in range(3)]
+    found = rankings.mean_of(lab.store, tuple(s for s, _ in stored))
+    assert found is not None
+    expected = np.mean([v for _, v in stored], axis=0)
+    assert np.allclose(found.values, expected, atol=1e-6), "stored in single precision"
+    assert found.least == 0
+    mask = found.top(1.0)
+    assert np.array_equal(mask, expected > 0), "the others cause nothing"
+    assert {tuple(map(int, c)) for c in np.argwhere(found.top(0.1))} == top(expected, 4)
+    table = rankings.stability(lab.store, {"tiny": tuple(s for s, _ in stored)})
+    assert table.set_index("fraction").loc[0.15].seeds == 3
+
+
+def test_agreement_by_layer_is_spearmans(lab: Lab) -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(LAYERS, WIDTH)), rng.normal(size=(LAYERS, WIDTH))
+    second[1] = 0.5
+    table = rankings.by_layer({"x": of(first), "y": of(first)}, {"x": of(second)})
+    assert table.backbone.tolist() == ["x", "x"]
+    assert table.spearman[0] == pytest.approx(spearmanr(first[0], second[0]).statistic)
+    assert np.isnan(table.spearman[1]), "a constant layer has no order"
+
+
+def test_faithfulness_is_spearmans_and_says_where_it_misses(lab: Lab) -> None:
+    asked, _ = attribution(lab, 0)
+    spec, rng = FaithfulnessSpec(attribution=asked), np.random.default_rng(4)
+    exact = rng.normal(size=(LAYERS, 10))
+    said = exact + rng.normal(0, 0.1, exact.shape)
+    said[1, 3] = exact[1, 3] + 9
+    error = np.full(exact.shape, 0.3)
+    lab.store.add(
+        Faithfulness(
+            spec=spec, neuron=np.tile(np.arange(10) * 3, (LAYERS, 1)), attributed=said,
+            exact=exact, error=error, n=64,
+        ),
+        RUN,
+    )  # fmt: skip
+    table = faithful.neurons(lab.store, {"tiny": [spec]})
+    assert np.array_equal(table.exact, exact.ravel())
+    assert np.allclose(table.high - table.low, 2 * 1.96 * 0.3, atol=1e-3)
+    agreed = faithful.agreement(table).set_index("layer")
+    assert agreed.spearman[-1] == pytest.approx(spearmanr(said.ravel(), exact.ravel()).statistic)
+    assert agreed.spearman[0] == pytest.approx(spearmanr(said[0], exact[0]).statistic)
+    clear = np.abs(exact[0]) > 1.96 * 0.3
+    assert agreed.clear[0] == clear.sum()
+    assert agreed.same_sign[0] == np.mean((said[0] * exact[0] > 0)[clear])
+    worst = faithful.worst(table, 2)
+    assert len(worst) == 2
+    assert worst.iloc[0][["layer", "neuron"]].tolist() == [1, 9]
+    assert faithful.neurons(lab.store, {"tiny": []}).empty

@@ -14,14 +14,15 @@ from core.base.progress import no_progress
 from core.base.prompts import SoftPrompt
 from core.base.settings import Settings
 from core.base.specs import key
-from core.lab.lab import Lab, job_name, open_store
+from core.lab.lab import KEPT, Lab, job_name, open_store
 from core.lab.workers import InlineWorker
 from core.measures.activations import ActivationSpec
 from core.measures.evaluation import EvaluationSpec, Suppression
-from core.measures.predictivity import PredictivitySpec
+from core.measures.predictivity import PredictivitySpec, Reader
 from core.measures.prompts import ImportedPrompt
 from core.measures.tuning import TuneSpec
 from core.tasks import load_task, own_names, pin_task
+from core.tasks.attacks import Attack
 from tests.conftest import write_task
 
 
@@ -347,3 +348,33 @@ def test_a_downloaded_backbone_is_found_by_its_fingerprint(
     away = replace(lab.models.pin(str(tiny_roberta)), name="/tmp/gpubox")
     name = "someone/tiny" if newest else f"someone/tiny@{commit}"
     assert lab.models.found(away).name == name
+
+
+# --- values on which several measurements rest ---------------------------------------------------
+def test_a_value_is_computed_once_and_the_latest_are_kept(lab: Lab) -> None:
+    computed: list[int] = []
+
+    def value(of: int) -> int:
+        return lab.once(("square", of), lambda: computed.append(of) or of * of)
+
+    assert [value(3), value(3), value(4)] == [9, 9, 16]
+    assert computed == [3, 4]
+    for of in range(100, 100 + KEPT):
+        value(of)
+    value(3)
+    assert computed.count(3) == 2, "it had to make room"
+
+
+def test_a_prompts_baseline_is_read_once_for_all_attacks(
+    lab: Lab, whole: EvaluationSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean = PredictivitySpec(prompt=whole.prompt, task=whole.task, permutations=1)
+    struck = [replace(clean, attack=Attack(kind="typo", dose=d)) for d in (1, 2)]
+    apart = [lab.answer(spec).correct.tolist() for spec in struck]
+    fresh = Lab(lab.settings, lab.store)
+    read: list[int] = []
+    mean = Reader.mean
+    monkeypatch.setattr(Reader, "mean", lambda self, *a: read.append(1) or mean(self, *a))
+    assert [fresh.answer(spec).correct.tolist() for spec in struck] == apart
+    fresh.answer(replace(clean, train_limit=10))
+    assert len(read) == 2, "one for all train rows, one for ten"

@@ -7,17 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from core.base.errors import BadInput
-from core.base.specs import key
+from core.base.errors import BadInput, BadTask
+from core.base.progress import no_progress
+from core.base.specs import Contrast, key
 from core.lab.lab import Lab
 from core.measures.attacked import WorstSpec, worst
+from core.measures.attribution import AttributionSpec, attributed, each_batch
 from core.measures.evaluation import EvaluationSpec, Suppression, suppressed_neurons
 from core.measures.predictivity import PredictivitySpec
-from core.measures.stability import StabilitySpec
+from core.measures.stability import StabilitySpec, bootstrap_weights, redraw
 from core.measures.sweeps import SuppressionChoices, attributions, dose_response, suppression_sweep
 from core.tasks import load_task
 from core.tasks.attacks import Attack, attacked
 from core.tasks.data import load_split
+from tests.conftest import write_task
 from tests.measures.test_predictivity import question
 
 TYPO = Attack(kind="typo", dose=2)
@@ -124,8 +127,13 @@ def test_a_dose_response_asks_clean_data_once_and_each_dose(asked: PredictivityS
     assert [specs[0].attack for specs in sweep.evaluations.values()] == [
         None, replace(TYPO, dose=1), replace(TYPO, dose=3)
     ]  # fmt: skip
-    assert list(sweep.stability) == [1, 3]
-    assert len(set(sweep.everything)) == len(sweep.everything) == 3 + 3 + 2
+    assert {kind: list(by_dose) for kind, by_dose in sweep.stability.items()} == {
+        "skill": [1, 3], "causal": [1, 3]
+    }  # fmt: skip
+    assert len(set(sweep.everything)) == len(sweep.everything) == 3 + 2 + 2
+    questions = (Contrast(negative=(0,), positive=(1,)), Contrast(negative=(0,), positive=(2,)))
+    three = dose_response([asked.prompt], (asked.task, "validation"), questions, TYPO, [1])
+    assert list(three.stability) == ["skill"], "causal neurons are compared for two classes"
 
 
 def test_two_parts_one_of_them_attacked_are_compared(lab: Lab, asked: PredictivitySpec) -> None:
@@ -153,6 +161,92 @@ def test_without_an_effect_of_the_attack_the_crossed_parts_are_the_control(
     by_kind = {kind: found.shared[[k == kind for k in found.kind]] for kind in set(found.kind)}
     assert np.array_equal(by_kind["crossed"], by_kind["control"])
     assert np.array_equal(by_kind["crossed shuffled"], by_kind["control shuffled"])
+
+
+# --- do causal neurons stay the same? ------------------------------------------------------------
+@pytest.fixture
+def causal(asked: PredictivitySpec) -> StabilitySpec:
+    clean = AttributionSpec(
+        prompt=asked.prompt, task=asked.task, split="validation", precision="fp64"
+    )
+    return StabilitySpec(
+        clean=(clean,), adversarial=(replace(clean, attack=TYPO),), fractions=(0.25,),
+        replicates=3, splits=3, permutations=4,
+    )  # fmt: skip
+
+
+def test_an_attack_strikes_the_attributed_texts(
+    lab: Lab, causal: StabilitySpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = lab.answer(causal.adversarial[0]).signed
+    struck = attacked(load_split(load_task(causal.clean[0].task.name), "validation"), TYPO)
+    monkeypatch.setattr(lab, "examples", lambda *_: struck)
+    assert np.allclose(ours, lab.answer(causal.clean[0]).signed, atol=1e-12)
+
+
+def test_shared_causal_neurons_are_those_of_both_attributions(
+    lab: Lab, causal: StabilitySpec
+) -> None:
+    found = lab.answer(causal)
+    tops = []
+    for spec in (causal.clean[0], causal.adversarial[0]):
+        signed = lab.answer(spec).signed
+        tops.append([{n for n in np.argsort(-row)[:6] if row[n] > 0} for row in signed])
+    measured = found.kind.index("measured")
+    assert found.skill[measured, 0].tolist() == [len(a) for a in tops[0]]
+    assert found.shared[measured, 0].tolist() == [
+        len(a & b) for a, b in zip(*tops, strict=True)
+    ]  # fmt: skip
+
+
+def test_shuffled_labels_are_attributions_to_the_other_answer(
+    lab: Lab, causal: StabilitySpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = redraw(causal, 0, lab)
+    true = load_split(load_task(causal.clean[0].task.name), "validation")
+    keys = np.random.default_rng(6).random((4, len(true)))
+    for row, order in enumerate(np.argsort(keys, axis=1), start=1):
+        labels = true.labels[order]
+        monkeypatch.setattr(lab, "examples", lambda *_, kept=labels: replace(true, labels=kept))
+        ours = drawn.by_attack[""].values[row].numpy() / len(true)
+        assert np.allclose(ours, lab.answer(causal.adversarial[0]).signed, atol=1e-12)
+
+
+def test_a_replicate_is_the_attribution_on_the_drawn_rows(lab: Lab, causal: StabilitySpec) -> None:
+    drawn = redraw(causal, 0, lab)
+    labels = load_split(load_task(causal.clean[0].task.name), "validation").labels
+    weights = bootstrap_weights(labels, 3, seed=1)
+    assert drawn.clean.n.tolist() == weights.sum(axis=1).tolist()
+    rows, values = [], lab.answer(causal.clean[0])
+    for batch_rows, added in each_batch(
+        causal.clean[0], *attributed(causal.clean[0], lab), no_progress
+    ):
+        rows += list(zip(batch_rows, added.numpy(), strict=True))
+    by_row = np.stack([added for _, added in sorted(rows, key=lambda pair: pair[0])])
+    assert np.allclose(by_row.mean(axis=0), values.signed, atol=1e-12)
+    for row, weight in enumerate(weights):
+        expected = (weight[:, None, None] * by_row).sum(axis=0)
+        assert np.allclose(drawn.clean.values[row].numpy(), expected, atol=1e-12)
+
+
+def test_rankings_of_different_kinds_are_not_compared(lab: Lab, causal: StabilitySpec) -> None:
+    predictive = PredictivitySpec(prompt=causal.clean[0].prompt, task=causal.clean[0].task)
+    with pytest.raises(BadInput, match="causal ones with causal ones"):
+        lab.answer(replace(causal, clean=(predictive,)))
+
+
+def test_causal_neurons_of_three_classes_are_refused(
+    lab: Lab, tiny_roberta: Path, tmp_path: Path
+) -> None:
+    task = load_task(str(write_task(tmp_path / "three", classes=3)))
+    one = question(lab, tiny_roberta, task)
+    clean = AttributionSpec(prompt=one.prompt, task=one.task, split="validation")
+    with pytest.raises(BadTask, match="has 3 classes"):
+        lab.answer(
+            StabilitySpec(
+                clean=(clean,), adversarial=(replace(clean, attack=TYPO),), fractions=(0.25,)
+            )
+        )
 
 
 # --- causal neurons ------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from core.base.errors import BadInput
 from core.lab.lab import Lab
 from core.measures.ablation import margins
 from core.measures.attribution import AttributionSpec, added_by_neurons, table
+from core.measures.faithfulness import FaithfulnessSpec
 from core.tasks import load_task
 from core.tasks.data import Examples, load_split
 from tests.conftest import write_task
@@ -160,3 +161,44 @@ def test_the_ranking_is_made_on_other_rows_than_it_is_tested_on(spec: Attributio
 def test_no_steps_are_refused(spec: AttributionSpec) -> None:
     with pytest.raises(BadInput, match="steps is 0"):
         replace(spec, steps=0)
+
+
+# --- is it faithful? -----------------------------------------------------------------------------
+def test_exact_effects_are_those_of_zeroed_weights(
+    lab: Lab, tiny_folder: Path, spec: AttributionSpec
+) -> None:
+    ours = lab.answer(FaithfulnessSpec(attribution=spec, neurons=5, limit=7))
+    model = fresh(lab, tiny_folder, spec)
+    examples = load_split(load_task(spec.task.name), "train", 12).take(np.arange(7))
+    assert (ours.n, ours.neuron.shape) == (7, (model.layers, 5))
+    with torch.no_grad():
+        whole = np.array([float(margin(model, examples, row)) for row in range(7)])
+        for (layer, place), neuron in np.ndenumerate(ours.neuron):
+            column = model.down_projections()[layer].weight[:, int(neuron)]
+            kept = column.clone()
+            column.zero_()
+            lost = whole - [float(margin(model, examples, row)) for row in range(7)]
+            column.copy_(kept)
+            assert ours.exact[layer, place] == pytest.approx(lost.mean(), abs=1e-10)
+            assert ours.error[layer, place] == pytest.approx(lost.std(ddof=1) / 7**0.5, abs=1e-10)
+
+
+def test_it_is_compared_on_the_same_rows_with_what_attribution_says_there(
+    lab: Lab, spec: AttributionSpec
+) -> None:
+    ours = lab.answer(FaithfulnessSpec(attribution=spec, neurons=4, limit=12))
+    signed = lab.answer(spec).signed
+    assert np.allclose(ours.attributed, np.take_along_axis(signed, ours.neuron, axis=1))
+    highest, lowest = signed.argmax(axis=1), signed.argmin(axis=1)
+    assert ours.neuron[:, 0].tolist() == highest.tolist()
+    assert ours.neuron[:, -1].tolist() == lowest.tolist()
+    every = lab.answer(FaithfulnessSpec(attribution=spec, neurons=1000, limit=3))
+    assert [sorted(row) for row in every.neuron.tolist()] == [list(range(24))] * len(signed)
+
+
+def test_a_stored_comparison_is_the_computed_one(lab: Lab, spec: AttributionSpec) -> None:
+    asked = FaithfulnessSpec(attribution=spec, neurons=6, limit=5)
+    kept, anew = lab.stored(asked), lab.answer(asked)
+    for name in ("neuron", "attributed", "exact", "error"):
+        assert np.array_equal(getattr(kept, name), getattr(anew, name)), name
+    assert kept.n == anew.n

@@ -70,13 +70,21 @@ def test_a_page_says_what_it_is_and_raises_nothing(page: str) -> None:
 @pytest.mark.parametrize("page", ["transfer", "predictivity", "correlation"])
 def test_both_backbones_stand_side_by_side_from_shipped_answers(page: str) -> None:
     test = run(page)
-    assert [h.value for h in test.subheader] == ["roberta-mini", "t5-mini"]
+    assert [h.value for h in test.subheader][:2] == ["roberta-mini", "t5-mini"]
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
+
+
+def test_transfer_is_shown_against_shared_neurons() -> None:
+    test = run("transfer")
+    assert len(charts(test)) == 2 + 2
+    assert sum("Spearman (95 % interval): roberta-mini" in c.value for c in test.caption) == 2
 
 
 @pytest.mark.parametrize("page", ["transfer", "predictivity", "correlation"])
 def test_a_link_chooses_the_backbone(page: str) -> None:
-    assert [h.value for h in run(page, backbone="t5-mini").subheader] == ["t5-mini"]
+    headings = [h.value for h in run(page, backbone="t5-mini").subheader]
+    assert "t5-mini" in headings
+    assert "roberta-mini" not in headings
 
 
 def test_the_overview_lists_every_task_with_its_baselines() -> None:
@@ -123,7 +131,8 @@ def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
             # Attribution and the page's curves; three tasks share all but the causal points with
             # their adversarial version's curves.
             causal = len(sweeps.SEEDS) * (6 * (1 + 1 + 8 * (1 + 1 + 3)) + 3 * (1 + 8))
-            assert len({key(s) for s in specs}) == basic + 3 + curves + causal
+            doses = 9 * 4 * (len(sweeps.SEEDS) + 2)  # accuracy; skill and causal neurons kept
+            assert len({key(s) for s in specs}) == basic + 3 + curves + causal + doses + 1
     finally:
         lab.store.close()
 
@@ -221,7 +230,7 @@ def test_imported_prompts_can_be_shown_instead_of_tuned_ones(
     assert outcome.key
     test = run("transfer", backbone="t5-mini", prompts="imported")
     assert not test.exception
-    assert [h.value for h in test.subheader] == ["t5-mini"]
+    assert [h.value for h in test.subheader][:1] == ["t5-mini"]
     assert any("Nothing computed yet" in c.value for c in test.caption)
     st.cache_resource.clear()
 
@@ -231,16 +240,37 @@ def words(test: AppTest) -> str:
     return " ".join(m.value for m in test.markdown)
 
 
-@pytest.mark.parametrize("version", ["Short reviews, adv.", "Answerability, adv."])
-def test_robustness_has_its_finding_and_figures_from_shipped_answers(version: str) -> None:
-    test = run("robustness", version=version)
+def test_robustness_opens_with_shipped_doses_and_the_claim_over_all_tasks() -> None:
+    test = run("robustness")
+    assert not test.exception
+    assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
+    assert len(charts(test)) == 3 + 2
+    assert "verdict: " in words(test)
+    for name in ("roberta-mini", "t5-mini"):
+        assert f"**{name}**" in words(test)
+    text = " ".join(c.value for c in test.caption)
+    assert "600 examples, means of 5 seeds" in text
+    assert "doses 1, 2, 3, 5" in text
+
+
+def test_another_attack_offers_to_compute_its_doses() -> None:
+    test = run("robustness", attack="negations", task="Opinions", backbone="t5-mini")
+    assert not test.exception
+    assert len([b for b in test.button if b.label in ("Compute", "Cancel")]) == 2
+    test = run("robustness", task="Excuses")
+    assert not [e for e in test.expander if "In detail" in e.label], "no adversarial version"
+
+
+@pytest.mark.parametrize("task", ["Short reviews", "Answerability"])
+def test_an_adversarial_version_in_detail_comes_from_shipped_answers(task: str) -> None:
+    test = run("robustness", task=task, details="true")
     assert not test.exception
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
     for name in ("roberta-mini", "t5-mini"):
         assert f"**{name}**: accuracy drops from" in words(test)
     assert "verdict: not tested" in words(test), [m.value for m in test.markdown]
-    assert "permutation null 4%, p = " in words(test) or version != "Short reviews, adv."
-    assert len(charts(test)) == 4 + 2 + 4
+    assert "permutation null 4%, p = " in words(test) or task != "Short reviews"
+    assert len(charts(test)) == 3 + 2 + 4 + 2 + 4
     by_attack, costs = (d.value for d in test.dataframe[-2:][::-1])
     assert len(costs) == 8
     assert len(by_attack) == 2 * 5
@@ -248,17 +278,37 @@ def test_robustness_has_its_finding_and_figures_from_shipped_answers(version: st
 
 
 def test_one_backbone_alone_is_told_without_a_verdict() -> None:
-    test = run("robustness", backbone="t5-mini")
+    test = run("robustness", backbone="t5-mini", details="true")
     assert "**t5-mini**: accuracy drops from" in words(test)
     assert "the claim that" not in words(test)
-    assert len(charts(test)) == 4 + 1 + 2
+    assert "A comparison needs two backbones." in words(test)
+    assert len(charts(test)) == 3 + 2 + 4 + 1 + 2
+
+
+def test_suppression_shows_how_faithful_attribution_is_from_shipped_answers() -> None:
+    assert len(charts(run("suppression"))) == 1
+    test = run("suppression", faithful="true")
+    assert not test.exception
+    assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
+    assert len(charts(test)) == 1 + 2
+    assert len(test.dataframe[-1].value) == 2 * 5
+    assert sum("Spearman" in c.value and "64 train rows" in c.value for c in test.caption) == 2
 
 
 def test_rankings_compare_layers_seeds_pairs_and_tasks() -> None:
     test = run("rankings", task="Opinions", against="Excuses", top="3%")
     assert not test.exception
-    assert len(charts(test)) == 2 + 2 + 2
+    assert len(charts(test)) == 2 + 1 + 2 + 2 + 2
     assert any("top 3%" in c.value and "chance" in c.value for c in test.caption)
+    assert any("are among the" in c.value and "causal ones" in c.value for c in test.caption)
+
+
+def test_rankings_by_attribution_are_shipped_too() -> None:
+    test = run("rankings", by="attribution")
+    assert not test.exception
+    assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
+    assert "Are causal neurons shared with other seeds?" in [h.value for h in test.subheader]
+    assert len(charts(test)) == 2 + 1 + 2 + 2 + 2
 
 
 def test_a_neuron_is_known_at_once_and_its_activity_is_computed() -> None:
@@ -289,6 +339,14 @@ def test_the_playground_reads_what_is_typed() -> None:
     assert test.text_area[0].value == "The soup was lovely and the waiter was kind."
     test.slider(key="off").set_value(10).run()
     assert any("Random: mean of 3 draws" in c.value for c in test.caption)
+
+
+def test_the_playground_suppresses_causal_neurons_and_single_ones() -> None:
+    test = run("playground", which="causal neurons", off="10")
+    assert not test.exception
+    assert not [b for b in test.button if b.label == "Compute"], "the rankings are shipped"
+    assert any("Random: mean of 3 draws" in c.value for c in test.caption)
+    assert [c for c in charts(test) if "how" in json.dumps(c)]
 
 
 def test_a_typed_text_stays_when_the_task_changes_and_an_example_gives_way() -> None:

@@ -161,17 +161,17 @@ def test_the_choice_is_that_of_suppression(count: int) -> None:
 
 def test_skill_neurons_are_better_than_the_majority_class() -> None:
     values = np.array([[0.6, 0.9, 0.55, 0.6, 0.6], [0.6, 0.6, 0.6, 0.59, 0.7]])
-    ranking = Ranking(predictivity=values, majority=0.6)
-    assert ranking.skill(0.6).tolist() == [[False, True, False, False, False], [False] * 4 + [True]]
-    assert ranking.skill(0.1, scope="model").nonzero() == (np.array([0]), np.array([1]))
+    ranking = Ranking(values=values, least=0.6)
+    assert ranking.top(0.6).tolist() == [[False, True, False, False, False], [False] * 4 + [True]]
+    assert ranking.top(0.1, scope="model").nonzero() == (np.array([0]), np.array([1]))
     # What rounding makes of equal values is no difference.
-    close = Ranking(predictivity=values - 0.1 + 1e-11, majority=0.5)
-    assert np.array_equal(close.skill(0.6), ranking.skill(0.6))
+    close = Ranking(values=values - 0.1 + 1e-11, least=0.5)
+    assert np.array_equal(close.top(0.6), ranking.top(0.6))
 
 
 def test_where_all_are_informative_skill_neurons_are_those_that_are_suppressed() -> None:
     values = 0.5 + np.random.default_rng(7).integers(1, 50, (3, 40)) / 100
-    mine = Ranking(predictivity=values, majority=0.5)
+    mine = Ranking(values=values, least=0.5)
     for scope in ("layer", "model"):
         theirs = choose_neurons(
             [values],
@@ -179,7 +179,7 @@ def test_where_all_are_informative_skill_neurons_are_those_that_are_suppressed()
             fraction=0.2,
             scope=scope,  # type: ignore[arg-type]
         )
-        assert np.array_equal(mine.skill(0.2, scope=scope), theirs)  # type: ignore[arg-type]
+        assert np.array_equal(mine.top(0.2, scope=scope), theirs)  # type: ignore[arg-type]
 
 
 def test_rank_percentiles_are_shares_of_the_layer() -> None:

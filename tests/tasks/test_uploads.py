@@ -165,8 +165,16 @@ def test_a_wish_that_cannot_be_leaves_nothing_behind(
 def test_a_crash_while_writing_leaves_nothing_behind(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.tasks.uploads._toml", lambda name, wish: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    write = pd.DataFrame.to_parquet
+    written: list[Path] = []
+
+    def second_fails(table: pd.DataFrame, path: Path, **how: object) -> None:
+        write(table, path, **how)
+        written.append(path)
+        assert len(written) < 2, "the disk is full"
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", second_fails)
+    with pytest.raises(AssertionError, match="the disk is full"):
         save(places(), read_table("x.csv", as_csv()), wish())
     assert list(folder.iterdir()) == []
 

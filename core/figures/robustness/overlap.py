@@ -71,11 +71,14 @@ class Draws:
 
     def share(self, fraction: float) -> Array:
         """Share of the first ranking's skill neurons shared with the second, over all layers."""
-        at = self.fractions.index(fraction)
-        shares: Array = self.shared[:, at].sum(axis=1) / np.maximum(
-            1, self.skill[:, at].sum(axis=1)
-        )
+        chosen, shared = self.numbers(fraction)
+        shares: Array = shared / np.maximum(1, chosen)
         return shares
+
+    def numbers(self, fraction: float) -> tuple[Array, Array]:
+        """The first ranking's skill neurons, and those shared with the second, over all layers."""
+        at = self.fractions.index(fraction)
+        return self.skill[:, at].sum(axis=1), self.shared[:, at].sum(axis=1)
 
 
 def stored_draws(store: Store, spec: StabilitySpec) -> Draws | None:
@@ -147,9 +150,9 @@ def overlap(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     out = list[dict[str, object]]()
     for backbone, clean, adversarial in _both(store, sweeps):
         draws = stored_draws(store, sweeps[backbone].stability)
-        layers, width = clean.predictivity.shape
+        layers, width = clean.values.shape
         for fraction in PAPER_FRACTIONS[1:]:
-            pair = compare(clean.skill(fraction), adversarial.skill(fraction))
+            pair = compare(clean.top(fraction), adversarial.top(fraction))
             if pair.first == 0:
                 continue
             shares = {
@@ -180,7 +183,7 @@ def overlap_by_layer(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFr
     out = list[dict[str, object]]()
     for backbone, clean, adversarial in _both(store, sweeps):
         draws = stored_draws(store, sweeps[backbone].stability)
-        first, second = clean.skill(fraction), adversarial.skill(fraction)
+        first, second = clean.top(fraction), adversarial.top(fraction)
         for layer in range(len(first)):
             pair = compare(first[layer][None], second[layer][None])
             share, null = pair.share if pair.first else math.nan, np.empty(0)
@@ -209,7 +212,7 @@ def rank_percentiles(
     """
     out, medians = list[pd.DataFrame](), list[dict[str, object]]()
     for backbone, clean, adversarial in _both(store, sweeps):
-        mask, percentile = clean.skill(fraction), percentiles(adversarial.predictivity)
+        mask, percentile = clean.top(fraction), percentiles(adversarial.values)
         if not mask.any():
             continue
         draws = stored_draws(store, sweeps[backbone].stability)
@@ -218,8 +221,8 @@ def rank_percentiles(
             pd.DataFrame(
                 {
                     "backbone": backbone, "layer": layer, "neuron": neuron,
-                    "percentile": percentile[mask], "clean": clean.predictivity[mask],
-                    "adversarial": adversarial.predictivity[mask],
+                    "percentile": percentile[mask], "clean": clean.values[mask],
+                    "adversarial": adversarial.values[mask],
                 }
             )
         )  # fmt: skip
@@ -307,14 +310,14 @@ def ranked(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     """
     out = list[pd.DataFrame]()
     for backbone, clean, adversarial in _both(store, sweeps):
-        layer, neuron = np.indices(clean.predictivity.shape).reshape(2, -1)
+        layer, neuron = np.indices(clean.values.shape).reshape(2, -1)
         out.append(
             pd.DataFrame(
                 {
                     "backbone": backbone, "layer": layer, "neuron": neuron,
-                    "clean": clean.predictivity.ravel(), "clean_majority": clean.majority,
-                    "adversarial": adversarial.predictivity.ravel(),
-                    "adversarial_majority": adversarial.majority,
+                    "clean": clean.values.ravel(), "clean_majority": clean.least,
+                    "adversarial": adversarial.values.ravel(),
+                    "adversarial_majority": adversarial.least,
                 }
             )
         )  # fmt: skip

@@ -16,6 +16,7 @@ from core.figures.robustness.accuracy import (
     both_kinds,
     drop_difference,
 )
+from core.figures.words import in_points, interval, p_value, points, positive, two
 from core.stats.intervals import Estimate, Z
 
 
@@ -73,7 +74,7 @@ def _drop(accuracies: pd.DataFrame, backbone: str, drop: Estimate) -> str:
     return (
         f"**{plain(backbone)}**: accuracy {way} from {overall[backbone, CLEAN]:.3f} on clean data "
         f"to {overall[backbone, ADVERSARIAL]:.3f} on adversarial data "
-        f"({_points(_positive(drop))})."
+        f"({in_points(positive(drop))})."
     )
 
 
@@ -109,8 +110,8 @@ def _shared(overlaps: pd.DataFrame, agree: pd.DataFrame, backbone: str, fraction
         a = agree.loc[backbone]
         parts.append(
             f"Over all neurons, clean and adversarial predictivities correlate at "
-            f"{_two(a.spearman)} (Spearman, 95 % interval {_two(a.low)} to {_two(a.high)}; "
-            f"permutation null {_two(a.shuffled)}, {p_value(a.p)})."
+            f"{two(a.spearman)} (Spearman, 95 % interval {two(a.low)} to {two(a.high)}; "
+            f"permutation null {two(a.shuffled)}, {p_value(a.p)})."
         )
     return " ".join(parts)
 
@@ -164,12 +165,12 @@ def _verdict(
     if not drop.certain:
         return "not tested", (
             "The two models do **not test the claim**: their accuracy drops do not differ "
-            f"significantly (difference: {_points(_positive(drop))}).{alone}"
+            f"significantly (difference: {in_points(positive(drop))}).{alone}"
         )
     robust, other = (first, second) if drop.value > 0 else (second, first)
     lead = (
         f"**{plain(robust)}** is more robust than {plain(other)} (its accuracy drop is smaller by "
-        f"{_points(_positive(drop))})"
+        f"{in_points(positive(drop))})"
     )
     blind = [name for name in backbones if overlap.control_p[name] > 0.05]
     if blind:
@@ -189,14 +190,14 @@ def _verdict(
         return "no difference", (
             f"{lead}, but there is **no significant difference** between the models' overlap "
             "beyond the permutation null (difference, as a share of the split control: "
-            f"{_interval(_positive(kept))}). This does not support the claim.{alone}"
+            f"{interval(positive(kept))}). This does not support the claim.{alone}"
         )
     agrees = more == robust
     word = "agrees with" if agrees else "contradicts"
     return ("agrees" if agrees else "contradicts"), (
         f"{lead} and keeps {'more' if agrees else 'fewer'} of its skill neurons (difference in "
         f"overlap beyond the permutation null, as a share of the split control: "
-        f"{_interval(_positive(kept))}). This **{word}** the claim that the more robust model "
+        f"{interval(positive(kept))}). This **{word}** the claim that the more robust model "
         f"keeps its skill neurons. Two models and one task are no proof.{alone}"
     )
 
@@ -214,38 +215,3 @@ def _kept_more(a: pd.Series, b: pd.Series) -> Estimate:
         errors.append(float(x.error / most))
     value, half = values[0] - values[1], Z * math.hypot(*errors)
     return Estimate(value=value, low=value - half, high=value + half)
-
-
-MINUS = "\N{MINUS SIGN}"
-
-
-def p_value(p: float) -> str:
-    """A p-value as papers print it."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
-def points(share: float) -> str:
-    """A difference of accuracies in percentage points, with its sign; a dash if unknown."""
-    if not math.isfinite(share):
-        return "\N{EN DASH}"
-    return f"{100 * share:+z.1f}".replace("-", MINUS)
-
-
-def _two(value: float) -> str:
-    return f"{value:z.2f}".replace("-", MINUS)
-
-
-def _positive(e: Estimate) -> Estimate:
-    if e.value >= 0:
-        return e
-    return Estimate(value=-e.value, low=-e.high, high=-e.low, p=e.p)
-
-
-def _points(e: Estimate) -> str:
-    text = f"{100 * e.value:.1f} points, 95 % interval {100 * e.low:.1f} to {100 * e.high:.1f}"
-    return text.replace("-", MINUS)
-
-
-def _interval(e: Estimate) -> str:
-    text = f"{e.value:.2f}, 95 % interval {e.low:.2f} to {e.high:.2f}"
-    return text.replace("-", MINUS)

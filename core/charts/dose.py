@@ -1,0 +1,164 @@
+"""Accuracy and shared neurons over the dose of an attack, and one against the other."""
+
+import math
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from core.charts.look import Look, finish, level
+
+MEASURED, SHUFFLED = "true labels", "shuffled labels"
+HEIGHT = 260
+
+
+def _hue(table: pd.DataFrame, look: Look) -> alt.Color:
+    return alt.Color(
+        "backbone:N", scale=look.scale(table.backbone), title=None,
+        legend=alt.Legend(columns=1, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=4),
+    )  # fmt: skip
+
+
+def _doses(edits: str, doses: Sequence[int]) -> alt.X:
+    return alt.X(
+        "dose:Q", title=f"{edits} per text", scale=alt.Scale(domain=[0, max(doses)], nice=False)
+    ).axis(values=[0, *doses], format="d")
+
+
+def dose_accuracy(
+    table: pd.DataFrame, look: Look, *, edits: str, doses: Sequence[int]
+) -> alt.LayerChart:
+    """Accuracy over the dose with its interval; columns of `figures.robustness.dose.accuracy`."""
+    chance = float(table.majority.max())
+    lowest = math.floor(10 * min(table.low.min(), chance) + 1e-9) / 10
+    scale = alt.Scale(domain=[lowest, 1])
+    base = alt.Chart(table).encode(x=_doses(edits, doses), color=_hue(table, look))
+    band = base.mark_area(opacity=0.14).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q")
+    y = alt.Y("accuracy:Q", scale=scale, title="accuracy")
+    points = base.mark_circle(size=55, opacity=1).encode(
+        y=y,
+        tooltip=[
+            alt.Tooltip("backbone"), alt.Tooltip("dose", title=edits),
+            alt.Tooltip("accuracy", format=".3f"), alt.Tooltip("low", title="from", format=".3f"),
+            alt.Tooltip("high", title="to", format=".3f"), alt.Tooltip("n", title="examples"),
+            alt.Tooltip("seeds"),
+        ],
+    )  # fmt: skip
+    line = base.mark_line(strokeWidth=2.2).encode(y=y)
+    return finish(band + level(chance, look) + line + points, look, HEIGHT)
+
+
+def dose_overlap(
+    table: pd.DataFrame, look: Look, *, edits: str, doses: Sequence[int]
+) -> alt.LayerChart:
+    """Shared neurons over the dose, with true and with shuffled labels; columns of
+    `figures.robustness.dose.overlap`, for one kind of neuron.
+    """
+    scale = alt.Scale(domain=[0, 1])
+    long = table.melt(
+        [c for c in table if c not in ("shared", "shuffled")], ["shared", "shuffled"],
+        var_name="labels", value_name="share",
+    )  # fmt: skip
+    long["labels"] = long.labels.map({"shared": MEASURED, "shuffled": SHUFFLED})
+    base = alt.Chart(long).encode(x=_doses(edits, doses), color=_hue(table, look))
+    band = (
+        alt.Chart(table)
+        .mark_area(opacity=0.14)
+        .encode(
+            x=_doses(edits, doses), color=_hue(table, look),
+            y=alt.Y("low:Q", scale=scale), y2="high:Q",
+        )
+    )  # fmt: skip
+    y = alt.Y("share:Q", scale=scale, title="shared with clean data").axis(format=".0%")
+    dash = alt.StrokeDash(
+        "labels:N", title=None,
+        scale=alt.Scale(domain=[MEASURED, SHUFFLED], range=[[1, 0], [2, 3]]),
+        legend=alt.Legend(
+            columns=1, symbolType="stroke", symbolSize=400, symbolStrokeColor=look.ink
+        ),
+    )  # fmt: skip
+    line = base.mark_line(strokeWidth=2.2).encode(y=y, strokeDash=dash)
+    points = (
+        base.transform_filter(alt.datum.labels == MEASURED)
+        .mark_circle(size=55, opacity=1)
+        .encode(
+            y=y,
+            tooltip=[
+                alt.Tooltip("backbone"), alt.Tooltip("dose", title=edits),
+                alt.Tooltip("share", title="shared", format=".0%"),
+                alt.Tooltip("low", title="lowest split", format=".0%"),
+                alt.Tooltip("high", title="highest split", format=".0%"),
+                alt.Tooltip("kept", title="kept, above shuffled labels", format=".2f"),
+                alt.Tooltip("splits"), alt.Tooltip("seeds"),
+            ],
+        )
+    )  # fmt: skip
+    return finish(band + line + points, look, HEIGHT)
+
+
+def transfer_points(table: pd.DataFrame, look: Look, *, neurons: str) -> alt.LayerChart:
+    """Transfer against shared neurons, a point a pair of tasks. Columns of
+    `figures.transferred.pairs` with task titles, `same` (category) and `url`.
+    """
+    top = math.ceil(10 * max(0.1, table.shared.max())) / 10
+    kinds = ["same category", "different category"]
+    points = (
+        alt.Chart(table.assign(kind=table.same.map({True: kinds[0], False: kinds[1]})))
+        .mark_point(size=55, opacity=0.8, filled=True)
+        .encode(
+            x=alt.X(
+                "shared:Q", title=f"shared {neurons}", scale=alt.Scale(domain=[0, top])
+            ).axis(format=".0%"),
+            y=alt.Y("transferred:Q", title="relative accuracy", scale=alt.Scale(zero=False)),
+            color=_hue(table, look),
+            shape=alt.Shape(
+                "kind:N", title=None, scale=alt.Scale(domain=kinds, range=["circle", "diamond"]),
+                legend=alt.Legend(columns=1, symbolFillColor=look.ink),
+            ),
+            tooltip=[
+                alt.Tooltip("backbone"), alt.Tooltip("source_task", title="tuned on"),
+                alt.Tooltip("target_task", title="evaluated on"),
+                alt.Tooltip("shared", format=".0%"), alt.Tooltip("chance", format=".0%"),
+                alt.Tooltip("transferred", title="relative accuracy", format=".2f"),
+            ],
+        )
+    )  # fmt: skip
+    return finish(alt.layer(points), look, 320)
+
+
+def claim_points(table: pd.DataFrame, look: Look, *, neurons: str) -> alt.LayerChart:
+    """Neurons kept against accuracy kept; a point a task, attack and dose, a least-squares line a
+    backbone. Columns of `figures.robustness.claim.points`, and `url`; `neurons` names the kind.
+    """
+    ends = {
+        name: [min(0.0, math.floor(10 * table[name].min()) / 10),
+               max(1.0, math.ceil(10 * table[name].max()) / 10)]
+        for name in ("accuracy_kept", "kept")
+    }  # fmt: skip
+    across, up = (alt.Scale(domain=ends[name]) for name in ("accuracy_kept", "kept"))
+    x = alt.X("accuracy_kept:Q", title="accuracy kept", scale=across)
+    y = alt.Y("kept:Q", title=f"{neurons} kept", scale=up)
+    equal = (
+        alt.Chart(pd.DataFrame({"x": [0, 1], "y": [0, 1]}))
+        .mark_line(color=look.faint, strokeDash=[1, 3])
+        .encode(x=alt.X("x:Q", scale=across), y=alt.Y("y:Q", scale=up))
+    )
+    base = alt.Chart(table).encode(x=x, y=y, color=_hue(table, look))
+    line = (
+        base.transform_regression("accuracy_kept", "kept", groupby=["backbone"])
+        .mark_line(strokeWidth=2.2, clip=True)
+        .encode()
+    )
+    points = base.mark_circle(size=60, opacity=0.75).encode(
+        href="url:N",
+        tooltip=[
+            alt.Tooltip("backbone"), alt.Tooltip("task"), alt.Tooltip("attack"),
+            alt.Tooltip("dose"), alt.Tooltip("accuracy", format=".3f"),
+            alt.Tooltip("accuracy_kept", title="accuracy kept", format=".2f"),
+            alt.Tooltip("kept", title=f"{neurons} kept", format=".2f"),
+            alt.Tooltip("shared", title="shared", format=".0%"),
+            alt.Tooltip("shuffled", title="shared, shuffled labels", format=".0%"),
+            alt.Tooltip("n", title="examples"), alt.Tooltip("seeds"),
+        ],
+    )  # fmt: skip
+    return finish(equal + line + points, look, 320)

@@ -1,0 +1,100 @@
+"""The claim plot in words."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from core.base.markdown import plain
+from core.figures.rankings import NAMES
+from core.figures.robustness.claim import differences, slopes
+from core.figures.words import interval, positive
+from core.stats.intervals import Estimate
+
+LIMITS = (
+    "Two backbones that differ in more than one respect cannot show what makes one of them robust."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """How the points relate to the claim that a more robust backbone keeps more of its neurons.
+
+    `verdict` and `lead` are those of the first pair of backbones: `agrees`, `contradicts`, `no
+    difference` (one is more robust, but does not keep more neurons), `not tested` (neither is more
+    robust) or `open` (no pair, or too few tasks). `within` has a sentence per backbone, `between`
+    one per further pair.
+    """
+
+    verdict: str
+    lead: str
+    within: tuple[str, ...]
+    between: tuple[str, ...]
+
+
+def summarise(table: pd.DataFrame, *, neurons: str = "skill") -> Finding:
+    """Say what the points of `claim.points` show for one kind of neuron."""
+    mine = table[table.neurons == neurons]
+    pairs = [_between(row, neurons) for row in differences(mine).itertuples()]
+    verdict, lead = pairs[0] if pairs else ("open", "A comparison needs two backbones.")
+    within = tuple(_within(row, neurons) for row in slopes(mine).itertuples())
+    return Finding(
+        verdict=verdict, lead=lead, within=within, between=tuple(text for _, text in pairs[1:])
+    )
+
+
+def _within(row: Any, neurons: str) -> str:
+    """Where a backbone keeps its accuracy, does it keep the neurons?"""
+    who, what = f"**{plain(row.backbone)}**", NAMES[neurons]
+    overall = Estimate(value=row.slope, low=row.slope_low, high=row.slope_high)
+    at_dose = Estimate(
+        value=row.slope_at_dose, low=row.slope_at_dose_low, high=row.slope_at_dose_high
+    )
+    if not _known(overall):
+        return f"{who}: too few tasks for a slope ({row.tasks})."
+    counted = f"{row.points} points on {row.tasks} tasks"
+    if overall.certain:
+        related = "more" if overall.value > 0 else "fewer"
+        text = f"{who} keeps {related} of its {what} where it keeps more accuracy"
+    else:
+        text = f"{who}: accuracy kept and {what} kept are not clearly related"
+    same = at_dose.certain and (at_dose.value > 0) == (overall.value > 0)
+    held = "the same holds" if same else "this is not clear"
+    return (
+        f"{text} (slope {interval(overall)}; {counted}). Across tasks at equal dose {held} "
+        f"(slope {interval(at_dose)})."
+    )
+
+
+def _between(row: Any, neurons: str) -> tuple[str, str]:
+    """Verdict and sentence for two backbones."""
+    accuracy = Estimate(value=row.accuracy, low=row.accuracy_low, high=row.accuracy_high)
+    kept = Estimate(value=row.kept, low=row.kept_low, high=row.kept_high)
+    first, second, what = plain(row.first), plain(row.second), NAMES[neurons]
+    if not _known(accuracy):
+        return "open", f"{first} and {second} have too few tasks in common ({row.tasks})."
+    if not accuracy.certain:
+        return "not tested", (
+            f"At equal dose **{first}** and **{second}** keep about as much of their accuracy "
+            f"(difference {interval(positive(accuracy))}), so they do **not test the claim**."
+        )
+    robust, other = (second, first) if accuracy.value > 0 else (first, second)
+    lead = (
+        f"At equal dose **{robust}** keeps more of its accuracy than {other} "
+        f"(difference {interval(positive(accuracy))})"
+    )
+    apart = f"(difference {interval(positive(kept))})"
+    if not kept.certain:
+        return "no difference", (
+            f"{lead}, but **no more of its {what}** {apart}. This does not support the claim."
+        )
+    if (kept.value > 0) == (accuracy.value > 0):
+        return "agrees", f"{lead}, and more of its {what} {apart}. This **agrees with** the claim."
+    return (
+        "contradicts",
+        f"{lead}, but fewer of its {what} {apart}. This **contradicts** the claim.",
+    )
+
+
+def _known(e: Estimate) -> bool:
+    return e.low == e.low and e.high == e.high

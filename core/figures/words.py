@@ -1,0 +1,42 @@
+"""Numbers as sentences print them."""
+
+import math
+
+from core.stats.intervals import Estimate
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def p_value(p: float) -> str:
+    """A p-value as papers print it."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def points(share: float) -> str:
+    """A difference of accuracies in percentage points, with its sign; a dash if unknown."""
+    if not math.isfinite(share):
+        return "\N{EN DASH}"
+    return f"{100 * share:+z.1f}".replace("-", MINUS)
+
+
+def two(value: float) -> str:
+    """Two decimals."""
+    return f"{value:z.2f}".replace("-", MINUS)
+
+
+def positive(e: Estimate) -> Estimate:
+    """The estimate, with its sign changed if it is below 0."""
+    if e.value >= 0:
+        return e
+    return Estimate(value=-e.value, low=-e.high, high=-e.low, p=e.p)
+
+
+def in_points(e: Estimate) -> str:
+    """An estimate in percentage points, with its interval."""
+    text = f"{100 * e.value:.1f} points, 95 % interval {100 * e.low:.1f} to {100 * e.high:.1f}"
+    return text.replace("-", MINUS)
+
+
+def interval(e: Estimate) -> str:
+    """An estimate with its interval, two decimals."""
+    return f"{two(e.value)}, 95 % interval {two(e.low)} to {two(e.high)}"

@@ -1,0 +1,115 @@
+"""Does an attack leave the label right? Attacked texts for a blind reader, and the reader's score.
+
+Each sheet has texts of one kind and dose, all of them changed by the attack, or clean ones; no text
+is on two sheets. Whoever reads them writes the class of each, without the label; sheets and labels
+are drawn by a fixed seed.
+"""
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from core.base.errors import BadInput
+from core.measures.sweeps import DOSES
+from core.stats.intervals import wilson
+from core.tasks import load_task
+from core.tasks.attacks import KINDS, MOST_DOSE, Attack, attacked
+from core.tasks.data import Examples, load_split
+from demo.texts import VERBALIZERS
+
+ROWS = 100  # a sheet
+CLEAN = "clean"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One text of a sheet: what is read, and what is right."""
+
+    task: str
+    question: str
+    classes: tuple[str, ...]
+    text: str
+    text_b: str
+    label: int
+
+
+def sheets() -> dict[str, list[Row]]:
+    """Name of each sheet (`clean`, `typo-1` ...) -> its rows."""
+    attacks: dict[str, Attack | None] = {CLEAN: None}
+    for kind in KINDS:
+        for dose in (d for d in DOSES if d <= MOST_DOSE[kind]):
+            attacks[f"{kind}-{dose}"] = Attack(kind=kind, dose=dose)
+    rng = random.Random("blind")
+    places = [(task, i) for task in VERBALIZERS for i in range(600)]
+    rng.shuffle(places)
+    out = dict[str, list[Row]]()
+    for name, attack in attacks.items():
+        rows = list[Row]()
+        while len(rows) < ROWS:
+            task, i = places.pop()
+            rows += list(_row(task, i, attack))
+        out[name] = rows
+    return out
+
+
+def _row(name: str, i: int, attack: Attack | None) -> Iterator[Row]:
+    """The i-th validation row under the attack; nothing if the attack leaves it as it is."""
+    task = load_task(name)
+    clean, struck = _validation(name, None), _validation(name, attack)
+    texts = [(e.text_a[i], (e.text_b or ("",) * len(e))[i]) for e in (clean, struck)]
+    if attack is None or texts[0] != texts[1]:
+        yield Row(
+            task=name, question=task.about, classes=task.labels, text=texts[1][0],
+            text_b=texts[1][1], label=int(clean.labels[i]),
+        )  # fmt: skip
+
+
+@lru_cache(maxsize=32)
+def _validation(name: str, attack: Attack | None) -> Examples:
+    clean = load_split(load_task(name), "validation")
+    return clean if attack is None else attacked(clean, attack)
+
+
+def write(folder: Path) -> list[Path]:
+    """A JSON Lines file per sheet, without labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, rows in sheets().items():
+        lines = [
+            {"id": i, "question": r.question, "classes": r.classes, "text": r.text,
+             **({"text_b": r.text_b} if r.text_b else {})}
+            for i, r in enumerate(rows)
+        ]  # fmt: skip
+        file = folder / f"{name}.jsonl"
+        file.write_text("\n".join(map(json.dumps, lines)) + "\n", "utf-8")
+        written.append(file)
+    return written
+
+
+def score(folder: Path) -> pd.DataFrame:
+    """Each answered sheet (`NAME.answers.json`: id -> class): read, agree (with the label), broken
+    (share of labels that the reader does not share), low and high (95 %, Wilson).
+
+    Raises: BadInput for a sheet that is not answered whole.
+    """
+    out = list[dict[str, object]]()
+    for name, rows in sheets().items():
+        file = folder / f"{name}.answers.json"
+        if not file.is_file():
+            continue
+        given = json.loads(file.read_text("utf-8"))
+        wrong = [i for i, row in enumerate(rows) if given.get(str(i)) not in row.classes]
+        if wrong:
+            raise BadInput(f"{file} has no class of the task for text {wrong[0]}.")
+        broken = sum(given[str(i)] != row.classes[row.label] for i, row in enumerate(rows))
+        low, high = wilson(broken, len(rows))
+        out.append(
+            {"sheet": name, "read": len(rows), "broken": broken / len(rows), "low": low,
+             "high": high}
+        )  # fmt: skip
+    return pd.DataFrame(out)

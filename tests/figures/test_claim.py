@@ -1,0 +1,238 @@
+"""Dose-response and the claim plot: every number worked out again from made-up answers."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.base.measure import Run
+from core.base.specs import Pinned
+from core.figures.robustness import claim, dose
+from core.figures.robustness.finding import summarise
+from core.lab.lab import Lab
+from core.measures.evaluation import Evaluation
+from core.measures.stability import Stability
+from core.measures.sweeps import DoseSweep, dose_response
+from core.measures.tuning import TuneSpec
+from core.tasks.attacks import Attack
+
+RUN = Run(started="2026-01-01T00:00:00+00:00", seconds=1.0, device="cpu", versions="")
+SPLITS = 20
+
+
+@pytest.fixture
+def sweep() -> DoseSweep:
+    pin, task = (Pinned(name=name, fingerprint=name) for name in ("a", "one"))
+    prompts = [TuneSpec(backbone=pin, task=task, seed=seed) for seed in range(3)]
+    attack = Attack(kind="typo", dose=1)
+    return dose_response(prompts, (task, "validation"), (None,), attack, [1, 2])
+
+
+def answered(lab: Lab, sweep: DoseSweep, right: dict[int, int], n: int = 40) -> None:
+    """Of n answers of each prompt, so many are right at each dose."""
+    labels = np.arange(n) % 2
+    for at, specs in sweep.evaluations.items():
+        for spec in specs:
+            scores = np.arange(n) < right[at]
+            lab.store.add(
+                Evaluation(
+                    spec=spec, index=np.arange(n), labels=labels,
+                    predictions=np.where(scores, labels, 1 - labels), metric="accuracy",
+                    scores=scores.astype(float),
+                ),
+                RUN,
+            )  # fmt: skip
+
+
+def compared(lab: Lab, sweep: DoseSweep, kind: str, at: int, shared: dict[str, list[int]]) -> None:
+    """Of 10 neurons, so many are shared in the draws of each kind."""
+    kinds = [name for name, values in shared.items() for _ in values]
+    numbers = np.array([n for values in shared.values() for n in values])
+    spec, draws = sweep.stability[kind][at], len(kinds)
+    fractions = len(spec.fractions)
+    lab.store.add(
+        Stability(
+            spec=spec, kind=tuple(kinds), attack=("",) * draws, spearman=np.zeros((draws, 2)),
+            skill=np.full((draws, fractions, 2), 5),
+            shared=np.stack([numbers - numbers // 2, numbers // 2], axis=1)[:, None].repeat(
+                fractions, axis=1
+            ),
+            median=np.zeros((draws, fractions)), neurons=100, n_clean=40, n_adversarial=40,
+        ),
+        RUN,
+    )  # fmt: skip
+
+
+def parts(clean: int, struck: int, mixed: int = 1) -> dict[str, list[int]]:
+    return {
+        "measured": [9], "control": [clean, clean - 1] * 10, "control shuffled": [mixed] * SPLITS,
+        "crossed": [struck] * SPLITS, "crossed shuffled": [mixed] * SPLITS,
+    }  # fmt: skip
+
+
+# --- dose-response -------------------------------------------------------------------------------
+def test_accuracy_kept_is_above_the_majority_and_relative_to_clean(
+    lab: Lab, sweep: DoseSweep
+) -> None:
+    answered(lab, sweep, {0: 38, 1: 29, 2: 20})
+    table = dose.accuracy(lab.store, {"a": sweep}).set_index("dose")
+    assert table.accuracy.tolist() == pytest.approx([0.95, 0.725, 0.5])
+    assert table.accuracy_kept.tolist() == pytest.approx([1, 0.225 / 0.45, 0])
+    assert set(table.seeds) == {3}
+
+
+def test_no_accuracy_is_kept_where_there_was_none(lab: Lab, sweep: DoseSweep) -> None:
+    answered(lab, sweep, {0: 21, 1: 20, 2: 20})
+    assert dose.accuracy(lab.store, {"a": sweep}).accuracy_kept.isna().all()
+
+
+def test_shared_neurons_are_those_of_disjoint_parts(lab: Lab, sweep: DoseSweep) -> None:
+    for at, struck in ((1, 5), (2, 2)):
+        compared(lab, sweep, "skill", at, parts(8, struck))
+    table = dose.overlap(lab.store, {"a": sweep}, 0.05).set_index("dose")
+    assert table.shared.tolist() == pytest.approx([0.75, 0.5, 0.2]), "not the same examples' 0.9"
+    assert table.shuffled.tolist() == pytest.approx([0.1] * 3)
+    assert table.kept.tolist() == pytest.approx([1, 0.4 / 0.65, 0.1 / 0.65])
+    assert table.loc[0, ["low", "high"]].tolist() == pytest.approx([0.7, 0.8])
+    assert set(table.p) == {1 / 21}
+    assert set(table.neurons) == {"skill"}, "causal ones are not stored yet"
+
+
+def test_no_neurons_are_kept_where_clean_parts_share_no_more_than_chance(
+    lab: Lab, sweep: DoseSweep
+) -> None:
+    compared(lab, sweep, "causal", 1, parts(2, 2, mixed=2))
+    table = dose.overlap(lab.store, {"a": sweep}, 0.05)
+    assert table.kept.isna().all()
+    assert table.p.tolist() == [1, 1]
+
+
+# --- the claim plot ------------------------------------------------------------------------------
+def test_points_join_accuracy_and_neurons_of_a_dose(lab: Lab, sweep: DoseSweep) -> None:
+    answered(lab, sweep, {0: 38, 1: 29, 2: 20})
+    compared(lab, sweep, "skill", 1, parts(8, 5))
+    compared(lab, sweep, "causal", 1, parts(2, 2, mixed=2))
+    table = claim.points(lab.store, {("a", "One", "typo"): sweep}, 0.05)
+    assert table[["backbone", "task", "attack", "dose", "neurons"]].values.tolist() == [
+        ["a", "One", "typo", 1, "skill"], ["a", "One", "typo", 1, "causal"]
+    ]  # fmt: skip
+    assert table.accuracy_kept.tolist() == pytest.approx([0.5, 0.5])
+    assert table.kept[0] == pytest.approx(0.4 / 0.65)
+    assert claim.usable(table).neurons.tolist() == ["skill"]
+    assert claim.slopes(table).set_index("neurons").left_out.to_dict() == {"skill": 0, "causal": 1}
+    assert claim.points(lab.store, {}, 0.05).empty
+
+
+def made_up(slopes: dict[str, float], ahead: float = 0.0, tasks: int = 8) -> pd.DataFrame:
+    """Points on a line per backbone; the second's accuracy and neurons are ahead."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for place, (backbone, rise) in enumerate(slopes.items()):
+        for task in range(tasks):
+            base = rng.normal(0, 0.03)
+            for at, x in ((1, 0.8), (2, 0.5), (3, 0.2)):
+                x += base + place * ahead
+                rows.append(
+                    {
+                        "backbone": backbone, "task": f"T{task}", "attack": "typo", "dose": at,
+                        "neurons": "skill", "accuracy": 0.5 + x / 2, "accuracy_kept": x,
+                        "shared": 0.5, "shuffled": 0.1, "kept": rise * x, "n": 600, "seeds": 5,
+                    }
+                )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_a_slope_is_that_of_least_squares() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.random(30), rng.random(30)
+    assert claim.slope(x, y) == pytest.approx(np.polyfit(x, y, 1)[0])
+    assert math.isnan(claim.slope(np.ones(3), rng.random(3)))
+    table = made_up({"a": 0.7})
+    row = claim.slopes(table).iloc[0]
+    assert [row.slope, row.slope_low, row.slope_high] == pytest.approx([0.7] * 3)
+    assert (row.points, row.tasks, row.left_out) == (24, 8, 0)
+
+
+def test_a_slope_at_equal_dose_does_not_see_what_the_dose_alone_does() -> None:
+    table = made_up({"a": 0.7})
+    table["kept"] = 1 - table.dose / 4  # falls with the dose, whatever a task keeps
+    row = claim.slopes(table).iloc[0]
+    assert row.slope > 0.5
+    assert row.slope_at_dose == pytest.approx(0, abs=1e-12)
+    # By hand: indicators of the doses in a linear model.
+    table["kept"] += np.random.default_rng(2).normal(0, 0.1, len(table))
+    doses = pd.get_dummies(table.dose).to_numpy(float)
+    design = np.column_stack([table.accuracy_kept, doses])
+    by_hand = np.linalg.lstsq(design, table.kept, rcond=None)[0][0]
+    assert claim.slopes(table).iloc[0].slope_at_dose == pytest.approx(by_hand)
+
+
+def test_intervals_redraw_tasks_not_points() -> None:
+    """Doses of a task that move together: the interval is that of the tasks' means."""
+    rng = np.random.default_rng(3)
+    shift = {f"T{i}": value for i, value in enumerate(rng.normal(0.2, 0.3, 12))}
+    table = made_up({"a": 1.0, "b": 1.0}, tasks=12)
+    second = table.backbone == "b"
+    table.loc[second, "kept"] += table.task[second].map(shift)
+    gap = claim.differences(table).iloc[0]
+    paired = (
+        table[second].set_index(["task", "dose"]).kept
+        - table[~second].set_index(["task", "dose"]).kept
+    )
+    means = paired.groupby("task").mean().to_numpy()
+    assert gap.kept == pytest.approx(means.mean())
+    half = 1.96 * means.std() / math.sqrt(12)
+    assert (gap.kept_high - gap.kept_low) / 2 == pytest.approx(half, rel=0.15)
+    assert (gap.points, gap.tasks) == (36, 12)
+
+
+def test_two_tasks_have_no_interval() -> None:
+    table = made_up({"a": 0.5, "b": 0.5}, tasks=2)
+    assert math.isnan(claim.slopes(table).iloc[0].slope_low)
+    assert summarise(table).verdict == "open"
+    assert "too few tasks" in summarise(table).lead
+
+
+# --- in words ------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("slopes", "ahead", "verdict"),
+    [
+        ({"a": 0.5, "b": 0.5}, 0.2, "agrees"),
+        ({"a": 0.5, "b": 0.5}, -0.2, "agrees"),
+        ({"a": 0.9, "b": 0.1}, 0.2, "contradicts"),
+        ({"a": 0.5, "b": 0.5}, 0.0, "not tested"),
+    ],
+)
+def test_the_verdict_follows_the_intervals(
+    slopes: dict[str, float], ahead: float, verdict: str
+) -> None:
+    said = summarise(made_up(slopes, ahead))
+    assert said.verdict == verdict
+    robust = "**b**" if ahead > 0 else "**a**"
+    if verdict != "not tested":
+        assert said.lead.startswith(f"At equal dose {robust} keeps more of its accuracy")
+    assert len(said.within) == 2
+    assert "slope 0.50" in said.within[0] or slopes["a"] != 0.5
+
+
+def test_more_accuracy_without_more_neurons_is_no_support() -> None:
+    table = made_up({"a": 0.5, "b": 0.5}, 0.2)
+    table["kept"] = np.random.default_rng(5).normal(0.5, 0.2, len(table))
+    said = summarise(table)
+    assert said.verdict == "no difference"
+    assert "not clearly related" in said.within[0]
+
+
+def test_one_backbone_leaves_the_claim_open_and_a_third_adds_its_pairs() -> None:
+    table = made_up({"a": 0.5})
+    assert (summarise(table).verdict, summarise(table).between) == ("open", ())
+    three = made_up({"a": 0.5, "b": 0.5, "c": 0.5}, 0.2)
+    assert len(summarise(three).between) == 2
+    assert summarise(three.assign(neurons="causal"), neurons="causal").verdict == "agrees"
+
+
+def test_a_typo_is_not_compared_with_a_synonym() -> None:
+    table = made_up({"a": 0.5, "b": 0.5}, 0.2)
+    table.loc[table.backbone == "b", "attack"] = "synonym"
+    assert claim.differences(table).points.tolist() == [0]
