@@ -6,12 +6,16 @@
 - reference: as the published code does it, every text padded to the layout's full length, and, for
   predictivity, every activation of the split kept until the end;
 - ours: like lengths together, the answer words' logits only, running sums and counts.
+
+Attribution (all neurons, one forward and one backward pass) stands beside the plain forward pass of
+the same 300 train rows, and beside its exact counterpart, a pass for each neuron, counted from one.
 """
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +28,7 @@ from core.base.prompts import SoftPrompt
 from core.base.settings import Settings
 from core.base.specs import Spec
 from core.lab.lab import Lab
+from core.measures.attribution import AttributionSpec
 from core.measures.evaluation import EvaluationSpec
 from core.measures.predictivity import PredictivitySpec
 from core.measures.sweeps import standard_prompt
@@ -32,6 +37,8 @@ from core.tasks.data import load_split
 
 TEXT_LENGTH = 131  # the published layout's places for the text: 128 and specials
 REPEATS = 3
+CAUSAL_ROWS = 300
+T = TypeVar("T")
 
 
 def fastest(run: Callable[[], object]) -> float:
@@ -42,6 +49,14 @@ def fastest(run: Callable[[], object]) -> float:
         run()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+class Forgetful(Lab):
+    """A lab that computes anew what several measurements share."""
+
+    def once(self, what: Hashable, compute: Callable[[], T]) -> T:
+        """Computed now."""
+        return compute()
 
 
 def answering(lab: Lab, asked: Spec) -> float:
@@ -61,9 +76,15 @@ def padded(encoded: Encoded, backbone: Backbone, length: int | None) -> list[tup
 
 
 @torch.inference_mode()
-def forward(backbone: Backbone, prompt: SoftPrompt, task: Task, length: int | None) -> Tensor:
-    """Logits of the whole vocabulary for every example."""
-    encoded = Encoded.of(backbone, load_split(task, "validation"))
+def forward(
+    backbone: Backbone,
+    prompt: SoftPrompt,
+    task: Task,
+    length: int | None,
+    rows: tuple[str, int | None] = ("validation", None),
+) -> Tensor:
+    """Logits of the whole vocabulary for every example of a split, or for so many of them."""
+    encoded = Encoded.of(backbone, load_split(task, *rows))
     return torch.cat(
         [
             backbone.logits(backbone.answer_state(prompt.vectors, *batch), slice(None))
@@ -105,6 +126,7 @@ def compare(lab: Lab, name: str) -> None:
         ("predictivity", "ours"): bare,
         ("predictivity", "ours, 100 permutations"): floor,
         ("predictivity", "all of it in fp64"): replace(floor, precision="fp64"),
+        ("attribution", "ours"): AttributionSpec(prompt=spec, task=pin, limit=CAUSAL_ROWS),
     }
     rows = [
         *((*what, answering(lab, asked)) for what, asked in questions.items()),
@@ -112,6 +134,11 @@ def compare(lab: Lab, name: str) -> None:
         ("evaluate", "reference", fastest(lambda: forward(backbone, prompt, task, TEXT_LENGTH))),
         ("predictivity", "reference", fastest(lambda: keep_everything(backbone, prompt, task))),
     ]
+    train = ("train", CAUSAL_ROWS)
+    once = fastest(lambda: forward(backbone, prompt, task, None, train))
+    neurons = backbone.layers * backbone.intermediate_size
+    rows += [("attribution", "plain forward", once), ("attribution", "neuron by neuron",
+                                                      once * neurons)]  # fmt: skip
     print(f"\n{name}, {task.title}, {torch.get_num_threads()} threads")
     print(f"{'what':14}{'how':26}{'seconds':>9}{'ours is faster by':>20}")
     for what, how, seconds in rows:
@@ -121,7 +148,7 @@ def compare(lab: Lab, name: str) -> None:
 
 def main() -> None:
     """All embedded backbones, or those named."""
-    lab = Lab.open(Settings.from_env())
+    lab = Forgetful.open(Settings.from_env())
     for name in sys.argv[1:] or lab.models.names():
         compare(lab, name)
 

@@ -250,7 +250,7 @@ def votes(name: str, look: charts.Look) -> None:
 def single(name: str) -> None:
     """Show which single neurons the answer hangs on, when someone wants to know."""
     box = st.expander(
-        "Which single neuron carries this answer?", key=f"single-{name}", on_change="rerun"
+        "Does any single neuron change this answer?", key=f"single-{name}", on_change="rerun"
     )
     if not box.open:
         return
@@ -259,8 +259,9 @@ def single(name: str) -> None:
         table = playground.alone(found, task.labels, name)
         flips = int(table.flips.sum())
         st.markdown(
-            f"**{flips} of the {len(table)}** neurons with the highest attribution to this answer "
-            "change it when suppressed alone."
+            f"Of the {len(table)} neurons with the highest attribution to this answer, "
+            f"**{flips}** change it when suppressed one at a time. The table lists the 8 with the "
+            "largest effect."
         )
         shown = answers.linked(table.head(8), task=task.title, seed=asked[name][0].prompt.seed)
         st.dataframe(
@@ -269,15 +270,15 @@ def single(name: str) -> None:
                 "url": st.column_config.LinkColumn("Open", display_text="open"),
                 "attribution": st.column_config.NumberColumn(format="%.2f"),
                 "probability": st.column_config.NumberColumn(
-                    "probability of the answer", format="%.3f"
+                    "probability without it", format="%.3f"
                 ),
                 "answer": "answer without it",
             },
         )  # fmt: skip
         said = int(found.unmodified.argmax())
         st.caption(
-            f"Unmodified: {plain(task.labels[said])}, probability {found.unmodified[said]:.3f}. "
-            "Attribution is in logits, for this text."
+            f"Without suppression: {plain(task.labels[said])}, probability "
+            f"{found.unmodified[said]:.3f}. Attribution is measured on this text, in logits."
         )
         answers.downloads(f"single-{name}", table)
 

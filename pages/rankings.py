@@ -15,8 +15,9 @@ PREDICTIVITY, ATTRIBUTION = "predictivity", "attribution"
 
 answers.heading(
     "Rankings",
-    "Neurons can be ranked by what they predict (predictivity) or by what they cause "
-    "(attribution). Do both find the same ones, and are these shared with other seeds and tasks?",
+    "Neurons can be ranked by how well they predict the answer (predictivity) or by how much they "
+    "add to it (attribution). Do both find the same neurons, and do other seeds and tasks share "
+    "them?",
 )
 lab = answers.lab()
 left, middle, right = st.columns([2, 2, 2], gap="medium")
@@ -35,8 +36,8 @@ with right:
     by = st.segmented_control(
         "Ranked by", [PREDICTIVITY, ATTRIBUTION], default=PREDICTIVITY, key="by", required=True,
         bind="query-params",
-        help="For the figures below the first two. Attribution is measured on train rows of clean "
-        "tasks; an adversarial version has its clean task's.",
+        help="Applies from 'In which layers?' on. Attribution is measured on train rows of the "
+        "clean task, and an adversarial version uses its clean task's ranking.",
     )  # fmt: skip
 named = rankings.NAMES["skill" if by == PREDICTIVITY else "causal"]
 titles = controls.titles(found)
@@ -58,7 +59,7 @@ predictive, causal = (asked([clean_task(task)], how) for how in (PREDICTIVITY, A
 mine, against, everything = (asked(of, by) for of in ([task], [other], clean))
 SEEDS = len({s.prompt.seed for specs in mine.values() for s in specs})
 KINDS = {
-    "both": "predicts and causes", "first only": "predicts only", "second only": "causes only",
+    "both": "skill and causal", "first only": "skill only", "second only": "causal only",
     "neither": "neither",
 }  # fmt: skip
 
@@ -93,7 +94,7 @@ def draw() -> None:
                 f"{plain(task.title)}: share of one seed's {named} shared with another, mean "
                 f"of {seeds.pairs.max()} pairs of {SEEDS} seeds; band: lowest to highest pair. "
                 "Dotted: chance overlap.",
-                help="Neurons that are not above the majority class (predictivity) or 0 "
+                help="Neurons at or below the majority-class accuracy (predictivity) or 0 "
                 "(attribution) are never top neurons.",
             )
             answers.downloads("stability", seeds, ("", figure))
@@ -109,7 +110,7 @@ def causes(look: charts.Look) -> None:
     both = [b for b in backbones if b in first and b in second]
     if not both:
         return
-    st.subheader(f"{plain(origin.title)}: does what predicts also cause?", anchor=False)
+    st.subheader(f"{plain(origin.title)}: are the skill neurons also causal?", anchor=False)
     for name, column in zip(both, answers.beside(both), strict=True):
         table = rankings.pair(first[name], second[name], top).assign(backbone=name)
         figure = charts.rank_rank(
@@ -172,7 +173,7 @@ def pairs(look: charts.Look) -> None:
                 f"{plain(other.title)}; chance overlap: {common.chance.mean:.0f}. Click a point to "
                 "open the neuron.",
                 help="A rank percentile of 100 % is the highest in the layer. Neurons with equal "
-                "predictivity share a percentile.",
+                "values share a percentile.",
             )
             answers.downloads(f"pair-{name}", table, ("", figure))
 

@@ -20,15 +20,15 @@ from pages.common import adversarial, answers, controls, warnings
 EDITS = {
     "typo": "typos",
     "synonym": "synonyms",
-    "distraction": "asides",
+    "distraction": "distractions",
     "negation": "negations",
 }
 PARTS: dict[str, Where] = {"both texts": "both", "first text": "first", "second text": "second"}
 
 answers.heading(
     "Robustness",
-    "The claim: the more robust model keeps more of its skill neurons when texts are attacked. An "
-    "attack edits each text a little, and then a little more.",
+    "The claim: the more robust model keeps more of its skill neurons when texts are attacked. "
+    "Each attack is measured at increasing doses, from one edit per text to several.",
 )
 lab = answers.lab()
 left, middle, right = st.columns([2, 2, 2], gap="medium")
@@ -41,23 +41,23 @@ with middle:
     kind = st.segmented_control(
         "Attack", KINDS, default="typo", key="attack", bind="query-params", required=True,
         format_func=lambda k: EDITS[k],
-        help="Typo: in one word two letters are swapped, or one is lost or doubled. Synonym: one "
-        "word is replaced. Aside: an unrelated remark is added. Negation: the text is denied "
-        "twice, so its meaning stays.",
+        help="Typo: two letters of a word are swapped, or one is dropped or doubled. Synonym: one "
+        "word is replaced. Distraction: an unrelated remark is added. Negation: a double negation "
+        "is put before the text, so its meaning stays.",
     )  # fmt: skip
 with right:
     top = controls.fraction("Neurons")
     with st.popover("Attack settings", icon=":material/tune:"):
         worst_of = st.select_slider(
             "Worst of", [1, 3, 10], value=1, key="worst", bind="query-params",
-            help="An adversary who tries several draws of the edits and takes the one that leaves "
-            "the right answer the least margin. 1: edits at random.",
+            help="Each text is edited this many times at random, and the version with the smallest "
+            "margin for the right answer is used. 1: one random version.",
         )  # fmt: skip
         where = st.segmented_control(
-            "Attacked", list(PARTS), default="both texts", key="part", bind="query-params",
-            required=True, help="For tasks of two texts.",
+            "Attacked text", list(PARTS), default="both texts", key="part", bind="query-params",
+            required=True, help="Applies only to tasks with two texts.",
         )  # fmt: skip
-        draw_seed = st.number_input("Seed of the edits", 0, 999, 0, key="draw", bind="query-params")
+        draw_seed = st.number_input("Attack seed", 0, 999, 0, key="draw", bind="query-params")
 attack = Attack(kind=kind, dose=1, where=PARTS[where], worst_of=worst_of, seed=int(draw_seed))
 doses = [d for d in sweeps.DOSES if d <= MOST_DOSE[kind]]
 
@@ -120,17 +120,20 @@ def here() -> None:
         figures[NAMES[neurons]] = charts.dose_overlap(table, look, edits=EDITS[kind], doses=doses)
     for (name, figure), column in zip(figures.items(), st.columns(len(figures)), strict=True):
         with column, st.container(border=True):
-            st.markdown(f"**{name.capitalize()}**" + f", top {top:.0%}" * (name != "accuracy"))
+            st.markdown(
+                f"**{name.capitalize()}**" + f" found again, top {top:.0%}" * (name != "accuracy")
+            )
             st.altair_chart(figure, width="stretch", theme=None)
     seeds = controls.count(accuracy.seeds)
     st.caption(
         f"{plain(task.title)}, {task.evaluation_split} split, {controls.count(accuracy.n)} "
         f"examples, means of {seeds} seeds; bands: 95 % intervals (accuracy), range over "
-        "splits (neurons); dotted: chance, shuffled labels.",
+        "splits (neurons); dotted: chance (accuracy), shuffled labels (neurons).",
         help="Accuracy intervals resample seeds and examples. Neurons: the top share of each layer "
-        "by predictivity (skill) or attribution (causal; 300 examples), found on one part of the "
-        "clean examples, that is found again on another part under attack; at dose 0 the other "
-        "part is clean, too. With shuffled labels only activity is left to agree on.",
+        "by predictivity (skill) or attribution (causal; 300 examples) is found on one half of the "
+        "clean examples; the curve shows how many are found again on the other half under attack. "
+        "At dose 0 both halves are clean. Shuffled labels show how much agreement activity alone "
+        "gives.",
     )
     with st.container(horizontal=True):
         answers.downloads("robustness-dose", accuracy, ("", figures["accuracy"]))
@@ -153,11 +156,12 @@ def claim() -> None:
         st.badge(f"verdict: {said.verdict}", color=adversarial.COLOURS.get(said.verdict, "gray"))  # type: ignore[arg-type]
         st.markdown(
             said.lead,
-            help="Differences are shares of what is above chance on clean data. " + LIMITS,
+            help="Differences are in shares kept: 1 is everything above chance (accuracy) or above "
+            "shuffled labels (neurons) on clean data. " + LIMITS,
         )
         st.markdown("\n".join(f"- {text}" for text in (*said.between, *said.within)))
         if causal.verdict != "open":
-            st.markdown(f"The same for causal neurons: {causal.lead}")
+            st.markdown(f"**Causal neurons.** {causal.lead}")
     kinds = [n for n in NAMES if (shown.neurons == n).any()]
     figures = []
     for neurons, column in zip(kinds, st.columns(len(kinds)), strict=True):
@@ -169,13 +173,13 @@ def claim() -> None:
             st.altair_chart(figure, width="stretch", theme=None)
             out = (points.neurons == neurons).sum() - len(table)
             st.caption(
-                f"{len(table)} points: {table.task.nunique()} tasks, doses "
-                f"{', '.join(map(str, sorted(set(table.dose))))}. {out} left out."
-                " Click a point to open its task.",
-                help="Both axes: 1 is as on clean data, 0 is chance (accuracy) or shuffled labels "
-                "(neurons). Left out: tasks whose clean accuracy is not above chance, or where two "
-                "clean parts of the data share no more neurons than with shuffled labels. Dotted: "
-                "equal shares kept. Lines: least squares.",
+                f"Each point is a task at one dose: {len(table)} points, {table.task.nunique()} "
+                f"tasks, doses {', '.join(map(str, sorted(set(table.dose))))}; {out} left out. "
+                "Click a point to open its task.",
+                help="On both axes, 1 means as on clean data, and 0 means chance (accuracy) or "
+                "shuffled labels (neurons). Left out: tasks whose clean accuracy is not above "
+                "chance, or where two clean parts of the data share no more neurons than with "
+                "shuffled labels. Dotted line: equal shares kept. Solid lines: least-squares fits.",
             )
     with st.container(horizontal=True):
         answers.downloads("robustness-claim", points, *figures)
@@ -205,7 +209,7 @@ warnings.origins(p.prompt for sweep in mine.values() for p in sweep.evaluations[
 versions = [t for t in found if t.adversarial_of == task.name]
 if versions:
     details = st.expander(
-        "In detail: clean against hand-made adversarial examples", key="details",
+        "In detail: clean data against the adversarial version", key="details",
         bind="query-params", icon=":material/unfold_more:",
     )  # fmt: skip
     if details.open:

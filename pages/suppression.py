@@ -1,5 +1,6 @@
 """What happens when skill neurons are suppressed?"""
 
+import pandas as pd
 import streamlit as st
 
 from core import charts
@@ -91,6 +92,23 @@ def caption(n: int) -> str:
     )
 
 
+def halves(table: pd.DataFrame) -> str:
+    """How many neurons it took to lose half of the skill, for each backbone."""
+    found = queries.half_lost(table).dropna()
+    said = []
+    for name, rows in found.groupby("backbone", sort=False):
+        width = int(lab.models.describe(str(name))["Neurons per layer"])
+        layers = int(lab.models.describe(str(name))["Layers"])
+        unit = "a layer" if choices.scope == "layer" else "in all"
+        neurons = width if choices.scope == "layer" else width * layers
+        parts = [
+            f"{max(1, round(r.fraction * neurons))} {r.choose} ones {unit} ({r.fraction:.1%})"
+            for r in rows.itertuples()
+        ]
+        said.append(f"**{plain(str(name))}**: {', '.join(parts)}")
+    return f"Neurons that take half of the skill away: {'; '.join(said)}." if said else ""
+
+
 def details() -> str:
     """How the neurons are ranked, and what that favours."""
     return (
@@ -112,6 +130,12 @@ def draw() -> None:
     with st.container(border=True):
         st.subheader(plain(task.title), anchor=False)
         st.altair_chart(figure, width="stretch", theme=None)
+        if half := halves(table):
+            st.markdown(
+                half,
+                help="Skill: accuracy above the majority class, without suppression. "
+                "Read off the lines between the points.",
+            )
         st.caption(caption(int(table.n.max())), help=details())
     answers.downloads("suppression", table, ("", figure))
 
@@ -137,12 +161,12 @@ def faithful() -> None:
                 f"{mine.neurons} neurons, {controls.count(table.n)} train rows, seed "
                 f"{controls.count(table.seed)}. Spearman {words.two(mine.spearman)} (layers "
                 f"{words.two(layers.min())} to {words.two(layers.max())}); same sign for "
-                f"{mine.same_sign:.0%} of the {mine.clear} neurons with a clear effect.",
-                help="Dotted: attribution equals the effect. Vertical lines: 1.96 standard errors. "
-                "A clear effect differs from 0 by more. The neurons are spread evenly over each "
-                "layer's ranking. Click a point to open the neuron.",
+                f"{mine.same_sign:.1%} of the {mine.clear} neurons with a clear effect.",
+                help="Dotted: attribution equals the exact effect. Vertical lines: 1.96 standard "
+                "errors either way. An effect is clear if this range excludes 0. The neurons are "
+                "spread evenly over each layer's ranking. Click a point to open the neuron.",
             )
-    st.markdown("**Where attribution misses most**")
+    st.markdown("**Neurons whose attribution is furthest from the exact effect**")
     st.dataframe(
         answers.linked(faithfulness.worst(table), task=origin.title)[
             ["url", "backbone", "layer", "neuron", "attributed", "exact", "miss"]
@@ -151,8 +175,8 @@ def faithful() -> None:
         column_config={
             "url": st.column_config.LinkColumn("Open", display_text="open"),
             "attributed": st.column_config.NumberColumn("attribution", format="%.3f"),
-            "exact": st.column_config.NumberColumn("lost without it", format="%.3f"),
-            "miss": st.column_config.NumberColumn("difference", format="%.3f"),
+            "exact": st.column_config.NumberColumn("exact effect", format="%.3f"),
+            "miss": st.column_config.NumberColumn("attribution minus effect", format="%.3f"),
         },
     )  # fmt: skip
     answers.downloads("faithfulness", table, *figures)
@@ -162,7 +186,7 @@ def faithful() -> None:
 ranked = [s for b in backbones for s in controls.own_predictivities(lab, b, [origin])]
 answers.show(specs, draw, name="suppression", what="points", start_at_once=not lab.missing(ranked))
 checked = st.expander(
-    "Is attribution faithful? Against suppressing one neuron at a time", key="faithful",
+    "Is attribution faithful? Compared with suppressing one neuron at a time", key="faithful",
     bind="query-params", icon=":material/balance:",
 )  # fmt: skip
 if checked.open:

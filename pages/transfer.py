@@ -164,21 +164,24 @@ else:
                 st.markdown(f"**{named.capitalize()}**, top {SHARED:.0%} of each layer")
                 st.altair_chart(figure, width="stretch", theme=None)
                 said = [
-                    f"{plain(r.backbone)} {words.two(r.spearman)} ({words.two(r.low)} to "
-                    f"{words.two(r.high)})"
+                    f"{plain(r.backbone)} {words.two(r.spearman)}"
+                    + (f" ({words.two(r.low)} to {words.two(r.high)})" if r.low == r.low else "")
                     for r in agreed[agreed.neurons == kind].itertuples()
                 ]
                 st.caption(
-                    f"Spearman (95 % interval): {'; '.join(said)}.",
-                    help="A point is a prompt's task and another task: the share of the first's "
-                    "neurons that are also the second's, and the prompt's accuracy there relative "
-                    "to that task's own prompt (means over seeds). Intervals redraw tasks.",
+                    f"{controls.count(agreed.pairs)} ordered pairs of "
+                    f"{controls.count(agreed.tasks)} tasks. Spearman (95 % interval): "
+                    f"{'; '.join(said)}.",
+                    help="Each point is a source task and a different target task. Across: the "
+                    "share of the source's neurons that are also the target's. Up: the accuracy of "
+                    "the source's prompt on the target, divided by that of the target's own prompt "
+                    "(means over seeds). Intervals resample tasks.",
                 )
         with st.container(horizontal=True):
             answers.downloads("transfer-shared", table, *figures)
             answers.downloads("transfer-correlations", agreed, label="Correlations")
 
-    st.subheader("Do prompts transfer where neurons are shared?", anchor=False)
+    st.subheader("Do prompts transfer better between tasks that share neurons?", anchor=False)
     answers.show((*predictive, *causal), shared, name="shared", what="rankings")
     warnings.shared(sources, targets)
     warnings.origins(s.prompt for s in specs)

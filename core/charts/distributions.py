@@ -7,6 +7,32 @@ import pandas as pd
 
 from core.charts.look import Look, finish, level
 
+BAR_TIPS = [
+    alt.Tooltip("task", title="task"),
+    alt.Tooltip("accuracy", title="accuracy of the prompt", format=".3f"),
+    alt.Tooltip("low", title="interval from", format=".3f"),
+    alt.Tooltip("high", title="to", format=".3f"),
+    alt.Tooltip("n", title="examples"),
+    alt.Tooltip("seeds", title="seeds"),
+    alt.Tooltip("majority", title="majority-class accuracy", format=".3f"),
+]
+BOX_TIPS = [
+    alt.Tooltip("task", title="task"),
+    alt.Tooltip("median", title="median predictivity", format=".3f"),
+    alt.Tooltip("q1", title="lower quartile", format=".3f"),
+    alt.Tooltip("q3", title="upper quartile", format=".3f"),
+    alt.Tooltip("p99", title="99th percentile", format=".3f"),
+    alt.Tooltip("highest", title="best neuron", format=".3f"),
+    alt.Tooltip("floor", title="permutation null (mean)", format=".3f"),
+    alt.Tooltip("fwer", title="best neuron under permutation (95 %)", format=".3f"),
+    alt.Tooltip("fdr", title="lowest discovery (FDR 5 %)", format=".3f"),
+    alt.Tooltip("discoveries", title="discoveries (FDR 5 %)", format=".0%"),
+    alt.Tooltip("certain", title="significant neurons (family-wise)", format=".0%"),
+    alt.Tooltip("neurons", title="neurons"),
+    alt.Tooltip("seeds", title="seeds"),
+    alt.Tooltip("n", title="examples"),
+]
+
 
 def boxes_over_bars(
     boxes: pd.DataFrame,
@@ -24,34 +50,9 @@ def boxes_over_bars(
     def y(field: str) -> alt.Y:
         return alt.Y(f"{field}:Q", scale=alt.Scale(domain=[0, 1]), title="accuracy, predictivity")
 
-    bar_tips = [
-        alt.Tooltip("task", title="task"),
-        alt.Tooltip("accuracy", title="accuracy of the prompt", format=".3f"),
-        alt.Tooltip("low", title="interval from", format=".3f"),
-        alt.Tooltip("high", title="to", format=".3f"),
-        alt.Tooltip("n", title="examples"),
-        alt.Tooltip("seeds", title="seeds"),
-        alt.Tooltip("majority", title="majority-class accuracy", format=".3f"),
-    ]
-    box_tips = [
-        alt.Tooltip("task", title="task"),
-        alt.Tooltip("median", title="median predictivity", format=".3f"),
-        alt.Tooltip("q1", title="lower quartile", format=".3f"),
-        alt.Tooltip("q3", title="upper quartile", format=".3f"),
-        alt.Tooltip("p99", title="99th percentile", format=".3f"),
-        alt.Tooltip("highest", title="best neuron", format=".3f"),
-        alt.Tooltip("floor", title="permutation null (mean)", format=".3f"),
-        alt.Tooltip("fwer", title="best neuron under permutation (95 %)", format=".3f"),
-        alt.Tooltip("fdr", title="lowest discovery (FDR 5 %)", format=".3f"),
-        alt.Tooltip("discoveries", title="discoveries (FDR 5 %)", format=".0%"),
-        alt.Tooltip("certain", title="significant neurons (family-wise)", format=".0%"),
-        alt.Tooltip("neurons", title="neurons"),
-        alt.Tooltip("seeds", title="seeds"),
-        alt.Tooltip("n", title="examples"),
-    ]
     wide, narrow = (alt.RelativeBandSize(band=share) for share in (0.72, 0.36))
-    bar = alt.Chart(bars).encode(x=x, tooltip=bar_tips)
-    box = alt.Chart(boxes).encode(x=x, tooltip=box_tips)
+    bar = alt.Chart(bars).encode(x=x, tooltip=BAR_TIPS)
+    box = alt.Chart(boxes).encode(x=x, tooltip=BOX_TIPS)
     layers = [
         bar.mark_bar(color=hue, opacity=0.22, width=wide).encode(y=y("accuracy")),
         bar.mark_rule(color=hue, strokeWidth=1.5).encode(y=y("low"), y2="high"),

@@ -69,7 +69,7 @@ def dose_overlap(
             y=alt.Y("low:Q", scale=scale), y2="high:Q",
         )
     )  # fmt: skip
-    y = alt.Y("share:Q", scale=scale, title="shared with clean data").axis(format=".0%")
+    y = alt.Y("share:Q", scale=scale, title="share found again").axis(format=".0%")
     dash = alt.StrokeDash(
         "labels:N", title=None,
         scale=alt.Scale(domain=[MEASURED, SHUFFLED], range=[[1, 0], [2, 3]]),

@@ -103,7 +103,10 @@ def activation_histogram(
 
 def probabilities(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) -> alt.LayerChart:
     """Class probabilities, unmodified and with skill or as many random neurons suppressed."""
-    order = ["unmodified", "skill neurons suppressed", "random neurons suppressed"]
+    order = [
+        "unmodified", "skill neurons suppressed", "causal neurons suppressed",
+        "random neurons suppressed",
+    ]  # fmt: skip
     base = alt.Chart(table).encode(
         y=alt.Y("how:N", sort=order, title=None).axis(labelLimit=180), tooltip=[
             alt.Tooltip("how", title="model"), "class", alt.Tooltip("probability:Q", format=".3f"),

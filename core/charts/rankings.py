@@ -103,17 +103,17 @@ def attributed_exact(table: pd.DataFrame, look: Look, *, backbone: str) -> alt.L
         .encode(x=alt.X("x:Q", scale=scale), y=alt.Y("y:Q", scale=scale))
     )
     base = alt.Chart(table).encode(
-        x=alt.X("attributed:Q", title="attribution, logits", scale=scale)
+        x=alt.X("attributed:Q", title="attribution (logits)", scale=scale)
     )
     errors = base.mark_rule(color=look.hue(backbone), opacity=0.35).encode(
         y=alt.Y("low:Q", scale=scale), y2="high:Q"
     )
     points = base.mark_circle(size=34, opacity=0.8, color=look.hue(backbone)).encode(
-        y=alt.Y("exact:Q", title="lost without the neuron, logits", scale=scale),
+        y=alt.Y("exact:Q", title="exact effect of suppression (logits)", scale=scale),
         href="url:N",
         tooltip=[
             "layer", "neuron", alt.Tooltip("attributed:Q", title="attribution", format=".3f"),
-            alt.Tooltip("exact:Q", title="lost without it", format=".3f"),
+            alt.Tooltip("exact:Q", title="exact effect", format=".3f"),
             alt.Tooltip("low:Q", title="from", format=".3f"),
             alt.Tooltip("high:Q", title="to", format=".3f"),
             alt.Tooltip("n", title="examples"), "seed",

@@ -296,17 +296,19 @@ def dose(
     prompt: PromptArg,
     task: TaskArg,
     attack: AttackKind = "typo",
-    doses: Annotated[str, typer.Option(help="Edits a text, comma-separated.")] = "0,1,2,3,5",
+    doses: Annotated[str, typer.Option(help="Edits per text, comma-separated.")] = "0,1,2,3,5",
     where: Annotated[Where, typer.Option(help="Which text of a pair is attacked.")] = "both",
     worst_of: WorstOf = 1,
     attack_seed: AttackSeed = 0,
-    top: Annotated[float, typer.Option(help="Skill neurons, as a share of each layer.")] = 0.05,
+    top: Annotated[
+        float, typer.Option(help="Skill and causal neurons, as a share of each layer.")
+    ] = 0.05,
     split: Split = None,
     precision: Exact = None,
     backbone: BackboneOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accuracy, and shared skill and causal neurons, under attacks of increasing dose: one row per
+    """Accuracy and the skill and causal neurons kept under attacks of increasing dose; one row per
     dose.
     """
     with open_lab() as lab:

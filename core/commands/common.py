@@ -50,7 +50,7 @@ AttackKind = Annotated[Kind, typer.Option(help="Kind of attack on the evaluated 
 AttackOption = Annotated[
     Kind | None, typer.Option("--attack", help="Attack the evaluated texts; see --dose.")
 ]
-Dose = Annotated[int, typer.Option(min=1, help="Edits a text, with --attack.")]
+Dose = Annotated[int, typer.Option(min=1, help="Edits per text, with --attack.")]
 WorstOf = Annotated[
     int, typer.Option(min=1, help="Draws of an attack, of which the worst for the prompt is taken.")
 ]

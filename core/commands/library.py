@@ -77,11 +77,11 @@ def tasks(as_json: AsJson = False) -> None:
 
 @app.command()
 def import_attacks(
-    file: Annotated[Path, typer.Argument(help="A CSV of TextAttack's results.")],
+    file: Annotated[Path, typer.Argument(help="A CSV file of results written by TextAttack.")],
     task: Annotated[str, typer.Option(help="The attacked task: name or TOML.")],
     title: Annotated[str, typer.Option(help="Title of the new adversarial version.")] = "",
     every: Annotated[
-        bool, typer.Option("--all", help="Keep failed and skipped attacks, too.")
+        bool, typer.Option("--all", help="Also keep failed and skipped attacks.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -282,6 +282,26 @@ def suppression_curve(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataF
     return pd.DataFrame(out, columns=CURVE_COLUMNS)
 
 
+def half_lost(curve: pd.DataFrame) -> pd.DataFrame:
+    """At which fraction is half of the skill lost, that is, of the accuracy above the majority
+    class? One row per (backbone, choose) of a `suppression_curve`: fraction, the first place where
+    the line between two points reaches it; NaN if it never does, or if there is no skill to lose.
+    """
+    out = list[dict[str, object]]()
+    for (backbone, choose), line in curve.groupby(["backbone", "choose"], sort=False):
+        line = line.sort_values("fraction")
+        x, y = line.fraction.to_numpy(float), line.accuracy.to_numpy(float)
+        majority = float(line.majority.iloc[0])
+        half = majority + (y[0] - majority) / 2
+        below = np.flatnonzero(y <= half)
+        at = math.nan
+        if x[0] == 0 and y[0] > majority and len(below):
+            i = int(below[0])
+            at = x[i - 1] + (x[i] - x[i - 1]) * (y[i - 1] - half) / (y[i - 1] - y[i])
+        out.append({"backbone": backbone, "choose": choose, "fraction": at})
+    return pd.DataFrame(out, columns=["backbone", "choose", "fraction"])
+
+
 def _band(part: pd.DataFrame, choose: str) -> tuple[float, float]:
     values = part.accuracy.to_numpy(np.float64)
     if part.prompt.nunique() > 1:

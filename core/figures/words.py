@@ -26,8 +26,11 @@ def two(value: float) -> str:
 
 def positive(e: Estimate) -> Estimate:
     """The estimate, with its sign changed if it is below 0."""
-    if e.value >= 0:
-        return e
+    return e if e.value >= 0 else opposite(e)
+
+
+def opposite(e: Estimate) -> Estimate:
+    """The estimate with its sign changed."""
     return Estimate(value=-e.value, low=-e.high, high=-e.low, p=e.p)
 
 

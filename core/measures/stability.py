@@ -222,8 +222,10 @@ def _sides(spec: StabilitySpec, place: int, bench: Bench, progress: Progress) ->
     if isinstance(clean, AttributionSpec) and isinstance(adversarial, AttributionSpec):
         half = part(progress, 0, 0.5), part(progress, 0.5, 1)
         return _causal(clean, bench, half[0]), _causal(adversarial, bench, half[1])
-    raise BadInput("Predictive neurons can be compared with predictive ones only, causal ones with "
-                   "causal ones.")  # fmt: skip
+    raise BadInput(
+        "Skill neurons can be compared only with skill neurons, and causal neurons only with "
+        "causal neurons."
+    )
 
 
 def _predictive(
@@ -259,8 +261,8 @@ def _causal(asked: AttributionSpec, bench: Bench, progress: Progress) -> Side:
     model, examples = attributed(asked, bench)
     if len(model.task.labels) != 2:
         raise BadTask(
-            f"{model.task.title} has {len(model.task.labels)} classes; whether causal neurons stay "
-            "the same can be measured for two."
+            f"{model.task.title} has {len(model.task.labels)} classes; causal neurons can be "
+            "compared only for tasks with two."
         )
 
     def compute() -> Tensor:

@@ -31,7 +31,7 @@ def adversarial_version(
     """
     clean.need_classes("an adversarial version")
     if clean.adversarial_of is not None:
-        raise BadInput(f"{clean.title} is an adversarial version itself; name its clean task.")
+        raise BadInput(f"{clean.title} is itself an adversarial version; name its clean task.")
     if absent := [name for name in NEEDED if name not in table]:
         raise BadInput(
             f"The file has no column {absent[0]!r}; TextAttack's CSV has {', '.join(NEEDED)}."
@@ -40,7 +40,7 @@ def adversarial_version(
     chosen = results.isin(kept)
     if not chosen.any():
         there = ", ".join(sorted(set(results))) or "none"
-        raise BadInput(f"No result is {' or '.join(kept)}; the file has: {there}.")
+        raise BadInput(f"The file has no {' or '.join(kept)} results, only: {there}.")
     rows = list[dict[str, str]]()
     for place, cells in enumerate(table[chosen].to_dict("records"), start=1):
         first, second = _texts(str(cells["perturbed_text"]), clean, place)
@@ -60,7 +60,8 @@ def _texts(text: str, clean: Task, place: int) -> tuple[str, str | None]:
         return "\n".join(lines).strip(), None
     if len(lines) != 2:
         raise BadInput(
-            f"Kept result {place} has {len(lines)} lines; {clean.title} has two texts, a line each."
+            f"Kept result {place}: {clean.title} needs two texts, one per line, but the number of "
+            f"lines is {len(lines)}."
         )
     if all(map(_NAMED.match, lines)):
         lines = [_NAMED.sub("", line, count=1) for line in lines]
@@ -74,5 +75,6 @@ def _value(cell: str, clean: Task, place: int) -> str:
     if cell.isdigit() and int(cell) < len(clean.values):
         return clean.values[int(cell)]
     raise BadInput(
-        f"Kept result {place} has the class {cell!r}; {clean.title} has {', '.join(clean.values)}."
+        f"Kept result {place} has the class {cell!r}; the classes of {clean.title} are "
+        f"{', '.join(clean.values)}."
     )

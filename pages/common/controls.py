@@ -209,6 +209,7 @@ def fraction(label: str = "Skill neurons", key: str = "top") -> float:
     names = {f"{f:.0%}": f for f in sweeps.PAPER_FRACTIONS[1:]}
     chosen = st.select_slider(
         label, list(names), value="5%", key=key, bind="query-params",
-        help="The top share of each layer by predictivity.",
+        help="The top share of each layer: skill neurons by predictivity, causal neurons by "
+        "attribution.",
     )  # fmt: skip
     return names[chosen]

@@ -240,7 +240,9 @@ def test_own_data_get_a_causal_curve_and_a_dose_response(page: Page, app: str) -
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=240_000)
     expect(page.get_by_text("24 examples, means of 5 seeds")).to_be_visible()
     expect(page.locator(CHART)).to_have_count(3 + 2)
-    expect(page.get_by_text("A comparison needs two backbones.")).to_be_visible()
+    expect(
+        page.get_by_text("The claim needs two backbones with points to compare.")
+    ).to_be_visible()
     no_error(page)
 
 

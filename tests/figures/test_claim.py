@@ -211,7 +211,7 @@ def test_the_verdict_follows_the_intervals(
     assert said.verdict == verdict
     robust = "**b**" if ahead > 0 else "**a**"
     if verdict != "not tested":
-        assert said.lead.startswith(f"At equal dose {robust} keeps more of its accuracy")
+        assert said.lead.startswith(f"At equal dose, {robust} keeps more of its accuracy")
     assert len(said.within) == 2
     assert "slope 0.50" in said.within[0] or slopes["a"] != 0.5
 

@@ -245,3 +245,21 @@ def test_tasks_are_looked_up_where_the_lab_says(
         lab.ask(spec)
     found = queries.transfer(lab.store, specs, relative=True, clean=lab.clean_name)
     assert set(found.target_task) == {"task", "attacked"}
+
+
+def test_half_of_the_skill_is_read_off_the_line() -> None:
+    points = {"causal": [0.9, 0.8, 0.6, 0.5], "skill": [0.9, 0.88, 0.86, 0.85],
+              "random": [0.5, 0.5, 0.5, 0.4]}  # fmt: skip
+    curve = pd.DataFrame(
+        [
+            {"backbone": "a", "choose": kind, "fraction": x, "accuracy": y, "majority": 0.5}
+            for kind, line in points.items()
+            for x, y in zip((0.0, 0.05, 0.1, 0.15), line, strict=True)
+        ]
+    )
+    found = queries.half_lost(curve).set_index("choose").fraction
+    assert found["causal"] == pytest.approx(0.05 + 0.05 * 0.1 / 0.2), "0.7 lies half-way"
+    assert np.isnan(found["skill"]), "it never falls so far"
+    assert np.isnan(found["random"]), "there was nothing to lose"
+    started = curve[curve.fraction > 0]
+    assert queries.half_lost(started).fraction.isna().all(), "clean accuracy is not known yet"

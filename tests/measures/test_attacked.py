@@ -231,7 +231,7 @@ def test_a_replicate_is_the_attribution_on_the_drawn_rows(lab: Lab, causal: Stab
 
 def test_rankings_of_different_kinds_are_not_compared(lab: Lab, causal: StabilitySpec) -> None:
     predictive = PredictivitySpec(prompt=causal.clean[0].prompt, task=causal.clean[0].task)
-    with pytest.raises(BadInput, match="causal ones with causal ones"):
+    with pytest.raises(BadInput, match="causal neurons only with causal neurons"):
         lab.answer(replace(causal, clean=(predictive,)))
 
 

@@ -77,7 +77,13 @@ def test_both_backbones_stand_side_by_side_from_shipped_answers(page: str) -> No
 def test_transfer_is_shown_against_shared_neurons() -> None:
     test = run("transfer")
     assert len(charts(test)) == 2 + 2
-    assert sum("Spearman (95 % interval): roberta-mini" in c.value for c in test.caption) == 2
+    assert (
+        sum(
+            "72 ordered pairs of 9 tasks. Spearman (95 % interval): roberta-mini" in c.value
+            for c in test.caption
+        )
+        == 2
+    )
 
 
 @pytest.mark.parametrize("page", ["transfer", "predictivity", "correlation"])
@@ -281,12 +287,14 @@ def test_one_backbone_alone_is_told_without_a_verdict() -> None:
     test = run("robustness", backbone="t5-mini", details="true")
     assert "**t5-mini**: accuracy drops from" in words(test)
     assert "the claim that" not in words(test)
-    assert "A comparison needs two backbones." in words(test)
+    assert "The claim needs two backbones with points to compare." in words(test)
     assert len(charts(test)) == 3 + 2 + 4 + 1 + 2
 
 
 def test_suppression_shows_how_faithful_attribution_is_from_shipped_answers() -> None:
-    assert len(charts(run("suppression"))) == 1
+    test = run("suppression")
+    assert len(charts(test)) == 1
+    assert "half of the skill away: **roberta-mini**:" in words(test)
     test = run("suppression", faithful="true")
     assert not test.exception
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"

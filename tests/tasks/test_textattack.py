@@ -78,7 +78,7 @@ def test_a_pair_has_a_text_on_each_line_with_or_without_its_name(
 @pytest.mark.parametrize(
     ("rows", "head", "said"),
     [
-        (ROWS[3:], HEAD, "No result is successful; the file has: skipped."),
+        (ROWS[3:], HEAD, "The file has no successful results, only: skipped."),
         ([r[:-1] for r in ROWS], HEAD[:-1], "no column 'result_type'"),
         ([[*ROWS[0][:6], 7, 1, "Successful"]], HEAD, "Kept result 1 has the class '7'"),
         ([["x", "[[ ]]", *ROWS[0][2:]]], HEAD, "Row 1 has an empty text."),
@@ -94,12 +94,14 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(
 
 def test_only_a_clean_task_with_classes_can_be_attacked(places: Places, tmp_path: Path) -> None:
     for name, said in (
-        ("adv_short_reviews", "is an adversarial version itself"),
+        ("adv_short_reviews", "is itself an adversarial version"),
         (str(write_text_task(tmp_path / "echo")), "has written answers"),
     ):
         with pytest.raises(BadInput, match=said):
             version(places, load_task(name), results())
     one_line = [["x", "one line", 0, 1, 0, 1, 0, 3, "Successful"]]
     pairs = load_task(str(write_task(tmp_path / "pairs", pair=True)))
-    with pytest.raises(BadInput, match=r"has 1 lines; .* has two texts"):
+    with pytest.raises(
+        BadInput, match=r"needs two texts, one per line, but the number of lines is 1"
+    ):
         version(places, pairs, results(one_line))

@@ -8,7 +8,7 @@ import pandas as pd
 from core.base.markdown import plain
 from core.figures.rankings import NAMES
 from core.figures.robustness.claim import differences, slopes
-from core.figures.words import interval, positive
+from core.figures.words import interval, opposite, positive
 from core.stats.intervals import Estimate
 
 LIMITS = (
@@ -36,7 +36,9 @@ def summarise(table: pd.DataFrame, *, neurons: str = "skill") -> Finding:
     """Say what the points of `claim.points` show for one kind of neuron."""
     mine = table[table.neurons == neurons]
     pairs = [_between(row, neurons) for row in differences(mine).itertuples()]
-    verdict, lead = pairs[0] if pairs else ("open", "A comparison needs two backbones.")
+    verdict, lead = (
+        pairs[0] if pairs else ("open", "The claim needs two backbones with points to compare.")
+    )
     within = tuple(_within(row, neurons) for row in slopes(mine).itertuples())
     return Finding(
         verdict=verdict, lead=lead, within=within, between=tuple(text for _, text in pairs[1:])
@@ -51,17 +53,19 @@ def _within(row: Any, neurons: str) -> str:
         value=row.slope_at_dose, low=row.slope_at_dose_low, high=row.slope_at_dose_high
     )
     if not _known(overall):
-        return f"{who}: too few tasks for a slope ({row.tasks})."
+        return f"{who}: too few tasks for a slope ({row.tasks}; at least 3 are needed)."
     counted = f"{row.points} points on {row.tasks} tasks"
     if overall.certain:
         related = "more" if overall.value > 0 else "fewer"
         text = f"{who} keeps {related} of its {what} where it keeps more accuracy"
     else:
         text = f"{who}: accuracy kept and {what} kept are not clearly related"
-    same = at_dose.certain and (at_dose.value > 0) == (overall.value > 0)
-    held = "the same holds" if same else "this is not clear"
+    more = "more" if at_dose.value > 0 else "fewer"
+    held = f"tasks that keep more accuracy keep {more} of them"
+    if not at_dose.certain:
+        held = "tasks show no clear relation"
     return (
-        f"{text} (slope {interval(overall)}; {counted}). Across tasks at equal dose {held} "
+        f"{text} (slope {interval(overall)}; {counted}). At equal dose, {held} "
         f"(slope {interval(at_dose)})."
     )
 
@@ -72,22 +76,28 @@ def _between(row: Any, neurons: str) -> tuple[str, str]:
     kept = Estimate(value=row.kept, low=row.kept_low, high=row.kept_high)
     first, second, what = plain(row.first), plain(row.second), NAMES[neurons]
     if not _known(accuracy):
-        return "open", f"{first} and {second} have too few tasks in common ({row.tasks})."
+        return "open", (
+            f"{first} and {second} have too few tasks in common ({row.tasks}; at least 3 are "
+            "needed)."
+        )
     if not accuracy.certain:
         return "not tested", (
-            f"At equal dose **{first}** and **{second}** keep about as much of their accuracy "
-            f"(difference {interval(positive(accuracy))}), so they do **not test the claim**."
+            f"At equal dose, **{first}** and **{second}** do not differ clearly in the accuracy "
+            f"they keep (difference {interval(positive(accuracy))}), so they do **not test the "
+            "claim**."
         )
     robust, other = (second, first) if accuracy.value > 0 else (first, second)
     lead = (
-        f"At equal dose **{robust}** keeps more of its accuracy than {other} "
+        f"At equal dose, **{robust}** keeps more of its accuracy than {other} "
         f"(difference {interval(positive(accuracy))})"
     )
-    apart = f"(difference {interval(positive(kept))})"
     if not kept.certain:
+        ahead = kept if accuracy.value > 0 else opposite(kept)
         return "no difference", (
-            f"{lead}, but **no more of its {what}** {apart}. This does not support the claim."
+            f"{lead}, but **not clearly more of its {what}** (difference {interval(ahead)}). This "
+            "does not support the claim."
         )
+    apart = f"(difference {interval(positive(kept))})"
     if (kept.value > 0) == (accuracy.value > 0):
         return "agrees", f"{lead}, and more of its {what} {apart}. This **agrees with** the claim."
     return (

@@ -143,20 +143,10 @@ def _verdict(
     """The claim: the more robust model keeps more of its skill neurons. `overlap` holds one
     fraction, indexed by backbone.
     """
-    if len(backbones) != 2:
-        return "open", "There is no verdict: a test of the claim compares exactly two backbones."
     counts = rows.groupby(["backbone", "data"]).prompt.nunique().unstack("data")
     counts = counts.reindex(index=list(backbones), columns=[CLEAN, ADVERSARIAL])
-    if counts.isna().any(axis=None) or (counts[CLEAN] != counts[ADVERSARIAL]).any():
-        return "open", (
-            "There is no verdict yet: not every prompt has been evaluated on both clean and "
-            "adversarial data."
-        )
-    if not set(backbones) <= set(overlap.index) or overlap.loc[list(backbones)].p.isna().any():
-        return "open", (
-            "There is no verdict yet: the backbones' neurons have not been compared, or there are "
-            "no skill neurons to compare at this fraction."
-        )
+    if why := _cannot_judge(counts, overlap, backbones):
+        return "open", why
     alone = ""
     if counts.min(axis=None) == 1:
         alone = " Results from a single prompt do not generalize to other prompts."
@@ -178,27 +168,52 @@ def _verdict(
             f"{lead}, but for {' and '.join(map(plain, blind))} even the split control does not "
             f"exceed the permutation null: overlap cannot show whether the skill is kept.{alone}"
         )
+    verdict, text = _kept(overlap, first, second, robust)
+    return verdict, f"{lead}{text}{alone}"
+
+
+def _cannot_judge(
+    counts: pd.DataFrame, overlap: pd.DataFrame, backbones: Sequence[str]
+) -> str | None:
+    """Why there is no verdict: `counts` of prompts by backbone and data; None if there can be."""
+    if len(backbones) != 2:
+        return "There is no verdict: a test of the claim compares exactly two backbones."
+    if counts.isna().any(axis=None) or (counts[CLEAN] != counts[ADVERSARIAL]).any():
+        return (
+            "There is no verdict yet: not every prompt has been evaluated on both clean and "
+            "adversarial data."
+        )
+    if not set(backbones) <= set(overlap.index) or overlap.loc[list(backbones)].p.isna().any():
+        return (
+            "There is no verdict yet: the backbones' neurons have not been compared, or there are "
+            "no skill neurons to compare at this fraction."
+        )
+    return None
+
+
+def _kept(overlap: pd.DataFrame, first: str, second: str, robust: str) -> tuple[str, str]:
+    """Does the more robust backbone keep more of its skill neurons? The rest of the sentence."""
     kept = _kept_more(overlap.loc[first], overlap.loc[second])
     more = first if kept.value > 0 else second
     if kept.certain and overlap.p[more] > 0.05:
         return "no difference", (
-            f"{lead}. {plain(more)} keeps more of its skill neurons than the other model, but **no "
+            f". {plain(more)} keeps more of its skill neurons than the other model, but **no "
             f"more than the permutation null** ({p_value(overlap.p[more])}). This does not support "
-            f"the claim.{alone}"
+            "the claim."
         )
     if not kept.certain:
         return "no difference", (
-            f"{lead}, but there is **no significant difference** between the models' overlap "
+            ", but there is **no significant difference** between the models' overlap "
             "beyond the permutation null (difference, as a share of the split control: "
-            f"{interval(positive(kept))}). This does not support the claim.{alone}"
+            f"{interval(positive(kept))}). This does not support the claim."
         )
     agrees = more == robust
     word = "agrees with" if agrees else "contradicts"
     return ("agrees" if agrees else "contradicts"), (
-        f"{lead} and keeps {'more' if agrees else 'fewer'} of its skill neurons (difference in "
+        f" and keeps {'more' if agrees else 'fewer'} of its skill neurons (difference in "
         f"overlap beyond the permutation null, as a share of the split control: "
         f"{interval(positive(kept))}). This **{word}** the claim that the more robust model "
-        f"keeps its skill neurons. Two models and one task are no proof.{alone}"
+        "keeps its skill neurons. Two models and one task are no proof."
     )
 
 
