@@ -31,7 +31,7 @@ left, right = st.columns([2, 2], gap="medium")
 with left:
     backbones = controls.backbones(lab)
 with right:
-    task = controls.task(controls.clean(controls.ranked_set()))
+    task = controls.task(controls.origins(controls.ranked_set()))
     two, three = st.columns(2)
     seed = controls.one_seed(two, (p for b in backbones for p in controls.prompts(lab, b, [task])))
     kind: Choose = three.segmented_control(

@@ -27,10 +27,7 @@ with middle:
     found = controls.ranked_set()
     task = controls.task(found)
     rest = [t for t in found if t.name != task.name]
-    if not rest:
-        st.info("There is only one task here. Comparing rankings takes at least two.")
-        st.stop()
-    other = controls.task(rest, "Against", "against")
+    other = controls.task(rest, "Against", "against") if rest else None
 with right:
     top = controls.fraction("Top neurons")
     by = st.segmented_control(
@@ -56,7 +53,8 @@ def asked(of: Sequence[Task], how: str) -> dict[str, queries.Rankable]:
 
 
 predictive, causal = (asked([clean_task(task)], how) for how in (PREDICTIVITY, ATTRIBUTION))
-mine, against, everything = (asked(of, by) for of in ([task], [other], clean))
+mine, everything = asked([task], by), asked(clean, by)
+against = asked([other], by) if other else {}
 SEEDS = len({s.prompt.seed for specs in mine.values() for s in specs})
 KINDS = {
     "both": "skill and causal", "first only": "skill only", "second only": "causal only",
@@ -98,7 +96,10 @@ def draw() -> None:
                 "(attribution) are never top neurons.",
             )
             answers.downloads("stability", seeds, ("", figure))
-    pairs(look)
+    if other is None:
+        st.info("There is only one task here. Comparing tasks takes at least two.")
+        return
+    pairs(look, other)
     matrices(look)
 
 
@@ -144,7 +145,7 @@ def causes(look: charts.Look) -> None:
         answers.downloads("agreement", agreement, ("", figure))
 
 
-def pairs(look: charts.Look) -> None:
+def pairs(look: charts.Look, other: Task) -> None:
     """Each neuron's rank percentile on two tasks."""
     st.subheader(
         f"{plain(task.title)} against {plain(other.title)}, neuron by neuron", anchor=False

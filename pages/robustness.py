@@ -35,8 +35,7 @@ left, middle, right = st.columns([2, 2, 2], gap="medium")
 with left:
     backbones = controls.backbones(lab)
 with middle:
-    found = controls.ranked_set()
-    tasks = controls.clean(found)
+    tasks = controls.origins(controls.ranked_set())
     task = controls.task(tasks)
     kind = st.segmented_control(
         "Attack", KINDS, default="typo", key="attack", bind="query-params", required=True,
@@ -57,8 +56,8 @@ with right:
             "Attacked text", list(PARTS), default="both texts", key="part", bind="query-params",
             required=True, help="Applies only to tasks with two texts.",
         )  # fmt: skip
-        draw_seed = st.number_input("Attack seed", 0, 999, 0, key="draw", bind="query-params")
-attack = Attack(kind=kind, dose=1, where=PARTS[where], worst_of=worst_of, seed=int(draw_seed))
+        draw_seed = st.selectbox("Attack seed", range(10), key="draw", bind="query-params")
+attack = Attack(kind=kind, dose=1, where=PARTS[where], worst_of=worst_of, seed=draw_seed)
 doses = [d for d in sweeps.DOSES if d <= MOST_DOSE[kind]]
 
 
@@ -104,7 +103,7 @@ def tables(name: str, known: int, fraction: float) -> tuple[pd.DataFrame, ...]:
 def claim_points(name: str, known: int, fraction: float) -> pd.DataFrame:
     """A point a backbone, task and dose."""
     del name, known
-    return claims.points(lab.store, every, fraction)
+    return claims.points(lab.store, every, fraction, {t.title: t.category for t in tasks})
 
 
 def here() -> None:
@@ -157,11 +156,12 @@ def claim() -> None:
         st.markdown(
             said.lead,
             help="Differences are in shares kept: 1 is everything above chance (accuracy) or above "
-            "shuffled labels (neurons) on clean data. " + LIMITS,
+            "shuffled labels (neurons) on clean data. Intervals treat tasks as clusters.",
         )
         st.markdown("\n".join(f"- {text}" for text in (*said.between, *said.within)))
         if causal.verdict != "open":
             st.markdown(f"**Causal neurons.** {causal.lead}")
+        st.caption(LIMITS)
     kinds = [n for n in NAMES if (shown.neurons == n).any()]
     figures = []
     for neurons, column in zip(kinds, st.columns(len(kinds)), strict=True):
@@ -190,10 +190,12 @@ def claim() -> None:
 
 def linked(table: pd.DataFrame) -> pd.DataFrame:
     """With the address of each point's task on this page."""
-    kept = {n: st.session_state[n] for n in ("from", "prompts") if st.session_state.get(n)}
+    names = ("from", "prompts", "top", "worst", "part", "draw")
+    kept = {n: st.session_state[n] for n in names if st.session_state.get(n)}
 
     def address(title: str) -> str:
-        return "robustness?" + urlencode({"task": title, "attack": EDITS[kind], **kept})
+        shown = {"task": title, "attack": EDITS[kind], "backbone": backbones, **kept}
+        return "robustness?" + urlencode(shown, doseq=True)
 
     return table.assign(url=[address(title) for title in table.task])
 
@@ -206,7 +208,10 @@ answers.show(asked_of_all, claim, name="claim", what="results of all tasks")
 warnings.shared([task], [task])
 warnings.origins(p.prompt for sweep in mine.values() for p in sweep.evaluations[0])
 
-versions = [t for t in found if t.adversarial_of == task.name]
+versions = [
+    t for group in controls.task_sets().values() for t in group
+    if t.ready and t.adversarial_of == task.name
+]  # fmt: skip
 if versions:
     details = st.expander(
         "In detail: clean data against the adversarial version", key="details",

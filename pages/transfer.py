@@ -1,6 +1,7 @@
 """Does a prompt tuned on one task work on another?"""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -139,8 +140,18 @@ else:
             "causal": queries.rankings(lab.store, causal, clean=lab.clean_name),
         }
         rows = queries.transfer(lab.store, specs, relative=True, clean=lab.clean_name)
+        category = {t.name: t.category for t in sources}
         table = transferred.pairs(rows, found, SHARED)
+        same = table.source_task.map(category) == table.target_task.map(category)
+        table = table.assign(same=same)
         return table, transferred.correlations(table)
+
+    def correlation(row: Any) -> str:
+        """One backbone's Spearman correlations."""
+        known = row.low == row.low
+        between = f" ({words.two(row.low)} to {words.two(row.high)})" if known else ""
+        apart = f", between categories {words.two(row.apart)}" if row.apart == row.apart else ""
+        return f"{plain(row.backbone)} {words.two(row.spearman)}{between}{apart}"
 
     def shared() -> None:
         """Draw transfer against shared neurons."""
@@ -149,12 +160,7 @@ else:
         if table.empty:
             st.caption("Nothing computed yet.")
             return
-        category = {t.name: t.category for t in sources}
-        same = table.source_task.map(category) == table.target_task.map(category)
-        shown, look = (
-            charts.titled(table.assign(same=same), titles),
-            answers.look(lab.models.names()),
-        )
+        shown, look = charts.titled(table, titles), answers.look(lab.models.names())
         figures, kinds = [], list(dict.fromkeys(table.neurons))
         for kind, column in zip(kinds, st.columns(len(kinds), gap="medium"), strict=True):
             named = rankings.NAMES[kind]
@@ -163,11 +169,7 @@ else:
             with column, st.container(border=True):
                 st.markdown(f"**{named.capitalize()}**, top {SHARED:.0%} of each layer")
                 st.altair_chart(figure, width="stretch", theme=None)
-                said = [
-                    f"{plain(r.backbone)} {words.two(r.spearman)}"
-                    + (f" ({words.two(r.low)} to {words.two(r.high)})" if r.low == r.low else "")
-                    for r in agreed[agreed.neurons == kind].itertuples()
-                ]
+                said = [correlation(row) for row in agreed[agreed.neurons == kind].itertuples()]
                 st.caption(
                     f"{controls.count(agreed.pairs)} ordered pairs of "
                     f"{controls.count(agreed.tasks)} tasks. Spearman (95 % interval): "
@@ -175,7 +177,9 @@ else:
                     help="Each point is a source task and a different target task. Across: the "
                     "share of the source's neurons that are also the target's. Up: the accuracy of "
                     "the source's prompt on the target, divided by that of the target's own prompt "
-                    "(means over seeds). Intervals resample tasks.",
+                    "(means over seeds). Intervals treat tasks as clusters. Tasks of one category "
+                    "share neurons and transfer anyway, so the correlation is also given without "
+                    "such pairs.",
                 )
         with st.container(horizontal=True):
             answers.downloads("transfer-shared", table, *figures)

@@ -83,13 +83,20 @@ def import_attacks(
     every: Annotated[
         bool, typer.Option("--all", help="Also keep failed and skipped attacks.")
     ] = False,
+    classes: Annotated[
+        str,
+        typer.Option(help="The task's label values in the order of TextAttack's class numbers."),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Make an adversarial version of a task from TextAttack's CSV."""
     clean, places = load_task(task), Settings.from_env().places
     table = read_table(file.name, file.read_bytes())
+    order = tuple(name.strip() for name in classes.split(",") if name.strip())
     named = title or f"{clean.title}, {file.stem}"
-    made = adversarial_version(places, table, clean, named, RESULTS if every else RESULTS[:1])
+    made = adversarial_version(
+        places, table, clean, named, RESULTS if every else RESULTS[:1], order
+    )
     counts = Counter(load_split(made, "validation").attack or ())
     say({"task": made.name, "adversarial_of": clean.name, **counts}, as_json)
 

@@ -4,15 +4,15 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from core.figures.rankings import compare
-from core.stats.intervals import Estimate
+from core.stats.intervals import Estimate, over_clusters
 from core.stats.neurons import Ranking
 
 Rankings = Mapping[tuple[str, str], Ranking]
 """By backbone and task, as `queries.rankings` has them."""
-RESAMPLES = 1000
 PAIRS = "backbone neurons source_task target_task shared chance transferred".split()  # noqa: SIM905
 
 
@@ -46,40 +46,39 @@ def pairs(
 
 def correlations(table: pd.DataFrame) -> pd.DataFrame:
     """Spearman of shared and transferred per backbone and kind of neuron: spearman, low and high
-    (95 %, tasks redrawn, because a pair shares each of its tasks with others), pairs, tasks.
+    (95 %, tasks are clusters), apart (over the pairs of different category), pairs, tasks. The
+    table is that of `pairs`, with a column `same` (category).
     """
     out = list[dict[str, object]]()
     for (backbone, neurons), mine in table.groupby(["backbone", "neurons"], sort=False):
         tasks = sorted({*mine.source_task, *mine.target_task})
         rho = over_tasks(mine, tasks)
+        other = mine[~mine.same]
         out.append(
             {
                 "backbone": backbone, "neurons": neurons, "spearman": rho.value, "low": rho.low,
-                "high": rho.high, "pairs": len(mine), "tasks": len(tasks),
+                "high": rho.high,
+                "apart": spearman(other.shared.to_numpy(), other.transferred.to_numpy()),
+                "pairs": len(mine), "tasks": len(tasks),
             }
         )  # fmt: skip
-    names = "backbone neurons spearman low high pairs tasks".split()  # noqa: SIM905
+    names = "backbone neurons spearman low high apart pairs tasks".split()  # noqa: SIM905
     return pd.DataFrame(out, columns=names)
 
 
 def over_tasks(mine: pd.DataFrame, tasks: list[str]) -> Estimate:
-    """Spearman with its 95 % interval; none below four tasks. A pair counts as often as both of its
-    tasks are drawn together.
-    """
+    """Spearman with its 95 % interval from leaving out one task, and all its pairs, at a time."""
     x, y = mine.shared.to_numpy(float), mine.transferred.to_numpy(float)
-    place = {task: i for i, task in enumerate(tasks)}
-    source, target = (mine[c].map(place).to_numpy(int) for c in ("source_task", "target_task"))
-    value = spearman(x, y)
-    if len(tasks) < 4:
-        return Estimate(value=value, low=math.nan, high=math.nan)
-    rng = np.random.default_rng(0)
-    drawn: list[float] = []
-    for lot in rng.integers(len(tasks), size=(RESAMPLES, len(tasks))):
-        times = np.bincount(lot, minlength=len(tasks))
-        rows = np.repeat(np.arange(len(mine)), times[source] * times[target])
-        drawn.append(spearman(x[rows], y[rows]))
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return Estimate(value=value, low=float(low), high=float(high))
+    source, target = mine.source_task.to_numpy(), mine.target_task.to_numpy()
+
+    def of(kept: npt.NDArray[np.intp]) -> float:
+        names = [tasks[i] for i in kept]
+        rows = np.isin(source, names) & np.isin(target, names)
+        return spearman(x[rows], y[rows])
+
+    found = over_clusters(tasks, of)
+    low, high = (float(np.clip(end, -1, 1)) for end in (found.low, found.high))
+    return Estimate(value=found.value, low=low, high=high)
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:

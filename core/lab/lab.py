@@ -4,7 +4,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -36,7 +36,7 @@ from core.tasks import Task, clean_name, load_task, pin_task
 from core.tasks.data import Examples, load_split, obtain_task
 
 REMEMBERED = 64  # stored answers that need not be read again
-KEPT = 32  # values that several measurements rest on: some for each prompt of a mean
+KEPT = 2**30  # bytes of values on which several measurements rest, such as baselines
 T = TypeVar("T")
 
 
@@ -59,7 +59,7 @@ class Lab:
         self.worker: Worker = worker or InlineWorker()
         self._live: dict[str, list[Step]] = {}
         self._read: LRUCache[str, Any] = LRUCache(REMEMBERED)
-        self._once: LRUCache[Hashable, Any] = LRUCache(KEPT)
+        self._once: LRUCache[Hashable, Any] = LRUCache(KEPT, getsizeof=_size)
         self._guard = threading.Lock()
         self._locks: dict[str, threading.RLock] = {}
         self._followers: dict[str, set[str]] = {}
@@ -214,7 +214,7 @@ class Lab:
             found: T | None = self._once.get(what)
         if found is None:
             found = compute()
-            with self._guard:
+            with self._guard, suppress(ValueError):  # larger than all that may be kept
                 self._once[what] = found
         return found
 
@@ -439,6 +439,11 @@ def warm_up(settings: Settings) -> None:
         folder: Path = settings.assets / "backbones" / name
         if (folder / "config.json").is_file():
             load_backbone(folder)
+
+
+def _size(value: Any) -> int:
+    """Bytes, as tensors, arrays and what holds them count them."""
+    return int(getattr(value, "nbytes", 1))
 
 
 def job_name(specs: Sequence[Spec]) -> str:

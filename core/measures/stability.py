@@ -105,6 +105,11 @@ class Gains:
     values: Num[Tensor, "row layer neuron"]
     n: Int[Tensor, " row"]
 
+    @property
+    def nbytes(self) -> int:
+        """Memory."""
+        return int(self.values.nbytes + self.n.nbytes)
+
     def rows(self, start: int, end: int) -> Gains:
         """Some of the drawings."""
         return Gains(values=self.values[start:end], n=self.n[start:end])

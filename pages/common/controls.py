@@ -104,6 +104,12 @@ def clean(found: Sequence[Task]) -> list[Task]:
     return [t for t in found if t.adversarial_of is None]
 
 
+def origins(found: Sequence[Task]) -> list[Task]:
+    """The clean tasks of these tasks, each once: an adversarial version alone brings its own."""
+    clean_tasks = {t.name: t for t in map(clean_task, found)}
+    return list(clean_tasks.values())
+
+
 def titles(found: Sequence[Task]) -> dict[str, str]:
     """Task name -> its title in figures."""
     return {t.name: t.title for t in found}

@@ -110,8 +110,8 @@ def test_a_tuning_run_can_be_cancelled(page: Page, app: str) -> None:
 
 def test_a_link_reproduces_the_view(page: Page, app: str) -> None:
     open_page(page, app, "transfer?backbone=t5-mini&scale=relative")
-    expect(page.locator(f"{CHART}:visible")).to_have_count(1)
-    expect(page.get_by_role("heading", level=3)).to_have_text("t5-mini")
+    expect(page.locator(f"{CHART}:visible")).to_have_count(1 + 2)
+    expect(page.get_by_role("heading", level=3).first).to_have_text("t5-mini")
     page.get_by_role("radio", name="absolute").click()
     expect(page).not_to_have_url(re.compile("scale="))
     assert "backbone=t5-mini" in page.url
@@ -219,7 +219,7 @@ def test_own_data_get_a_causal_curve_and_a_dose_response(page: Page, app: str) -
     places = ["The film", "The meal", "A hotel", "My book", "Our guide"]
     rows = "".join(
         f"{places[i % 5]} number {i} was {w} indeed,{w}\n"
-        for i in range(60) for w in ("wonderful", "terrible")
+        for i in range(140) for w in ("wonderful", "terrible")
     )  # fmt: skip
     open_page(page, app, "library?section=tasks&from=own")
     uploaded(page, "curves.csv", "words,verdict\n" + rows)
@@ -238,7 +238,7 @@ def test_own_data_get_a_causal_curve_and_a_dose_response(page: Page, app: str) -
     page.get_by_role("button", name="Compute").first.click()
     expect(page.get_by_role("button", name="Cancel").first).to_be_visible()
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=240_000)
-    expect(page.get_by_text("24 examples, means of 5 seeds")).to_be_visible()
+    expect(page.get_by_text("56 examples, means of 5 seeds")).to_be_visible()
     expect(page.locator(CHART)).to_have_count(3 + 2)
     expect(
         page.get_by_text("The claim needs two backbones with points to compare.")

@@ -1,15 +1,17 @@
 """Dose-response and the claim plot: every number worked out again from made-up answers."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ttest_1samp
 
 from core.base.measure import Run
 from core.base.specs import Pinned
 from core.figures.robustness import claim, dose
-from core.figures.robustness.finding import summarise
+from core.figures.robustness.finding import _within, summarise
 from core.lab.lab import Lab
 from core.measures.evaluation import Evaluation
 from core.measures.stability import Stability
@@ -125,7 +127,9 @@ def test_points_join_accuracy_and_neurons_of_a_dose(lab: Lab, sweep: DoseSweep) 
 
 
 def made_up(slopes: dict[str, float], ahead: float = 0.0, tasks: int = 8) -> pd.DataFrame:
-    """Points on a line per backbone; the second's accuracy and neurons are ahead."""
+    """Points on a line per backbone; the second's accuracy and neurons are ahead. Two categories of
+    tasks.
+    """
     rng = np.random.default_rng(1)
     rows = []
     for place, (backbone, rise) in enumerate(slopes.items()):
@@ -136,6 +140,7 @@ def made_up(slopes: dict[str, float], ahead: float = 0.0, tasks: int = 8) -> pd.
                 rows.append(
                     {
                         "backbone": backbone, "task": f"T{task}", "attack": "typo", "dose": at,
+                        "category": "ab"[task % 2],
                         "neurons": "skill", "accuracy": 0.5 + x / 2, "accuracy_kept": x,
                         "shared": 0.5, "shuffled": 0.1, "kept": rise * x, "n": 600, "seeds": 5,
                     }
@@ -159,36 +164,46 @@ def test_a_slope_at_equal_dose_does_not_see_what_the_dose_alone_does() -> None:
     table["kept"] = 1 - table.dose / 4  # falls with the dose, whatever a task keeps
     row = claim.slopes(table).iloc[0]
     assert row.slope > 0.5
-    assert row.slope_at_dose == pytest.approx(0, abs=1e-12)
-    # By hand: indicators of the doses in a linear model.
+    assert row.slope_within == pytest.approx(0, abs=1e-12)
+    # By hand: indicators of the doses and categories in a linear model.
     table["kept"] += np.random.default_rng(2).normal(0, 0.1, len(table))
-    doses = pd.get_dummies(table.dose).to_numpy(float)
+    doses = pd.get_dummies(table.dose.astype(str) + table.category).to_numpy(float)
     design = np.column_stack([table.accuracy_kept, doses])
     by_hand = np.linalg.lstsq(design, table.kept, rcond=None)[0][0]
-    assert claim.slopes(table).iloc[0].slope_at_dose == pytest.approx(by_hand)
+    assert claim.slopes(table).iloc[0].slope_within == pytest.approx(by_hand)
 
 
-def test_intervals_redraw_tasks_not_points() -> None:
-    """Doses of a task that move together: the interval is that of the tasks' means."""
+def test_intervals_are_those_of_the_tasks_not_of_the_points() -> None:
+    """Doses of a task that move together: the t interval of the tasks' means."""
     rng = np.random.default_rng(3)
     shift = {f"T{i}": value for i, value in enumerate(rng.normal(0.2, 0.3, 12))}
     table = made_up({"a": 1.0, "b": 1.0}, tasks=12)
     second = table.backbone == "b"
     table.loc[second, "kept"] += table.task[second].map(shift)
     gap = claim.differences(table).iloc[0]
-    paired = (
-        table[second].set_index(["task", "dose"]).kept
-        - table[~second].set_index(["task", "dose"]).kept
-    )
+    places = ["task", "dose"]
+    paired = table[second].set_index(places).kept - table[~second].set_index(places).kept
     means = paired.groupby("task").mean().to_numpy()
+    expected = ttest_1samp(means, 0).confidence_interval(0.95)
     assert gap.kept == pytest.approx(means.mean())
-    half = 1.96 * means.std() / math.sqrt(12)
-    assert (gap.kept_high - gap.kept_low) / 2 == pytest.approx(half, rel=0.15)
-    assert (gap.points, gap.tasks) == (36, 12)
+    assert (gap.kept_low, gap.kept_high) == pytest.approx((expected.low, expected.high))
+    assert (gap.kept_tasks, gap.accuracy_tasks) == (12, 12)
 
 
-def test_two_tasks_have_no_interval() -> None:
-    table = made_up({"a": 0.5, "b": 0.5}, tasks=2)
+def test_which_backbone_is_more_robust_does_not_depend_on_the_neurons() -> None:
+    table = made_up({"a": 0.5, "b": 0.5}, 0.2, tasks=9)
+    table.loc[table.task.isin(["T0", "T1", "T2", "T3"]), "kept"] = np.nan
+    gap = claim.differences(table).iloc[0]
+    assert (gap.accuracy_tasks, gap.kept_tasks) == (9, 5)
+    assert gap.accuracy == pytest.approx(
+        claim.differences(made_up({"a": 0.5, "b": 0.5}, 0.2, tasks=9)).iloc[0].accuracy
+    )
+    assert summarise(table).verdict == "open"
+    assert "on 5 tasks only (at least 6 are needed)" in summarise(table).lead
+
+
+def test_five_tasks_have_no_interval() -> None:
+    table = made_up({"a": 0.5, "b": 0.5}, tasks=5)
     assert math.isnan(claim.slopes(table).iloc[0].slope_low)
     assert summarise(table).verdict == "open"
     assert "too few tasks" in summarise(table).lead
@@ -218,7 +233,7 @@ def test_the_verdict_follows_the_intervals(
 
 def test_more_accuracy_without_more_neurons_is_no_support() -> None:
     table = made_up({"a": 0.5, "b": 0.5}, 0.2)
-    table["kept"] = np.random.default_rng(5).normal(0.5, 0.2, len(table))
+    table["kept"] = np.random.default_rng(5).normal(0.5, 0.4, len(table))
     said = summarise(table)
     assert said.verdict == "no difference"
     assert "not clearly related" in said.within[0]
@@ -235,4 +250,29 @@ def test_one_backbone_leaves_the_claim_open_and_a_third_adds_its_pairs() -> None
 def test_a_typo_is_not_compared_with_a_synonym() -> None:
     table = made_up({"a": 0.5, "b": 0.5}, 0.2)
     table.loc[table.backbone == "b", "attack"] = "synonym"
-    assert claim.differences(table).points.tolist() == [0]
+    assert claim.differences(table).kept_tasks.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("overall", "within", "said"),
+    [
+        ((0.5, 0.2, 0.8), (0.5, 0.2, 0.9), "keep more of them (slope 0.50, 95 %"),
+        ((0.5, 0.2, 0.8), (-0.5, -0.9, -0.2), "keep fewer of them (slope \N{MINUS SIGN}0.50"),
+        ((0.5, -0.2, 0.8), (0.5, 0.2, 0.9), "not clearly related (slope 0.50"),
+        ((0.5, 0.2, 0.8), (0.1, -0.2, 0.9), "there is no clear relation (slope 0.10"),
+        ((0.5, 0.2, 0.8), (math.nan,) * 3, "there are too few to tell."),
+        ((math.nan,) * 3, (math.nan,) * 3, "no slope; the 4 tasks with points are too few"),
+    ],
+)
+def test_each_slope_has_a_sentence_of_its_own(
+    overall: tuple[float, ...], within: tuple[float, ...], said: str
+) -> None:
+    names = ("", "_low", "_high")
+    row = SimpleNamespace(
+        backbone="a", points=12, tasks=4,
+        **{f"slope{n}": v for n, v in zip(names, overall, strict=True)},
+        **{f"slope_within{n}": v for n, v in zip(names, within, strict=True)},
+    )  # fmt: skip
+    text = _within(row, "skill")
+    assert said in text
+    assert "nan" not in text

@@ -4,6 +4,7 @@ import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -359,10 +360,15 @@ def test_a_value_is_computed_once_and_the_latest_are_kept(lab: Lab) -> None:
 
     assert [value(3), value(3), value(4)] == [9, 9, 16]
     assert computed == [3, 4]
-    for of in range(100, 100 + KEPT):
-        value(of)
+    for _ in range(2):  # each takes more than half of what may be kept
+        lab.once("large", lambda: SimpleNamespace(nbytes=KEPT - 1))
+        value(5)
+        value(6)
+    assert computed.count(3) == 1
     value(3)
     assert computed.count(3) == 2, "it had to make room"
+    whole = [lab.once("too large", lambda: SimpleNamespace(nbytes=KEPT + 1)) for _ in range(2)]
+    assert whole[0] is not whole[1], "it cannot be kept"
 
 
 def test_a_prompts_baseline_is_read_once_for_all_attacks(

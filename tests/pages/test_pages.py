@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import streamlit as st
 import torch
@@ -20,6 +21,7 @@ from core.exchange.published import import_folder
 from core.lab.lab import Lab
 from core.measures import sweeps
 from core.tasks import load_task
+from core.tasks.textattack import adversarial_version
 from pages.common import answers, upload
 from tests.conftest import here, write_task, write_text_task
 
@@ -275,7 +277,7 @@ def test_an_adversarial_version_in_detail_comes_from_shipped_answers(task: str) 
     for name in ("roberta-mini", "t5-mini"):
         assert f"**{name}**: accuracy drops from" in words(test)
     assert "verdict: not tested" in words(test), [m.value for m in test.markdown]
-    assert "permutation null 4%, p = " in words(test) or task != "Short reviews"
+    assert re.search(r"permutation null \d+%, p = 0\.\d+", words(test))
     assert len(charts(test)) == 3 + 2 + 4 + 2 + 4
     by_attack, costs = (d.value for d in test.dataframe[-2:][::-1])
     assert len(costs) == 8
@@ -309,6 +311,28 @@ def test_rankings_compare_layers_seeds_pairs_and_tasks() -> None:
     assert len(charts(test)) == 2 + 1 + 2 + 2 + 2
     assert any("top 3%" in c.value and "chance" in c.value for c in test.caption)
     assert any("are among the" in c.value and "causal ones" in c.value for c in test.caption)
+
+
+def test_an_imported_version_stands_with_the_own_tasks_and_beside_its_clean_task(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SKILLSCOPE_TASKS", str(tmp_path / "tasks"))
+    table = pd.DataFrame(
+        {
+            "perturbed_text": ["a goood film"],
+            "ground_truth_output": "1",
+            "result_type": "Successful",
+        }
+    )
+    places = Settings.from_env().places
+    adversarial_version(places, table, load_task("short_reviews"), "Attacked", ("successful",))
+    for page in ("robustness", "playground", "rankings"):
+        test = run(page, **{"from": "own"})
+        assert not test.exception, page
+        assert not test.error, page
+    test = run("robustness", details="true")
+    versions = next(s for s in test.selectbox if s.key == "version").options
+    assert versions == ["Short reviews, adv.", "Attacked"]
 
 
 def test_rankings_by_attribution_are_shipped_too() -> None:
@@ -351,7 +375,10 @@ def test_the_playground_reads_what_is_typed() -> None:
 
 def test_the_playground_suppresses_causal_neurons_and_single_ones() -> None:
     test = run("playground", which="causal neurons", off="10")
+    test.session_state["single-roberta-mini"] = True  # somebody opens the expander
+    test.run()
     assert not test.exception
+    assert "neurons with the highest attribution to this answer" in words(test)
     assert not [b for b in test.button if b.label == "Compute"], "the rankings are shipped"
     assert any("Random: mean of 3 draws" in c.value for c in test.caption)
     assert [c for c in charts(test) if "how" in json.dumps(c)]

@@ -38,9 +38,13 @@ def results(rows: list[list[object]] = ROWS, head: list[str] = HEAD) -> bytes:
 
 
 def version(
-    places: Places, clean: Task, data: bytes, kept: tuple[Result, ...] = ("successful",)
+    places: Places,
+    clean: Task,
+    data: bytes,
+    kept: tuple[Result, ...] = ("successful",),
+    classes: tuple[str, ...] = (),
 ) -> Task:
-    return adversarial_version(places, read_table("x.csv", data), clean, "Attacked", kept)
+    return adversarial_version(places, read_table("x.csv", data), clean, "Attacked", kept, classes)
 
 
 def test_successful_results_are_the_adversarial_examples(places: Places) -> None:
@@ -75,6 +79,43 @@ def test_a_pair_has_a_text_on_each_line_with_or_without_its_name(
     assert found.text_b == ("note: it sat", "b")
 
 
+def renamed(text: str) -> str:
+    return text.replace('"text_b"', '"premise"').replace('"text"', '"hypothesis"')
+
+
+def test_texts_go_where_the_task_has_them(places: Places, tmp_path: Path) -> None:
+    """The papers ask some pairs with the second text first; TextAttack writes the first one."""
+    file = write_task(tmp_path / "pairs", pair=True)
+    for split in ("train", "validation"):
+        path = file.parent / f"{split}.jsonl"
+        path.write_text(
+            path.read_text().replace('"text_b"', '"premise"').replace('"text"', '"hypothesis"')
+        )
+    toml = file.read_text().replace('"text_b"', '"premise"').replace('"text"', '"hypothesis"')
+    file.write_text(toml)
+    text = "[[[[Premise]]]]: it [[rians]]<SPLIT>[[[[Hypothesis]]]]: it is wet"
+    rows = [["x", text, 0, 1, 0, 1, 0, 3, "Successful"]]
+    found = load_split(version(places, load_task(str(file)), results(rows)), "validation")
+    assert (found.text_a, found.text_b) == (("it is wet",), ("it rians",))
+
+
+def test_class_numbers_of_named_values_need_an_order(places: Places, tmp_path: Path) -> None:
+    file = write_task(tmp_path / "named")
+    text = file.read_text().replace("[splits]", 'values = ["out", "in"]\n[splits]')
+    file.write_text(text)
+    for split in ("train", "validation"):
+        path = file.parent / f"{split}.jsonl"
+        lines = path.read_text().replace('"label": 0', '"label": "out"')
+        path.write_text(lines.replace('"label": 1', '"label": "in"'))
+    clean = load_task(str(file))
+    with pytest.raises(BadInput, match="give them in its order as classes"):
+        version(places, clean, results())
+    with pytest.raises(BadInput, match="are not those of Toy"):
+        version(places, clean, results(), classes=("in", "over"))
+    made = version(places, clean, results(), classes=("in", "out"))
+    assert load_split(made, "validation").labels.tolist() == [0, 1], "class 1 is 'out', the first"
+
+
 @pytest.mark.parametrize(
     ("rows", "head", "said"),
     [
@@ -82,6 +123,8 @@ def test_a_pair_has_a_text_on_each_line_with_or_without_its_name(
         ([r[:-1] for r in ROWS], HEAD[:-1], "no column 'result_type'"),
         ([[*ROWS[0][:6], 7, 1, "Successful"]], HEAD, "Kept result 1 has the class '7'"),
         ([["x", "[[ ]]", *ROWS[0][2:]]], HEAD, "Row 1 has an empty text."),
+        ([[*ROWS[0][:6], "\N{SUPERSCRIPT TWO}", 1, "Successful"]], HEAD, "has the class"),
+        ([["x", "a \x1b[91mred\x1b[0m one", *ROWS[0][2:]]], HEAD, "has terminal colours"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_leaves_nothing(
@@ -99,6 +142,10 @@ def test_only_a_clean_task_with_classes_can_be_attacked(places: Places, tmp_path
     ):
         with pytest.raises(BadInput, match=said):
             version(places, load_task(name), results())
+    half = [["x", "one text<SPLIT> ", 0, 1, 0, 1, 0, 3, "Successful"]]
+    pair = load_task(str(write_task(tmp_path / "half", pair=True)))
+    with pytest.raises(BadInput, match="Kept result 1 has an empty text"):
+        version(places, pair, results(half))
     one_line = [["x", "one line", 0, 1, 0, 1, 0, 3, "Successful"]]
     pairs = load_task(str(write_task(tmp_path / "pairs", pair=True)))
     with pytest.raises(

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from core.base.specs import key
-from core.figures.robustness.overlap import Draws, permutation_null, stored_draws
+from core.figures.robustness.overlap import permutation_null
 from core.measures.evaluation import EvaluationSpec
+from core.measures.stability import StabilitySpec
 from core.measures.sweeps import DoseSweep
 from core.stats.intervals import Estimate, mean_accuracy
 from core.store import Store
@@ -95,27 +98,55 @@ def overlap(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
     out = list[dict[str, object]]()
     for backbone, sweep in sweeps.items():
         for kind, by_dose in sweep.stability.items():
-            found = {dose: stored_draws(store, spec) for dose, spec in by_dose.items()}
+            found = {dose: _draws(store, spec, fraction) for dose, spec in by_dose.items()}
             draws = {dose: drawn for dose, drawn in found.items() if drawn is not None}
             if not draws:
                 continue
-            clean = _parts(next(iter(draws.values())), "control", fraction)
-            rows = {0: clean} | {d: _parts(w, "crossed", fraction) for d, w in draws.items()}
             known = next(iter(draws.values()))
+            clean = _parts(known, "control")
+            rows = {0: clean} | {dose: _parts(drawn, "crossed") for dose, drawn in draws.items()}
             out += [
                 {
                     "backbone": backbone, "neurons": kind, "dose": dose, **row,
-                    "kept": kept(row, clean), "n": known.n_clean // 2, "seeds": known.seeds,
+                    "kept": kept(row, clean), "n": known.n // 2, "seeds": known.seeds,
                 }
                 for dose, row in rows.items()
             ]  # fmt: skip
     return pd.DataFrame(out, columns=OVERLAP)
 
 
-def _parts(draws: Draws, kind: str, fraction: float) -> dict[str, float]:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Draws:
+    """The share of shared neurons in each draw of a stored comparison, at one fraction."""
+
+    kind: npt.NDArray[np.str_]
+    share: npt.NDArray[np.float64]
+    n: int
+    seeds: int
+
+
+def _draws(store: Store, spec: StabilitySpec, fraction: float) -> _Draws | None:
+    """Only this fraction is read, summed over the layers; None until it is stored."""
+    at = spec.fractions.index(fraction) + 1
+    rows = store.frame(
+        f"SELECT kind, [list_sum(x[{at}]) FOR x IN skill] AS chosen,"
+        f" [list_sum(x[{at}]) FOR x IN shared] AS shared, n_clean, prompts"
+        " FROM stability WHERE key = ?",
+        [key(spec)],
+    )
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    chosen, shared = (np.array(row[name], float) for name in ("chosen", "shared"))
+    return _Draws(
+        kind=np.array(row.kind), share=shared / np.maximum(1, chosen), n=int(row.n_clean),
+        seeds=int(row.prompts),
+    )  # fmt: skip
+
+
+def _parts(draws: _Draws, kind: str) -> dict[str, float]:
     """Two disjoint parts of the data compared, over the splits."""
-    shares = draws.share(fraction)
-    parts, mixed = shares[draws.of(kind)], shares[draws.of(f"{kind} shuffled")]
+    parts, mixed = (draws.share[draws.kind == k] for k in (kind, f"{kind} shuffled"))
     null = permutation_null(float(parts.mean()), mixed)
     return {
         "shared": float(parts.mean()), "low": float(parts.min()), "high": float(parts.max()),

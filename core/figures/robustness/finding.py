@@ -9,10 +9,12 @@ from core.base.markdown import plain
 from core.figures.rankings import NAMES
 from core.figures.robustness.claim import differences, slopes
 from core.figures.words import interval, opposite, positive
-from core.stats.intervals import Estimate
+from core.stats.intervals import FEWEST_CLUSTERS, Estimate
 
 LIMITS = (
-    "Two backbones that differ in more than one respect cannot show what makes one of them robust."
+    "Backbones that differ in more than one respect cannot show what makes one of them robust. "
+    "Where accuracy is at chance, the ranking is noise as well, so the slope over all points is "
+    "partly a matter of course."
 )
 
 
@@ -49,24 +51,33 @@ def _within(row: Any, neurons: str) -> str:
     """Where a backbone keeps its accuracy, does it keep the neurons?"""
     who, what = f"**{plain(row.backbone)}**", NAMES[neurons]
     overall = Estimate(value=row.slope, low=row.slope_low, high=row.slope_high)
-    at_dose = Estimate(
-        value=row.slope_at_dose, low=row.slope_at_dose_low, high=row.slope_at_dose_high
-    )
+    like = Estimate(value=row.slope_within, low=row.slope_within_low, high=row.slope_within_high)
     if not _known(overall):
-        return f"{who}: too few tasks for a slope ({row.tasks}; at least 3 are needed)."
+        return (
+            f"{who}: no slope; the {row.tasks} tasks with points are too few (at least "
+            f"{FEWEST_CLUSTERS} are needed) or do not differ."
+        )
     counted = f"{row.points} points on {row.tasks} tasks"
+    text = f"{who}: accuracy kept and {what} kept are not clearly related"
     if overall.certain:
         related = "more" if overall.value > 0 else "fewer"
         text = f"{who} keeps {related} of its {what} where it keeps more accuracy"
-    else:
-        text = f"{who}: accuracy kept and {what} kept are not clearly related"
-    more = "more" if at_dose.value > 0 else "fewer"
-    held = f"tasks that keep more accuracy keep {more} of them"
-    if not at_dose.certain:
-        held = "tasks show no clear relation"
+    return f"{text} (slope {interval(overall)}; {counted}). {_among_like_tasks(like)}"
+
+
+def _among_like_tasks(e: Estimate) -> str:
+    """The same, without what the dose and the category of a task alone do."""
+    if not _known(e):
+        return "Among tasks of one category at equal dose there are too few to tell."
+    if not e.certain:
+        return (
+            "Among tasks of one category at equal dose there is no clear relation (slope "
+            f"{interval(e)})."
+        )
+    more = "more" if e.value > 0 else "fewer"
     return (
-        f"{text} (slope {interval(overall)}; {counted}). At equal dose, {held} "
-        f"(slope {interval(at_dose)})."
+        "Among tasks of one category at equal dose, those that keep more accuracy keep "
+        f"{more} of them (slope {interval(e)})."
     )
 
 
@@ -75,22 +86,28 @@ def _between(row: Any, neurons: str) -> tuple[str, str]:
     accuracy = Estimate(value=row.accuracy, low=row.accuracy_low, high=row.accuracy_high)
     kept = Estimate(value=row.kept, low=row.kept_low, high=row.kept_high)
     first, second, what = plain(row.first), plain(row.second), NAMES[neurons]
+    tasks = f"{row.accuracy_tasks} tasks"
     if not _known(accuracy):
         return "open", (
-            f"{first} and {second} have too few tasks in common ({row.tasks}; at least 3 are "
-            "needed)."
+            f"{first} and {second} have too few tasks in common ({row.accuracy_tasks}; at least "
+            f"{FEWEST_CLUSTERS} are needed)."
         )
     if not accuracy.certain:
         return "not tested", (
             f"At equal dose, **{first}** and **{second}** do not differ clearly in the accuracy "
-            f"they keep (difference {interval(positive(accuracy))}), so they do **not test the "
-            "claim**."
+            f"they keep (difference {interval(positive(accuracy))}; {tasks}), so they do **not "
+            "test the claim**."
         )
     robust, other = (second, first) if accuracy.value > 0 else (first, second)
     lead = (
         f"At equal dose, **{robust}** keeps more of its accuracy than {other} "
-        f"(difference {interval(positive(accuracy))})"
+        f"(difference {interval(positive(accuracy))}; {tasks})"
     )
+    if not _known(kept):
+        return "open", (
+            f"{lead}, but its {what} can be compared on {row.kept_tasks} tasks only (at least "
+            f"{FEWEST_CLUSTERS} are needed)."
+        )
     if not kept.certain:
         ahead = kept if accuracy.value > 0 else opposite(kept)
         return "no difference", (

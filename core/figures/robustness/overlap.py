@@ -71,14 +71,11 @@ class Draws:
 
     def share(self, fraction: float) -> Array:
         """Share of the first ranking's skill neurons shared with the second, over all layers."""
-        chosen, shared = self.numbers(fraction)
-        shares: Array = shared / np.maximum(1, chosen)
-        return shares
-
-    def numbers(self, fraction: float) -> tuple[Array, Array]:
-        """The first ranking's skill neurons, and those shared with the second, over all layers."""
         at = self.fractions.index(fraction)
-        return self.skill[:, at].sum(axis=1), self.shared[:, at].sum(axis=1)
+        shares: Array = self.shared[:, at].sum(axis=1) / np.maximum(
+            1, self.skill[:, at].sum(axis=1)
+        )
+        return shares
 
 
 def stored_draws(store: Store, spec: StabilitySpec) -> Draws | None:
