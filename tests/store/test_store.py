@@ -23,6 +23,7 @@ from core.measures.ablation import Ablation, AblationSpec
 from core.measures.activations import Activations, ActivationSpec
 from core.measures.attacked import Worst, WorstSpec
 from core.measures.attribution import Attribution, AttributionSpec
+from core.measures.faithfulness import Faithfulness, FaithfulnessSpec
 from core.measures.evaluation import Evaluation, EvaluationSpec, Suppression
 from core.measures.predictivity import Predictivity, PredictivitySpec
 from core.measures.stability import Stability, StabilitySpec
@@ -83,6 +84,14 @@ def attributed() -> Attribution:
     )  # fmt: skip
 
 
+def faithful() -> Faithfulness:
+    values = np.arange(4.0).reshape(2, 2)
+    return Faithfulness(
+        spec=FaithfulnessSpec(attribution=attributed().spec), neuron=np.array([[3, 1], [0, 4]]),
+        attributed=values, exact=values / 2, error=values / 8, n=20,
+    )  # fmt: skip
+
+
 def searched() -> Worst:
     return Worst(
         spec=WorstSpec(
@@ -121,7 +130,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def fill(store: Store) -> None:
     answers = (prompt(), prompt(4), measured(), evaluated(), evaluated(fraction=0.1), effect())
-    for result in (*answers, compared(), attributed(), searched()):
+    for result in (*answers, compared(), attributed(), faithful(), searched()):
         store.add(result, RUN)
 
 
