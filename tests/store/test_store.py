@@ -23,8 +23,8 @@ from core.measures.ablation import Ablation, AblationSpec
 from core.measures.activations import Activations, ActivationSpec
 from core.measures.attacked import Worst, WorstSpec
 from core.measures.attribution import Attribution, AttributionSpec
-from core.measures.faithfulness import Faithfulness, FaithfulnessSpec
 from core.measures.evaluation import Evaluation, EvaluationSpec, Suppression
+from core.measures.faithfulness import Faithfulness, FaithfulnessSpec
 from core.measures.predictivity import Predictivity, PredictivitySpec
 from core.measures.stability import Stability, StabilitySpec
 from core.measures.tuning import TuneSpec
@@ -297,7 +297,7 @@ def test_export_and_merge_into_an_empty_store_give_the_same(store: Store, tmp_pa
     fill(store)
     store.export(tmp_path / "out")
     with here(tmp_path / "other") as other:
-        assert other.merge(tmp_path / "out") == 9
+        assert other.merge(tmp_path / "out") == 10
         assert_same(tables(other), tables(store))
         assert files(other) == files(store)
 
@@ -435,7 +435,7 @@ def test_columns_that_either_side_lacks_are_empty_after_a_merge(
     file = tmp_path / "out" / "stability.parquet"
     pd.read_parquet(file).assign(later=7).drop(columns="shared").to_parquet(file)
     with here(tmp_path / "other") as other:
-        assert other.merge(tmp_path / "out") == 9
+        assert other.merge(tmp_path / "out") == 10
         assert other.frame("SELECT shared FROM stability").shared.isna().all()
 
 
