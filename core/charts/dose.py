@@ -110,7 +110,10 @@ def transfer_points(table: pd.DataFrame, look: Look, *, neurons: str) -> alt.Lay
                 "shared:Q", title=f"shared {neurons}", scale=alt.Scale(domain=[0, top])
             ).axis(format=".0%"),
             y=alt.Y("transferred:Q", title="relative accuracy", scale=alt.Scale(zero=False)),
-            color=_hue(table, look),
+            color=alt.Color(
+                "backbone:N", scale=look.scale(table.backbone), title=None,
+                legend=alt.Legend(columns=1, symbolType="square", symbolOpacity=1),
+            ),
             shape=alt.Shape(
                 "kind:N", title=None, scale=alt.Scale(domain=kinds, range=["circle", "diamond"]),
                 legend=alt.Legend(columns=1, symbolFillColor=look.ink),

@@ -41,5 +41,7 @@ def in_points(e: Estimate) -> str:
 
 
 def interval(e: Estimate) -> str:
-    """An estimate with its interval, two decimals."""
-    return f"{two(e.value)}, 95 % interval {two(e.low)} to {two(e.high)}"
+    """An estimate with its interval: two decimals, or three where one end is close to 0."""
+    digits = 3 if min(abs(e.low), abs(e.high)) < 0.005 else 2
+    value, low, high = (f"{x:z.{digits}f}".replace("-", MINUS) for x in (e.value, e.low, e.high))
+    return f"{value}, 95 % interval {low} to {high}"

@@ -125,7 +125,7 @@ def test_the_dose_response_and_the_claim_are_what_the_exported_files_say(
     more = (gaps["t5-mini"] - gaps["roberta-mini"]).groupby("task").mean()
     interval = ttest_1samp(more, 0).confidence_interval(0.95)
     assert (
-        f"difference {more.mean():.2f}, 95 % interval {interval.low:z.2f} to {interval.high:.2f}; "
+        f"difference {more.mean():.3f}, 95 % interval {interval.low:.3f} to {interval.high:.3f}; "
         "9 tasks"
     ) in said
 

@@ -12,11 +12,13 @@ from core.base.measure import Run
 from core.base.specs import Pinned
 from core.figures.robustness import claim, dose
 from core.figures.robustness.finding import _within, summarise
+from core.figures.words import interval
 from core.lab.lab import Lab
 from core.measures.evaluation import Evaluation
 from core.measures.stability import Stability
 from core.measures.sweeps import DoseSweep, dose_response
 from core.measures.tuning import TuneSpec
+from core.stats.intervals import Estimate
 from core.tasks.attacks import Attack
 
 RUN = Run(started="2026-01-01T00:00:00+00:00", seconds=1.0, device="cpu", versions="")
@@ -276,3 +278,9 @@ def test_each_slope_has_a_sentence_of_its_own(
     text = _within(row, "skill")
     assert said in text
     assert "nan" not in text
+
+
+def test_an_interval_that_ends_close_to_zero_shows_on_which_side() -> None:
+    shown = interval(Estimate(value=0.084, low=-0.002, high=0.17))
+    assert shown == "0.084, 95 % interval \N{MINUS SIGN}0.002 to 0.170"
+    assert interval(Estimate(value=0.5, low=0.2, high=0.8)) == "0.50, 95 % interval 0.20 to 0.80"
