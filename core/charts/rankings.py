@@ -8,24 +8,31 @@ from core.charts.look import Look, finish, level
 PERCENT = ".0%"
 
 
-def layer_shares(table: pd.DataFrame, look: Look) -> alt.LayerChart:
-    """Share of the model's skill neurons in each layer; dotted: equal shares."""
-    bars = (
+def _bars_by_layer(table: pd.DataFrame, look: Look) -> alt.Chart:
+    """A bar for each layer and backbone, whose height is still to be said."""
+    bars: alt.Chart = (
         alt.Chart(table)
         .mark_bar(opacity=0.85)
         .encode(
             x=alt.X("layer:O", title="layer").axis(labelAngle=0),
             xOffset=alt.XOffset("backbone:N", sort=list(look.backbones)),
-            y=alt.Y("share:Q", title="share of the top neurons").axis(format=PERCENT),
             color=alt.Color("backbone:N", scale=look.scale(table.backbone), title=None),
-            tooltip=[
-                "backbone", "layer", alt.Tooltip("share:Q", format=".1%"),
-                alt.Tooltip("low:Q", title="over seeds, from", format=".1%"),
-                alt.Tooltip("high:Q", title="to", format=".1%"),
-                alt.Tooltip("count:Q", title="neurons"),
-                alt.Tooltip("even:Q", title="equal share", format=PERCENT),
-            ],
         )
+    )
+    return bars
+
+
+def layer_shares(table: pd.DataFrame, look: Look) -> alt.LayerChart:
+    """Share of the model's skill neurons in each layer; dotted: equal shares."""
+    bars = _bars_by_layer(table, look).encode(
+        y=alt.Y("share:Q", title="share of the top neurons").axis(format=PERCENT),
+        tooltip=[
+            "backbone", "layer", alt.Tooltip("share:Q", format=".1%"),
+            alt.Tooltip("low:Q", title="over seeds, from", format=".1%"),
+            alt.Tooltip("high:Q", title="to", format=".1%"),
+            alt.Tooltip("count:Q", title="neurons"),
+            alt.Tooltip("even:Q", title="equal share", format=PERCENT),
+        ],
     )  # fmt: skip
     rules = (
         alt.Chart(table)
@@ -124,16 +131,9 @@ def attributed_exact(table: pd.DataFrame, look: Look, *, backbone: str) -> alt.L
 
 def spearman_by_layer(table: pd.DataFrame, look: Look) -> alt.LayerChart:
     """Spearman correlation of two rankings in each layer."""
-    bars = (
-        alt.Chart(table)
-        .mark_bar(opacity=0.85)
-        .encode(
-            x=alt.X("layer:O", title="layer").axis(labelAngle=0),
-            xOffset=alt.XOffset("backbone:N", sort=list(look.backbones)),
-            y=alt.Y("spearman:Q", title="Spearman correlation", scale=alt.Scale(domain=[-1, 1])),
-            color=alt.Color("backbone:N", scale=look.scale(table.backbone), title=None),
-            tooltip=["backbone", "layer", alt.Tooltip("spearman:Q", format=".2f"), "neurons"],
-        )
+    bars = _bars_by_layer(table, look).encode(
+        y=alt.Y("spearman:Q", title="Spearman correlation", scale=alt.Scale(domain=[-1, 1])),
+        tooltip=["backbone", "layer", alt.Tooltip("spearman:Q", format=".2f"), "neurons"],
     )
     return finish(alt.layer(bars, level(0, look)), look, 240)
 

@@ -23,7 +23,7 @@ from core.base.prompts import Prompt
 from core.base.specs import Pinned, Precision, Spec, positive
 from core.measures.attacked import asked_examples, attacks_needed
 from core.measures.bench import Bench
-from core.measures.questions import COLUMNS, Positions, columns, each_neuron
+from core.measures.questions import COLUMNS, Positions, as_layers, columns, each_neuron
 from core.tasks.attacks import Attack
 
 if TYPE_CHECKING:
@@ -215,17 +215,11 @@ def read(spec: AttributionSpec, stored: Stored) -> Attribution:
     """The stored attribution."""
     n = int(stored.rows("attribution", "n").n.iloc[0])
     found = stored.rows("neuron_attribution", order="layer, neuron")
-    layers = int(found.layer.max()) + 1
-
-    def column(name: str) -> Values:
-        values: Values = found[name].to_numpy(np.float64).reshape(layers, -1)
-        return values
-
     return Attribution(
         spec=spec,
-        signed=column("signed"),
-        absolute=column("absolute"),
-        error=column("error"),
+        signed=as_layers(found, "signed"),
+        absolute=as_layers(found, "absolute"),
+        error=as_layers(found, "error"),
         n=n,
     )
 

@@ -22,7 +22,7 @@ from core.base.progress import Progress, part
 from core.base.specs import Spec, positive
 from core.measures.attribution import AttributionSpec, attributed, each_batch
 from core.measures.bench import Bench
-from core.measures.questions import COLUMNS, columns
+from core.measures.questions import COLUMNS, as_layers, columns
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -156,18 +156,12 @@ def rows(f: Faithfulness) -> dict[str, pd.DataFrame]:
 def read(spec: FaithfulnessSpec, stored: Stored) -> Faithfulness:
     """The stored comparison."""
     found = stored.rows("neuron_faithfulness", order="layer, place")
-    layers = int(found.layer.max()) + 1
-
-    def column(name: str) -> Values:
-        values: Values = found[name].to_numpy(np.float64).reshape(layers, -1)
-        return values
-
     return Faithfulness(
         spec=spec,
-        neuron=column("neuron").astype(np.int64),
-        attributed=column("attributed"),
-        exact=column("exact"),
-        error=column("error"),
+        neuron=as_layers(found, "neuron").astype(np.int64),
+        attributed=as_layers(found, "attributed"),
+        exact=as_layers(found, "exact"),
+        error=as_layers(found, "error"),
         n=int(stored.rows("faithfulness", "n").n.iloc[0]),
     )
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float
 
 from core.base.specs import key
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from core.base.prompts import Prompt
     from core.base.specs import Pinned, Precision
     from core.tasks.attacks import Attack
 
 
+Values = npt.NDArray[np.float64]
 Positions = Literal["all", "prompt"]
 """Where in the input neurons are studied or suppressed: everywhere, or at the prompt only."""
 
@@ -64,3 +69,9 @@ def each_neuron(layers: int, width: int) -> dict[str, Any]:
         "layer": np.repeat(np.arange(layers), width),
         "neuron": np.tile(np.arange(width), layers),
     }
+
+
+def as_layers(found: pd.DataFrame, name: str) -> Float[Values, "layer neuron"]:
+    """The column of a table with as many rows for each layer, layer by layer."""
+    values: Values = found[name].to_numpy(np.float64).reshape(found.layer.nunique(), -1)
+    return values

@@ -23,6 +23,14 @@ from core.base.specs import Spec, positive
 from core.measures.attacked import asked_examples, attacks_needed
 from core.measures.attribution import AttributionSpec, attributed, each_batch
 from core.measures.bench import Bench
+from core.measures.draws import (
+    bootstrap_weights,
+    control_signs,
+    control_weights,
+    random_keys,
+    shuffled_by_attack,
+    signed,
+)
 from core.measures.predictivity import (
     PredictivitySpec,
     Reader,
@@ -175,7 +183,7 @@ def redraw(
     first = 1 + spec.replicates
     weights = bootstrap_weights(clean.labels, spec.replicates, seed=1)[:, clean.rows]
     small = control_weights(clean.labels, adversarial.labels, spec.splits)[:, clean.rows]
-    keys = _keys(spec.splits, len(clean.labels), seed=5)[:, clean.rows]
+    keys = random_keys(spec.splits, len(clean.labels), seed=5)[:, clean.rows]
     control = control_signs(clean.kept.labels, small, keys)
     signs = torch.cat([signed(weights, clean.kept.labels), control.flatten(0, 1)])
     drawn = (spec.clean[place], spec.replicates, spec.splits, tuple(adversarial.labels.tolist()))
@@ -183,7 +191,7 @@ def redraw(
         ("redrawn", *drawn), lambda: clean.gains(signs, part(progress, 0.7, 0.85))
     )
     weights = bootstrap_weights(adversarial.labels, spec.replicates, seed=2)[:, adversarial.rows]
-    keys = _keys(spec.permutations, len(adversarial.labels), seed=6)[:, adversarial.rows]
+    keys = random_keys(spec.permutations, len(adversarial.labels), seed=6)[:, adversarial.rows]
     by_attack = shuffled_by_attack(adversarial.kept, keys)
     parts = [signed(weights, adversarial.kept.labels), *by_attack.values()]
     paired = same_examples(spec.clean[place], spec.adversarial[place])
@@ -301,11 +309,6 @@ def _places(whole: Examples, kept: Examples) -> Labels:
     return np.array([place[int(index)] for index in kept.index])
 
 
-def _keys(rows: int, examples: int, *, seed: int) -> npt.NDArray[np.float64]:
-    """Random numbers whose order is a permutation, `[row example]`."""
-    return np.random.default_rng(seed).random((rows, examples))
-
-
 def _measure(
     reader: Reader,
     baseline: Tensor,
@@ -320,84 +323,6 @@ def _measure(
     _, counts = guesses(reader, baseline, examples, signs, progress)
     majority = torch.maximum(ones, n - ones)
     return Gains(values=counts.long() - majority[:, None, None], n=n)
-
-
-def signed(weights: npt.NDArray[np.int64], labels: Labels) -> Float[Tensor, "row example"]:
-    """The weights with signs: positive for class 1, negative for class 0."""
-    import torch
-
-    return torch.from_numpy(weights * (2 * labels - 1)).float()
-
-
-def bootstrap_weights(labels: Labels, replicates: int, *, seed: int) -> npt.NDArray[np.int64]:
-    """How often each example counts, `[row example]`: once in row 0, then resampled.
-
-    Resampling is with replacement and within classes: on unbalanced labels, a neuron that never
-    fires would otherwise appear informative and overtake weakly predictive ones. The weights are
-    the same for every prompt, because all prompts are measured on the same examples.
-    """
-    rng = np.random.default_rng(seed)
-    weights = np.ones((1 + replicates, len(labels)), np.int64)
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        weights[1:, rows] = rng.multinomial(
-            len(rows), np.full(len(rows), 1 / len(rows)), size=replicates
-        )
-    return weights
-
-
-def control_weights(labels: Labels, wanted: Labels, splits: int) -> npt.NDArray[np.int64]:
-    """A part of the clean split, `[split example]` of 0 and 1: as many of each class as the
-    adversarial split has, at most half of the clean ones.
-    """
-    rng = np.random.default_rng(3)
-    small = np.zeros((splits, len(labels)), np.int64)
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        size = min(int((wanted == label).sum()), len(rows) // 2)
-        for row in small:
-            row[rng.permutation(rows)[:size]] = 1
-    return small
-
-
-def control_signs(
-    labels: Labels, small: npt.NDArray[np.int64], keys: npt.NDArray[np.float64]
-) -> Float[Tensor, "split part example"]:
-    """Signs of the small part, of the rest, and of the small part with shuffled labels."""
-    import torch
-
-    mixed = np.zeros_like(small)
-    for row, part_, order in zip(mixed, small, keys, strict=True):
-        rows = np.flatnonzero(part_)
-        row[rows] = 2 * labels[rows][np.argsort(order[rows])] - 1
-    parts = [signed(small, labels), signed(1 - small, labels), torch.from_numpy(mixed).float()]
-    return torch.stack(parts, dim=1)
-
-
-def shuffled_by_attack(
-    examples: Examples, keys: npt.NDArray[np.float64]
-) -> dict[str, Float[Tensor, "row example"]]:
-    """Signs per kind of attack (empty: all examples), the true labels first, then shuffled among
-    the examples of that kind in the order of each row of keys. Kinds of which all examples are of
-    one class are left out, and all of them if there is but one.
-    """
-    import torch
-
-    groups = {"": np.arange(len(examples))}
-    kinds = np.array(examples.attack or ())
-    named = [str(kind) for kind in dict.fromkeys(kinds.tolist()) if kind]
-    if len(named) > 1:
-        groups |= {kind: np.flatnonzero(kinds == kind) for kind in named}
-    out: dict[str, Tensor] = {}
-    for kind, rows in groups.items():
-        labels = examples.labels[rows]
-        if kind and len(set(labels)) < 2:
-            continue
-        signs = torch.zeros(1 + len(keys), len(examples))
-        orders = [np.arange(len(rows)), *np.argsort(keys[:, rows], axis=1)]
-        signs[:, rows] = torch.from_numpy(np.stack([2 * labels[o] - 1 for o in orders])).float()
-        out[kind] = signs
-    return out
 
 
 def agree(spec: StabilitySpec, prompts: Sequence[Redrawn]) -> Stability:

@@ -13,9 +13,10 @@ from core.base.specs import Contrast, key
 from core.lab.lab import Lab
 from core.measures.attacked import WorstSpec, worst
 from core.measures.attribution import AttributionSpec, attributed, each_batch
+from core.measures.draws import bootstrap_weights
 from core.measures.evaluation import EvaluationSpec, Suppression, suppressed_neurons
 from core.measures.predictivity import PredictivitySpec
-from core.measures.stability import StabilitySpec, bootstrap_weights, redraw
+from core.measures.stability import StabilitySpec, redraw
 from core.measures.sweeps import SuppressionChoices, attributions, dose_response, suppression_sweep
 from core.tasks import load_task
 from core.tasks.attacks import Attack, attacked

@@ -10,19 +10,21 @@ from scipy.stats import rankdata, spearmanr
 
 from core.base.specs import Contrast
 from core.lab.lab import Lab
+from core.measures.draws import (
+    bootstrap_weights,
+    control_signs,
+    control_weights,
+    random_keys,
+    shuffled_by_attack,
+)
 from core.measures.predictivity import PredictivitySpec, balanced, contrasted
 from core.measures.stability import (
     Gains,
     StabilitySpec,
     _common,
-    _keys,
     _places,
-    bootstrap_weights,
-    control_signs,
-    control_weights,
     mean_gain,
     redraw,
-    shuffled_by_attack,
 )
 from core.stats.neurons import mean_predictivity, predictivity
 from core.tasks import Task, load_task, pin_task
@@ -126,7 +128,7 @@ def test_a_shuffled_draw_is_the_measurement_with_those_labels(
     spec = asked(lab, tiny_roberta, pair, seeds=1)
     result = lab.answer(spec)
     examples = load_split(pair[1], "validation")
-    signs = shuffled_by_attack(examples, _keys(6, len(examples), seed=6))[""]
+    signs = shuffled_by_attack(examples, random_keys(6, len(examples), seed=6))[""]
     assert torch.equal(signs[0] > 0, torch.from_numpy(examples.labels).bool())
     first = lab.answer(spec.clean[0])
     clean = predictivity(first.correct, first.n)
@@ -147,7 +149,7 @@ def test_labels_are_shuffled_within_a_kind_of_attack() -> None:
         text_a=("x",) * 10, text_b=None, labels=labels, index=np.arange(10),
         attack=("typo",) * 6 + ("one class",) * 2 + ("human",) * 2,
     )  # fmt: skip
-    signs = shuffled_by_attack(examples, _keys(5, 10, seed=6))
+    signs = shuffled_by_attack(examples, random_keys(5, 10, seed=6))
     assert list(signs) == ["", "typo"], "the others are of one class"
     assert (signs[""] != 0).all()
     assert (signs["typo"][:, 6:] == 0).all()
@@ -178,7 +180,7 @@ def test_redrawn_weights_keep_the_number_of_examples_of_each_class() -> None:
 
 def test_the_parts_of_the_control_are_disjoint_and_one_is_like_the_adversarial_split() -> None:
     labels, wanted = np.arange(30) % 2, np.array([0] * 5 + [1] * 3)
-    parts = control_signs(labels, control_weights(labels, wanted, 4), _keys(4, 30, seed=5))
+    parts = control_signs(labels, control_weights(labels, wanted, 4), random_keys(4, 30, seed=5))
     small, rest, mixed = parts.unbind(dim=1)
     assert (small.abs() + rest.abs() == 1).all()
     assert ((small == -1).sum(dim=1) == 5).all()
@@ -234,20 +236,20 @@ def test_blank_kinds_and_kinds_of_one_class_are_no_kinds() -> None:
         text_a=("x",) * 6, text_b=None, labels=labels, index=np.arange(6),
         attack=("", "", "a", "a", "b", "b"),
     )  # fmt: skip
-    signs = shuffled_by_attack(examples, _keys(3, 6, seed=6))
+    signs = shuffled_by_attack(examples, random_keys(3, 6, seed=6))
     assert list(signs) == ["", "a", "b"]
     assert (signs[""] != 0).all(), "all examples, blank or not"
     one = Examples(
         text_a=("x",) * 2, text_b=None, labels=np.array([1, 1]), index=np.arange(2), attack=None
     )
-    assert list(shuffled_by_attack(one, _keys(2, 2, seed=6))) == [""]
+    assert list(shuffled_by_attack(one, random_keys(2, 2, seed=6))) == [""]
 
 
 def test_binary_questions_of_a_task_share_what_is_drawn(tmp_path: Path) -> None:
     three = load_task(str(write_task(tmp_path / "three", classes=3, n=90)))
     whole = load_split(three, "validation")
     small = control_weights(whole.labels, whole.labels, 5)
-    keys = _keys(4, len(whole), seed=6)
+    keys = random_keys(4, len(whole), seed=6)
     parts, orders = [], []
     for negative, positive in (((1, 2), (0,)), ((0, 2), (1,))):
         kept = balanced(contrasted(whole, Contrast(negative=negative, positive=positive)))
