@@ -145,8 +145,7 @@ def here() -> None:
 def claim() -> None:
     """Draw neurons kept against accuracy kept, over all tasks."""
     points = claim_points(job_name(asked_of_all), len(lab.known(asked_of_all)), top)
-    shown = claims.usable(points)
-    if shown.empty:
+    if points.empty:
         st.caption("A point appears here for each task and dose that has been computed.")
         return
     look = answers.look(lab.models.names())
@@ -162,16 +161,23 @@ def claim() -> None:
         if causal.verdict != "open":
             st.markdown(f"**Causal neurons.** {causal.lead}")
         st.caption(LIMITS)
-    kinds = [n for n in NAMES if (shown.neurons == n).any()]
+    kinds = [n for n in NAMES if (points.neurons == n).any()]
     figures = []
     for neurons, column in zip(kinds, st.columns(len(kinds)), strict=True):
-        table = linked(shown[shown.neurons == neurons])
-        figure = charts.claim_points(table, look, neurons=NAMES[neurons])
-        figures.append((NAMES[neurons], figure))
+        mine = points[points.neurons == neurons]
+        table = linked(claims.usable(mine))
+        out = len(mine) - len(table)
         with column, st.container(border=True):
             st.markdown(f"**{NAMES[neurons].capitalize()}**")
+            if table.empty:
+                st.caption(
+                    f"No point can be shown, {out} are left out: on clean data, accuracy is not "
+                    "above chance, or two parts share no more neurons than with shuffled labels."
+                )
+                continue
+            figure = charts.claim_points(table, look, neurons=NAMES[neurons])
+            figures.append((NAMES[neurons], figure))
             st.altair_chart(figure, width="stretch", theme=None)
-            out = (points.neurons == neurons).sum() - len(table)
             st.caption(
                 f"Each point is a task at one dose: {len(table)} points, {table.task.nunique()} "
                 f"tasks, doses {', '.join(map(str, sorted(set(table.dose))))}; {out} left out. "

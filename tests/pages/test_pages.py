@@ -18,6 +18,7 @@ from core.base.markdown import plain
 from core.base.settings import ROOT, Settings
 from core.base.specs import key
 from core.exchange.published import import_folder
+from core.figures.robustness import claim
 from core.lab.lab import Lab
 from core.measures import sweeps
 from core.tasks import load_task
@@ -259,6 +260,26 @@ def test_robustness_opens_with_shipped_doses_and_the_claim_over_all_tasks() -> N
     text = " ".join(c.value for c in test.caption)
     assert "600 examples, means of 5 seeds" in text
     assert "doses 1, 2, 3, 5" in text
+
+
+def test_neurons_without_a_point_above_shuffled_labels_are_counted_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    points = claim.points
+
+    def left_out(*args: object) -> pd.DataFrame:
+        table = points(*args)  # type: ignore[arg-type]
+        table.loc[table.neurons == "causal", "kept"] = float("nan")
+        return table
+
+    st.cache_data.clear()
+    monkeypatch.setattr(claim, "points", left_out)
+    test = run("robustness")
+    st.cache_data.clear()
+    assert not test.exception
+    assert len(charts(test)) == 3 + 1
+    (sentence,) = (c.value for c in test.caption if "No point can be shown" in c.value)
+    assert f"{2 * 9 * 4} are left out" in sentence
 
 
 def test_another_attack_offers_to_compute_its_doses() -> None:
