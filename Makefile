@@ -5,6 +5,7 @@ VENV ?= .venv
 PORT ?= 8501
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -q
+BOTH = -n 2 --dist loadfile --no-loadscope-reorder
 STAGES = MAKE="$(MAKE)" sh tests/stages.sh
 
 .PHONY: run check test lint fast unit browser instructions bench help clean
@@ -24,14 +25,14 @@ lint: $(VENV)/.test  ## style and types
 	$(BIN)/mypy
 
 fast: $(VENV)/.test  ## tests that take seconds
-	$(PYTEST) -m "not browser and not slow" -n 2 --dist loadfile
+	$(PYTEST) $(BOTH) -m "not browser and not slow"
 
 unit: $(VENV)/.test  ## all tests that need no browser
-	$(PYTEST) -m "not browser" -n 2 --dist loadfile
+	$(PYTEST) $(BOTH) -m "not browser"
 
 browser: $(VENV)/.test  ## tests in a real Chromium
 	@sh tests/e2e/chromium.sh
-	$(PYTEST) -m browser
+	$(PYTEST) $(BOTH) -m browser
 
 instructions: $(VENV)/.test  ## recompute shipped numbers with each instruction set of this processor
 	$(BIN)/python -m tests.instruction_sets

@@ -168,6 +168,11 @@ def _few_threads() -> None:
     torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first: no process is left alone with one at the end (`--no-loadscope-reorder`)."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Write down what failed where somebody asks for it, so that it can be repeated last."""
     if "TEST_FAILURES" not in os.environ or hasattr(terminalreporter.config, "workerinput"):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -213,7 +214,10 @@ def test_a_repository_without_config_or_weights(here: Hub, model: Repo) -> None:
     assert "no config.json" in refused(tiny())
 
 
-def test_a_truncated_file_is_not_taken_for_whole(here: Hub, model: Repo) -> None:
+def test_a_truncated_file_is_not_taken_for_whole(
+    here: Hub, model: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between attempts
     weights = model.folder / "model.safetensors"
     model.lies["model.safetensors"] = weights.stat().st_size + 1000
     assert "was interrupted" in refused(tiny())
@@ -222,6 +226,7 @@ def test_a_truncated_file_is_not_taken_for_whole(here: Hub, model: Repo) -> None
 
 def test_no_network(here: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = "http://127.0.0.1:9"
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between attempts
     monkeypatch.setattr(constants, "ENDPOINT", nobody)
     template = nobody + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)

@@ -1,5 +1,6 @@
 """The papers' tasks: their files, their answer words, the hub's datasets and local copies."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -248,6 +249,7 @@ def test_no_network(here: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
     nobody = "http://127.0.0.1:9"
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between attempts
     monkeypatch.setattr(constants, "ENDPOINT", nobody)
     template = nobody + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
