@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
 import streamlit as st
 
 from core import charts
 from core.base.markdown import plain
 from core.figures import queries, rankings
 from core.figures.words import p_value, two
+from core.lab.lab import job_name
+from core.stats.neurons import Ranking
 from core.tasks import Task, clean_task, load_task
 from pages.common import answers, controls
 
@@ -62,15 +65,51 @@ KINDS = {
 }  # fmt: skip
 
 
+@st.cache_data(show_spinner="Comparing ...", max_entries=20)
+def means(name: str, known: int) -> dict[str, dict[str, Ranking]]:
+    """Seed-mean rankings by what is asked and backbone, as far as stored. Answers never change, so
+    the questions and the number of stored answers identify them.
+    """
+    del name, known
+    groups = {PREDICTIVITY: predictive, ATTRIBUTION: causal, "mine": mine, "against": against}
+    return {
+        kind: {b: r for b, specs in group.items() if (r := rankings.mean_of(lab.store, specs))}
+        for kind, group in groups.items()
+    }
+
+
+@st.cache_data(show_spinner="Comparing ...", max_entries=20)
+def tables(name: str, known: int, fraction: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Shares of the layers, and overlap with other seeds."""
+    del name, known
+    return (
+        rankings.layer_shares(lab.store, mine, fraction),
+        rankings.stability(lab.store, mine),
+    )
+
+
+@st.cache_data(show_spinner="Comparing ...", max_entries=20)
+def shared(name: str, known: int, fraction: float) -> dict[str, pd.DataFrame]:
+    """Overlap of each pair of clean tasks, by backbone."""
+    del name, known
+    out = {}
+    for backbone, asked_here in everything.items():
+        found = queries.rankings(lab.store, asked_here, clean=lab.clean_name)
+        values = {task: value for (_, task), value in found.items()}
+        out[backbone] = rankings.shared(values, fraction)
+    return out
+
+
 def draw() -> None:
     """Predictive against causal first; then layers, seeds and pairs of tasks."""
     look = answers.look(lab.models.names())
-    causes(look)
-    layers = rankings.layer_shares(lab.store, mine, top)
+    state = job_name(specs), len(lab.known(specs))
+    ranked = means(*state)
+    causes(look, ranked[PREDICTIVITY], ranked[ATTRIBUTION])
+    layers, seeds = tables(*state, top)
     if layers.empty:
         st.caption("Nothing computed yet.")
         return
-    seeds = rankings.stability(lab.store, mine)
     one, two = st.columns(2, gap="medium")
     with one, st.container(border=True):
         st.subheader("In which layers?", anchor=False)
@@ -99,15 +138,13 @@ def draw() -> None:
     if other is None:
         st.info("There is only one task here. Comparing tasks takes at least two.")
         return
-    pairs(look, other)
-    matrices(look)
+    pairs(look, other, ranked["mine"], ranked["against"])
+    matrices(look, shared(*state, top))
 
 
-def causes(look: charts.Look) -> None:
+def causes(look: charts.Look, first: dict[str, Ranking], second: dict[str, Ranking]) -> None:
     """Draw each neuron's rank percentile by what it predicts and by what it causes."""
     origin = clean_task(task)
-    first = {b: r for b in backbones if (r := rankings.mean_of(lab.store, predictive[b]))}
-    second = {b: r for b in backbones if (r := rankings.mean_of(lab.store, causal[b]))}
     both = [b for b in backbones if b in first and b in second]
     if not both:
         return
@@ -145,14 +182,15 @@ def causes(look: charts.Look) -> None:
         answers.downloads("agreement", agreement, ("", figure))
 
 
-def pairs(look: charts.Look, other: Task) -> None:
+def pairs(
+    look: charts.Look, other: Task, mine: dict[str, Ranking], against: dict[str, Ranking]
+) -> None:
     """Each neuron's rank percentile on two tasks."""
     st.subheader(
         f"{plain(task.title)} against {plain(other.title)}, neuron by neuron", anchor=False
     )
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
-        first = rankings.mean_of(lab.store, mine[name])
-        second = rankings.mean_of(lab.store, against[name])
+        first, second = mine.get(name), against.get(name)
         with column, st.container(border=True):
             st.markdown(f"**{plain(name)}**")
             if first is None or second is None:
@@ -179,18 +217,16 @@ def pairs(look: charts.Look, other: Task) -> None:
             answers.downloads(f"pair-{name}", table, ("", figure))
 
 
-def matrices(look: charts.Look) -> None:
+def matrices(look: charts.Look, found: dict[str, pd.DataFrame]) -> None:
     """Overlap of the top neurons of each pair of clean tasks."""
     st.subheader(f"Which tasks share {named}?", anchor=False)
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
-        found = queries.rankings(lab.store, everything[name], clean=lab.clean_name)
-        values = {task: value for (_, task), value in found.items()}
         with column, st.container(border=True):
             st.markdown(f"**{plain(name)}**")
-            if not values:
+            if found[name].empty:
                 st.caption("Nothing computed yet.")
                 continue
-            table = charts.titled(rankings.shared(values, top), titles)
+            table = charts.titled(found[name], titles)
             chance = float(table.chance.mean())
             figure = charts.shared_heatmap(
                 table, look, backbone=name, tasks=[t.title for t in clean], chance=chance
@@ -204,5 +240,5 @@ def matrices(look: charts.Look) -> None:
 
 
 groups = (predictive, causal, mine, against, everything)
-specs = [s for group in groups for specs in group.values() for s in specs]
-answers.show(tuple(dict.fromkeys(specs)), draw, name="rankings", what="measurements")
+specs = tuple(dict.fromkeys(s for group in groups for listed in group.values() for s in listed))
+answers.show(specs, draw, name="rankings", what="measurements")

@@ -9,6 +9,9 @@ import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
+
+from cachetools import TTLCache, cached
 
 from core.base.settings import EMBEDDED
 from core.base.specs import Pinned
@@ -34,8 +37,11 @@ def is_embedded(pin: Pinned, assets: Path) -> bool:
     return pin.fingerprint in known if known else pin.name in EMBEDDED
 
 
+@cached(TTLCache(8, ttl=1), lock=Lock())
 def _stamps(assets: Path) -> tuple[int, ...]:
-    """When the embedded weights last changed: a sweep asks hundreds of times."""
+    """When the embedded weights last changed; read at most once a second, because a page asks
+    hundreds of times.
+    """
     files = (assets / "backbones" / name / "model.safetensors" for name in EMBEDDED)
     return tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in files)
 

@@ -7,6 +7,7 @@ are ranked by sums of such numbers, so that ties are ties on every machine.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -190,15 +191,23 @@ class Chance:
         return float(self.tail[shared])
 
 
+@lru_cache(maxsize=1024)
+def _shared_by_chance(width: int, first: int, second: int) -> npt.NDArray[np.float64]:
+    """Probability of 0, 1, ... shared neurons in one layer: a figure asks for few, often."""
+    from scipy.stats import hypergeom
+
+    counts = np.arange(min(first, second) + 1)
+    probability: npt.NDArray[np.float64] = hypergeom.pmf(counts, width, first, second)
+    return probability
+
+
 def chance_overlap(width: int, first: Int[Array, " layer"], second: Int[Array, " layer"]) -> Chance:
     """Shared neurons of two independent choices, of `first[layer]` and of `second[layer]` neurons
     out of `width`: a hypergeometric count in each layer, summed over the layers.
     """
-    from scipy.stats import hypergeom
-
     total = np.ones(1)
-    for a, b in zip(first, second, strict=True):
-        total = np.convolve(total, hypergeom.pmf(np.arange(min(a, b) + 1), width, a, b))
+    for a, b in zip(first.tolist(), second.tolist(), strict=True):
+        total = np.convolve(total, _shared_by_chance(width, a, b))
     below = np.cumsum(total)
     tail = np.minimum(1.0, np.cumsum(total[::-1])[::-1])
     return Chance(

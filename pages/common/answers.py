@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import cache
 from urllib.parse import urlencode
 
 import pandas as pd
@@ -203,12 +203,19 @@ def linked(table: pd.DataFrame, *, task: str = "", seed: int = 0) -> pd.DataFram
     task (a title) unless it is given.
     """
     kept = {n: st.session_state[n] for n in ("from", "prompts") if st.session_state.get(n)}
+    tasks = [task] * len(table) if task else table.task.tolist()
 
-    def address(row: dict[str, Any]) -> str:
-        where = {name: row[name] for name in ("backbone", "layer", "neuron")}
-        return "neuron?" + urlencode({**where, "task": task or row["task"], "seed": seed, **kept})
+    @cache  # thousands of neurons differ in little but their numbers
+    def around(backbone: str, task: str) -> tuple[str, str]:
+        before = urlencode({"backbone": backbone})
+        return before, urlencode({"task": task, "seed": seed, **kept})
 
-    return table.assign(url=[address(row) for row in table.to_dict("records")])
+    def address(backbone: str, layer: int, neuron: int, task: str) -> str:
+        before, after = around(backbone, task)
+        return f"neuron?{before}&layer={layer}&neuron={neuron}&{after}"
+
+    places = (table[name].tolist() for name in ("backbone", "layer", "neuron"))
+    return table.assign(url=list(map(address, *places, tasks)))
 
 
 def digits(width: float) -> int:
