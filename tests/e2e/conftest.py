@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 
 from core.backbones.fresh import save_backbone
 from core.base.settings import ROOT
@@ -20,6 +20,8 @@ from tests.backbones.hub import Hub, Repo, glue
 from tests.backbones.hub import hub as running
 from tests.conftest import TINY, corpus
 
+PATIENCE = 60_000  # milliseconds, with other tests on the same two cores
+SIZE: ViewportSize = {"width": 1280, "height": 900}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -98,10 +100,16 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> BrowserContext:
+    """One profile: the dashboard's scripts are read and compiled once."""
+    return browser.new_context(viewport=SIZE, accept_downloads=True)
+
+
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+def page(context: BrowserContext) -> Iterator[Page]:
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(PATIENCE)
     yield page
-    context.close()
+    page.close()
+    context.clear_cookies()

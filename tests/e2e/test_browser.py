@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.conftest import PATIENCE
+
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=PATIENCE)
 
 CHART = '[data-testid="stVegaLiteChart"]'
 NEURON = re.compile(r"^\d+ / \d+$")
@@ -188,70 +190,3 @@ def test_a_model_that_the_hub_does_not_know_is_one_sentence(page: Page, app: str
     page.get_by_role("textbox", name="Add a backbone").fill("no-body/nothing")
     page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
     expect(page.get_by_text("The Hub has no model no-body/nothing")).to_be_visible()
-
-
-# --- own data ------------------------------------------------------------------------------------
-def uploaded(page: Page, name: str, text: str) -> None:
-    page.locator('input[type="file"]').set_input_files(
-        {"name": name, "mimeType": "text/csv", "buffer": text.encode()}
-    )
-
-
-def test_a_file_becomes_a_task_that_other_pages_offer(page: Page, app: str) -> None:
-    rows = "".join(f"film {i} was {w},{w}\n" for i in range(200) for w in ("good", "bad"))
-    open_page(page, app, "library?section=tasks&from=own")
-    uploaded(page, "mine.csv", "words,verdict\n" + rows)
-    page.get_by_role("textbox", name="Title").fill("Mine")
-    page.get_by_role("textbox", name="Title").press("Enter")
-    expect(page.get_by_text("roberta-mini tokenizes")).to_be_visible()
-    page.get_by_role("button", name="Save task").click()
-    expect(page.get_by_text("Mine is saved; the other pages offer it.")).to_be_visible()
-    open_page(page, app, "tuning?from=own&steps=4&length=3")
-    expect(page.get_by_role("combobox", name="Task")).to_have_value("Mine")
-    page.wait_for_timeout(1_500)
-    page.get_by_role("button", name="Compute").click()
-    expect(page.get_by_text(re.compile("on 200 selection rows"))).to_be_visible(timeout=90_000)
-    no_error(page)
-
-
-def test_own_data_get_a_causal_curve_and_a_dose_response(page: Page, app: str) -> None:
-    """Without an adversarial file: prompts are tuned, neurons ranked, texts attacked."""
-    places = ["The film", "The meal", "A hotel", "My book", "Our guide"]
-    rows = "".join(
-        f"{places[i % 5]} number {i} was {w} indeed,{w}\n"
-        for i in range(140) for w in ("wonderful", "terrible")
-    )  # fmt: skip
-    open_page(page, app, "library?section=tasks&from=own")
-    uploaded(page, "curves.csv", "words,verdict\n" + rows)
-    page.get_by_role("textbox", name="Title").fill("Curves")
-    page.get_by_role("textbox", name="Title").press("Enter")
-    page.get_by_role("button", name="Save task").click()
-    expect(page.get_by_text("Curves is saved; the other pages offer it.")).to_be_visible()
-    chosen = "from=own&task=Curves&backbone=roberta-mini"
-    open_page(page, app, f"suppression?{chosen}&neurons=causal&neurons=random&draws=1")
-    page.get_by_role("button", name="Compute").click()
-    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
-    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=240_000)
-    expect(page.locator(CHART)).to_have_count(1)
-    expect(page.get_by_text("1 random draw;")).to_be_visible()
-    open_page(page, app, f"robustness?{chosen}")
-    page.get_by_role("button", name="Compute").first.click()
-    expect(page.get_by_role("button", name="Cancel").first).to_be_visible()
-    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=240_000)
-    expect(page.get_by_text("56 examples, means of 5 seeds")).to_be_visible()
-    for title in ("Accuracy", "Skill neurons found again", "Causal neurons found again"):
-        drawn = page.get_by_test_id("stColumn").filter(has_text=re.compile(f"^{title}"))
-        expect(drawn.locator(CHART)).to_have_count(1)
-    expect(
-        page.get_by_text("The claim needs two backbones with points to compare.")
-    ).to_be_visible()
-    # So few examples may leave no point above shuffled labels; then the page says so.
-    points = page.get_by_text(re.compile(r"Each point is a task|No point can be shown, 4 are"))
-    expect(points).to_have_count(2)
-    no_error(page)
-
-
-def test_a_bad_file_is_one_sentence(page: Page, app: str) -> None:
-    open_page(page, app, "library?section=tasks&from=own")
-    uploaded(page, "bad.csv", "words,verdict\nonly one field\n")
-    expect(page.get_by_text("Row 1 of bad.csv has 1 fields")).to_be_visible()
