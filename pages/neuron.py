@@ -11,6 +11,7 @@ from core.figures import neuron as profiles
 from core.figures.words import p_value
 from core.measures.ablation import AblationSpec
 from core.measures.activations import ActivationSpec
+from core.tasks import clean_task
 from core.tasks.data import load_split
 from pages.common import answers, controls
 
@@ -47,84 +48,122 @@ chosen = next(s for s in mine if s.prompt.seed == seed)
 fires = ActivationSpec(ranking=chosen)
 alone = AblationSpec(ranking=chosen, layer=layer, neuron=neuron)
 titles = controls.titles(found)
+attributions = [
+    s for t in controls.origins(found) for s in controls.own_attributions(lab, backbone, t)
+]
 
 
 def draw() -> None:
-    """Predictivity, then activations, then the effect of suppression."""
+    """What it predicts and what it adds, where and when it fires, and the effect of suppression."""
     look = answers.look(lab.models.names())
-    predicts(look)
-    firing(look)
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(border=True):
+        predicts(look)
+    with right, st.container(border=True):
+        adds(look)
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(border=True):
+        positions(look)
+    rows = fired()
+    if rows is not None:
+        with right, st.container(border=True):
+            firing(look, rows)
+        effect = profiles.ablation(lab.store, alone)
+        with st.container(border=True):
+            suppressed(effect)
+        if rows.activation.any():
+            ends(rows.merge(effect.drop(columns="label"), on="example", how="left"))
     near()
 
 
-def predicts(look: charts.Look) -> None:
-    """Predictivity by task and seed; accuracy by position."""
-    table = profiles.profile(lab.store, everywhere, layer, neuron)
-    left, right = st.columns(2, gap="medium")
-    with left, st.container(border=True):
-        st.subheader("Which tasks does it predict?", anchor=False)
-        if table.empty:
-            st.caption("Nothing computed yet.")
-        else:
-            shown = charts.titled(table, titles)
-            figure = charts.profile(shown, look, backbone=backbone, tasks=[t.title for t in found])
-            st.altair_chart(figure, width="stretch", theme=None)
-            st.caption(
-                "Dots: one per seed; thick tick: their mean. Thin ticks, from the permutation "
-                "null: mean over neurons (left), 95th percentile of the best neuron (right).",
-                help="The permutation null is computed with shuffled labels. Only predictivities "
-                "beyond the right tick are significant across all neurons.",
-            )
-            answers.downloads("neuron-tasks", table, ("", figure))
-    with right, st.container(border=True):
-        st.subheader("At which position?", anchor=False)
-        rows = profiles.by_token(lab.store, mine, layer, neuron)
-        if rows.empty:
-            st.caption("Nothing computed yet.")
-            return
-        names = lab.models.prefix_names(chosen.prompt)
-        rows = rows.assign(
-            token=rows.position.map(dict(enumerate(names))), chosen=rows.seed == seed
-        )
-        now = profiles.profile(lab.store, [chosen], layer, neuron)
-        level = float(now.fwer.max()) if len(now) else float("nan")
-        figure = charts.tokens(rows, look, backbone=backbone, order=names, fwer=level)
-        st.altair_chart(figure, width="stretch", theme=None)
-        if len(now):
-            n = now.iloc[0]
-            meant = plain(repr(task.contrast_name(contrast).split(" | ")[0]))
-            st.caption(
-                f"{plain(task.title)}, seed {seed} (bold; other seeds pale), {n.n} examples. Best "
-                f"at {names[int(n.best_token)]}: predictivity {n.predictivity:.3f}, "
-                f"{p_value(n.p)} (own null), {p_value(n.p_family)} (family-wise).",
-                help=f"Accuracy of predicting {meant} from `activation > baseline`; below 0.5 the "
-                "neuron fires for the other class. Under permutation, the best of all neurons "
-                "stays between the dashed lines in 95 % of cases.",
-            )
-        answers.downloads("neuron-positions", rows, ("", figure))
-
-
-def firing(look: charts.Look) -> None:
-    """Activations by class, the effect of suppression, and the extreme examples."""
-    cached = lab.store.read(fires)
-    effect = profiles.ablation(lab.store, alone)
-    if cached is None:
+def adds(look: charts.Look) -> None:
+    """Attribution by task and seed, as far as stored."""
+    st.subheader("To which tasks' answers does it add?", anchor=False)
+    table = profiles.attributed(lab.store, attributions, layer, neuron)
+    if table.empty:
+        st.caption("Not computed yet; the Suppression page computes it for a task.")
         return
-    examples = load_split(task, chosen.split)
-    rows = profiles.fired(cached, examples, layer, neuron, task.labels)
-    left, right = st.columns(2, gap="medium")
-    with left, st.container(border=True):
-        st.subheader("When does it fire?", anchor=False)
-        if rows.activation.any():
-            histogram(rows, look)
-        else:
-            st.caption(f"Its activation at its best position is 0 on all {len(rows)} examples.")
-    with right, st.container(border=True):
-        st.subheader("What if this neuron alone is suppressed?", anchor=False)
-        suppressed(effect)
-    rows = rows.merge(effect.drop(columns="label"), on="example", how="left")
+    figure = charts.contribution(
+        charts.titled(table, titles), look, backbone=backbone, tasks=[t.title for t in found]
+    )
+    st.altair_chart(figure, width="stretch", theme=None)
+    now = table[table.task == clean_task(task).name]
+    above = (
+        f" On {plain(clean_task(task).title)} it adds more than {now.place.mean():.0%} of its "
+        "layer's neurons do."
+        if len(now)
+        else ""
+    )
+    st.caption(
+        f"Dots: one per seed, with 95 % intervals over {controls.count(table.n)} train rows; thick "
+        f"tick: their mean.{above}",
+        help="Attribution is activation times the gradient of the right answer's margin: to first "
+        "order, what the margin loses without the neuron.",
+    )
+    answers.downloads("neuron-attribution", table, ("", figure))
+
+
+def predicts(look: charts.Look) -> None:
+    """Predictivity by task and seed."""
+    st.subheader("Which tasks does it predict?", anchor=False)
+    table = profiles.profile(lab.store, everywhere, layer, neuron)
+    if table.empty:
+        st.caption("Nothing computed yet.")
+        return
+    shown = charts.titled(table, titles)
+    figure = charts.profile(shown, look, backbone=backbone, tasks=[t.title for t in found])
+    st.altair_chart(figure, width="stretch", theme=None)
+    st.caption(
+        "Dots: one per seed; thick tick: their mean. Thin ticks, from the permutation "
+        "null: mean over neurons (left), 95th percentile of the best neuron (right).",
+        help="The permutation null is computed with shuffled labels. Only predictivities "
+        "beyond the right tick are significant across all neurons.",
+    )
+    answers.downloads("neuron-tasks", table, ("", figure))
+
+
+def positions(look: charts.Look) -> None:
+    """Accuracy by position."""
+    st.subheader("At which position?", anchor=False)
+    rows = profiles.by_token(lab.store, mine, layer, neuron)
+    if rows.empty:
+        st.caption("Nothing computed yet.")
+        return
+    names = lab.models.prefix_names(chosen.prompt)
+    rows = rows.assign(token=rows.position.map(dict(enumerate(names))), chosen=rows.seed == seed)
+    now = profiles.profile(lab.store, [chosen], layer, neuron)
+    level = float(now.fwer.max()) if len(now) else float("nan")
+    figure = charts.tokens(rows, look, backbone=backbone, order=names, fwer=level)
+    st.altair_chart(figure, width="stretch", theme=None)
+    if len(now):
+        n = now.iloc[0]
+        meant = plain(repr(task.contrast_name(contrast).split(" | ")[0]))
+        st.caption(
+            f"{plain(task.title)}, seed {seed} (bold; other seeds pale), {n.n} examples. Best "
+            f"at {names[int(n.best_token)]}: predictivity {n.predictivity:.3f}, "
+            f"{p_value(n.p)} (own null), {p_value(n.p_family)} (family-wise).",
+            help=f"Accuracy of predicting {meant} from `activation > baseline`; below 0.5 the "
+            "neuron fires for the other class. Under permutation, the best of all neurons "
+            "stays between the dashed lines in 95 % of cases.",
+        )
+    answers.downloads("neuron-positions", rows, ("", figure))
+
+
+def fired() -> pd.DataFrame | None:
+    """Its activation in each example; None if it is not stored."""
+    cached = lab.store.read(fires)
+    if cached is None:
+        return None
+    return profiles.fired(cached, load_split(task, chosen.split), layer, neuron, task.labels)
+
+
+def firing(look: charts.Look, rows: pd.DataFrame) -> None:
+    """Activations by class."""
+    st.subheader("When does it fire?", anchor=False)
     if rows.activation.any():
-        ends(rows)
+        histogram(rows, look)
+    else:
+        st.caption(f"Its activation at its best position is 0 on all {len(rows)} examples.")
 
 
 def histogram(rows: pd.DataFrame, look: charts.Look) -> None:
@@ -141,6 +180,7 @@ def histogram(rows: pd.DataFrame, look: charts.Look) -> None:
 
 def suppressed(effect: pd.DataFrame) -> None:
     """Accuracy with the neuron suppressed, and its contribution to the margin."""
+    st.subheader("What if this neuron alone is suppressed?", anchor=False)
     if effect.empty:
         st.caption("Not computed yet.")
         return

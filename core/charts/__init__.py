@@ -9,7 +9,14 @@ from core.charts.distributions import boxes_over_bars, layer_profile
 from core.charts.dose import claim_points, dose_accuracy, dose_overlap, transfer_points
 from core.charts.heatmaps import correlation_heatmap, shared_heatmap, transfer_heatmap
 from core.charts.look import Figure, Look, png, quickly, svg, titled
-from core.charts.neurons import activation_histogram, probabilities, profile, tokens, votes
+from core.charts.neurons import (
+    activation_histogram,
+    contribution,
+    probabilities,
+    profile,
+    tokens,
+    votes,
+)
 from core.charts.rankings import (
     attributed_exact,
     layer_shares,
@@ -35,6 +42,7 @@ __all__ = [
     "attributed_exact",
     "boxes_over_bars",
     "claim_points",
+    "contribution",
     "correlation_heatmap",
     "cross_curves",
     "dose_accuracy",

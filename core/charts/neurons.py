@@ -42,6 +42,38 @@ def profile(
     return finish(alt.layer(dots, mean, floor, fwer), look, 30 * max(1, len(means)) + 50)
 
 
+def contribution(
+    table: pd.DataFrame, look: Look, *, backbone: str, tasks: Sequence[str]
+) -> alt.LayerChart:
+    """What a neuron adds to the right answers of each task: a dot per seed with its interval, and
+    the mean.
+    """
+    y, hue = alt.Y("task:N", sort=list(tasks), title=None), look.hue(backbone)
+    base = alt.Chart(table).encode(y=y)
+    title = "attribution, logits of the margin"
+    dots = base.mark_circle(color=hue, size=42, opacity=0.55).encode(
+        x=alt.X("attribution:Q", title=title),
+        tooltip=[
+            "task", "seed", alt.Tooltip("attribution:Q", format="+.3f"),
+            alt.Tooltip("low:Q", title="from", format="+.3f"),
+            alt.Tooltip("high:Q", title="to", format="+.3f"),
+            alt.Tooltip("place:Q", title="rank percentile in the layer", format=".0%"),
+            alt.Tooltip("n:Q", title="train rows"),
+        ],
+    )  # fmt: skip
+    spans = base.mark_rule(color=hue, opacity=0.35).encode(
+        x=alt.X("low:Q", title=title), x2="high:Q"
+    )
+    means = table.groupby("task", as_index=False)[["attribution"]].mean()
+    mean = (
+        alt.Chart(means).mark_tick(color=hue, thickness=3, size=18).encode(y=y, x="attribution:Q")
+    )
+    zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(color=look.faint, strokeDash=[1, 3])
+    return finish(
+        alt.layer(zero.encode(x="x:Q"), spans, dots, mean), look, 30 * max(1, len(means)) + 50
+    )
+
+
 def tokens(
     table: pd.DataFrame, look: Look, *, backbone: str, order: Sequence[str], fwer: float
 ) -> alt.LayerChart:

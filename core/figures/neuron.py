@@ -9,8 +9,10 @@ from core.base.specs import key
 from core.figures import asked, queries
 from core.measures.ablation import AblationSpec
 from core.measures.activations import Activations
+from core.measures.attribution import AttributionSpec
 from core.measures.predictivity import PredictivitySpec
-from core.stats.intervals import paired
+from core.stats.intervals import Z, paired
+from core.stats.neurons import percentiles
 from core.store import Store
 from core.tasks.data import Examples
 
@@ -31,6 +33,27 @@ def profile(
         [layer, neuron],
         asked=asked.table(specs),
     )
+
+
+def attributed(
+    store: Store, specs: Sequence[AttributionSpec], layer: int, neuron: int
+) -> pd.DataFrame:
+    """What the neuron adds to the margin of the right answer, in each stored attribution: task,
+    seed, n, attribution (mean over examples, in logits), low and high (95 %, over examples), place
+    (rank percentile in its layer, 1 is the highest).
+    """
+    rows = store.frame(
+        "SELECT a.key, a.target_task AS task, a.seed, t.n, n.neuron, n.signed AS attribution,"
+        " n.signed - ? * n.error AS low, n.signed + ? * n.error AS high"
+        " FROM asked a JOIN attribution t USING (key) JOIN neuron_attribution n USING (key)"
+        " WHERE n.layer = ? ORDER BY task, a.seed, a.key, n.neuron",
+        [Z, Z, layer],
+        asked=asked.table(specs),
+    )
+    each = rows.groupby("key", sort=False).attribution
+    rows["place"] = each.transform(lambda values: percentiles(values.to_numpy()[None])[0])
+    mine: pd.DataFrame = rows[rows.neuron == neuron].drop(columns=["key", "neuron"])
+    return mine.reset_index(drop=True)
 
 
 def by_token(

@@ -277,6 +277,12 @@ NEWER = {
         TASKS, k, backbone="t5-mini", tasks=["A", "B"], chance=0.05
     ),
     "profile": lambda k: charts.profile(PROFILE, k, backbone="t5-mini", tasks=["A", "B"]),
+    "contribution": lambda k: charts.contribution(
+        PROFILE.assign(attribution=[0.1, -0.02, 0.3], low=-0.1, high=0.4, place=0.9, n=300),
+        k,
+        backbone="t5-mini",
+        tasks=["A", "B"],
+    ),
     "tokens": lambda k: charts.tokens(
         PROFILE, k, backbone="t5-mini", order=["mask", "p0"], fwer=0.6
     ),

@@ -265,9 +265,10 @@ def test_a_neurons_page_tells_everything_of_it(page: Page, app: str) -> None:
     open_page(page, app, "neuron?backbone=t5-mini&task=Entailment&layer=2&neuron=428&seed=3")
     expect(page.get_by_role("heading", level=1)).to_have_text("2 / 428")
     quiet(page)
-    expect(page.locator(CHART)).to_have_count(3)
+    expect(page.locator(CHART)).to_have_count(4)
     for heading in (
-        "Which tasks does it predict?", "At which position?", "When does it fire?",
+        "Which tasks does it predict?", "To which tasks' answers does it add?",
+        "At which position?", "When does it fire?",
         "What if this neuron alone is suppressed?", "Highest- and lowest-activating texts",
         "Which neurons are most similar?",
     ):  # fmt: skip
@@ -276,6 +277,9 @@ def test_a_neurons_page_tells_everything_of_it(page: Page, app: str) -> None:
     tasks = table(page, "neuron-tasks")
     assert len(tasks) == 12 * 5
     assert tasks.predictivity.between(0.5, 1).all()
+    added = table(page, "neuron-attribution")
+    assert len(added) == 9 * 5, "the clean tasks"
+    assert (added.low <= added.attribution).all()
 
 
 def test_a_wrong_neuron_in_the_address_is_harmless(page: Page, app: str) -> None:

@@ -156,6 +156,30 @@ def test_a_profile_has_a_row_per_task_and_seed(lab: Lab) -> None:
     assert table.p.notna().all()
 
 
+def test_what_a_neuron_adds_has_its_interval_and_its_place_in_the_layer(lab: Lab) -> None:
+    rng = np.random.default_rng(5)
+    asked, signed = [], []
+    for seed in (0, 1):
+        one = AttributionSpec(prompt=spec("a", seed).prompt, task=spec("a", seed).task)
+        values = rng.normal(size=(LAYERS, WIDTH))
+        lab.store.add(
+            Attribution(
+                spec=one, signed=values, absolute=abs(values), error=np.full_like(values, 0.5), n=60
+            ),
+            RUN,
+        )
+        asked.append(one)
+        signed.append(values)
+    table = profiles.attributed(lab.store, asked, 1, 7)
+    assert table.seed.tolist() == [0, 1]
+    for row, values in zip(table.itertuples(), signed, strict=True):
+        assert row.attribution == pytest.approx(values[1, 7])
+        assert (row.high - row.low) / 2 == pytest.approx(1.96 * 0.5, abs=1e-3)
+        assert row.place == pytest.approx(((values[1] < values[1, 7]).sum() + 0.5) / WIDTH)
+        assert (row.n, row.task) == (60, "a")
+    assert profiles.attributed(lab.store, asked[:0], 1, 7).empty
+
+
 def test_accuracy_by_position_is_the_stored_counts(lab: Lab) -> None:
     asked, counts = store(lab, "a", 0)
     table = profiles.by_token(lab.store, [asked], 0, 11)
