@@ -41,7 +41,7 @@ def test_a_page_session_at_base_size(page: Page, base_app: str, family: str) -> 
     if family == "roberta":
         fetch.click()
     expect(fetch).to_have_count(0)
-    view = f"tuning?backbone={repo}&from=papers&task=SST-2&steps_paper=3&length_paper=8"
+    view = f"tuning?backbone={repo}&from=papers&task=SST-2&steps_paper=1&length_paper=8"
     open_page(page, base_app, view + "&batch_paper=4")
     page.get_by_role("button", name="Compute").click()
     tuned = page.get_by_text(re.compile("on 200 selection rows"))
