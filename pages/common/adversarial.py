@@ -226,25 +226,30 @@ def neurons(
         )
         answers.downloads("robustness-layers", by_layer, ("", layers))
     if len(agree):
-        figure = charts.stability_points(agree, look)
-        with st.container(border=True):
-            st.markdown("**Do all neurons keep their ranks?** Spearman, mean over layers")
-            st.altair_chart(figure, width="stretch", theme=None)
-            few_examples = controls.count(agree.n_adversarial)
-            st.caption(
-                f"Predictivities on {controls.count(agree.n_clean)} clean against {few_examples} "
-                "adversarial examples, overall and by attack. Grey: 95 % range of the permutation "
-                "null. Points to its right exceed the null; about 1 in 40 does so by chance.",
-                help=f"Line: 1.96 standard errors over {controls.count(agree.replicates)} "
-                "resamples of examples and seeds. Tick: split control, two disjoint parts of the "
-                "clean data, one as large as the adversarial set but at most half.",
-            )
-            if len(by_attack):
-                with st.expander("Skill neurons by kind of attack"):
-                    attack_table(by_attack, view.top)
-            with st.container(horizontal=True):
-                answers.downloads("robustness-stability", agree, ("", figure))
-                answers.downloads("robustness-attacks", by_attack, label="By attack")
+        ranks(agree, by_attack, view.top, look)
+
+
+def ranks(agree: pd.DataFrame, by_attack: pd.DataFrame, top: float, look: charts.Look) -> None:
+    """The rank correlation of all neurons, overall and by attack."""
+    figure = charts.stability_points(agree, look)
+    with st.container(border=True):
+        st.markdown("**Do all neurons keep their ranks?** Spearman, mean over layers")
+        st.altair_chart(figure, width="stretch", theme=None)
+        few_examples = controls.count(agree.n_adversarial)
+        st.caption(
+            f"Predictivities on {controls.count(agree.n_clean)} clean against {few_examples} "
+            "adversarial examples, overall and by attack. Grey: 95 % range of the permutation "
+            "null. Points to its right exceed the null; about 1 in 40 does so by chance.",
+            help=f"Line: 1.96 standard errors over {controls.count(agree.replicates)} "
+            "resamples of examples and seeds. Tick: split control, two disjoint parts of the "
+            "clean data, one as large as the adversarial set but at most half.",
+        )
+        if len(by_attack):
+            with st.expander("Skill neurons by kind of attack"):
+                attack_table(by_attack, top)
+        with st.container(horizontal=True):
+            answers.downloads("robustness-stability", agree, ("", figure))
+            answers.downloads("robustness-attacks", by_attack, label="By attack")
 
 
 def attack_table(table: pd.DataFrame, top: float) -> None:
@@ -304,22 +309,7 @@ def percentiles(
             st.markdown(f"**{plain(name)}**")
             st.altair_chart(figure, width="stretch", theme=None)
             with st.expander("Open one of these neurons"):
-                opened = mine.sort_values("percentile", ascending=False)
-                st.dataframe(
-                    opened[["url", "layer", "neuron", "percentile", "clean", "adversarial"]],
-                    hide_index=True, width="stretch", height=240, column_config={
-                        "url": st.column_config.LinkColumn("Open", display_text="open"),
-                        "percentile": st.column_config.NumberColumn(
-                            "rank percentile", format="percent"
-                        ),
-                        "clean": st.column_config.NumberColumn(
-                            "predictivity, clean", format="%.3f"
-                        ),
-                        "adversarial": st.column_config.NumberColumn(
-                            "predictivity, adversarial", format="%.3f"
-                        ),
-                    },
-                )  # fmt: skip
+                neuron_table(mine)
             exceeding = (
                 f" On adversarial data, {discovered[name]:.0%} of all neurons exceed the "
                 "permutation null (false discovery rate 5 %)." if name in discovered else ""
@@ -337,6 +327,22 @@ def percentiles(
                 + exceeding,
             )
     answers.downloads("robustness-places", table, *figures)
+
+
+def neuron_table(mine: pd.DataFrame) -> None:
+    """The clean skill neurons, the highest adversarial ranks first."""
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        mine.sort_values("percentile", ascending=False)[
+            ["url", "layer", "neuron", "percentile", "clean", "adversarial"]
+        ],
+        hide_index=True, width="stretch", height=240, column_config={
+            "url": st.column_config.LinkColumn("Open", display_text="open"),
+            "percentile": number("rank percentile", format="percent"),
+            "clean": number("predictivity, clean", format="%.3f"),
+            "adversarial": number("predictivity, adversarial", format="%.3f"),
+        },
+    )  # fmt: skip
 
 
 def suppression(view: View, tests: pd.DataFrame, curves: pd.DataFrame, look: charts.Look) -> None:
