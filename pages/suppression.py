@@ -5,6 +5,7 @@ import streamlit as st
 
 from core import charts
 from core.base.markdown import plain
+from core.base.specs import Spec
 from core.figures import faithful as faithfulness
 from core.figures import queries, words
 from core.measures import sweeps
@@ -50,15 +51,24 @@ with st.expander("How neurons are chosen and suppressed"):
     limit = four.select_slider(
         "Examples", [64, 128, 256, 600], value=256, key="limit", bind="query-params"
     )
+    stack = one.segmented_control(
+        "Neurons of the", controls.STACKS, default="encoder", key="stack", bind="query-params",
+        help="The decoder's neurons are ranked by attribution only, at all of its positions. "
+        "Masked models such as RoBERTa have none.",
+    ) or "encoder"  # fmt: skip
+if stack == "decoder":
+    kinds = [k for k in kinds if k in sweeps.IN_DECODER] or list(sweeps.IN_DECODER)
+    backbones = controls.with_decoder(lab, backbones)
 
 choices = sweeps.SuppressionChoices(
     fractions=sweeps.WIDE_FRACTIONS if grid == "wide" else sweeps.PAPER_FRACTIONS,
     draws=draws,
     kinds_of_neuron=tuple(k for k in controls.CHOOSE if k in kinds) or ("skill",),
     scope=scope or "layer",
-    positions=positions or "all",
-    kind=kind or "zero",
+    positions=(positions or "all") if stack == "encoder" else "all",
+    kind=kind if kind and (stack == "encoder" or kind != "mean") else "zero",
     limit=limit,
+    stack=stack,
 )
 origin = clean_task(task)
 specs = tuple(
@@ -70,7 +80,7 @@ specs = tuple(
         lab.pin(task, backbone),
         task.evaluation_split,
         choices,
-        controls.own_attributions(lab, backbone, origin),
+        controls.own_attributions(lab, backbone, origin, stack),
     )
 )
 
@@ -97,8 +107,7 @@ def halves(table: pd.DataFrame) -> str:
     found = queries.half_lost(table).dropna()
     said = []
     for name, rows in found.groupby("backbone", sort=False):
-        width = int(lab.models.describe(str(name))["Neurons per layer"])
-        layers = int(lab.models.describe(str(name))["Layers"])
+        layers, width = lab.models.neurons(str(name), stack)
         unit = "a layer" if choices.scope == "layer" else "in all"
         neurons = width if choices.scope == "layer" else width * layers
         parts = [
@@ -183,7 +192,15 @@ def faithful() -> None:
 
 
 # The curve starts by itself once its neurons are ranked; tuning the prompts does not.
-ranked = [s for b in backbones for s in controls.own_predictivities(lab, b, [origin])]
+ranked: list[Spec] = [
+    s
+    for b in backbones
+    for s in (
+        controls.own_predictivities(lab, b, [origin])
+        if stack == "encoder"
+        else controls.own_attributions(lab, b, origin, stack)
+    )
+]
 answers.show(specs, draw, name="suppression", what="points", start_at_once=not lab.missing(ranked))
 checked = st.expander(
     "Is attribution faithful? Compared with suppressing one neuron at a time", key="faithful",
@@ -191,7 +208,7 @@ checked = st.expander(
 )  # fmt: skip
 if checked.open:
     exact = {
-        name: sweeps.faithfulness(controls.own_attributions(lab, name, origin)[:1])
+        name: sweeps.faithfulness(controls.own_attributions(lab, name, origin, stack)[:1])
         for name in backbones
     }
     everyone = tuple(spec for group in exact.values() for spec in group)

@@ -20,7 +20,7 @@ from core.backbones.bert import Bert
 from core.backbones.roberta import Roberta
 from core.backbones.t5 import T5
 from core.base.errors import BadInput, no_panics, reason
-from core.base.specs import Layout
+from core.base.specs import Layout, Stack
 from core.tasks import Template
 
 if TYPE_CHECKING:
@@ -143,6 +143,15 @@ def describe(folder: Path) -> dict[str, str | int]:
         "Neurons per layer": config[neurons],
         "Width": config[width],
     }
+
+
+def neurons(folder: Path, stack: Stack = "encoder") -> tuple[int, int]:
+    """Layers of a stack and neurons per layer, from the settings alone. Raises: BadInput."""
+    known, config = describe(folder), _config(folder)
+    layers = int(known["Layers"])
+    if stack == "decoder":  # T5's settings leave it out where both stacks have as many
+        layers = int(config.get("num_decoder_layers") or layers)
+    return layers, int(known["Neurons per layer"])
 
 
 @dataclass(frozen=True, kw_only=True)

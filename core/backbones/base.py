@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from jaxtyping import Bool, Float, Int
 
 from core.base.errors import BadInput, no_panics
-from core.base.specs import Layout
+from core.base.specs import Layout, Stack
 from core.tasks import Template
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Backbone(ABC):
 
     family: ClassVar[str]
     template: ClassVar[Template]
-    writes: ClassVar[bool] = False  # whether it can answer in words of its own
+    writes: ClassVar[bool] = False  # whether it has a decoder, and can answer in words of its own
     head: ClassVar[str]  # the class of transformers that loads it
     # Entries of a config that must be whole numbers, and the most that can be stored or built:
     # layers, neurons per layer, width, attention heads, vocabulary, then those that may be absent.
@@ -79,8 +79,10 @@ class Backbone(ABC):
 
     # --- what a family defines -----------------------------------------------------------------
     @abstractmethod
-    def down_projections(self) -> list[nn.Linear]:
-        """The second linear of each feed-forward network, first layer first."""
+    def down_projections(self, stack: Stack = "encoder") -> list[nn.Linear]:
+        """The second linear of each feed-forward network, first layer first. Raises: BadInput if
+        the family has no such stack.
+        """
 
     @abstractmethod
     def word_vectors(self) -> Float[Tensor, "vocab hidden"]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from jaxtyping import Bool, Float, Int
 
 from core.backbones.base import Backbone, Slot, with_batch
-from core.base.specs import Layout
+from core.base.errors import BadInput
+from core.base.specs import Layout, Stack
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,7 +50,9 @@ class MaskedLM(Backbone):
         """Segment ids of the text; None if the family has none."""
         return None
 
-    def down_projections(self) -> list[nn.Linear]:
+    def down_projections(self, stack: Stack = "encoder") -> list[nn.Linear]:
+        if stack == "decoder":
+            raise BadInput(f"{self.name} has no decoder; ask about its encoder.")
         return [layer.output.dense for layer in self._encoder.encoder.layer]
 
     def word_vectors(self) -> Float[Tensor, "vocab hidden"]:

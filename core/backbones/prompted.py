@@ -14,6 +14,7 @@ from core.backbones.base import Backbone
 from core.backbones.batches import Batch, Encoded
 from core.base.errors import BadTask
 from core.base.prompts import SoftPrompt
+from core.base.specs import Stack
 from core.tasks import Choice, Task, Text
 from core.tasks.data import Examples
 from core.tasks.metrics import METRICS
@@ -57,9 +58,14 @@ class PromptedModel:
         """Positions before the text, at which predictivity is measured."""
         return self.backbone.prefix_length(len(self.vectors), self.spec.layout)
 
-    def down_projections(self) -> list[nn.Linear]:
+    def down_projections(self, stack: Stack = "encoder") -> list[nn.Linear]:
         """Where hooks are set."""
-        return self.backbone.down_projections()
+        return self.backbone.down_projections(stack)
+
+    def shape(self, stack: Stack = "encoder") -> tuple[int, int]:
+        """Layers of a stack and neurons per layer."""
+        linears = self.down_projections(stack)
+        return len(linears), linears[0].in_features
 
     # --- texts ---------------------------------------------------------------------------------
     def encode(self, examples: Examples) -> Encoded:

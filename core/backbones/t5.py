@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from jaxtyping import Bool, Float, Int
 
 from core.backbones.base import Backbone, Slot, with_batch
-from core.base.specs import Layout
+from core.base.specs import Layout, Stack
 from core.tasks import Template
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 class T5(Backbone):
-    """Encoder-decoder of the T5 family, including gated ones; the neurons are the encoder's.
+    """Encoder-decoder of the T5 family, including gated ones; the neurons are the encoder's unless
+    the decoder is asked for.
 
     Source: Su et al. 2022, their T5 code, as it is evaluated (pads masked).
     """
@@ -38,8 +39,9 @@ class T5(Backbone):
             _norm_exactly(model)
         super().__init__(name, model, tokenizer, device)
 
-    def down_projections(self) -> list[nn.Linear]:
-        return [block.layer[-1].DenseReluDense.wo for block in self.model.encoder.block]
+    def down_projections(self, stack: Stack = "encoder") -> list[nn.Linear]:
+        blocks = getattr(self.model, stack).block
+        return [block.layer[-1].DenseReluDense.wo for block in blocks]
 
     def word_vectors(self) -> Float[Tensor, "vocab hidden"]:
         weight: Tensor = self.model.shared.weight

@@ -21,6 +21,8 @@ from core.base.errors import BadInput
 
 Precision = Literal["fp32", "bf16", "fp64"]
 Layout = Literal["mask_first", "published"]
+Stack = Literal["encoder", "decoder"]
+"""Whose neurons: a masked model is an encoder only."""
 
 
 @dataclass(frozen=True, kw_only=True)

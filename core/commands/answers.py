@@ -23,6 +23,7 @@ from core.commands.common import (
     Limit,
     PromptArg,
     Split,
+    StackOption,
     TaskArg,
     WorstOf,
     ask_all,
@@ -117,8 +118,13 @@ def suppress(
     ] = ",".join(f"{f:g}" for f in sweeps.PAPER_FRACTIONS),
     draws: Annotated[int, typer.Option(min=1, help="Draws of random neurons.")] = USUAL.draws,
     choose: Annotated[
-        str, typer.Option(help="skill, causal, random, lowest; comma-separated.")
-    ] = ",".join(sweeps.CURVES),
+        str | None,
+        typer.Option(
+            help="skill, causal, random, lowest; comma-separated. Default: "
+            f"{', '.join(sweeps.CURVES)}; in the decoder {', '.join(sweeps.IN_DECODER)}."
+        ),
+    ] = None,
+    stack: StackOption = "encoder",
     scope: Annotated[
         Scope, typer.Option(help="Whether a fraction is one of each layer or of the whole model.")
     ] = USUAL.scope,
@@ -158,7 +164,8 @@ def suppress(
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
         ranker = obtain_task(ranked_on, bar()) if ranked_on else clean_task(target)
         choices = sweeps.SuppressionChoices(
-            fractions=_fractions(fractions), draws=draws, kinds_of_neuron=inputs.kinds(choose),
+            fractions=_fractions(fractions), draws=draws,
+            kinds_of_neuron=inputs.kinds(choose, stack), stack=stack,
             scope=scope, positions=positions, kind=kind, noise=spread, limit=limit,
             precision=precision, attack=inputs.attack(attack, dose, worst_of, attack_seed),
         )  # fmt: skip
@@ -207,7 +214,7 @@ def suppression_specs(
             precision=choices.precision,
         )  # fmt: skip
     here = lab.pin(target, prompt.backbone.name), split or target.evaluation_split
-    causal = sweeps.attributions(ranked, pin, precision=choices.precision)
+    causal = sweeps.attributions(ranked, pin, precision=choices.precision, stack=choices.stack)
     return sweeps.suppression_sweep([prompt], ranking, *here, choices, causal)
 
 

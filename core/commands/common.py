@@ -13,7 +13,7 @@ import typer
 from core.base.errors import BadInput
 from core.base.progress import Progress
 from core.base.settings import Settings
-from core.base.specs import Precision, Spec
+from core.base.specs import Precision, Spec, Stack
 from core.lab.lab import Lab
 from core.tasks import Task, clean_task, load_task
 from core.tasks.attacks import Kind
@@ -55,6 +55,9 @@ WorstOf = Annotated[
     int, typer.Option(min=1, help="Draws of an attack, of which the worst for the prompt is taken.")
 ]
 AttackSeed = Annotated[int, typer.Option(help="Seed of an attack.")]
+StackOption = Annotated[
+    Stack, typer.Option(help="Whose neurons: the encoder's, or the decoder's of a T5.")
+]
 Exact = Annotated[Precision | None, typer.Option(help="fp32, bf16, or fp64 (reproducible).")]
 
 

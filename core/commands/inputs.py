@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from core.base.errors import BadInput
 from core.base.prompts import Prompt
-from core.base.specs import Contrast, Precision
+from core.base.specs import Contrast, Precision, Stack
 from core.exchange import published
 from core.exchange.sharing import read_prompt
 from core.lab.lab import Lab
@@ -89,8 +89,10 @@ def attack(kind: Kind | None, dose: int, worst_of: int, seed: int) -> Attack | N
     return Attack(kind=kind, dose=dose, worst_of=worst_of, seed=seed)
 
 
-def kinds(text: str) -> tuple[Choose, ...]:
-    """`skill,random` as kinds of neuron. Raises: BadInput."""
+def kinds(text: str | None, stack: Stack = "encoder") -> tuple[Choose, ...]:
+    """`skill,random` as kinds of neuron; without a text the usual ones. Raises: BadInput."""
+    if text is None:
+        return sweeps.CURVES if stack == "encoder" else sweeps.IN_DECODER
     parts = tuple(text.split(","))
     known = get_args(Choose)
     for part in parts:

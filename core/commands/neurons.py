@@ -21,6 +21,7 @@ from core.commands.common import (
     Limit,
     PromptArg,
     Split,
+    StackOption,
     TaskArg,
     TrainLimit,
     WorstOf,
@@ -199,6 +200,7 @@ def attribution(
     positions: Annotated[
         Positions, typer.Option(help="Positions whose activations count: all, or the prompt's.")
     ] = "all",
+    stack: StackOption = "encoder",
     precision: Exact = None,
     backbone: BackboneOption = None,
     out: Annotated[Path | None, typer.Option(help="Parquet file: one row per neuron.")] = None,
@@ -209,7 +211,8 @@ def attribution(
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
         spec = AttributionSpec(
             prompt=asked, task=lab.pin(target, asked.backbone.name), split=split, limit=limit,
-            steps=steps, positions=positions, precision=precision or sweeps.measured_in(asked),
+            steps=steps, positions=positions, stack=stack,
+            precision=precision or sweeps.measured_in(asked),
         )  # fmt: skip
         lab.ask(spec, bar())
         found: Attribution = lab.stored(spec)

@@ -359,7 +359,7 @@ class Lab:
         import torch
 
         with self._borrowed(ranked[0]) as model:
-            masks = [suppressed_neurons(h, self, (model.layers, model.width)) for h in how]
+            masks = [suppressed_neurons(h, self, model.shape()) for h in how]
             hooks = [Intervention(mask=torch.from_numpy(mask)) for mask in masks]
             return read(model, texts, self.stored(ranked[0]).best_token, [None, *hooks])
 

@@ -17,6 +17,7 @@ from core.backbones import (
     family_of,
     hub,
     load_backbone,
+    neurons,
     shape,
 )
 from core.backbones import pieces as read_pieces
@@ -25,7 +26,7 @@ from core.base.errors import BadInput, NotDownloaded, UnknownName
 from core.base.progress import Progress, no_progress
 from core.base.prompts import Prompt
 from core.base.settings import EMBEDDED, Settings
-from core.base.specs import Pinned, Precision
+from core.base.specs import Pinned, Precision, Stack
 from core.store import Store
 from core.tasks import Task
 
@@ -118,6 +119,10 @@ class Models:
         except BadInput:  # it is not here yet
             pin = Pinned(name=name, fingerprint="")
         return "fp32" if is_embedded(pin, self.settings.assets) else self.settings.precision
+
+    def neurons(self, name: str, stack: Stack = "encoder") -> tuple[int, int]:
+        """Layers of a stack and neurons per layer. Raises: BadInput."""
+        return neurons(self.folder(name), stack)
 
     def family(self, name: str) -> str:
         """`bert`, `roberta` or `t5`."""

@@ -20,10 +20,17 @@ import pandas as pd
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress
 from core.base.prompts import Prompt
-from core.base.specs import Pinned, Precision, Spec, positive
+from core.base.specs import Pinned, Precision, Spec, Stack, positive
 from core.measures.attacked import asked_examples, attacks_needed
 from core.measures.bench import Bench
-from core.measures.questions import COLUMNS, Positions, as_layers, columns, each_neuron
+from core.measures.questions import (
+    COLUMNS,
+    Positions,
+    as_layers,
+    at_all_positions,
+    columns,
+    each_neuron,
+)
 from core.tasks.attacks import Attack
 
 if TYPE_CHECKING:
@@ -43,7 +50,8 @@ class AttributionSpec(Spec):
 
     Measured on train rows, so that a choice of neurons is tested on rows that it was not made from.
     `steps` 1 is activation times gradient; more are integrated gradients with so many steps, layer
-    by layer. `positions`: where activations count, everywhere or at the prompt only.
+    by layer. `positions`: where activations count, everywhere or at the prompt only. `stack`: whose
+    neurons, the encoder's or, at the position of the answer, the decoder's.
     """
 
     prompt: Prompt
@@ -54,10 +62,12 @@ class AttributionSpec(Spec):
     positions: Positions = "all"
     precision: Precision | None = None
     attack: Attack | None = None
+    stack: Stack = "encoder"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         positive(self, "steps", "limit")
+        at_all_positions(self.stack, self.positions)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,7 +91,7 @@ def needs(spec: AttributionSpec) -> tuple[Spec, ...]:
 def attribute(spec: AttributionSpec, bench: Bench, progress: Progress) -> Attribution:
     """One backward pass a batch; with more steps, one a layer and step."""
     model, examples = attributed(spec, bench)
-    shape = (model.layers, model.width)
+    shape = model.shape(spec.stack)
     total, absolute, squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     for _, added in each_batch(spec, model, examples, progress):
         values = added.double().cpu().numpy()
@@ -109,13 +119,17 @@ def each_batch(
     """What neurons add in each batch of examples, and which examples these are."""
     done = 0
     for batch in model.batches(examples):
-        yield batch.rows, added_by_neurons(model, batch, spec.steps, spec.positions)
+        yield batch.rows, added_by_neurons(model, batch, spec.steps, spec.positions, spec.stack)
         done += len(batch.rows)
         progress(done / len(examples))
 
 
 def added_by_neurons(
-    model: PromptedModel, batch: Batch, steps: int = 1, positions: Positions = "all"
+    model: PromptedModel,
+    batch: Batch,
+    steps: int = 1,
+    positions: Positions = "all",
+    stack: Stack = "encoder",
 ) -> Float[Tensor, "batch layer neuron"]:
     """Sum over positions of activation times the gradient of each example's margin.
 
@@ -127,13 +141,14 @@ def added_by_neurons(
 
     where = slice(0, model.prefix) if positions == "prompt" else slice(None)
     if steps == 1:
-        layers = _gradients(model, batch, None, 1.0)
+        layers = _gradients(model, batch, stack)
         return torch.stack([(a * g)[:, where].sum(1) for a, g in layers], dim=1)
     rows = []
-    for layer in range(model.layers):
+    for layer in range(model.shape(stack)[0]):
         gradients = []
         for step in range(steps):
-            activations, gradient = _gradients(model, batch, layer, (step + 0.5) / steps)[layer]
+            there = _gradients(model, batch, stack, layer, (step + 0.5) / steps)
+            activations, gradient = there[layer]
             gradients.append(gradient)
         whole = activations / ((steps - 0.5) / steps)
         rows.append((whole * torch.stack(gradients).mean(0))[:, where].sum(1))
@@ -141,14 +156,18 @@ def added_by_neurons(
 
 
 def _gradients(
-    model: PromptedModel, batch: Batch, scaled: int | None, scale: float
+    model: PromptedModel,
+    batch: Batch,
+    stack: Stack,
+    scaled: int | None = None,
+    scale: float = 1.0,
 ) -> list[tuple[Tensor, Tensor]]:
     """Each layer's activations and the gradient of the summed margins; examples of a batch do not
     touch each other, so the gradient of the sum is that of each. One layer can be scaled.
     """
     import torch
 
-    with torch.enable_grad(), _kept(model.down_projections(), scaled, scale) as seen:
+    with torch.enable_grad(), _kept(model.down_projections(stack), scaled, scale) as seen:
         vectors = model.vectors.detach().clone().requires_grad_()  # the graph starts here
         torch.autograd.backward(model.margins(batch, vectors).sum())
     return [(a.detach(), a.grad if a.grad is not None else torch.zeros_like(a)) for a in seen]

@@ -16,12 +16,12 @@ from core.base.errors import BadInput
 from core.base.measure import Measure, Stored, Table, Whole
 from core.base.progress import Progress, no_progress
 from core.base.prompts import Prompt
-from core.base.specs import Pinned, Precision, Spec, positive
+from core.base.specs import Pinned, Precision, Spec, Stack, positive
 from core.measures.attacked import asked_examples, attacks_needed
 from core.measures.attribution import AttributionSpec
 from core.measures.bench import Bench
 from core.measures.predictivity import PredictivitySpec
-from core.measures.questions import COLUMNS, Positions, columns
+from core.measures.questions import COLUMNS, Positions, at_all_positions, columns
 from core.stats.intervals import redrawn, wilson
 from core.stats.neurons import Choose, Scope, choose_neurons, mean_predictivity
 from core.tasks import Text
@@ -44,7 +44,8 @@ TIE = 1e-3
 class Suppression(Spec):
     """Which neurons are suppressed: the `fraction` chosen by a ranking's mean over its seeds.
 
-    `causal` neurons are chosen by attributions, all others by predictivities.
+    `causal` neurons are chosen by attributions, all others by predictivities. In the decoder, which
+    has no predictivities, neurons are causal or random.
     """
 
     ranking: tuple[PredictivitySpec, ...] | tuple[AttributionSpec, ...]
@@ -55,9 +56,20 @@ class Suppression(Spec):
     kind: Kind = "zero"
     seed: int = 0
     noise: float = 0.1
+    stack: Stack = "encoder"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        at_all_positions(self.stack, self.positions)
+        if self.stack == "decoder" and (
+            self.choose not in ("causal", "random") or self.kind == "mean"
+        ):
+            raise BadInput(
+                "Predictivity is measured in the encoder: choose causal or random neurons of the "
+                "decoder, and zero or noise."
+            )
+        if any(getattr(spec, "stack", "encoder") != self.stack for spec in self.ranking):
+            raise BadInput(f"Neurons of the {self.stack} need a ranking of the {self.stack}.")
         kind = AttributionSpec if self.choose == "causal" else PredictivitySpec
         if not all(isinstance(spec, kind) for spec in self.ranking):
             raise BadInput(f"{self.choose} neurons cannot be chosen by such a ranking.")
@@ -162,11 +174,12 @@ def evaluate(spec: EvaluationSpec, bench: Bench, progress: Progress) -> Evaluati
     hook = None if spec.suppression is None else intervention(spec.suppression, bench, model)
     if isinstance(task.answer, Text):
         return _written(spec, model, task.answer, examples, hook, progress)
-    logits = _scored(model, examples, hook, progress)
+    stack = _stack(spec)
+    logits = _scored(model, examples, hook, stack, progress)
     near = np.flatnonzero(nearly_tied(logits)) if screened else np.empty(0, np.int64)
     if len(near):
         exact = bench.model(spec.prompt, task, "fp64")
-        logits[near] = _scored(exact, examples.take(near), hook)
+        logits[near] = _scored(exact, examples.take(near), hook, stack)
     if not logits.isfinite().all():
         raise BadInput(
             f"With this prompt, {model.backbone.name} produces logits that are not finite; tune it "
@@ -184,10 +197,16 @@ def evaluate(spec: EvaluationSpec, bench: Bench, progress: Progress) -> Evaluati
     )
 
 
+def _stack(spec: EvaluationSpec) -> Stack:
+    """Whose neurons are suppressed."""
+    return "encoder" if spec.suppression is None else spec.suppression.stack
+
+
 def _scored(
     model: PromptedModel,
     examples: Examples,
     hook: Intervention | None,
+    stack: Stack,
     progress: Progress = no_progress,
 ) -> Float[Tensor, "example class"]:
     """Logits of the answer words, in double precision for the store."""
@@ -195,7 +214,7 @@ def _scored(
 
     logits = torch.empty(len(examples), len(model.task.labels), dtype=torch.float64)
     done = 0
-    with torch.inference_mode(), suppress(model.down_projections(), hook) as current:
+    with torch.inference_mode(), suppress(model.down_projections(stack), hook) as current:
         for batch in model.batches(examples):
             current[:] = examples.index[batch.rows].tolist()
             logits[batch.rows] = model.scores(batch).double().cpu()
@@ -226,8 +245,8 @@ def _written(
 ) -> Evaluation:
     import torch
 
-    texts, scores, done = [""] * len(examples), np.zeros(len(examples)), 0
-    with torch.inference_mode(), suppress(model.down_projections(), hook) as current:
+    texts, scores, done, stack = [""] * len(examples), np.zeros(len(examples)), 0, _stack(spec)
+    with torch.inference_mode(), suppress(model.down_projections(stack), hook) as current:
         for batch in model.batches(examples):
             current[:] = examples.index[batch.rows].tolist()
             written = model.write(batch)
@@ -273,7 +292,7 @@ def intervention(how: Suppression, bench: Bench, model: PromptedModel) -> Interv
     """The hook's settings for a suppression; None if no neuron is chosen."""
     import torch
 
-    mask = suppressed_neurons(how, bench, (model.layers, model.width))
+    mask = suppressed_neurons(how, bench, model.shape(how.stack))
     if not mask.any():
         return None
     means = None

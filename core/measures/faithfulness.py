@@ -26,6 +26,7 @@ from core.measures.questions import COLUMNS, as_layers, columns
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
+    from torch import nn
 
     from core.backbones.batches import Batch
     from core.backbones.prompted import PromptedModel
@@ -78,18 +79,19 @@ def compare(spec: FaithfulnessSpec, bench: Bench, progress: Progress) -> Faithfu
     model, examples = attributed(asked, bench)
     examples = examples.take(np.arange(min(spec.limit, len(examples))))
     n = len(examples)
-    shape = (model.layers, model.width)
+    shape = model.shape(asked.stack)
     said = np.zeros(shape)
     for _, added in each_batch(asked, model, examples, part(progress, 0, 0.05)):
         said += added.double().cpu().numpy().sum(axis=0)
     batches = list(model.batches(examples))
     where = slice(0, model.prefix) if asked.positions == "prompt" else slice(None)
-    whole = _margins(model, batches, n, None)
+    linears = model.down_projections(asked.stack)
+    whole = _margins(model, batches, linears, n)
     lost = np.empty((*sampled.shape, n))
     each = part(progress, 0.05, 1)
     for done, (layer, place) in enumerate(np.ndindex(*sampled.shape), start=1):
         without = _without(shape, layer, int(sampled[layer, place]), where)
-        lost[layer, place] = whole - _margins(model, batches, n, without)
+        lost[layer, place] = whole - _margins(model, batches, linears, n, without)
         each(done / sampled.size, f"neuron {done} of {sampled.size}")
     return Faithfulness(
         spec=spec,
@@ -117,13 +119,17 @@ def _without(shape: tuple[int, int], layer: int, neuron: int, where: slice) -> I
 
 
 def _margins(
-    model: PromptedModel, batches: Sequence[Batch], n: int, without: Intervention | None
+    model: PromptedModel,
+    batches: Sequence[Batch],
+    linears: Sequence[nn.Linear],
+    n: int,
+    without: Intervention | None = None,
 ) -> Values:
     """Each example's margin, with a neuron suppressed if given."""
     import torch
 
     found = np.empty(n)
-    with torch.inference_mode(), suppress(model.down_projections(), without):
+    with torch.inference_mode(), suppress(linears, without):
         for batch in batches:
             found[batch.rows] = model.margins(batch).double().cpu().numpy()
     return found

@@ -8,19 +8,26 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
+from core.base.errors import BadInput
 from core.base.specs import key
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from core.base.prompts import Prompt
-    from core.base.specs import Pinned, Precision
+    from core.base.specs import Pinned, Precision, Stack
     from core.tasks.attacks import Attack
 
 
 Values = npt.NDArray[np.float64]
 Positions = Literal["all", "prompt"]
 """Where in the input neurons are studied or suppressed: everywhere, or at the prompt only."""
+
+
+def at_all_positions(stack: Stack, positions: Positions) -> None:
+    """A prompt has positions in the encoder only. Raises: BadInput."""
+    if stack == "decoder" and positions == "prompt":
+        raise BadInput("The decoder has no prompt positions; ask about all of its positions.")
 
 
 class OnTask(Protocol):

@@ -7,7 +7,7 @@ from typing import Any
 from core.backbones.identity import is_embedded
 from core.base.prompts import Prompt
 from core.base.settings import Settings
-from core.base.specs import Contrast, Pinned, Precision, Spec
+from core.base.specs import Contrast, Pinned, Precision, Spec, Stack
 from core.measures.attribution import AttributionSpec
 from core.measures.evaluation import EvaluationSpec, Kind, Suppression
 from core.measures.faithfulness import FaithfulnessSpec
@@ -21,6 +21,7 @@ from core.tasks.attacks import Attack
 SEEDS = (0, 1, 2, 3, 4)
 PERMUTATIONS = 100
 CURVES: tuple[Choose, ...] = ("causal", "skill", "random")  # what a suppression figure shows
+IN_DECODER: tuple[Choose, ...] = ("causal", "random")  # predictivity is measured in the encoder
 PAPER_FRACTIONS = (0.0, 0.01, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.15)
 DOSES = (1, 2, 3, 5)  # edits a text
 WIDE_FRACTIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85, 1.0)
@@ -147,12 +148,13 @@ def attributions(
     limit: int | None = 300,
     precision: Precision | None = None,
     attack: Attack | None = None,
+    stack: Stack = "encoder",
 ) -> tuple[AttributionSpec, ...]:
     """One measurement per prompt, on train rows unless another split is given."""
     return tuple(
         AttributionSpec(
             prompt=p, task=task, split=split, limit=limit,
-            precision=precision or measured_in(p), attack=attack,
+            precision=precision or measured_in(p), attack=attack, stack=stack,
         )
         for p in prompts
     )  # fmt: skip
@@ -177,6 +179,7 @@ class SuppressionChoices:
     limit: int | None = 256
     precision: Precision | None = None
     attack: Attack | None = None
+    stack: Stack = "encoder"
 
 
 def suppression_sweep(
@@ -215,6 +218,7 @@ def suppression_sweep(
                         positions=choices.positions,
                         kind=choices.kind,
                         noise=choices.noise if choices.kind == "noise" else 0.1,
+                        stack=choices.stack,
                         seed=draw,
                     )
                     specs.append(replace(plain, suppression=how))

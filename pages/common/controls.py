@@ -9,7 +9,7 @@ from core.backbones import FAMILIES
 from core.base.markdown import plain
 from core.base.prompts import Prompt
 from core.base.settings import EMBEDDED
-from core.base.specs import Contrast, Precision
+from core.base.specs import Contrast, Precision, Stack
 from core.lab.lab import Lab
 from core.measures import sweeps
 from core.measures.attribution import AttributionSpec
@@ -27,6 +27,7 @@ INITS: tuple[Init, ...] = ("vocabulary", "random", "labels")
 CHOOSE: tuple[Choose, ...] = ("causal", "skill", "random", "lowest")
 SCOPES: tuple[Scope, ...] = ("layer", "model")
 POSITIONS: tuple[Positions, ...] = ("all", "prompt")
+STACKS: tuple[Stack, ...] = ("encoder", "decoder")
 CANNOT_WRITE = (
     "All of these tasks have written answers, and {} cannot write; choose another backbone."
 )
@@ -158,9 +159,21 @@ def prompts(
     ]
 
 
-def own_attributions(lab: Lab, backbone: str, task: Task) -> tuple[AttributionSpec, ...]:
+def own_attributions(
+    lab: Lab, backbone: str, task: Task, stack: Stack = "encoder"
+) -> tuple[AttributionSpec, ...]:
     """What each neuron adds to the right answer of a task, for all standard prompts of the task."""
-    return sweeps.attributions(prompts(lab, backbone, [task]), lab.pin(task, backbone))
+    return sweeps.attributions(prompts(lab, backbone, [task]), lab.pin(task, backbone), stack=stack)
+
+
+def with_decoder(lab: Lab, chosen: Sequence[str]) -> list[str]:
+    """Those of the chosen backbones that have a decoder; what is left out is said."""
+    found = [name for name in chosen if FAMILIES[lab.models.family(name)].writes]
+    if left := [plain(name) for name in chosen if name not in found]:
+        st.info(f"Without a decoder, and left out: {', '.join(left)}.")
+    if not found:
+        st.stop()
+    return found
 
 
 def own_predictivities(

@@ -190,6 +190,23 @@ def test_attribution_ranks_and_suppress_takes_its_ranking(
     assert [row["choose"] for row in rows] == ["none", "causal", "skill", "causal", "skill"]
 
 
+def test_the_decoders_neurons_are_ranked_and_suppressed_where_there_is_one(
+    cache: Path, toml: Path, prompt: str, tmp_path: Path
+) -> None:
+    refused = call(cache, "attribution", prompt, toml, "--stack", "decoder")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "has no decoder" in refused.stderr
+    save_backbone(TINY["t5"](), tmp_path / "tiny-t5")
+    short = ["--steps", 2, "--prompt-length", 3, "--selection", 10]
+    mine = answer(cache, "tune", tmp_path / "tiny-t5", toml, *short)["key"]
+    said = answer(cache, "attribution", mine, toml, "--stack", "decoder")
+    assert said["neurons"] == 2 * 24, "two layers in the decoder, three in the encoder"
+    rows = answer(cache, "suppress", mine, toml, "--stack", "decoder", "--alone",
+                  "--fractions", "0,1", "--draws", 1)  # fmt: skip
+    assert [row["choose"] for row in rows] == ["none", "causal", "random"]
+    assert rows[1]["correct"] == rows[2]["correct"], "all of the decoder's"
+
+
 def test_transfer_and_correlate(cache: Path, toml: Path, prompt: str) -> None:
     rows = answer(cache, "transfer", prompt, "--tasks", toml)
     assert rows[0]["relative_accuracy"] == 1.0

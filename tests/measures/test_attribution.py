@@ -14,6 +14,7 @@ from core.base.errors import BadInput
 from core.lab.lab import Lab
 from core.measures.ablation import margins
 from core.measures.attribution import AttributionSpec, added_by_neurons, table
+from core.measures.evaluation import EvaluationSpec, Suppression, suppressed_neurons
 from core.measures.faithfulness import FaithfulnessSpec
 from core.tasks import load_task
 from core.tasks.data import Examples, load_split
@@ -32,8 +33,14 @@ def toml(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def spec(lab: Lab, tiny_folder: Path, toml: Path) -> AttributionSpec:
-    prompt = question(lab, tiny_folder, load_task(str(toml)), permutations=0).prompt
-    return AttributionSpec(prompt=prompt, task=prompt.task, precision="fp64", limit=12)
+    """Of the encoder; of T5's decoder on the task with three classes."""
+    task = load_task(str(toml))
+    prompt = question(lab, tiny_folder, task, permutations=0).prompt
+    decoder = "t5" in tiny_folder.name and len(task.labels) == 3
+    return AttributionSpec(
+        prompt=prompt, task=prompt.task, precision="fp64", limit=12,
+        stack="decoder" if decoder else "encoder",
+    )  # fmt: skip
 
 
 def fresh(lab: Lab, folder: Path, spec: AttributionSpec) -> PromptedModel:
@@ -56,7 +63,7 @@ def test_it_is_what_the_gradient_of_each_weight_column_says(
     ours = lab.answer(spec)
     model = fresh(lab, tiny_folder, spec)
     examples = load_split(load_task(spec.task.name), "train", 12)
-    weights = [m.weight.requires_grad_() for m in model.down_projections()]
+    weights = [m.weight.requires_grad_() for m in model.down_projections(spec.stack)]
     rows = []
     for row in range(len(examples)):
         with torch.enable_grad():
@@ -79,8 +86,8 @@ def test_finite_differences_agree(lab: Lab, tiny_folder: Path, spec: Attribution
             return sum(float(margin(model, examples, r)) for r in range(len(examples))) / 12
 
     h = 1e-5
-    for layer, neuron in [(0, 0), (0, 11), (1, 5), (1, 23)]:
-        weight = model.down_projections()[layer].weight
+    for layer, neuron in [(0, 0), (0, 11), (-1, 5), (-1, 23)]:
+        weight = model.down_projections(spec.stack)[layer].weight
         column = weight[:, neuron].detach().clone()
         found = []
         for scale in (1 + h, 1 - h):
@@ -105,7 +112,7 @@ def test_integrated_gradients_add_up_to_what_a_layer_adds(
         batch = model.encode(examples).batch(range(12), model.backbone)
         with torch.no_grad():
             whole = margins(model.scores(batch), labels)
-            model.down_projections()[layer].weight[:] = 0
+            model.down_projections(spec.stack)[layer].weight[:] = 0
             without = margins(model.scores(batch), labels)
         assert ours.signed[layer].sum() == pytest.approx((whole - without).mean(), abs=2e-3)
 
@@ -113,6 +120,10 @@ def test_integrated_gradients_add_up_to_what_a_layer_adds(
 def test_the_prompt_and_the_text_add_up_to_all_positions(
     lab: Lab, tiny_folder: Path, spec: AttributionSpec
 ) -> None:
+    if spec.stack == "decoder":
+        with pytest.raises(BadInput, match="no prompt positions"):
+            replace(spec, positions="prompt")
+        return
     model = fresh(lab, tiny_folder, spec)
     examples = load_split(load_task(spec.task.name), "train", 12)
     batch = model.encode(examples).batch(range(12), model.backbone)
@@ -133,9 +144,9 @@ def test_one_text_or_many_in_a_batch_is_the_same(
     model = fresh(lab, tiny_folder, spec)
     examples = load_split(load_task(spec.task.name), "train", 12)
     rows = model.encode(examples)
-    together = added_by_neurons(model, rows.batch(range(12), model.backbone))
+    together = added_by_neurons(model, rows.batch(range(12), model.backbone), stack=spec.stack)
     for row in (0, 5, 11):
-        alone = added_by_neurons(model, rows.batch([row], model.backbone))
+        alone = added_by_neurons(model, rows.batch([row], model.backbone), stack=spec.stack)
         assert torch.allclose(alone[0], together[row], atol=1e-10)
 
 
@@ -163,6 +174,49 @@ def test_no_steps_are_refused(spec: AttributionSpec) -> None:
         replace(spec, steps=0)
 
 
+# --- suppressed in a stack -----------------------------------------------------------------------
+@pytest.mark.parametrize("choose", ["causal", "random"])
+def test_suppression_strikes_the_ranked_stack_alone(
+    lab: Lab, tiny_folder: Path, spec: AttributionSpec, choose: str
+) -> None:
+    how = Suppression(
+        ranking=(spec,) if choose == "causal" else (), choose=choose,  # type: ignore[arg-type]
+        fraction=0.25, stack=spec.stack, seed=3,
+    )  # fmt: skip
+    asked = EvaluationSpec(
+        prompt=spec.prompt, task=spec.task, split="train", limit=12, suppression=how,
+        precision="fp64",
+    )  # fmt: skip
+    if choose == "causal":
+        lab.ask(spec)
+    answer = lab.answer(asked)
+    model = fresh(lab, tiny_folder, spec)
+    mask = suppressed_neurons(how, lab, model.shape(spec.stack))
+    assert mask.sum(axis=1).tolist() == [6] * len(mask)
+    if choose == "causal":
+        assert lab.stored(spec).signed[mask].min() > np.quantile(lab.stored(spec).signed, 0.5)
+    for linear, row in zip(model.down_projections(spec.stack), mask, strict=True):
+        with torch.no_grad():
+            linear.weight[:, torch.from_numpy(row)] = 0
+    examples = load_split(load_task(spec.task.name), "train", 12)
+    with torch.no_grad():
+        scores = model.scores(model.encode(examples).batch(range(12), model.backbone))
+    assert answer.logits is not None
+    assert answer.logits == pytest.approx(scores.numpy(), abs=1e-9)
+
+
+def test_a_stack_is_asked_only_for_what_it_has(spec: AttributionSpec, lab: Lab) -> None:
+    other = {"encoder": "decoder", "decoder": "encoder"}[spec.stack]
+    with pytest.raises(BadInput, match="need a ranking of the"):
+        Suppression(ranking=(spec,), choose="causal", fraction=0.1, stack=other)  # type: ignore[arg-type]
+    for wrong in ({"choose": "skill"}, {"choose": "random", "kind": "mean"}):
+        with pytest.raises(BadInput, match="Predictivity is measured in the encoder"):
+            Suppression(ranking=(), fraction=0.1, stack="decoder", **wrong)  # type: ignore[arg-type]
+    if lab.models.family(spec.prompt.backbone.name) != "t5":
+        with pytest.raises(BadInput, match="has no decoder"):
+            lab.answer(replace(spec, stack="decoder"))
+
+
 # --- is it faithful? -----------------------------------------------------------------------------
 def test_exact_effects_are_those_of_zeroed_weights(
     lab: Lab, tiny_folder: Path, spec: AttributionSpec
@@ -170,11 +224,11 @@ def test_exact_effects_are_those_of_zeroed_weights(
     ours = lab.answer(FaithfulnessSpec(attribution=spec, neurons=5, limit=7))
     model = fresh(lab, tiny_folder, spec)
     examples = load_split(load_task(spec.task.name), "train", 12).take(np.arange(7))
-    assert (ours.n, ours.neuron.shape) == (7, (model.layers, 5))
+    assert (ours.n, ours.neuron.shape) == (7, (model.shape(spec.stack)[0], 5))
     with torch.no_grad():
         whole = np.array([float(margin(model, examples, row)) for row in range(7)])
         for (layer, place), neuron in np.ndenumerate(ours.neuron):
-            column = model.down_projections()[layer].weight[:, int(neuron)]
+            column = model.down_projections(spec.stack)[layer].weight[:, int(neuron)]
             kept = column.clone()
             column.zero_()
             lost = whole - [float(margin(model, examples, row)) for row in range(7)]

@@ -314,6 +314,18 @@ def test_one_backbone_alone_is_told_without_a_verdict() -> None:
     assert len(charts(test)) == 3 + 2 + 4 + 1 + 2
 
 
+def test_the_decoders_neurons_are_suppressed_where_there_is_one() -> None:
+    test = run("suppression", stack="decoder", neurons=["skill", "lowest"])
+    assert not test.exception
+    assert [i.value for i in test.info] == ["Without a decoder, and left out: roberta-mini."]
+    (offered,) = (m.value for m in test.markdown if "not been computed" in m.value)
+    points = 1 + 8 * (1 + 3)  # causal and three random draws
+    assert offered.startswith(f"**{points - 1} of {points}** points"), offered
+    alone = run("suppression", stack="decoder", backbone="roberta-mini")
+    assert not alone.exception
+    assert "roberta-mini" in alone.info[0].value
+
+
 def test_suppression_shows_how_faithful_attribution_is_from_shipped_answers() -> None:
     test = run("suppression")
     assert len(charts(test)) == 1
