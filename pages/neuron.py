@@ -35,7 +35,7 @@ neuron = int(five.number_input("Neuron", 0, width - 1, key="neuron", bind="query
 name.title(f"{layer} / {neuron}", anchor=False)
 st.markdown(
     f"Neuron {neuron} of layer {layer} of **{plain(backbone)}**: how well it predicts each task's "
-    "classes, when it fires, and how its suppression changes the answers."
+    "classes, what it adds to the right answers, when it fires, and what its suppression changes."
 )
 
 everywhere = controls.own_predictivities(lab, backbone, found)
@@ -88,17 +88,14 @@ def adds(look: charts.Look) -> None:
     )
     st.altair_chart(figure, width="stretch", theme=None)
     now = table[table.task == clean_task(task).name]
-    above = (
-        f" On {plain(clean_task(task).title)} it adds more than {now.place.mean():.0%} of its "
-        "layer's neurons do."
-        if len(now)
-        else ""
-    )
+    title = plain(clean_task(task).title)
+    place = f" {title}: rank percentile {now.place.mean():.1%} in its layer." if len(now) else ""
     st.caption(
         f"Dots: one per seed, with 95 % intervals over {controls.count(table.n)} train rows; thick "
-        f"tick: their mean.{above}",
+        f"tick: their mean.{place}",
         help="Attribution is activation times the gradient of the right answer's margin: to first "
-        "order, what the margin loses without the neuron.",
+        "order, what the margin loses without the neuron. A rank percentile of 100 % is the "
+        "highest in the layer; it is the mean over seeds.",
     )
     answers.downloads("neuron-attribution", table, ("", figure))
 

@@ -137,7 +137,7 @@ def draw() -> None:
         table, answers.look(lab.models.names()), fractions=choices.fractions, scope=choices.scope
     )
     with st.container(border=True):
-        st.subheader(plain(task.title), anchor=False)
+        st.subheader(plain(task.title) + ", decoder" * (stack == "decoder"), anchor=False)
         st.altair_chart(figure, width="stretch", theme=None)
         if half := halves(table):
             st.markdown(

@@ -24,7 +24,7 @@ def suppression_curves(
     ).axis(values=[f * 100 for f in fractions], labelOverlap=True, format=".3~g")
     color = alt.Color(
         "backbone:N",
-        scale=look.scale(),
+        scale=look.scale(table.backbone),
         title=None,
         legend=alt.Legend(columns=1, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=4),
     )

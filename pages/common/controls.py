@@ -170,7 +170,8 @@ def with_decoder(lab: Lab, chosen: Sequence[str]) -> list[str]:
     """Those of the chosen backbones that have a decoder; what is left out is said."""
     found = [name for name in chosen if FAMILIES[lab.models.family(name)].writes]
     if left := [plain(name) for name in chosen if name not in found]:
-        st.info(f"Without a decoder, and left out: {', '.join(left)}.")
+        verb = "has no decoder and is" if len(left) == 1 else "have no decoder and are"
+        st.info(f"{', '.join(left)} {verb} left out.")
     if not found:
         st.stop()
     return found

@@ -317,7 +317,7 @@ def test_one_backbone_alone_is_told_without_a_verdict() -> None:
 def test_the_decoders_neurons_are_suppressed_where_there_is_one() -> None:
     test = run("suppression", stack="decoder", neurons=["skill", "lowest"])
     assert not test.exception
-    assert [i.value for i in test.info] == ["Without a decoder, and left out: roberta-mini."]
+    assert [i.value for i in test.info] == ["roberta-mini has no decoder and is left out."]
     (offered,) = (m.value for m in test.markdown if "not been computed" in m.value)
     points = 1 + 8 * (1 + 3)  # causal and three random draws
     assert offered.startswith(f"**{points - 1} of {points}** points"), offered
@@ -386,7 +386,7 @@ def test_a_neuron_is_known_at_once_and_its_activity_is_computed() -> None:
         test.run()
     assert not test.exception
     assert len(charts(test)) == 4
-    assert any("On Excuses it adds more than " in c.value for c in test.caption)
+    assert any("Excuses: rank percentile " in c.value for c in test.caption)
     assert [m.label for m in test.metric] == ["Accuracy", "When suppressed", "Changed answers"]
     near = test.dataframe[-1].value
     assert (near.layer[0], near.neuron[0], near.difference[0]) == (1, 100, 0)
