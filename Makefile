@@ -5,7 +5,7 @@ VENV ?= .venv
 PORT ?= 8501
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -q
-BOTH = -n 2 --dist loadfile --no-loadscope-reorder
+TWO = -n 2 --dist loadfile --no-loadscope-reorder
 STAGES = MAKE="$(MAKE)" sh tests/stages.sh
 
 .PHONY: run check test lint fast unit browser instructions bench help clean
@@ -25,14 +25,14 @@ lint: $(VENV)/.test  ## style and types
 	$(BIN)/mypy
 
 fast: $(VENV)/.test  ## tests that take seconds
-	$(PYTEST) $(BOTH) -m "not browser and not slow"
+	$(PYTEST) $(TWO) -m "not browser and not slow"
 
 unit: $(VENV)/.test  ## all tests that need no browser
-	$(PYTEST) $(BOTH) -m "not browser"
+	$(PYTEST) $(TWO) -m "not browser"
 
 browser: $(VENV)/.test  ## tests in a real Chromium
 	@sh tests/e2e/chromium.sh
-	$(PYTEST) $(BOTH) -m browser
+	$(PYTEST) $(TWO) -m browser
 
 instructions: $(VENV)/.test  ## recompute shipped numbers with each instruction set of this processor
 	$(BIN)/python -m tests.instruction_sets

@@ -1,4 +1,4 @@
-"""One neuron: which tasks it predicts, when it fires, and what its suppression changes."""
+"""One neuron: what it predicts and adds, when it fires, and what its suppression changes."""
 
 from typing import Any
 
@@ -78,10 +78,12 @@ def draw() -> None:
 
 def adds(look: charts.Look) -> None:
     """Attribution by task and seed, as far as stored."""
-    st.subheader("To which tasks' answers does it add?", anchor=False)
+    st.subheader("What does it add to each task's answers?", anchor=False)
     table = profiles.attributed(lab.store, attributions, layer, neuron)
     if table.empty:
-        st.caption("Not computed yet; the Suppression page computes it for a task.")
+        st.caption(
+            "Not computed yet. The Suppression page computes it for a task, Rankings for all tasks."
+        )
         return
     figure = charts.contribution(
         charts.titled(table, titles), look, backbone=backbone, tasks=[t.title for t in found]

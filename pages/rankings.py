@@ -1,6 +1,6 @@
 """Rankings of neurons: predictive against causal, and compared over layers, seeds and tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -65,48 +65,48 @@ KINDS = {
 }  # fmt: skip
 
 
-@st.cache_data(show_spinner="Comparing ...", max_entries=20)
-def means(name: str, known: int) -> dict[str, dict[str, Ranking]]:
-    """Seed-mean rankings by what is asked and backbone, as far as stored. Answers never change, so
-    the questions and the number of stored answers identify them.
+def state(specs: queries.Rankable) -> tuple[str, int]:
+    """A cache key for what is worked out from these questions alone. Answers never change, so the
+    questions, their names and the number of stored answers identify it.
     """
-    del name, known
-    groups = {PREDICTIVITY: predictive, ATTRIBUTION: causal, "mine": mine, "against": against}
-    return {
-        kind: {b: r for b, specs in group.items() if (r := rankings.mean_of(lab.store, specs))}
-        for kind, group in groups.items()
-    }
+    names = [(s.prompt.backbone.name, s.prompt.source_task, s.task.name) for s in specs]
+    return f"{job_name(specs)} {names}", len(lab.known(specs))
 
 
-@st.cache_data(show_spinner="Comparing ...", max_entries=20)
-def tables(name: str, known: int, fraction: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+@st.cache_data(show_spinner="Comparing ...", max_entries=100)
+def mean_of(state: tuple[str, int], _specs: queries.Rankable) -> Ranking | None:
+    """The seed-mean ranking, as far as stored."""
+    return rankings.mean_of(lab.store, _specs)
+
+
+@st.cache_data(show_spinner="Comparing ...", max_entries=100)
+def over_seeds(
+    state: tuple[str, int], fraction: float, backbone: str, _specs: queries.Rankable
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Shares of the layers, and overlap with other seeds."""
-    del name, known
-    return (
-        rankings.layer_shares(lab.store, mine, fraction),
-        rankings.stability(lab.store, mine),
-    )
+    here = {backbone: _specs}
+    return rankings.layer_shares(lab.store, here, fraction), rankings.stability(lab.store, here)
 
 
-@st.cache_data(show_spinner="Comparing ...", max_entries=20)
-def shared(name: str, known: int, fraction: float) -> dict[str, pd.DataFrame]:
-    """Overlap of each pair of clean tasks, by backbone."""
-    del name, known
-    out = {}
-    for backbone, asked_here in everything.items():
-        found = queries.rankings(lab.store, asked_here, clean=lab.clean_name)
-        values = {task: value for (_, task), value in found.items()}
-        out[backbone] = rankings.shared(values, fraction)
-    return out
+@st.cache_data(show_spinner="Comparing ...", max_entries=100)
+def shared(state: tuple[str, int], fraction: float, _specs: queries.Rankable) -> pd.DataFrame:
+    """Overlap of each pair of clean tasks."""
+    found = queries.rankings(lab.store, _specs, clean=lab.clean_name)
+    return rankings.shared({task: value for (_, task), value in found.items()}, fraction)
+
+
+def means(group: Mapping[str, queries.Rankable]) -> dict[str, Ranking]:
+    """Seed-mean rankings by backbone, where there are any."""
+    found = {backbone: mean_of(state(specs), specs) for backbone, specs in group.items()}
+    return {backbone: ranking for backbone, ranking in found.items() if ranking is not None}
 
 
 def draw() -> None:
     """Predictive against causal first; then layers, seeds and pairs of tasks."""
     look = answers.look(lab.models.names())
-    state = job_name(specs), len(lab.known(specs))
-    ranked = means(*state)
-    causes(look, ranked[PREDICTIVITY], ranked[ATTRIBUTION])
-    layers, seeds = tables(*state, top)
+    causes(look, means(predictive), means(causal))
+    tables = [over_seeds(state(specs), top, b, specs) for b, specs in mine.items()]
+    layers, seeds = (pd.concat(parts) for parts in zip(*tables, strict=True))
     if layers.empty:
         st.caption("Nothing computed yet.")
         return
@@ -138,8 +138,8 @@ def draw() -> None:
     if other is None:
         st.info("There is only one task here. Comparing tasks takes at least two.")
         return
-    pairs(look, other, ranked["mine"], ranked["against"])
-    matrices(look, shared(*state, top))
+    pairs(look, other)
+    matrices(look)
 
 
 def causes(look: charts.Look, first: dict[str, Ranking], second: dict[str, Ranking]) -> None:
@@ -182,15 +182,14 @@ def causes(look: charts.Look, first: dict[str, Ranking], second: dict[str, Ranki
         answers.downloads("agreement", agreement, ("", figure))
 
 
-def pairs(
-    look: charts.Look, other: Task, mine: dict[str, Ranking], against: dict[str, Ranking]
-) -> None:
+def pairs(look: charts.Look, other: Task) -> None:
     """Each neuron's rank percentile on two tasks."""
     st.subheader(
         f"{plain(task.title)} against {plain(other.title)}, neuron by neuron", anchor=False
     )
+    here, there = means(mine), means(against)
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
-        first, second = mine.get(name), against.get(name)
+        first, second = here.get(name), there.get(name)
         with column, st.container(border=True):
             st.markdown(f"**{plain(name)}**")
             if first is None or second is None:
@@ -217,16 +216,17 @@ def pairs(
             answers.downloads(f"pair-{name}", table, ("", figure))
 
 
-def matrices(look: charts.Look, found: dict[str, pd.DataFrame]) -> None:
+def matrices(look: charts.Look) -> None:
     """Overlap of the top neurons of each pair of clean tasks."""
     st.subheader(f"Which tasks share {named}?", anchor=False)
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
         with column, st.container(border=True):
             st.markdown(f"**{plain(name)}**")
-            if found[name].empty:
+            found = shared(state(everything[name]), top, everything[name])
+            if found.empty:
                 st.caption("Nothing computed yet.")
                 continue
-            table = charts.titled(found[name], titles)
+            table = charts.titled(found, titles)
             chance = float(table.chance.mean())
             figure = charts.shared_heatmap(
                 table, look, backbone=name, tasks=[t.title for t in clean], chance=chance

@@ -171,8 +171,8 @@ def claim() -> None:
             st.markdown(f"**{NAMES[neurons].capitalize()}**")
             if table.empty:
                 st.caption(
-                    f"No point can be shown, {out} are left out: on clean data, accuracy is not "
-                    "above chance, or two parts share no more neurons than with shuffled labels."
+                    f"No point can be shown ({out} left out): on clean data, accuracy is not above "
+                    "chance, or two parts share no more neurons than with shuffled labels."
                 )
                 continue
             figure = charts.claim_points(table, look, neurons=NAMES[neurons])

@@ -41,32 +41,36 @@ with st.expander("How neurons are chosen and suppressed"):
     scope = one.segmented_control(
         "Choose per", controls.SCOPES, default="layer", key="scope", bind="query-params"
     )
+    stack = one.segmented_control(
+        "Part of the model", controls.STACKS, default="encoder", key="stack", bind="query-params",
+        help="The decoder's neurons are ranked by attribution alone, because predictivity is "
+        "measured in the encoder. Masked models such as RoBERTa have no decoder.",
+    ) or "encoder"  # fmt: skip
+    decoder = stack == "decoder"
     positions = two.segmented_control(
-        "Positions", controls.POSITIONS, default="all", key="positions", bind="query-params"
-    )
+        "Positions", controls.POSITIONS, default="all", key="positions", bind="query-params",
+        disabled=decoder, help="The prompt has positions in the encoder only.",
+    )  # fmt: skip
     kind = three.segmented_control(
         "Activation becomes", controls.KINDS, default="zero", key="kind",
-        bind="query-params",
+        bind="query-params", help="The mean is known in the encoder only.",
     )  # fmt: skip
     limit = four.select_slider(
         "Examples", [64, 128, 256, 600], value=256, key="limit", bind="query-params"
     )
-    stack = one.segmented_control(
-        "Neurons of the", controls.STACKS, default="encoder", key="stack", bind="query-params",
-        help="The decoder's neurons are ranked by attribution only, at all of its positions. "
-        "Masked models such as RoBERTa have none.",
-    ) or "encoder"  # fmt: skip
-if stack == "decoder":
+if decoder:
     kinds = [k for k in kinds if k in sweeps.IN_DECODER] or list(sweeps.IN_DECODER)
     backbones = controls.with_decoder(lab, backbones)
+    if kind == "mean":
+        st.info("The mean activation is known in the encoder only; here neurons are set to zero.")
 
 choices = sweeps.SuppressionChoices(
     fractions=sweeps.WIDE_FRACTIONS if grid == "wide" else sweeps.PAPER_FRACTIONS,
     draws=draws,
     kinds_of_neuron=tuple(k for k in controls.CHOOSE if k in kinds) or ("skill",),
     scope=scope or "layer",
-    positions=(positions or "all") if stack == "encoder" else "all",
-    kind=kind if kind and (stack == "encoder" or kind != "mean") else "zero",
+    positions="all" if decoder else positions or "all",
+    kind="zero" if decoder and kind == "mean" else kind or "zero",
     limit=limit,
     stack=stack,
 )
@@ -120,6 +124,11 @@ def halves(table: pd.DataFrame) -> str:
 
 def details() -> str:
     """How the neurons are ranked, and what that favours."""
+    if decoder:
+        return (
+            f"Neurons of the decoder are ranked on 300 train rows of {plain(origin.title)} by the "
+            f"mean attribution over {len(sweeps.SEEDS)} seeds, at the position of the answer."
+        )
     return (
         f"Neurons are ranked on {plain(origin.title)} by the mean over {len(sweeps.SEEDS)} seeds: "
         "skill neurons by predictivity, causal ones by attribution on 300 train rows. As in the "
@@ -137,7 +146,7 @@ def draw() -> None:
         table, answers.look(lab.models.names()), fractions=choices.fractions, scope=choices.scope
     )
     with st.container(border=True):
-        st.subheader(plain(task.title) + ", decoder" * (stack == "decoder"), anchor=False)
+        st.subheader(f"{plain(task.title)}{', decoder' if decoder else ''}", anchor=False)
         st.altair_chart(figure, width="stretch", theme=None)
         if half := halves(table):
             st.markdown(
@@ -149,6 +158,11 @@ def draw() -> None:
     answers.downloads("suppression", table, ("", figure))
 
 
+def linked(table: pd.DataFrame) -> pd.DataFrame:
+    """With the addresses of the neurons; those of the decoder have no page."""
+    return table if decoder else answers.linked(table, task=origin.title)
+
+
 def faithful() -> None:
     """Draw attribution against the exact effect of suppressing single neurons."""
     table = faithfulness.neurons(lab.store, exact)
@@ -156,7 +170,7 @@ def faithful() -> None:
         st.caption("The figures appear here as they are computed.")
         return
     look, agreed = answers.look(lab.models.names()), faithfulness.agreement(table)
-    shown, figures = answers.linked(table, task=origin.title), []
+    shown, figures = linked(table), []
     there = list(dict.fromkeys(table.backbone))
     for name, column in zip(there, answers.beside(there), strict=True):
         figure = charts.attributed_exact(shown[shown.backbone == name], look, backbone=name)
@@ -164,7 +178,7 @@ def faithful() -> None:
         mine = agreed[(agreed.backbone == name) & (agreed.layer == -1)].iloc[0]
         layers = agreed[(agreed.backbone == name) & (agreed.layer >= 0)].spearman
         with column, st.container(border=True):
-            st.markdown(f"**{plain(name)}**")
+            st.markdown(f"**{plain(name)}**" + (", decoder" if decoder else ""))
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(
                 f"{mine.neurons} neurons, {controls.count(table.n)} train rows, seed "
@@ -173,12 +187,14 @@ def faithful() -> None:
                 f"{mine.same_sign:.1%} of the {mine.clear} neurons with a clear effect.",
                 help="Dotted: attribution equals the exact effect. Vertical lines: 1.96 standard "
                 "errors either way. An effect is clear if this range excludes 0. The neurons are "
-                "spread evenly over each layer's ranking. Click a point to open the neuron.",
+                "spread evenly over each layer's ranking."
+                + ("" if decoder else " Click a point to open the neuron."),
             )
     st.markdown("**Neurons whose attribution is furthest from the exact effect**")
     st.dataframe(
-        answers.linked(faithfulness.worst(table), task=origin.title)[
-            ["url", "backbone", "layer", "neuron", "attributed", "exact", "miss"]
+        linked(faithfulness.worst(table))[
+            [*([] if decoder else ["url"]), "backbone", "layer", "neuron", "attributed", "exact",
+             "miss"]
         ],
         hide_index=True, width="stretch",
         column_config={

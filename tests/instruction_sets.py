@@ -53,7 +53,9 @@ def lacking(name: str, has: str) -> bool:
 
 def passes(name: str, threads: int, failures: Path) -> bool:
     """Run the tests that recompute shipped numbers."""
-    given = {"SKILLSCOPE_THREADS": str(threads), "TEST_FAILURES": str(failures)}
+    given = {
+        "SKILLSCOPE_THREADS": str(threads), "TEST_FAILURES": str(failures), "TEST_THOROUGH": "1"
+    }  # fmt: skip
     tests = ["tests/demo/test_demo.py", "-k", "recomputed or again", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *tests], cwd=ROOT, env=environment(name) | given

@@ -41,7 +41,8 @@ class Backbone(ABC):
 
     family: ClassVar[str]
     template: ClassVar[Template]
-    writes: ClassVar[bool] = False  # whether it has a decoder, and can answer in words of its own
+    writes: ClassVar[bool] = False  # whether it can answer in words of its own
+    stacks: ClassVar[tuple[Stack, ...]] = ("encoder",)
     head: ClassVar[str]  # the class of transformers that loads it
     # Entries of a config that must be whole numbers, and the most that can be stored or built:
     # layers, neurons per layer, width, attention heads, vocabulary, then those that may be absent.

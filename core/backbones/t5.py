@@ -25,6 +25,7 @@ class T5(Backbone):
     family: ClassVar[str] = "t5"
     template: ClassVar[Template] = Template(single="{a}</s>", pair="{a}</s>{b}</s>")
     writes: ClassVar[bool] = True
+    stacks: ClassVar[tuple[Stack, ...]] = ("encoder", "decoder")
     head: ClassVar[str] = "AutoModelForSeq2SeqLM"
     sizes: ClassVar[dict[str, int]] = {
         "num_layers": 1000, "d_ff": 1 << 16, "d_model": 1 << 16, "num_heads": 1 << 16,

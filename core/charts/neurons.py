@@ -50,7 +50,7 @@ def contribution(
     """
     y, hue = alt.Y("task:N", sort=list(tasks), title=None), look.hue(backbone)
     base = alt.Chart(table).encode(y=y)
-    title = "attribution, logits of the margin"
+    title = "attribution (logits)"
     dots = base.mark_circle(color=hue, size=42, opacity=0.55).encode(
         x=alt.X("attribution:Q", title=title),
         tooltip=[

@@ -97,7 +97,7 @@ def rank_rank(
 
 def attributed_exact(table: pd.DataFrame, look: Look, *, backbone: str) -> alt.LayerChart:
     """What attribution says of single neurons against what suppressing them costs; on the dotted
-    line they agree. Columns of `figures.faithful.neurons`, and `url`.
+    line they agree. Columns of `figures.faithful.neurons`, and `url` where neurons have a page.
     """
     low, high = (
         float(end) for end in (table[["attributed", "exact"]].min().min(),
@@ -117,7 +117,7 @@ def attributed_exact(table: pd.DataFrame, look: Look, *, backbone: str) -> alt.L
     )
     points = base.mark_circle(size=34, opacity=0.8, color=look.hue(backbone)).encode(
         y=alt.Y("exact:Q", title="exact effect of suppression (logits)", scale=scale),
-        href="url:N",
+        **({"href": "url:N"} if "url" in table else {}),
         tooltip=[
             "layer", "neuron", alt.Tooltip("attributed:Q", title="attribution", format=".3f"),
             alt.Tooltip("exact:Q", title="exact effect", format=".3f"),

@@ -162,6 +162,7 @@ def suppress(
     spread = _noise(noise, kind)
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
+        inputs.has_stack(lab, asked, stack)
         ranker = obtain_task(ranked_on, bar()) if ranked_on else clean_task(target)
         choices = sweeps.SuppressionChoices(
             fractions=_fractions(fractions), draws=draws,

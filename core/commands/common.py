@@ -56,7 +56,7 @@ WorstOf = Annotated[
 ]
 AttackSeed = Annotated[int, typer.Option(help="Seed of an attack.")]
 StackOption = Annotated[
-    Stack, typer.Option(help="Whose neurons: the encoder's, or the decoder's of a T5.")
+    Stack, typer.Option(help="Whose neurons: the encoder's, or a T5's decoder's.")
 ]
 Exact = Annotated[Precision | None, typer.Option(help="fp32, bf16, or fp64 (reproducible).")]
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
+from core.backbones import FAMILIES
 from core.base.errors import BadInput
 from core.base.prompts import Prompt
 from core.base.specs import Contrast, Precision, Stack
@@ -87,6 +88,13 @@ def attack(kind: Kind | None, dose: int, worst_of: int, seed: int) -> Attack | N
             raise BadInput("--dose, --worst-of and --attack-seed need --attack KIND.")
         return None
     return Attack(kind=kind, dose=dose, worst_of=worst_of, seed=seed)
+
+
+def has_stack(lab: Lab, prompt: Prompt, stack: Stack) -> None:
+    """Whether the prompt's backbone has it, before anything is computed. Raises: BadInput."""
+    name = prompt.backbone.name
+    if stack not in FAMILIES[lab.models.family(name)].stacks:
+        raise BadInput(f"{name} has no {stack}; ask about its encoder.")
 
 
 def kinds(text: str | None, stack: Stack = "encoder") -> tuple[Choose, ...]:

@@ -209,6 +209,7 @@ def attribution(
     """What each neuron adds to the margin of the right answer, in logits."""
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
+        inputs.has_stack(lab, asked, stack)
         spec = AttributionSpec(
             prompt=asked, task=lab.pin(target, asked.backbone.name), split=split, limit=limit,
             steps=steps, positions=positions, stack=stack,

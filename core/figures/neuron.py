@@ -12,7 +12,6 @@ from core.measures.activations import Activations
 from core.measures.attribution import AttributionSpec
 from core.measures.predictivity import PredictivitySpec
 from core.stats.intervals import Z, paired
-from core.stats.neurons import percentiles
 from core.store import Store
 from core.tasks.data import Examples
 
@@ -42,18 +41,17 @@ def attributed(
     seed, n, attribution (mean over examples, in logits), low and high (95 %, over examples), place
     (rank percentile in its layer, 1 is the highest).
     """
-    rows = store.frame(
-        "SELECT a.key, a.target_task AS task, a.seed, t.n, n.neuron, n.signed AS attribution,"
-        " n.signed - ? * n.error AS low, n.signed + ? * n.error AS high"
-        " FROM asked a JOIN attribution t USING (key) JOIN neuron_attribution n USING (key)"
-        " WHERE n.layer = ? ORDER BY task, a.seed, a.key, n.neuron",
-        [Z, Z, layer],
+    return store.frame(
+        "WITH placed AS (SELECT n.*, (rank() OVER (PARTITION BY key ORDER BY signed) - 1"
+        " + count(*) OVER (PARTITION BY key, signed) / 2) / count(*) OVER (PARTITION BY key)"
+        " AS place FROM neuron_attribution n WHERE key IN (SELECT key FROM asked) AND layer = ?)"
+        " SELECT a.target_task AS task, a.seed, t.n, p.signed AS attribution,"
+        " p.signed - ? * p.error AS low, p.signed + ? * p.error AS high, p.place"
+        " FROM asked a JOIN attribution t USING (key) JOIN placed p USING (key)"
+        " WHERE p.neuron = ? ORDER BY task, a.seed",
+        [layer, Z, Z, neuron],
         asked=asked.table(specs),
     )
-    each = rows.groupby("key", sort=False).attribution
-    rows["place"] = each.transform(lambda values: percentiles(values.to_numpy()[None])[0])
-    mine: pd.DataFrame = rows[rows.neuron == neuron].drop(columns=["key", "neuron"])
-    return mine.reset_index(drop=True)
 
 
 def by_token(

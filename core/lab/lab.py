@@ -359,6 +359,8 @@ class Lab:
         import torch
 
         with self._borrowed(ranked[0]) as model:
+            if any(h.stack == "decoder" for h in how):
+                raise BadInput("A single text is read with neurons of the encoder suppressed.")
             masks = [suppressed_neurons(h, self, model.shape()) for h in how]
             hooks = [Intervention(mask=torch.from_numpy(mask)) for mask in masks]
             return read(model, texts, self.stored(ranked[0]).best_token, [None, *hooks])

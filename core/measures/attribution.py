@@ -177,7 +177,7 @@ def _gradients(
 def _kept(modules: Sequence[nn.Linear], scaled: int | None, scale: float) -> Iterator[list[Tensor]]:
     """Inside the block, a forward pass leaves its activations with their place in the graph."""
     seen: list[Tensor] = []
-    with ExitStack() as stack:
+    with ExitStack() as hooks:
         for layer, module in enumerate(modules):
 
             def keep(_: Any, inputs: tuple[Tensor], layer: int = layer) -> tuple[Tensor]:
@@ -188,14 +188,14 @@ def _kept(modules: Sequence[nn.Linear], scaled: int | None, scale: float) -> Ite
                 seen.append(values)
                 return (values,)
 
-            stack.callback(module.register_forward_pre_hook(keep).remove)
+            hooks.callback(module.register_forward_pre_hook(keep).remove)
         yield seen
 
 
 # --- in the store --------------------------------------------------------------------------------
 MAIN = Table(
     name="attribution",
-    columns=COLUMNS + ", steps INTEGER, positions VARCHAR, n INTEGER",
+    columns=COLUMNS + ", steps INTEGER, positions VARCHAR, n INTEGER, stack VARCHAR",
 )
 NEURON = Table(
     name="neuron_attribution",
@@ -226,6 +226,7 @@ def rows(a: Attribution) -> dict[str, pd.DataFrame]:
         "steps": spec.steps,
         "positions": spec.positions,
         "n": a.n,
+        "stack": spec.stack,
     }
     return {"attribution": pd.DataFrame([row]), "neuron_attribution": table(a).drop(columns="n")}
 

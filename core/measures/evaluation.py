@@ -68,13 +68,18 @@ class Suppression(Spec):
                 "Predictivity is measured in the encoder: choose causal or random neurons of the "
                 "decoder, and zero or noise."
             )
-        if any(getattr(spec, "stack", "encoder") != self.stack for spec in self.ranking):
+        if {"encoder", "decoder"} <= {self.stack, *(_ranked(spec) for spec in self.ranking)}:
             raise BadInput(f"Neurons of the {self.stack} need a ranking of the {self.stack}.")
         kind = AttributionSpec if self.choose == "causal" else PredictivitySpec
         if not all(isinstance(spec, kind) for spec in self.ranking):
             raise BadInput(f"{self.choose} neurons cannot be chosen by such a ranking.")
         if self.choose == "causal" and self.kind == "mean":
             raise BadInput("Causal neurons can be set to zero or get noise, but not their mean.")
+
+
+def _ranked(spec: PredictivitySpec | AttributionSpec) -> Stack:
+    """Whose neurons a measurement ranks."""
+    return spec.stack if isinstance(spec, AttributionSpec) else "encoder"
 
 
 @dataclass(frozen=True, kw_only=True)

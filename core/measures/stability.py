@@ -74,6 +74,8 @@ class StabilitySpec(Spec):
     def __post_init__(self) -> None:
         super().__post_init__()
         positive(self, "replicates", "splits", "permutations", least=0)
+        if len({getattr(s, "stack", "encoder") for s in (*self.clean, *self.adversarial)}) > 1:
+            raise BadInput("Neurons of the encoder and of the decoder cannot be compared.")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

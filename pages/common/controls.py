@@ -168,12 +168,14 @@ def own_attributions(
 
 def with_decoder(lab: Lab, chosen: Sequence[str]) -> list[str]:
     """Those of the chosen backbones that have a decoder; what is left out is said."""
-    found = [name for name in chosen if FAMILIES[lab.models.family(name)].writes]
-    if left := [plain(name) for name in chosen if name not in found]:
-        verb = "has no decoder and is" if len(left) == 1 else "have no decoder and are"
-        st.info(f"{', '.join(left)} {verb} left out.")
+    found = [name for name in chosen if "decoder" in FAMILIES[lab.models.family(name)].stacks]
+    left = [plain(name) for name in chosen if name not in found]
+    verb = "has no decoder" if len(left) == 1 else "have no decoder"
     if not found:
+        st.info(f"{', '.join(left)} {verb}; choose a T5 backbone, or the encoder's neurons.")
         st.stop()
+    if left:
+        st.info(f"{', '.join(left)} {verb} and {'is' if len(left) == 1 else 'are'} left out.")
     return found
 
 

@@ -223,6 +223,7 @@ DEFAULTS = {
     },
     "Suppression": {
         "kind": "zero", "noise": 0.1, "positions": "all", "scope": "layer", "seed": 0,
+        "stack": "encoder",
     },
     "EvaluationSpec": {
         "attack": None, "limit": None, "precision": None, "split": "validation",
@@ -233,7 +234,7 @@ DEFAULTS = {
     "StabilitySpec": {"permutations": 100, "replicates": 100, "splits": 20},
     "AttributionSpec": {
         "attack": None, "limit": 300, "positions": "all", "precision": None, "split": "train",
-        "steps": 1,
+        "stack": "encoder", "steps": 1,
     },
     "FaithfulnessSpec": {"limit": 64, "neurons": 100},
     "WorstSpec": {"limit": None, "precision": None},

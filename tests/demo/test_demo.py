@@ -1,7 +1,9 @@
 """The embedded default: what is shipped can be recomputed, and is what the cards say."""
 
 import json
+import os
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,8 @@ from tests.conftest import here
 
 pytestmark = pytest.mark.slow
 ASSETS = ROOT / "assets"
+THOROUGH = bool(os.environ.get("TEST_THOROUGH"))  # `make instructions` has the time
+EVERY = 97 if THOROUGH else 193  # of so many shipped evaluations one is recomputed
 THREADS = Settings.from_env().threads or 1  # tests/instruction_sets.py asks for more
 
 
@@ -70,7 +74,7 @@ def test_all_that_is_shipped_is_asked_for_and_there(demo: Lab, name: str) -> Non
 # What follows asks for equal counts, on every processor: `make instructions` tries several.
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_shipped_evaluations_can_be_recomputed(demo: Lab, name: str) -> None:
-    sample = [s for s in shipped(demo, name) if isinstance(s, EvaluationSpec)][::193]
+    sample = [s for s in shipped(demo, name) if isinstance(s, EvaluationSpec)][::EVERY]
     assert {s.suppression.choose for s in sample if s.suppression} == {"causal", "skill", "random"}
     for spec in sample:
         stored, again = demo.store.read(spec), demo.answer(spec)
@@ -117,7 +121,9 @@ def dose_stability(lab: Lab, name: str) -> StabilitySpec:
 
 @pytest.mark.parametrize(
     ("name", "which"),
-    [("roberta-mini", adversarial_stability), ("t5-mini", dose_stability)],
+    product(EMBEDDED, (adversarial_stability, dose_stability))
+    if THOROUGH
+    else [("roberta-mini", adversarial_stability), ("t5-mini", dose_stability)],
 )
 def test_a_shipped_stability_can_be_recomputed(
     demo: Lab, name: str, which: Callable[[Lab, str], StabilitySpec]

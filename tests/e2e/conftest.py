@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 
 from core.backbones.fresh import save_backbone
 from core.base.settings import ROOT
@@ -21,6 +21,7 @@ from tests.backbones.hub import hub as running
 from tests.conftest import TINY, corpus
 
 PATIENCE = 60_000  # milliseconds, with other tests on the same two cores
+expect.set_options(timeout=PATIENCE)
 SIZE: ViewportSize = {"width": 1280, "height": 900}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

@@ -8,10 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import PATIENCE
-
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=PATIENCE)
 
 CHART = '[data-testid="stVegaLiteChart"]'
 NEURON = re.compile(r"^\d+ / \d+$")

@@ -267,7 +267,7 @@ def test_a_neurons_page_tells_everything_of_it(page: Page, app: str) -> None:
     quiet(page)
     expect(page.locator(CHART)).to_have_count(4)
     for heading in (
-        "Which tasks does it predict?", "To which tasks' answers does it add?",
+        "Which tasks does it predict?", "What does it add to each task's answers?",
         "At which position?", "When does it fire?",
         "What if this neuron alone is suppressed?", "Highest- and lowest-activating texts",
         "Which neurons are most similar?",

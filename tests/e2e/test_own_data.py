@@ -65,7 +65,7 @@ def test_own_data_get_a_causal_curve_and_a_dose_response(page: Page, app: str) -
         page.get_by_text("The claim needs two backbones with points to compare.")
     ).to_be_visible()
     # So few examples may leave no point above shuffled labels; then the page says so.
-    points = page.get_by_text(re.compile(r"Each point is a task|No point can be shown, 4 are"))
+    points = page.get_by_text(re.compile(r"Each point is a task|No point can be shown \(4 left"))
     expect(points).to_have_count(2)
     no_error(page)
 

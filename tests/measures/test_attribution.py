@@ -33,10 +33,10 @@ def toml(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def spec(lab: Lab, tiny_folder: Path, toml: Path) -> AttributionSpec:
-    """Of the encoder; of T5's decoder on the task with three classes."""
+    """Of the encoder, and of the decoder of a T5 on one of the two tasks."""
     task = load_task(str(toml))
     prompt = question(lab, tiny_folder, task, permutations=0).prompt
-    decoder = "t5" in tiny_folder.name and len(task.labels) == 3
+    decoder = (tiny_folder.name, len(task.labels)) in {("tiny-t5", 3), ("tiny-t5-gated", 2)}
     return AttributionSpec(
         prompt=prompt, task=prompt.task, precision="fp64", limit=12,
         stack="decoder" if decoder else "encoder",

@@ -8,13 +8,19 @@ import pytest
 import torch
 
 from core.backbones import FAMILIES, load_backbone
+from core.backbones.prompted import PromptedModel
 from core.base.errors import BadInput, BadTask
 from core.base.measure import Run
 from core.base.specs import Pinned
 from core.figures import queries
 from core.lab.lab import Lab
 from core.measures import sweeps
-from core.measures.evaluation import Evaluation, EvaluationSpec, Suppression
+from core.measures.evaluation import (
+    Evaluation,
+    EvaluationSpec,
+    Suppression,
+    suppressed_neurons,
+)
 from core.measures.predictivity import PredictivitySpec
 from core.measures.prompts import ImportedPrompt
 from core.measures.tuning import TuneSpec
@@ -110,6 +116,25 @@ def test_suppressing_everything_changes_what_is_written(lab: Lab, t5: Path, echo
     how = Suppression(ranking=(), choose="random", fraction=1.0)
     off = EvaluationSpec(prompt=prompt, task=prompt.task, suppression=how)
     assert lab.answer(off).written != lab.answer(plain).written
+
+
+def test_the_decoders_neurons_are_suppressed_at_every_step(lab: Lab, t5: Path, echo: Task) -> None:
+    prompt = tuned(lab, t5, echo)
+    how = Suppression(ranking=(), choose="random", fraction=0.5, stack="decoder", seed=2)
+    ours = lab.answer(EvaluationSpec(prompt=prompt, task=prompt.task, suppression=how))
+    model = PromptedModel(load_backbone(t5), lab.prompt(prompt), echo)
+    mask = torch.from_numpy(suppressed_neurons(how, lab, model.shape("decoder")))
+    plain, changed = [""] * len(ours.written), [""] * len(ours.written)
+    for into in (plain, changed):
+        with torch.inference_mode():
+            for batch in model.batches(load_split(echo, "validation")):
+                for row, text in zip(batch.rows, model.write(batch), strict=True):
+                    into[row] = text
+        with torch.no_grad():
+            for linear, off in zip(model.down_projections("decoder"), mask, strict=True):
+                linear.weight[:, off] = 0
+    assert list(ours.written) == changed
+    assert changed != plain
 
 
 def test_masked_models_are_refused_in_one_sentence(
