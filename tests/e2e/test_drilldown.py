@@ -25,16 +25,23 @@ def quiet(page: Page) -> None:
 
 
 def table(page: Page, name: str, label: str = "Download") -> pd.DataFrame:
-    """The CSV of the popover that hands out `name`."""
-    for popover in page.get_by_test_id("stPopoverButton").filter(has_text=label).all():
-        popover.click()
-        with page.expect_download() as waiting:
-            page.get_by_role("button", name="Data (CSV)").click()
-        page.keyboard.press("Escape")
-        page.wait_for_timeout(300)
-        if waiting.value.suggested_filename == f"{name}.csv":
-            return pd.read_csv(io.StringIO(Path(waiting.value.path()).read_text()))
-    raise AssertionError(f"No popover hands out {name}.csv.")
+    """The CSV of the popover that hands out `name`, once the page has drawn it."""
+    popovers = page.get_by_test_id("stPopoverButton").filter(has_text=label)
+    data = page.get_by_role("button", name="Data (CSV)")
+    expect(popovers.first).to_be_visible()
+    seen: list[str] = []
+    for _ in range(3):
+        for popover in popovers.all():
+            popover.click()
+            with page.expect_download() as waiting:
+                data.click()
+            page.keyboard.press("Escape")
+            expect(data).to_have_count(0)  # else the next click may reach this one's button
+            seen.append(waiting.value.suggested_filename)
+            if seen[-1] == f"{name}.csv":
+                return pd.read_csv(io.StringIO(Path(waiting.value.path()).read_text()))
+        quiet(page)  # a page draws itself once more when its job is done
+    raise AssertionError(f"No popover hands out {name}.csv, only {seen}.")
 
 
 # --- robustness ----------------------------------------------------------------------------------
