@@ -2,7 +2,8 @@
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import cast, get_args
 
@@ -44,25 +45,8 @@ class Settings:
 
     @classmethod
     def from_env(cls) -> "Settings":
-        """Defaults, overridden by the environment."""
-        env = {
-            k[11:].lower(): v for k, v in os.environ.items() if k.startswith("SKILLSCOPE_") and v
-        }
-        default = cls()
-        device = env.get("device", default.device)
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-            raise BadInput(f"SKILLSCOPE_DEVICE is {device!r}; it must be auto, cpu or cuda.")
-        return cls(
-            assets=Path(env.get("assets", default.assets)),
-            cache=Path(env.get("cache", default.cache)),
-            tasks=Path(env["tasks"]) if "tasks" in env else None,
-            data=Path(env["data"]) if "data" in env else None,
-            device=device,
-            precision=_precision(env.get("precision", default.precision)),
-            threads=_number(env, "threads", default.threads),
-            activation_megabytes=_number(env, "activation_megabytes", None)
-            or default.activation_megabytes,
-        )
+        """Defaults, overridden by the environment. Raises: BadInput for a value that cannot be."""
+        return _settings(tuple(os.environ.get(f"SKILLSCOPE_{f.name.upper()}") for f in fields(cls)))
 
     @property
     def places(self) -> "Places":
@@ -80,6 +64,29 @@ class Settings:
         still. On two cores one thread finishes a curve sooner than two.
         """
         return replace(self, threads=self.threads or max(1, (os.cpu_count() or 2) // 2))
+
+
+@lru_cache(maxsize=64)
+def _settings(given: tuple[str | None, ...]) -> Settings:
+    """Settings from a text for each field; nothing given leaves the default. Pages ask for them
+    thousands of times.
+    """
+    env = {f.name: text for f, text in zip(fields(Settings), given, strict=True) if text}
+    default = Settings()
+    device = env.get("device", default.device)
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise BadInput(f"SKILLSCOPE_DEVICE is {device!r}; it must be auto, cpu or cuda.")
+    return Settings(
+        assets=Path(env.get("assets", default.assets)),
+        cache=Path(env.get("cache", default.cache)),
+        tasks=Path(env["tasks"]) if "tasks" in env else None,
+        data=Path(env["data"]) if "data" in env else None,
+        device=device,
+        precision=_precision(env.get("precision", default.precision)),
+        threads=_number(env, "threads", default.threads),
+        activation_megabytes=_number(env, "activation_megabytes", None)
+        or default.activation_megabytes,
+    )
 
 
 def _precision(text: str) -> Precision:
