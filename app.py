@@ -47,6 +47,7 @@ st.set_page_config(page_title="Skillscope", page_icon=":material/neurology:", la
 PAGES = [
     st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True),
     st.Page("pages/transfer.py", title="Transfer", icon=":material/grid_on:"),
+    st.Page("pages/transferability.py", title="Transferability", icon=":material/route:"),
     st.Page("pages/predictivity.py", title="Predictivity", icon=":material/candlestick_chart:"),
     st.Page("pages/correlation.py", title="Correlation", icon=":material/hub:"),
     st.Page("pages/suppression.py", title="Suppression", icon=":material/trending_down:"),

@@ -61,7 +61,10 @@ def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
         sweeps.attributions(prompts(lab, backbone, first)[:1], lab.pin(first, backbone))
     )
     boxes = measured(lab, backbone, every)
-    return tuple(dict.fromkeys((*tuned, *boxes, *grid, *attacked, *curves, *doses, *exact)))
+    active = sweeps.activated(tuned)
+    return tuple(
+        dict.fromkeys((*tuned, *boxes, *grid, *active, *attacked, *curves, *doses, *exact))
+    )
 
 
 def struck(lab: Lab, backbone: str, task: Task) -> sweeps.DoseSweep:

@@ -41,6 +41,7 @@ class Backbone(ABC):
 
     family: ClassVar[str]
     template: ClassVar[Template]
+    no_text: ClassVar[str]  # the special token that stands for a text where there is none
     writes: ClassVar[bool] = False  # whether it can answer in words of its own
     stacks: ClassVar[tuple[Stack, ...]] = ("encoder",)
     head: ClassVar[str]  # the class of transformers that loads it
@@ -144,6 +145,11 @@ class Backbone(ABC):
     @abstractmethod
     def prefix_names(cls, prompt_length: int, layout: Layout = "mask_first") -> list[str]:
         """Names of the positions before the text in figures: `mask`, `p0`, `p1` ..."""
+
+    @classmethod
+    def has_dead_row(cls, layout: Layout) -> bool:
+        """Whether a prompt's first vector never reaches the model."""
+        return False
 
     @abstractmethod
     def _prefix_slots(self, prompt_length: int, layout: Layout) -> list[Slot]: ...

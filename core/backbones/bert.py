@@ -18,6 +18,7 @@ class Bert(MaskedLM):
 
     family: ClassVar[str] = "bert"
     template: ClassVar[Template] = Template(single="[CLS]{a}[SEP]", pair="[CLS]{a}[SEP]{b}[SEP]")
+    no_text: ClassVar[str] = "[CLS]"
 
     @property
     def _encoder(self) -> Any:

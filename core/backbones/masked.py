@@ -60,7 +60,7 @@ class MaskedLM(Backbone):
         return weight
 
     def prefix_length(self, prompt_length: int, layout: Layout = "mask_first") -> int:
-        return prompt_length + (1 if layout == "mask_first" else 0)
+        return prompt_length + (0 if self.has_dead_row(layout) else 1)
 
     def room(self) -> int | None:
         return int(self.model.config.max_position_embeddings) - self._first_position
@@ -76,7 +76,7 @@ class MaskedLM(Backbone):
 
         batch, length = ids.shape
         prompt = with_batch(vectors, batch)
-        if layout == "published":
+        if self.has_dead_row(layout):
             prompt = prompt[:, 1:]
         slot = self.word_vectors()[self.tokenizer.mask_token_id].expand(batch, 1, -1)
         prefix = torch.cat([slot, prompt], dim=1)
@@ -103,8 +103,12 @@ class MaskedLM(Backbone):
 
     @classmethod
     def prefix_names(cls, prompt_length: int, layout: Layout = "mask_first") -> list[str]:
-        first = 1 if layout == "published" else 0
+        first = 1 if cls.has_dead_row(layout) else 0
         return ["mask", *(f"p{i}" for i in range(first, prompt_length))]
+
+    @classmethod
+    def has_dead_row(cls, layout: Layout) -> bool:
+        return layout == "published"
 
     def _prefix_slots(self, prompt_length: int, layout: Layout) -> list[Slot]:
         mask = Slot(position=0, token=self.tokenizer.mask_token, kind="mask", position_id=None)

@@ -18,6 +18,7 @@ class Roberta(MaskedLM):
 
     family: ClassVar[str] = "roberta"
     template: ClassVar[Template] = Template(single="<s>{a}</s>", pair="<s>{a}</s>{b}</s>")
+    no_text: ClassVar[str] = "<s>"
 
     @property
     def _encoder(self) -> Any:

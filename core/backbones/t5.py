@@ -24,6 +24,7 @@ class T5(Backbone):
 
     family: ClassVar[str] = "t5"
     template: ClassVar[Template] = Template(single="{a}</s>", pair="{a}</s>{b}</s>")
+    no_text: ClassVar[str] = "<extra_id_0>"
     writes: ClassVar[bool] = True
     stacks: ClassVar[tuple[Stack, ...]] = ("encoder", "decoder")
     head: ClassVar[str] = "AutoModelForSeq2SeqLM"

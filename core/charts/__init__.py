@@ -6,8 +6,15 @@ that is legible on the page's background; files are always drawn for a light pag
 
 from core.charts.curves import suppression_curves, tuning_accuracy, tuning_loss
 from core.charts.distributions import boxes_over_bars, layer_profile
-from core.charts.dose import claim_points, dose_accuracy, dose_overlap, transfer_points
+from core.charts.dose import claim_points, dose_accuracy, dose_overlap
 from core.charts.heatmaps import correlation_heatmap, shared_heatmap, transfer_heatmap
+from core.charts.indicators import (
+    indicator_agreement,
+    indicator_points,
+    likeness_heatmap,
+    prompt_map,
+    transfer_points,
+)
 from core.charts.look import Figure, Look, png, quickly, svg, titled
 from core.charts.neurons import (
     activation_histogram,
@@ -48,14 +55,18 @@ __all__ = [
     "dose_accuracy",
     "dose_overlap",
     "highest_bar",
+    "indicator_agreement",
+    "indicator_points",
     "layer_profile",
     "layer_shares",
+    "likeness_heatmap",
     "overlap_curves",
     "overlap_layers",
     "percentile_histogram",
     "png",
     "probabilities",
     "profile",
+    "prompt_map",
     "quickly",
     "rank_rank",
     "shared_heatmap",

@@ -96,39 +96,6 @@ def dose_overlap(
     return finish(band + line + points, look, HEIGHT)
 
 
-def transfer_points(table: pd.DataFrame, look: Look, *, neurons: str) -> alt.LayerChart:
-    """Transfer against shared neurons, a point a pair of tasks. Columns of
-    `figures.transferred.pairs` with task titles, `same` (category) and `url`.
-    """
-    top = math.ceil(10 * max(0.1, table.shared.max())) / 10
-    kinds = ["same category", "different category"]
-    points = (
-        alt.Chart(table.assign(kind=table.same.map({True: kinds[0], False: kinds[1]})))
-        .mark_point(size=55, opacity=0.8, filled=True)
-        .encode(
-            x=alt.X(
-                "shared:Q", title=f"shared {neurons}", scale=alt.Scale(domain=[0, top])
-            ).axis(format=".0%"),
-            y=alt.Y("transferred:Q", title="relative accuracy", scale=alt.Scale(zero=False)),
-            color=alt.Color(
-                "backbone:N", scale=look.scale(table.backbone), title=None,
-                legend=alt.Legend(columns=1, symbolType="square", symbolOpacity=1),
-            ),
-            shape=alt.Shape(
-                "kind:N", title=None, scale=alt.Scale(domain=kinds, range=["circle", "diamond"]),
-                legend=alt.Legend(columns=1, symbolFillColor=look.ink),
-            ),
-            tooltip=[
-                alt.Tooltip("backbone"), alt.Tooltip("source_task", title="tuned on"),
-                alt.Tooltip("target_task", title="evaluated on"),
-                alt.Tooltip("shared", format=".0%"), alt.Tooltip("chance", format=".0%"),
-                alt.Tooltip("transferred", title="relative accuracy", format=".2f"),
-            ],
-        )
-    )  # fmt: skip
-    return finish(alt.layer(points), look, 320)
-
-
 def claim_points(table: pd.DataFrame, look: Look, *, neurons: str) -> alt.LayerChart:
     """Neurons kept against accuracy kept; a point a task, attack and dose, a least-squares line a
     backbone. Columns of `figures.robustness.claim.points`, and `url`; `neurons` names the kind.

@@ -32,7 +32,7 @@ def transfer_heatmap(
         alt.Tooltip("n", title="examples"),
     ]
     tooltip = [tip for tip in tooltips if tip.shorthand in table]
-    return _heatmap(
+    return heatmap(
         table, look, look.hue(backbone), tooltip, value="value", domain=domain, title=title,
         y=alt.Y("source_task:N", sort=list(rows), title="prompt tuned on"),
         x=alt.X("target_task:N", sort=list(columns), title="evaluated on"),
@@ -52,14 +52,14 @@ def correlation_heatmap(
         alt.Tooltip("neurons", title="neurons per layer"),
         alt.Tooltip("layers", title="layers"),
     ]
-    return _heatmap(
+    return heatmap(
         table, look, look.hue(backbone), tooltip, value="spearman", domain=[-0.1, 1.0],
         title="Spearman", y=alt.Y("task_a:N", sort=list(tasks), title=None),
         x=alt.X("task_b:N", sort=list(tasks), title=None),
     )  # fmt: skip
 
 
-def _heatmap(
+def heatmap(
     table: pd.DataFrame,
     look: Look,
     hue: str,
@@ -71,6 +71,7 @@ def _heatmap(
     x: alt.X,
     y: alt.Y,
 ) -> alt.LayerChart:
+    """One cell per pair, with its number where there is room."""
     turn = domain[0] + 0.62 * (domain[1] - domain[0])
     base = alt.Chart(table).encode(
         x=x.axis(labelAngle=-40, labelOverlap=False, grid=False),
@@ -109,7 +110,7 @@ def shared_heatmap(
         alt.Tooltip("chance", title="chance overlap", format=".1%"),
         alt.Tooltip("p", title="p (chance overlap)", format=".2g"),
     ]
-    return _heatmap(
+    return heatmap(
         table, look, look.hue(backbone), tooltip, value="share", domain=[chance, 1.0],
         title="shared", y=alt.Y("task_a:N", sort=list(tasks), title=None),
         x=alt.X("task_b:N", sort=list(tasks), title=None),

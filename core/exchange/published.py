@@ -138,6 +138,23 @@ def files(folder: Path) -> Iterator[Path]:
     yield from (f for f in sorted(folder.rglob("*")) if f.is_file() and _FILE.fullmatch(f.name))
 
 
+def read_folder(folder: Path) -> dict[Claim, Tensor]:
+    """The vectors of the plain tuned prompts of a folder, whose models need not be here; of several
+    files of one prompt the first. Raises: BadInput for a file that is none, or a folder without.
+    """
+    found: dict[Claim, Tensor] = {}
+    for file in files(folder):
+        try:
+            claim = recognise(file.resolve())
+        except BadInput:
+            continue  # what its folder says is something else
+        if claim not in found:
+            found[claim] = read_vectors(file)
+    if not found:
+        raise BadInput(f"{folder} holds no released prompt.")
+    return found
+
+
 def import_file(lab: Lab, path: Path, claim: Claim, backbone: str) -> ImportedPrompt:
     """Store one prompt for a backbone of this machine; the same vectors are stored once.
 

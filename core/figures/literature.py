@@ -35,6 +35,23 @@ TASKS = {
     "random": "random vectors",
 }
 
+CATEGORIES = {
+    **dict.fromkeys(
+        ("IMDB", "SST2", "laptop", "restaurant", "movierationales", "tweetevalsentiment"),
+        "sentiment",
+    ),
+    **dict.fromkeys(("MNLI", "QNLI", "snli", "recastner"), "inference"),
+    **dict.fromkeys(("ethicsdeontology", "ethicsjustice"), "ethics"),
+    **dict.fromkeys(("QQP", "MRPC"), "paraphrase"),
+    **dict.fromkeys(("squad", "nq_open"), "question answering"),
+    **dict.fromkeys(("multi_news", "samsum"), "summarisation"),
+}
+
+
+def categories() -> dict[str, str]:
+    """Each task's category, by its name in figures."""
+    return {TASKS[name]: category for name, category in CATEGORIES.items()}
+
 
 @lru_cache(maxsize=2)
 def _read(assets: Path) -> pd.DataFrame:

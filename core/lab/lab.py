@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from cachetools import LRUCache
 
 from core.backbones import load_backbone
+from core.backbones.base import Backbone
 from core.backbones.hooks import Intervention
 from core.backbones.prompted import PromptedModel
 from core.base.errors import BadInput
@@ -193,18 +194,35 @@ class Lab:
         """Rows of a split, at most `limit`, drawn by a fixed seed. Raises: BadTask."""
         return load_split(task, split, limit)
 
+    def backbone(self, prompt: Prompt, precision: Precision | None = None) -> Backbone:
+        """The backbone of a prompt, in a precision or that of the prompt. Raises: BadInput if the
+        prompt and a text are too long for it.
+        """
+        name = self.models.found(prompt.backbone).name
+        backbone = self.models.load(name, precision or prompt.precision)
+        self.models.set_threads_for(backbone)
+        needed = backbone.prefix_length(prompt.prompt_length, prompt.layout) + prompt.max_length
+        room = backbone.room()
+        if room is not None and needed > room:
+            raise BadInput(
+                f"{name} takes {room} positions, but a prompt of {prompt.prompt_length} "
+                f"vectors and texts of up to {prompt.max_length} tokens need {needed}; "
+                "choose a shorter prompt."
+            )
+        return backbone
+
     def model(
         self, prompt: Prompt, task: Task, precision: Precision | None = None
     ) -> PromptedModel:
         """The backbone behind a stored prompt, in a precision or that of the prompt."""
-        backbone = self._backbone(prompt, precision or prompt.precision)
+        backbone = self.backbone(prompt, precision)
         return PromptedModel(backbone, self.prompt(prompt), task)
 
     def untuned(self, prompt: Prompt, task: Task) -> PromptedModel:
         """The backbone of a prompt that is yet to be tuned, behind no vectors."""
         import torch
 
-        backbone = self._backbone(prompt, prompt.precision)
+        backbone = self.backbone(prompt)
         nothing = torch.zeros(prompt.prompt_length, backbone.hidden_size)
         return PromptedModel(backbone, SoftPrompt(spec=prompt, vectors=nothing, words=()), task)
 
@@ -227,20 +245,6 @@ class Lab:
     def live(self, spec: Spec) -> tuple[Step, ...]:
         """The steps so far of a prompt that is being tuned in this process."""
         return tuple(self._live.get(key(spec), ()))
-
-    def _backbone(self, prompt: Prompt, precision: Precision) -> Any:
-        name = self.models.found(prompt.backbone).name
-        backbone = self.models.load(name, precision)
-        self.models.set_threads_for(backbone)
-        needed = backbone.prefix_length(prompt.prompt_length, prompt.layout) + prompt.max_length
-        room = backbone.room()
-        if room is not None and needed > room:
-            raise BadInput(
-                f"{name} takes {room} positions, but a prompt of {prompt.prompt_length} "
-                f"vectors and texts of up to {prompt.max_length} tokens need {needed}; "
-                "choose a shorter prompt."
-            )
-        return backbone
 
     # --- prompts -------------------------------------------------------------------------------
     def prompt(self, spec: Prompt, progress: Progress = no_progress) -> SoftPrompt:
@@ -265,7 +269,7 @@ class Lab:
             )
         if not prompt.vectors.isfinite().all():
             raise BadInput("The file holds vectors that are not numbers.")
-        width = self._backbone(spec, spec.precision).hidden_size
+        width = self.backbone(spec).hidden_size
         if prompt.vectors.shape[1] != width:
             raise BadInput(
                 f"The file holds vectors of width {prompt.vectors.shape[1]}, "

@@ -128,6 +128,10 @@ class Models:
         """`bert`, `roberta` or `t5`."""
         return family_of(self.folder(name))
 
+    def has_dead_row(self, prompt: Prompt) -> bool:
+        """Whether a prompt's first vector never reaches its backbone."""
+        return FAMILIES[self.family(prompt.backbone.name)].has_dead_row(prompt.layout)
+
     def describe(self, name: str) -> dict[str, str | int]:
         """A backbone's family and sizes."""
         return describe(self.folder(name))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from core.backbones.base import Backbone
     from core.backbones.prompted import PromptedModel
     from core.base.prompts import Prompt, Step
     from core.base.specs import Pinned, Precision, Spec
@@ -28,6 +29,9 @@ class Bench(Protocol):
 
     def examples(self, task: Task, split: str, limit: int | None = None) -> Examples:
         """Rows of a split, at most `limit`, drawn by a fixed seed. Raises: BadTask."""
+
+    def backbone(self, prompt: Prompt, precision: Precision | None = None) -> Backbone:
+        """The backbone of a prompt, in a precision or that of the prompt."""
 
     def model(self, prompt: Prompt, task: Task, precision: Precision | None) -> PromptedModel:
         """The backbone behind a stored prompt, in a precision or that of the prompt."""

@@ -3,6 +3,7 @@
 from core.base.measure import Measure
 from core.base.specs import Spec
 from core.measures.ablation import ABLATION
+from core.measures.activated import ACTIVATED
 from core.measures.activations import ACTIVATIONS
 from core.measures.attacked import WORST
 from core.measures.attribution import ATTRIBUTION
@@ -17,6 +18,6 @@ MEASURES: dict[type[Spec], Measure] = {
     measure.spec: measure
     for measure in (
         TUNED, IMPORTED, PREDICTIVITY, EVALUATION, ACTIVATIONS, ABLATION, STABILITY,
-        ATTRIBUTION, WORST, FAITHFULNESS,
+        ATTRIBUTION, WORST, FAITHFULNESS, ACTIVATED,
     )
 }  # fmt: skip

@@ -8,6 +8,7 @@ from core.backbones.identity import is_embedded
 from core.base.prompts import Prompt
 from core.base.settings import Settings
 from core.base.specs import Contrast, Pinned, Precision, Spec, Stack
+from core.measures.activated import ActivatedSpec
 from core.measures.attribution import AttributionSpec
 from core.measures.evaluation import EvaluationSpec, Kind, Suppression
 from core.measures.faithfulness import FaithfulnessSpec
@@ -115,6 +116,11 @@ def transfer_grid(
     """Every prompt on every target (task, split). Source: Su et al. 2022."""
     columns = tuple(targets)
     return tuple(own_evaluation(p, task, split) for p in prompts for task, split in columns)
+
+
+def activated(prompts: Iterable[Prompt]) -> tuple[ActivatedSpec, ...]:
+    """Which neurons each prompt activates by itself."""
+    return tuple(ActivatedSpec(prompt=p, precision=measured_in(p)) for p in prompts)
 
 
 def predictivities(

@@ -231,6 +231,7 @@ DEFAULTS = {
     },
     "ActivationSpec": {"limit": 256},
     "AblationSpec": {"limit": 256},
+    "ActivatedSpec": {"precision": None},
     "StabilitySpec": {"permutations": 100, "replicates": 100, "splits": 20},
     "AttributionSpec": {
         "attack": None, "limit": 300, "positions": "all", "precision": None, "split": "train",

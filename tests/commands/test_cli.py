@@ -125,6 +125,61 @@ def test_suppress_gives_one_row_per_point(cache: Path, toml: Path, prompt: str) 
     assert rows[0]["correct"] == plain["correct"]
 
 
+# --- likeness of prompts -------------------------------------------------------------------------
+def test_indicators_compare_each_pair_of_prompts(
+    cache: Path, toml: Path, prompt: str, tiny_roberta: Path
+) -> None:
+    words = ["--steps", 2, "--prompt-length", 4, "--selection", 10, "--seed", 6]
+    other = answer(cache, "tune", tiny_roberta, toml, *words)["key"]
+    (row,) = answer(cache, "indicators", prompt, other)
+    assert (row["first"], row["second"]) == (prompt, other)
+    p, q = (
+        load_file(cache / "prompts" / f"{name}.safetensors")["vectors"].double().numpy()
+        for name in (prompt, other)
+    )
+    flat = p.ravel() @ q.ravel() / np.linalg.norm(p) / np.linalg.norm(q)
+    assert row["cosine, concatenated"] == pytest.approx(flat)
+    assert row["Euclidean, concatenated"] == pytest.approx(1 / (1 + np.linalg.norm(p - q)))
+    assert 0 < row["activated neurons (ON)"] <= 1
+    assert "activated neurons, layers 0 to 2" not in row, "it has three layers"
+
+
+def test_released_prompts_are_compared_without_a_model(cache: Path, tmp_path: Path) -> None:
+    (cache / "none" / "published").mkdir(parents=True, exist_ok=True)
+    for name in ("su2022_transfer_accuracy.csv", "su2022_indicators.csv"):
+        file = ROOT / "assets" / "published" / name
+        (cache / "none" / "published" / name).write_bytes(file.read_bytes())
+    rows = answer(cache, "indicators", "--published")
+    found = {(r["backbone"], r["indicator"]): r for r in rows}
+    best = found["T5 base", "cosine, averaged"]
+    assert best["spearman"] == pytest.approx(0.43, abs=0.005)
+    assert 0 < best["low"] < best["spearman"] < best["high"]
+    assert abs(best["apart"]) < best["spearman"], "much of it is the tasks' category"
+    for task, seed in (("SST2", 0), ("IMDB", 1), ("QNLI", 2), ("MRPC", 3)):
+        folder = tmp_path / "seed_su" / f"{task}PromptT5"
+        folder.mkdir(parents=True)
+        torch.save(torch.randn(3, 4, generator=torch.manual_seed(seed)), folder / "task_prompt")
+    out = tmp_path / "likeness.csv"
+    rows = answer(cache, "indicators", "--published", tmp_path, "--out", out)
+    assert {(r["backbone"], r["pairs"]) for r in rows} == {("T5 base", 12)}
+    assert len(pd.read_csv(out)) == 4 * 16
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ([], "Give two prompts or more"),
+        (["--out", "x.csv"], "--out needs --published"),
+        (["--published", "a", "b"], "takes one folder"),
+        (["--published", "tests/measures"], "holds no released prompt"),
+    ],
+)
+def test_what_indicators_cannot_do_is_one_sentence(cache: Path, words: list[str], why: str) -> None:
+    done = call(cache, "indicators", *words)
+    assert done.returncode == 1
+    assert why in done.stderr
+
+
 # --- attacks and causes --------------------------------------------------------------------------
 TYPO = ("--attack", "typo", "--dose", 2)
 

@@ -15,6 +15,7 @@ NEURON = re.compile(r"^\d+ / \d+$")
 PAGES: dict[str, str | re.Pattern[str]] = {
     "": "Skillscope",
     "transfer": "Transfer",
+    "transferability": "Transferability",
     "predictivity": "Predictivity",
     "correlation": "Correlation",
     "suppression": "Suppression",

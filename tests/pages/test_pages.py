@@ -28,8 +28,8 @@ from tests.conftest import here, write_task, write_text_task
 
 pytestmark = pytest.mark.slow
 PAGES = (
-    "overview", "transfer", "predictivity", "correlation", "suppression", "robustness", "rankings",
-    "neuron", "playground", "tuning", "library",
+    "overview", "transfer", "transferability", "predictivity", "correlation", "suppression",
+    "robustness", "rankings", "neuron", "playground", "tuning", "library",
 )  # fmt: skip
 
 
@@ -87,6 +87,23 @@ def test_transfer_is_shown_against_shared_neurons() -> None:
         )
         == 2
     )
+
+
+def test_transferability_compares_indicators_from_shipped_answers() -> None:
+    page = run("transferability")
+    assert not page.exception
+    assert len(page.get("vega_lite_chart")) == 6, "indicators, pairs, two matrices, two maps"
+    said = " ".join(c.value for c in page.caption)
+    assert "Strongest for roberta-mini" in said
+    assert "72 ordered pairs of 9 tasks" in said
+    assert "45 prompts. Trustworthiness" in said
+    assert not page.button, "nothing is left to compute"
+    page = run("transferability", numbers="published (Su et al. 2022)", map="t-SNE")
+    assert not page.exception
+    assert len(page.get("vega_lite_chart")) == 6
+    said = " ".join(c.value for c in page.caption)
+    assert "One run per task, as released" in said
+    assert "RoBERTa base 0.39 (" in said
 
 
 @pytest.mark.parametrize("page", ["transfer", "predictivity", "correlation"])

@@ -1,0 +1,149 @@
+"""Prompts and pairs of tasks: how alike they are, and how well they transfer."""
+
+import math
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from core.charts.heatmaps import heatmap
+from core.charts.look import Look, finish
+
+KINDS = ["same category", "different category"]
+
+
+def transfer_points(table: pd.DataFrame, look: Look, *, neurons: str) -> alt.LayerChart:
+    """Transfer against shared neurons, a point a pair of tasks. Columns of
+    `figures.transferred.pairs` with task titles, and `same` (category).
+    """
+    top = math.ceil(10 * max(0.1, table.shared.max())) / 10
+    x = alt.X("shared:Q", title=f"shared {neurons}", scale=alt.Scale(domain=[0, top]))
+    tips = [alt.Tooltip("shared", format=".0%"), alt.Tooltip("chance", format=".0%")]
+    return _pairs(table, look, x.axis(format=".0%"), tips)
+
+
+def indicator_points(table: pd.DataFrame, look: Look, *, title: str) -> alt.LayerChart:
+    """Transfer against an indicator, a point a pair of tasks: `value`, `transferred`, task titles,
+    `same` (category), and `url` if points are links.
+    """
+    x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False, nice=True))
+    return _pairs(table, look, x, [alt.Tooltip("value", title=title, format=".3f")])
+
+
+def _pairs(
+    table: pd.DataFrame, look: Look, x: alt.X, tips: Sequence[alt.Tooltip]
+) -> alt.LayerChart:
+    """Ordered pairs of tasks: relative accuracy against `x`."""
+    links = {"href": "url:N"} if "url" in table else {}
+    points = (
+        alt.Chart(table.assign(kind=table.same.map({True: KINDS[0], False: KINDS[1]})))
+        .mark_point(size=55, opacity=0.8, filled=True)
+        .encode(
+            x=x,
+            y=alt.Y("transferred:Q", title="relative accuracy", scale=alt.Scale(zero=False)),
+            color=alt.Color(
+                "backbone:N", scale=look.scale(table.backbone), title=None,
+                legend=alt.Legend(columns=1, symbolType="square", symbolOpacity=1),
+            ),
+            shape=alt.Shape(
+                "kind:N", title=None, scale=alt.Scale(domain=KINDS, range=["circle", "diamond"]),
+                legend=alt.Legend(columns=1, symbolFillColor=look.ink),
+            ),
+            tooltip=[
+                alt.Tooltip("backbone"), alt.Tooltip("source_task", title="tuned on"),
+                alt.Tooltip("target_task", title="evaluated on"), *tips,
+                alt.Tooltip("transferred", title="relative accuracy", format=".2f"),
+            ],
+            **links,
+        )
+    )  # fmt: skip
+    return finish(alt.layer(points), look, 320)
+
+
+def indicator_agreement(table: pd.DataFrame, look: Look, *, order: Sequence[str]) -> alt.LayerChart:
+    """Each indicator's Spearman correlation with transfer and its interval, a point a backbone:
+    `title`, `backbone`, `spearman`, `low`, `high`, `tasks`, `pairs`.
+    """
+    ends = [min(-0.2, table.low.min()), max(1.0, table.high.max())]
+    scale = alt.Scale(domain=[math.floor(10 * ends[0]) / 10, math.ceil(10 * ends[1]) / 10])
+    base = alt.Chart(table).encode(
+        y=alt.Y("title:N", sort=list(order), title=None).axis(labelLimit=260, grid=True),
+        yOffset=alt.YOffset("backbone:N", sort=list(look.backbones)),
+        color=alt.Color("backbone:N", scale=look.scale(table.backbone), title=None),
+        tooltip=[
+            alt.Tooltip("title", title="indicator"), alt.Tooltip("backbone"),
+            alt.Tooltip("spearman", title="Spearman (mean over targets)", format=".2f"),
+            alt.Tooltip("low", title="from", format=".2f"),
+            alt.Tooltip("high", title="to", format=".2f"),
+            alt.Tooltip("apart", title="between categories", format=".2f"),
+            alt.Tooltip("tasks", title="target tasks"), alt.Tooltip("pairs", title="pairs"),
+        ],
+    )  # fmt: skip
+    title = "Spearman with transfer"
+    spans = base.mark_rule(strokeWidth=2, opacity=0.6).encode(
+        x=alt.X("low:Q", scale=scale, title=title), x2="high:Q"
+    )
+    points = base.mark_circle(size=70, opacity=1).encode(x=alt.X("spearman:Q", scale=scale))
+    zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(color=look.faint, strokeDash=[1, 3])
+    rows = 16 * table.backbone.nunique() + 10
+    return finish(
+        alt.layer(zero.encode(x=alt.X("x:Q", scale=scale)), spans, points),
+        look,
+        rows * table.title.nunique() + 60,
+    )
+
+
+def prompt_map(table: pd.DataFrame, look: Look, *, categories: Sequence[str]) -> alt.LayerChart:
+    """Prompts in the plane, coloured by their task's category, each task's name at the mean of its
+    prompts: `x`, `y`, `task`, `category`, `seed`. Neither axis has a unit.
+    """
+    hues = alt.Scale(domain=list(categories), range=look.classes(len(categories)))
+    bare = alt.Axis(labels=False, ticks=False, domain=False, grid=False)
+    x = alt.X("x:Q", title=None, axis=bare, scale=alt.Scale(zero=False, padding=30))
+    y = alt.Y("y:Q", title=None, axis=bare, scale=alt.Scale(zero=False, padding=24))
+    color = alt.Color(
+        "category:N", scale=hues, title=None, legend=alt.Legend(columns=3, symbolOpacity=1)
+    )
+    points = (
+        alt.Chart(table)
+        .mark_circle(size=80, opacity=0.75)
+        .encode(x=x, y=y, color=color, tooltip=["task", "category", "seed"])
+    )
+    means = _apart(table.groupby(["task", "category"], as_index=False)[["x", "y"]].mean())
+    names = (
+        alt.Chart(means)
+        .mark_text(dy=-2, fontSize=11, color=look.ink)
+        .encode(x=x, y=y, text="task:N")
+    )
+    return finish(alt.layer(points, names), look, 380)
+
+
+def _apart(names: pd.DataFrame) -> pd.DataFrame:
+    """Names moved up until none lies on another: a name is a line high and a word wide."""
+    line, word = (0.055 * (names.y.max() - names.y.min()), 0.3 * (names.x.max() - names.x.min()))
+    placed = list[tuple[float, float]]()
+    for x, y in names.sort_values("y")[["x", "y"]].itertuples(index=False):
+        while any(abs(x - a) < word and abs(y - b) < line for a, b in placed):
+            y += line / 4
+        placed.append((x, y))
+    return names.sort_values("y").assign(y=[y for _, y in placed])
+
+
+def likeness_heatmap(
+    table: pd.DataFrame, look: Look, *, backbone: str, title: str, tasks: Sequence[str]
+) -> alt.LayerChart:
+    """An indicator for every pair of tasks; on the diagonal, prompts of one task with different
+    seeds.
+    """
+    tips = [
+        alt.Tooltip("source_task", title="task"), alt.Tooltip("target_task", title="other task"),
+        alt.Tooltip("value", title=title, format=".3f"),
+        alt.Tooltip("pairs", title="pairs of prompts"),
+    ]  # fmt: skip
+    low, high = float(table.value.min()), float(table.value.max())
+    return heatmap(
+        table, look, look.hue(backbone), tips, value="value",
+        domain=[low, high if high > low else low + 1], title=title,
+        y=alt.Y("source_task:N", sort=list(tasks), title=None),
+        x=alt.X("target_task:N", sort=list(tasks), title=None),
+    )  # fmt: skip

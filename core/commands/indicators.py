@@ -1,0 +1,110 @@
+"""How alike are prompts, and does that go with transfer?"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+
+from core.base.errors import BadInput
+from core.base.prompts import Prompt
+from core.base.settings import Settings
+from core.base.specs import key
+from core.commands import inputs
+from core.commands.common import AsJson, BackboneOption, ask_all, open_lab, say
+from core.exchange import published as released
+from core.figures import indicators as figures
+from core.figures import literature
+from core.lab.lab import Lab
+from core.measures import sweeps
+from core.stats.similarity import overlapping_rate, windows
+
+app = typer.Typer()
+
+
+@app.command()
+def indicators(
+    prompts: Annotated[
+        list[str] | None,
+        typer.Argument(help="Prompts of one backbone; with --published a folder of released ones."),
+    ] = None,
+    published: Annotated[
+        bool,
+        typer.Option(
+            help="Compare the indicators of released prompts with the released accuracies of "
+            "Su et al. 2022, without a model; without a folder, from the similarities shipped."
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="With --published: a CSV for the similarities themselves.")
+    ] = None,
+    backbone: BackboneOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Similarity of prompts, a row per pair; with --published, its correlation with transfer."""
+    given = prompts or []
+    if published:
+        say(_published(given, out), as_json)
+        return
+    if out is not None:
+        raise BadInput("--out needs --published.")
+    if len(given) < 2:
+        raise BadInput("Give two prompts or more, or --published.")
+    with open_lab() as lab:
+        asked = [inputs.prompt(lab, text, backbone) for text in given]
+        say(_pairs(lab, asked), as_json)
+
+
+def _published(given: list[str], out: Path | None) -> pd.DataFrame:
+    """Spearman of each indicator with the released accuracies. Raises: BadInput."""
+    assets = Settings.from_env().assets
+    if len(given) > 1:
+        raise BadInput("--published takes one folder of released prompts, or none.")
+    likeness = _released(Path(given[0])) if given else figures.published(assets)
+    if out is not None:
+        likeness.to_csv(out, index=False, float_format="%.8g")
+    transfer = literature.transfer(assets, relative=True)
+    pairs = figures.joined(likeness, transfer, literature.categories())
+    found = figures.agreement(pairs)
+    found["indicator"] = found.indicator.map(figures.title)
+    return found
+
+
+def _released(folder: Path) -> pd.DataFrame:
+    """Likeness of the authors' own runs (`seed_su`) in a folder. Raises: BadInput."""
+    names = {released.TASKS.get(t.lower(), t.lower()): t for t in literature.TASKS}
+    found = {
+        (claim.model, names[claim.task]): vectors.double().numpy()
+        for claim, vectors in released.read_folder(folder).items()
+        if claim.seed == 0 and claim.model in literature.MODELS and claim.task in names
+    }
+    if not found:
+        raise BadInput(f"{folder} holds no prompt of {', '.join(literature.MODELS)} by Su et al.")
+    return figures.of_released(found)
+
+
+def _pairs(lab: Lab, asked: list[Prompt]) -> pd.DataFrame:
+    """A row per pair of prompts, a column per indicator. Raises: BadInput."""
+    if len({p.backbone for p in asked}) > 1:
+        raise BadInput("The prompts are for different backbones; give those of one.")
+    specs = sweeps.activated(asked)
+    ask_all(lab, [*asked, *specs])
+    vectors = [lab.prompt(p).vectors.double().cpu().numpy() for p in asked]
+    found = figures.embeddings(vectors, dead_row=any(map(lab.models.has_dead_row, asked)))
+    active = [lab.stored(s).active for s in specs]
+    for i, (first, last) in enumerate(windows(len(active[0]))):
+        name = f"{figures.WINDOW}{first} to {last}" if i else "activated"
+        found[name] = overlapping_rate(active, first, last)
+    rows = [
+        {
+            "first": key(asked[i]), "second": key(asked[j]), "first_task": asked[i].source_task,
+            "second_task": asked[j].source_task,
+            **{figures.title(name): float(values[i, j]) for name, values in found.items()},
+        }
+        for i, j in combinations(range(len(asked)), 2)
+    ]  # fmt: skip
+    return pd.DataFrame(rows).replace({np.nan: None})

@@ -1,0 +1,331 @@
+"""How alike are prompts, by each indicator, and do alike prompts transfer?
+
+A table of likeness has one row per backbone, indicator and ordered pair of tasks: backbone,
+indicator, source_task, target_task, value, pairs (of prompts, over which the value is the mean).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from jaxtyping import Float
+
+from core.base.prompts import Prompt, SoftPrompt
+from core.figures import literature
+from core.figures.rankings import compare
+from core.measures.activated import ActivatedSpec
+from core.stats.correlation import spearman
+from core.stats.neurons import Ranking
+from core.stats.similarity import (
+    EMBEDDINGS,
+    SIMILARITY,
+    cosine_average,
+    overlapping_rate,
+    windows,
+    with_transfer,
+)
+from core.store import Store
+
+Array = npt.NDArray[Any]
+Method = Literal["PCA", "t-SNE"]
+TITLES = {
+    "cosine_average": "cosine, averaged",
+    "cosine_concat": "cosine, concatenated",
+    "euclidean_average": "Euclidean, averaged",
+    "euclidean_concat": "Euclidean, concatenated",
+    "activated": "activated neurons (ON)",
+    "predictivity": "Spearman of predictivities",
+    "causal": "shared causal neurons",
+}
+LIVE = "_live"  # ending of an embedding indicator without the dead row
+WINDOW = "activated_"  # beginning of an overlapping rate over a window of layers
+COLUMNS = "backbone indicator source_task target_task value pairs".split()  # noqa: SIM905
+FEWEST = 4  # prompts of a map
+PUBLISHED = Path("published") / "su2022_indicators.csv"
+
+
+def title(indicator: str) -> str:
+    """An indicator's name in figures."""
+    if indicator.startswith(WINDOW):
+        return f"activated neurons, layers {indicator.removeprefix(WINDOW)}"
+    live = ", without the dead row" * indicator.endswith(LIVE)
+    return TITLES[indicator.removesuffix(LIVE)] + live
+
+
+def order(found: Sequence[str]) -> list[str]:
+    """Indicators in the order of figures, each once."""
+    known = list(TITLES)
+
+    def place(name: str) -> tuple[int, str]:
+        plain = "activated" if name.startswith(WINDOW) else name.removesuffix(LIVE)
+        return known.index(plain), name
+
+    return sorted(dict.fromkeys(found), key=place)
+
+
+# --- likeness ------------------------------------------------------------------------------------
+def embeddings(
+    vectors: Sequence[Float[Array, "token hidden"]], *, dead_row: bool = False
+) -> dict[str, Float[Array, "prompt other"]]:
+    """Each embedding indicator of some prompts. Concatenated ones only for prompts of one length;
+    with a dead row (released prompts of masked models) each also without it.
+    """
+    found = dict[str, Array]()
+    one_length = len({len(v) for v in vectors}) == 1
+    for name in EMBEDDINGS:
+        if one_length or name.endswith("average"):
+            found[name] = SIMILARITY[name](vectors)
+    if dead_row:
+        rest = embeddings([v[1:] for v in vectors])
+        found |= {name + LIVE: values for name, values in rest.items()}
+    return found
+
+
+def over_tasks(prompts: Sequence[Prompt], values: Array, backbone: str, name: str) -> pd.DataFrame:
+    """A matrix of prompts as a table of likeness: the mean over pairs of prompts with different
+    seeds, because those with the same seed started from the same vectors and stay alike. Where a
+    pair of tasks has no such prompts, those with the same seed are taken; never a prompt with
+    itself.
+    """
+    seeds = np.array([p.seed for p in prompts])
+    places: dict[str, list[int]] = {}
+    for i, prompt in enumerate(prompts):
+        places.setdefault(prompt.source_task, []).append(i)
+    out = list[dict[str, object]]()
+    for source, first in places.items():
+        for target, second in places.items():
+            a, b = (g.ravel() for g in np.meshgrid(first, second, indexing="ij"))
+            other = seeds[a] != seeds[b]
+            kept = other if other.any() else a != b
+            if not kept.any():
+                continue
+            out.append(
+                {
+                    "backbone": backbone, "indicator": name, "source_task": source,
+                    "target_task": target, "value": float(np.mean(values[a[kept], b[kept]])),
+                    "pairs": int(kept.sum()),
+                }
+            )  # fmt: skip
+    return pd.DataFrame(out, columns=COLUMNS)
+
+
+def of_prompts(
+    store: Store, backbone: str, prompts: Sequence[Prompt], *, dead_row: bool = False
+) -> pd.DataFrame:
+    """Likeness by the vectors of the stored ones among the prompts of a backbone; `dead_row`: the
+    first row never reaches the model.
+    """
+    known = [found for p in prompts if (found := store.read(p)) is not None]
+    if not known:
+        return pd.DataFrame(columns=COLUMNS)
+    matrices = embeddings([_array(p) for p in known], dead_row=dead_row)
+    specs = [p.spec for p in known]
+    tables = [over_tasks(specs, values, backbone, name) for name, values in matrices.items()]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _array(prompt: SoftPrompt) -> Array:
+    found: Array = prompt.vectors.double().cpu().numpy()
+    return found
+
+
+def of_activated(store: Store, backbone: str, specs: Sequence[ActivatedSpec]) -> pd.DataFrame:
+    """Likeness by the neurons that prompts activate: all layers, and windows of three."""
+    known = [found for s in specs if (found := store.read(s)) is not None]
+    if not known:
+        return pd.DataFrame(columns=COLUMNS)
+    active, prompts = [a.active for a in known], [a.spec.prompt for a in known]
+    tables = []
+    for i, (first, last) in enumerate(windows(len(active[0]))):
+        name = f"{WINDOW}{first} to {last}" if i else "activated"
+        rate = overlapping_rate(active, first, last)
+        tables.append(over_tasks(prompts, rate, backbone, name))
+    return pd.concat(tables, ignore_index=True)
+
+
+def of_rankings(
+    backbone: str, name: str, found: Mapping[str, Ranking], of: Callable[[Ranking, Ranking], float]
+) -> pd.DataFrame:
+    """Likeness by rankings of neurons, one a task (means over seeds)."""
+    out = [
+        {
+            "backbone": backbone, "indicator": name, "source_task": source, "target_task": target,
+            "value": of(first, second), "pairs": 1,
+        }
+        for source, first in found.items()
+        for target, second in found.items()
+        if source != target
+    ]  # fmt: skip
+    return pd.DataFrame(out, columns=COLUMNS)
+
+
+def same_ranks(first: Ranking, second: Ranking) -> float:
+    """Spearman of two tasks' values of neurons, mean over layers."""
+    return float(np.nanmean(spearman(first.values, second.values)))
+
+
+def shared_neurons(fraction: float) -> Callable[[Ranking, Ranking], float]:
+    """Share of the first task's highest neurons that are also the second's."""
+    return lambda first, second: compare(first.top(fraction), second.top(fraction)).share
+
+
+# --- against transfer ----------------------------------------------------------------------------
+def joined(
+    likeness: pd.DataFrame, transfer: pd.DataFrame, categories: Mapping[str, str]
+) -> pd.DataFrame:
+    """Likeness with `transferred` (the column `value` of a transfer table) and `same` (category of
+    both tasks), pairs of different tasks for which both are known.
+    """
+    keys = ["backbone", "source_task", "target_task"]
+    values = transfer[[*keys, "value"]].rename(columns={"value": "transferred"})
+    both = likeness.merge(values, on=keys)
+    same = both.source_task.map(categories) == both.target_task.map(categories)
+    kept = (both.source_task != both.target_task) & both.transferred.notna()
+    return both.assign(same=same)[kept].reset_index(drop=True)
+
+
+def agreement(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Per backbone and indicator: spearman (mean over target tasks) of likeness and transfer, its
+    95 % interval (low, high), apart (the same over pairs of different categories), tasks (targets),
+    pairs (rows). The table is that of `joined`.
+    """
+    out = list[dict[str, object]]()
+    for (backbone, name), mine in pairs.groupby(["backbone", "indicator"], sort=False):
+        rho = with_transfer(*_matrices(mine, mine))
+        out.append(
+            {
+                "backbone": backbone, "indicator": name, "spearman": rho.value, "low": rho.low,
+                "high": rho.high, "apart": with_transfer(*_matrices(mine, mine[~mine.same])).value,
+                "tasks": int(mine.target_task.nunique()), "pairs": len(mine),
+            }
+        )  # fmt: skip
+    names = "backbone indicator spearman low high apart tasks pairs".split()  # noqa: SIM905
+    return pd.DataFrame(out, columns=names)
+
+
+def _matrices(every: pd.DataFrame, mine: pd.DataFrame) -> tuple[Array, Array]:
+    """Likeness and transfer, `[source target]`, of some of the pairs; NaN for the others."""
+    tasks = sorted({*every.source_task, *every.target_task})
+    likeness, transferred = (
+        mine.pivot(index="source_task", columns="target_task", values=column)
+        .reindex(index=tasks, columns=tasks)
+        .to_numpy(float)
+        for column in ("value", "transferred")
+    )
+    return likeness, transferred
+
+
+# --- published prompts ---------------------------------------------------------------------------
+def published(assets: Path) -> pd.DataFrame:
+    """Likeness of the prompts that Su et al. 2022 released, shipped as numbers, not as vectors."""
+    return pd.read_csv(assets / PUBLISHED)
+
+
+def of_released(prompts: Mapping[tuple[str, str], Float[Array, "token hidden"]]) -> pd.DataFrame:
+    """Likeness of released prompts by (model, task) as their folders name them; a prompt with
+    itself, too, because a map needs it.
+    """
+    tables = []
+    for model in dict.fromkeys(m for m, _ in prompts):
+        mine = {literature.TASKS[task]: p for (m, task), p in prompts.items() if m == model}
+        matrices = embeddings(list(mine.values()), dead_row="Roberta" in model)
+        for name, values in matrices.items():
+            table = pd.DataFrame(values, index=list(mine), columns=list(mine)).stack().reset_index()
+            table.columns = pd.Index(["source_task", "target_task", "value"])
+            table = table.assign(backbone=literature.MODELS[model], indicator=name, pairs=1)
+            tables.append(table[COLUMNS])
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+
+
+# --- a map ---------------------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Map:
+    """Places in the plane; `kept`: how well neighbours are kept (trustworthiness, 1 at best; NaN
+    for too few); `variance`: share of the variance that two principal components hold (NaN for
+    t-SNE).
+    """
+
+    places: npt.NDArray[np.float64]
+    kept: float
+    variance: float
+
+
+def plane(products: Array, method: Method) -> Map:
+    """Prompts in the plane, from the inner products `[prompt other]` of their mean unit vectors
+    (`cosine_average`).
+    """
+    from sklearn.decomposition import KernelPCA
+    from sklearn.manifold import TSNE, trustworthiness
+
+    n = len(products)
+    squares = np.diag(products)[:, None] + np.diag(products)[None] - 2 * products
+    distances = np.sqrt(np.maximum(squares, 0))
+    variance = float("nan")
+    if method == "PCA":
+        pca = KernelPCA(kernel="precomputed")
+        found = pca.fit_transform(products)
+        places = np.hstack([found, np.zeros((n, 2))])[:, :2]
+        total = float(pca.eigenvalues_.sum())  # 0 if all prompts are one
+        variance = float(pca.eigenvalues_[:2].sum()) / total if total > 0 else 1.0
+    else:
+        places = TSNE(
+            metric="precomputed", init="random", perplexity=min(15.0, (n - 1) / 3), random_state=0
+        ).fit_transform(distances)
+    neighbours = min(5, (n - 1) // 2)
+    kept = float("nan")
+    if neighbours:
+        kept = trustworthiness(distances, places, n_neighbors=neighbours, metric="precomputed")
+    return Map(places=np.asarray(places, np.float64), kept=float(kept), variance=variance)
+
+
+def map_of_prompts(
+    store: Store,
+    prompts: Sequence[Prompt],
+    titles: Mapping[str, str],
+    categories: Mapping[str, str],
+    method: Method,
+) -> pd.DataFrame:
+    """The stored ones among the prompts in the plane: x, y, task (title), category, seed, and for
+    the whole map kept and variance; `categories` by title. Empty for fewer than four.
+    """
+    known = [found for p in prompts if (found := store.read(p)) is not None]
+    tasks = [titles.get(p.spec.source_task, p.spec.source_task) for p in known]
+    vectors = [_array(p) for p in known]
+    products = cosine_average(vectors) if vectors else np.empty((0, 0))
+    return _map(products, tasks, [p.spec.seed for p in known], categories, method)
+
+
+def map_of_likeness(
+    likeness: pd.DataFrame, categories: Mapping[str, str], method: Method
+) -> pd.DataFrame:
+    """As `map_of_prompts`, from the rows of one backbone, which hold each prompt with itself."""
+    mine = likeness[likeness.indicator == "cosine_average"]
+    products = mine.pivot(index="source_task", columns="target_task", values="value")
+    products = products.reindex(columns=products.index)
+    return _map(
+        products.to_numpy(), list(products.index), ["none"] * len(products), categories, method
+    )
+
+
+def _map(
+    products: Array,
+    tasks: Sequence[str],
+    seeds: Sequence[object],
+    categories: Mapping[str, str],
+    method: Method,
+) -> pd.DataFrame:
+    names = "x y task category seed kept variance".split()  # noqa: SIM905
+    if len(products) < FEWEST:
+        return pd.DataFrame(columns=names)
+    found = plane(products, method)
+    return pd.DataFrame(
+        {
+            "x": found.places[:, 0], "y": found.places[:, 1], "task": tasks,
+            "category": [categories.get(t, "other") for t in tasks], "seed": seeds,
+            "kept": found.kept, "variance": found.variance,
+        }
+    )[names]  # fmt: skip

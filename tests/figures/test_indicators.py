@@ -1,0 +1,162 @@
+"""Likeness of prompts as tables, its agreement with transfer, and maps."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+from sklearn.decomposition import PCA
+
+from core.base.settings import ROOT
+from core.base.specs import Pinned
+from core.exchange import published
+from core.figures import indicators, literature
+from core.measures.prompts import ImportedPrompt
+from core.stats.similarity import cosine_average
+
+ASSETS = ROOT / "assets"
+RELEASED = ROOT.parent / "shared" / "published" / "prompts" / "seed_su"
+
+
+def prompt(task: str, seed: int) -> ImportedPrompt:
+    return ImportedPrompt(
+        backbone=Pinned(name="x", fingerprint="0"), seed=seed, prompt_length=2,
+        sha256=f"{task}{seed}", task=task,
+    )  # fmt: skip
+
+
+def test_prompts_of_different_seeds_are_compared() -> None:
+    asked = [prompt(t, s) for t in ("a", "b") for s in (0, 1, 2)]
+    values = np.arange(36.0).reshape(6, 6)
+    table = indicators.over_tasks(asked, values, "x", "some").set_index(
+        ["source_task", "target_task"]
+    )
+    other = [(i, j) for i in range(3) for j in range(3) if i != j]
+    assert table.loc[("a", "b"), "value"] == pytest.approx(
+        np.mean([values[i, 3 + j] for i, j in other])
+    )
+    assert table.loc[("a", "a"), "value"] == pytest.approx(
+        np.mean([values[i, j] for i, j in other])
+    )
+    assert table.pairs.tolist() == [6] * 4
+
+
+def test_of_one_seed_the_prompts_themselves_but_none_with_itself() -> None:
+    table = indicators.over_tasks([prompt("a", 0), prompt("b", 0)], np.eye(2) + 1, "x", "some")
+    assert table[["source_task", "target_task", "value"]].values.tolist() == [
+        ["a", "b", 1.0], ["b", "a", 1.0],
+    ]  # fmt: skip
+
+
+def test_prompts_of_different_lengths_have_no_concatenated_indicator() -> None:
+    rng = np.random.default_rng(0)
+    found = indicators.embeddings([rng.normal(size=(n, 4)) for n in (3, 5)])
+    assert set(found) == {"cosine_average", "euclidean_average"}
+
+
+def test_the_dead_row_can_be_left_out() -> None:
+    rng = np.random.default_rng(0)
+    prompts = [rng.normal(size=(4, 3)) for _ in range(3)]
+    found = indicators.embeddings(prompts, dead_row=True)
+    rest = indicators.embeddings([p[1:] for p in prompts])
+    assert len(found) == 8
+    for name, values in rest.items():
+        assert np.array_equal(found[name + indicators.LIVE], values)
+
+
+def test_agreement_is_also_given_between_categories() -> None:
+    tasks, rng = list("abcdefgh"), np.random.default_rng(0)
+    likeness = pd.DataFrame(
+        [
+            {"backbone": "x", "indicator": "causal", "source_task": a, "target_task": b,
+             "value": rng.random(), "pairs": 1}
+            for a in tasks for b in tasks
+        ]
+    )  # fmt: skip
+    transfer = likeness.assign(value=rng.random(64))
+    pairs = indicators.joined(likeness, transfer, {t: "uv"[t in "abcd"] for t in tasks})
+    assert len(pairs) == 8 * 7
+    (row,) = indicators.agreement(pairs).itertuples()
+    expected, apart = [], []
+    for target in tasks:
+        mine = pairs[pairs.target_task == target]
+        expected.append(spearmanr(mine.value, mine.transferred).statistic)
+        mine = mine[~mine.same]
+        assert len(mine) == 4
+        apart.append(spearmanr(mine.value, mine.transferred).statistic)
+    assert (row.spearman, row.apart) == pytest.approx((np.mean(expected), np.mean(apart)))
+    assert (row.tasks, row.pairs) == (8, 56)
+
+
+def test_names_and_their_order() -> None:
+    names = ["causal", "activated_1 to 3", "activated", "cosine_concat_live", "cosine_concat"]
+    assert indicators.order(names) == [
+        "cosine_concat", "cosine_concat_live", "activated", "activated_1 to 3", "causal",
+    ]  # fmt: skip
+    assert indicators.title("activated_1 to 3") == "activated neurons, layers 1 to 3"
+    assert indicators.title("cosine_concat_live") == "cosine, concatenated, without the dead row"
+
+
+# --- maps ----------------------------------------------------------------------------------------
+def test_the_map_by_principal_components_is_that_of_the_vectors() -> None:
+    rng = np.random.default_rng(0)
+    prompts = [rng.normal(size=(3, 6)) for _ in range(10)]
+    units = np.stack([(p / np.linalg.norm(p, axis=1, keepdims=True)).mean(0) for p in prompts])
+    pca = PCA(2)
+    expected = pca.fit_transform(units)
+    found = indicators.plane(cosine_average(prompts), "PCA")
+    apart = [np.linalg.norm(p[:, None] - p, axis=-1) for p in (found.places, expected)]
+    assert apart[0] == pytest.approx(apart[1], abs=1e-9)
+    assert found.variance == pytest.approx(pca.explained_variance_ratio_.sum())
+
+
+@pytest.mark.parametrize("method", ["PCA", "t-SNE"])
+def test_a_map_keeps_groups_that_are_far_apart(method: indicators.Method) -> None:
+    rng = np.random.default_rng(0)
+    middle = 8 * np.eye(4)[np.repeat([0, 1, 2], 6)]
+    prompts = [c + rng.normal(0, 0.3, size=(2, 4)) for c in middle]
+    found = indicators.plane(cosine_average(prompts), method)
+    assert found.kept > 0.8
+    assert np.isnan(found.variance) == (method == "t-SNE")
+    groups = np.repeat([0, 1, 2], 6)
+    near = np.linalg.norm(found.places[:, None] - found.places, axis=-1)
+    np.fill_diagonal(near, np.inf)
+    assert (groups[near.argmin(1)] == groups).all()
+
+
+def test_identical_prompts_and_few_have_places_too() -> None:
+    assert indicators.plane(np.ones((5, 5)), "PCA").places.shape == (5, 2)
+
+
+# --- published -----------------------------------------------------------------------------------
+def test_shipped_similarities_name_known_tasks_and_go_with_the_released_accuracies() -> None:
+    likeness = indicators.published(ASSETS)
+    assert set(likeness.source_task) <= set(literature.TASKS.values())
+    assert set(literature.categories()) >= set(likeness.source_task)
+    transfer = literature.transfer(ASSETS, relative=True)
+    found = indicators.agreement(
+        indicators.joined(likeness, transfer, literature.categories())
+    ).set_index(["backbone", "indicator"])
+    assert found.pairs["RoBERTa base"].unique().tolist() == [13 * 12]
+    assert found.pairs["T5 base"].unique().tolist() == [17 * 16]
+    # Worked out independently when the project began, to two places.
+    assert found.spearman["RoBERTa base", "cosine_average"] == pytest.approx(0.39, abs=0.005)
+    assert found.spearman["T5 base", "cosine_average"] == pytest.approx(0.43, abs=0.005)
+    assert found.spearman["RoBERTa base", "cosine_concat"] == pytest.approx(0.19, abs=0.005)
+    assert found.spearman["RoBERTa base", "cosine_concat_live"] == pytest.approx(0.33, abs=0.006)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not RELEASED.is_dir(), reason="the released prompts are not here")
+def test_shipped_similarities_can_be_recomputed(tmp_path: Path) -> None:
+    names = {published.TASKS.get(t.lower(), t.lower()): t for t in literature.TASKS}
+    found = published.read_folder(RELEASED)
+    some = {
+        (c.model, names[c.task]): v.double().numpy()
+        for c, v in found.items() if c.task in ("imdb", "sst2", "squad", "mrpc")
+    }  # fmt: skip
+    keys = ["backbone", "indicator", "source_task", "target_task"]
+    again = indicators.of_released(some).merge(indicators.published(ASSETS), on=keys)
+    assert len(again) == 9 * 8 + 16 * 4
+    assert again.value_x.to_numpy() == pytest.approx(again.value_y.to_numpy(), rel=1e-5, abs=1e-8)
