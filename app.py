@@ -57,6 +57,8 @@ PAGES = [
     st.Page("pages/playground.py", title="Playground", icon=":material/edit_note:"),
     st.Page("pages/tuning.py", title="Tuning", icon=":material/tune:"),
     st.Page("pages/library.py", title="Library", icon=":material/folder_open:"),
+    # Reached by links: the bar at the top has no room for more.
+    st.Page("pages/prompt.py", title="Prompt", visibility="hidden"),
 ]
 
 page = st.navigation(PAGES, position="top")

@@ -16,6 +16,7 @@ from core.figures import queries
 from core.lab.lab import Lab, open_store
 from core.measures import sweeps
 from core.measures.evaluation import EvaluationSpec
+from core.measures.nearest import NearestSpec
 from core.measures.predictivity import PredictivitySpec
 from core.measures.tuning import TuneSpec
 from core.store import Store
@@ -61,10 +62,9 @@ def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
         sweeps.attributions(prompts(lab, backbone, first)[:1], lab.pin(first, backbone))
     )
     boxes = measured(lab, backbone, every)
-    active = sweeps.activated(tuned)
-    return tuple(
-        dict.fromkeys((*tuned, *boxes, *grid, *active, *attacked, *curves, *doses, *exact))
-    )
+    told = [spec for t in clean for spec in of_prompts(lab, backbone, t)]
+    every_one = (*tuned, *boxes, *grid, *told, *attacked, *curves, *doses, *exact)
+    return tuple(dict.fromkeys(every_one))
 
 
 def struck(lab: Lab, backbone: str, task: Task) -> sweeps.DoseSweep:
@@ -73,6 +73,19 @@ def struck(lab: Lab, backbone: str, task: Task) -> sweeps.DoseSweep:
     return sweeps.dose_response(
         prompts(lab, backbone, task), place, task.contrasts(), Attack(kind="typo", dose=1)
     )
+
+
+def of_prompts(lab: Lab, backbone: str, task: Task) -> tuple[Spec, ...]:
+    """What Transferability and the page of a prompt ask of a task's prompts themselves; vectors are
+    left out of the first one only.
+    """
+    own, place = prompts(lab, backbone, task), (lab.pin(task, backbone), task.evaluation_split)
+    words = lab.in_words(backbone, task, sweeps.usual_words(task, lab.models.family(backbone)))
+    nearest = (NearestSpec(prompt=p) for p in own)
+    return (
+        *sweeps.activated(own), *nearest, sweeps.dropped(own[0], *place), words,
+        sweeps.own_evaluation(words, *place),
+    )  # fmt: skip
 
 
 def suppressed(lab: Lab, backbone: str, task: Task) -> tuple[Spec, ...]:

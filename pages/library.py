@@ -1,7 +1,5 @@
 """The available backbones, tasks and prompts, and how to add more."""
 
-import io
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,11 +8,11 @@ import streamlit as st
 
 from core.base.errors import BadInput, BadTask
 from core.base.markdown import plain
-from core.exchange import published, sharing
+from core.exchange import published
 from core.figures import queries
 from core.tasks import Task, Text, clean_task, own_problems
 from core.tasks.data import load_split
-from pages.common import answers, controls, upload, warnings
+from pages.common import answers, controls, sharing, upload, warnings
 
 answers.heading(
     "Library",
@@ -154,29 +152,20 @@ def answer_words(task: Task) -> None:
         st.warning(plain(warning), icon=":material/warning:")
 
 
-def zipped(key: str) -> bytes:
-    """One archive with the files that share a prompt."""
-    spec = lab.prompt_named(key)
-    files = sharing.share(lab.prompt(spec), lab.models.shape(spec.backbone.name))
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return data.getvalue()
-
-
 def prompts() -> None:
     """All stored prompts, one to share, and a folder to import."""
     table = queries.prompts(lab.store)
     columns = ["key", "backbone", "task", "seed", "prompt_length", "origin", "selection_accuracy"]
+    pages = "prompt?key=" + table.key
     st.dataframe(
-        table[columns], hide_index=True, width="stretch",
+        table[columns].assign(page=pages), hide_index=True, width="stretch",
         column_config={
             "key": "Key", "backbone": "Backbone", "task": "Task", "seed": "Seed",
             "prompt_length": "Prompt length", "origin": "Origin",
             "selection_accuracy": st.column_config.NumberColumn(
                 "Selection accuracy", format="%.3f", help="Accuracy on the held-out training rows.",
             ),
+            "page": st.column_config.LinkColumn("Details", display_text="open"),
         },
     )  # fmt: skip
     for said in lab.broken_prompts().values():
@@ -184,13 +173,7 @@ def prompts() -> None:
     key = st.selectbox("Share", list(table.key), index=None, placeholder="a prompt's key")
     if key is not None:
         with answers.shown_errors():
-            st.download_button(
-                "Download (safetensors, card, PEFT for T5)",
-                lambda: zipped(key),
-                f"prompt-{key}.zip",
-                "application/zip",
-                icon=":material/download:",
-            )
+            sharing.download(lab, key)
     with st.form("import", border=True):
         left, right = st.columns([4, 1], vertical_alignment="bottom")
         folder = left.text_input(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
@@ -72,7 +73,7 @@ def draw(
         "Indicator", found, format_func=indicators.title, key="indicator", bind="query-params"
     )
     mine = pairs[pairs.indicator == chosen]
-    points = charts.indicator_points(mine, look, title=indicators.title(chosen))
+    points = charts.indicator_points(linked(mine), look, title=indicators.title(chosen))
     with st.container(border=True):
         st.markdown("**Pairs of tasks**")
         st.altair_chart(points, width="stretch", theme=None)
@@ -85,6 +86,18 @@ def draw(
         answers.downloads("prompt-similarity", likeness, *matrices, label="Similarities")
         if maps:
             answers.downloads("prompt-map", pd.concat(maps.values()), *drawn, label="Map")
+
+
+def linked(pairs: pd.DataFrame) -> pd.DataFrame:
+    """With the address of each pair's two prompts, where they are prompts of this machine."""
+    if source == PUBLISHED:
+        return pairs
+    kept = {n: st.session_state[n] for n in ("from", "prompts") if st.session_state.get(n)}
+    rows = zip(pairs.backbone, pairs.source_task, pairs.target_task, strict=True)
+    urls = [
+        "prompt?" + urlencode({"backbone": b, "task": s, "other": t, **kept}) for b, s, t in rows
+    ]
+    return pairs.assign(url=urls)
 
 
 def agreement(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -272,6 +285,7 @@ def computed() -> None:
         )  # fmt: skip
 
     answers.show(asked, all_figures, name="transferability", what="answers")
+    st.markdown("[One prompt in detail](prompt): its words, its vectors, where it works.")
     warnings.shared(found, found)
     warnings.origins(p for specs in prompts.values() for p in specs)
 

@@ -103,7 +103,10 @@ def draw() -> None:
             f"{prompt.best_step}.",
             icon=":material/check:",
         )
-        st.caption("Change the seed or any other setting to tune another prompt.")
+        st.caption(
+            f"[This prompt in detail](prompt?key={key(spec)}). Change the seed or any other "
+            "setting to tune another one."
+        )
     answers.downloads("tuning", table, ("loss", loss), ("accuracy", accuracy))
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-Origin = Literal["tuned", "imported"]
+Origin = Literal["tuned", "imported", "words"]
 
 
 @dataclass(frozen=True, kw_only=True)

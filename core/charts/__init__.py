@@ -24,6 +24,7 @@ from core.charts.neurons import (
     tokens,
     votes,
 )
+from core.charts.prompts import fewer, row_matrix, without_each, works_on
 from core.charts.rankings import (
     attributed_exact,
     layer_shares,
@@ -54,6 +55,7 @@ __all__ = [
     "cross_curves",
     "dose_accuracy",
     "dose_overlap",
+    "fewer",
     "highest_bar",
     "indicator_agreement",
     "indicator_points",
@@ -69,6 +71,7 @@ __all__ = [
     "prompt_map",
     "quickly",
     "rank_rank",
+    "row_matrix",
     "shared_heatmap",
     "spearman_by_layer",
     "stability",
@@ -82,4 +85,6 @@ __all__ = [
     "tuning_accuracy",
     "tuning_loss",
     "votes",
+    "without_each",
+    "works_on",
 ]

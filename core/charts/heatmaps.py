@@ -70,11 +70,12 @@ def heatmap(
     title: str,
     x: alt.X,
     y: alt.Y,
+    angle: int = -40,
 ) -> alt.LayerChart:
     """One cell per pair, with its number where there is room."""
     turn = domain[0] + 0.62 * (domain[1] - domain[0])
     base = alt.Chart(table).encode(
-        x=x.axis(labelAngle=-40, labelOverlap=False, grid=False),
+        x=x.axis(labelAngle=angle, labelOverlap=False, grid=False),
         y=y.axis(labelOverlap=False, grid=False),
         tooltip=tooltip,
     )

@@ -1,4 +1,4 @@
-"""How alike are prompts, and does that go with transfer?"""
+"""Prompts themselves: how alike they are, whether that goes with transfer, the words near them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from core.base.prompts import Prompt
 from core.base.settings import Settings
 from core.base.specs import key
 from core.commands import inputs
-from core.commands.common import AsJson, BackboneOption, ask_all, open_lab, say
+from core.commands.common import AsJson, BackboneOption, PromptArg, ask_all, open_lab, say
 from core.exchange import published as released
 from core.figures import indicators as figures
 from core.figures import literature
+from core.figures import prompt as one
 from core.lab.lab import Lab
 from core.measures import sweeps
+from core.measures.nearest import Metric, NearestSpec
 from core.stats.similarity import overlapping_rate, windows
 
 app = typer.Typer()
+WORDS = 10  # a vector, as the page asks
 
 
 @app.command()
@@ -108,3 +111,22 @@ def _pairs(lab: Lab, asked: list[Prompt]) -> pd.DataFrame:
         for i, j in combinations(range(len(asked)), 2)
     ]  # fmt: skip
     return pd.DataFrame(rows).replace({np.nan: None})
+
+
+@app.command()
+def read_prompt(
+    prompt: PromptArg,
+    by: Annotated[Metric, typer.Option(help="Nearest by cosine or Euclidean distance.")] = "cosine",
+    count: Annotated[int, typer.Option(min=1, max=100, help="Words per vector.")] = 5,
+    backbone: BackboneOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """The words nearest to each vector of a prompt, and the vectors' norms."""
+    with open_lab() as lab:
+        asked = inputs.prompt(lab, prompt, backbone)
+        # The page's question, unless more words are asked for.
+        spec = NearestSpec(prompt=asked, count=max(count, WORDS))
+        ask_all(lab, [asked, spec])
+        table = one.words(lab.store, spec, by, count)
+        table["nearest"] = [", ".join(words) for words in table.nearest]
+        say(table[["row", "nearest", "value", "norm", "start"]], as_json)

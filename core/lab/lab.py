@@ -29,7 +29,7 @@ from core.lab.models import Models
 from core.lab.workers import InlineWorker, Status, Worker
 from core.measures.evaluation import Suppression, suppressed_neurons
 from core.measures.predictivity import PredictivitySpec
-from core.measures.prompts import ImportedPrompt
+from core.measures.prompts import ImportedPrompt, WordsPrompt
 from core.measures.reading import Alone, Reading, alone, read
 from core.measures.registry import MEASURES
 from core.store import Store
@@ -37,6 +37,7 @@ from core.tasks import Task, clean_name, load_task, pin_task
 from core.tasks.data import Examples, load_split, obtain_task
 
 REMEMBERED = 64  # stored answers that need not be read again
+LONGEST = 512  # tokens of a prompt in words
 KEPT = 2**30  # bytes of values on which several measurements rest, such as baselines
 T = TypeVar("T")
 
@@ -292,6 +293,21 @@ class Lab:
             )
         self.store.add(replace(prompt, spec=spec), self._run(datetime.now(UTC), 0.0))
         return spec
+
+    def in_words(self, backbone: str, task: Task, text: str) -> WordsPrompt:
+        """A prompt of a text's own tokens. Raises: BadInput for none, or more than 512."""
+        words = " ".join(text.split())
+        length = len(self.models.pieces(backbone, [words])[0][1])
+        if not 1 <= length <= LONGEST:
+            raise BadInput(f"A prompt in words has 1 to {LONGEST} tokens; this one has {length}.")
+        return WordsPrompt(
+            backbone=self.models.pin(backbone),
+            task=task.name,
+            text=words,
+            seed=0,
+            prompt_length=length,
+            precision=self.models.precision(backbone),
+        )
 
     def imported(self, backbone: Pinned, task: str) -> tuple[ImportedPrompt, ...]:
         """Stored imports for a backbone and a task, by seed; rows that cannot be read are left

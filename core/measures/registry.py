@@ -7,10 +7,12 @@ from core.measures.activated import ACTIVATED
 from core.measures.activations import ACTIVATIONS
 from core.measures.attacked import WORST
 from core.measures.attribution import ATTRIBUTION
+from core.measures.dropped import DROPPED
 from core.measures.evaluation import EVALUATION
 from core.measures.faithfulness import FAITHFULNESS
+from core.measures.nearest import NEAREST
 from core.measures.predictivity import PREDICTIVITY
-from core.measures.prompts import IMPORTED
+from core.measures.prompts import IMPORTED, WORDS
 from core.measures.stability import STABILITY
 from core.measures.tuning import TUNED
 
@@ -18,6 +20,6 @@ MEASURES: dict[type[Spec], Measure] = {
     measure.spec: measure
     for measure in (
         TUNED, IMPORTED, PREDICTIVITY, EVALUATION, ACTIVATIONS, ABLATION, STABILITY,
-        ATTRIBUTION, WORST, FAITHFULNESS, ACTIVATED,
+        ATTRIBUTION, WORST, FAITHFULNESS, ACTIVATED, NEAREST, DROPPED, WORDS,
     )
 }  # fmt: skip

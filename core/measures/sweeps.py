@@ -10,6 +10,7 @@ from core.base.settings import Settings
 from core.base.specs import Contrast, Pinned, Precision, Spec, Stack
 from core.measures.activated import ActivatedSpec
 from core.measures.attribution import AttributionSpec
+from core.measures.dropped import DroppedSpec
 from core.measures.evaluation import EvaluationSpec, Kind, Suppression
 from core.measures.faithfulness import FaithfulnessSpec
 from core.measures.predictivity import PredictivitySpec
@@ -17,6 +18,7 @@ from core.measures.questions import Positions
 from core.measures.stability import Ranked, StabilitySpec
 from core.measures.tuning import TuneSpec
 from core.stats.neurons import Choose, Scope
+from core.tasks import Task
 from core.tasks.attacks import Attack
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -121,6 +123,18 @@ def transfer_grid(
 def activated(prompts: Iterable[Prompt]) -> tuple[ActivatedSpec, ...]:
     """Which neurons each prompt activates by itself."""
     return tuple(ActivatedSpec(prompt=p, precision=measured_in(p)) for p in prompts)
+
+
+def dropped(prompt: Prompt, task: Pinned, split: str = "validation") -> DroppedSpec:
+    """How accuracy falls when a prompt's vectors are left out."""
+    return DroppedSpec(prompt=prompt, task=task, split=split, precision=measured_in(prompt))
+
+
+def usual_words(task: Task, family: str) -> str:
+    """What a prompt in words says unless the user writes another: the answer words as a question,
+    such as `negative, positive?`.
+    """
+    return f"{', '.join(task.words(family))}?"
 
 
 def predictivities(

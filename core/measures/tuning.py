@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from core.backbones.prompted import BATCH, PromptedModel
 from core.base.errors import BadInput
@@ -70,16 +70,24 @@ def initial_vectors(
     import torch
 
     words = backbone.word_vectors().float()
-    generator = torch.Generator().manual_seed(spec.seed)
     if spec.init == "random":
+        generator = torch.Generator().manual_seed(spec.seed)
         noise = torch.randn(spec.prompt_length, words.shape[1], generator=generator)
         return noise * words.std().cpu()
     if spec.init == "labels":
         ids = [i for w in task.words(backbone.family) for i in backbone.token_ids(w)]
         rows = torch.tensor([ids[i % len(ids)] for i in range(spec.prompt_length)])
     else:
-        rows = torch.randint(len(words), (spec.prompt_length,), generator=generator)
+        rows = initial_words(spec, len(words))
     return words[rows.to(words.device)].cpu().clone()
+
+
+def initial_words(spec: Prompt, vocabulary: int) -> Int[Tensor, " token"]:
+    """The words from which tuning starts, drawn from the whole vocabulary."""
+    import torch
+
+    generator = torch.Generator().manual_seed(spec.seed)
+    return torch.randint(vocabulary, (spec.prompt_length,), generator=generator)
 
 
 def split_selection(examples: Examples, spec: TuneSpec) -> tuple[Examples, Examples]:

@@ -217,6 +217,7 @@ DEFAULTS = {
         "selection": 200, "steps": 80,
     },
     "ImportedPrompt": {"layout": "mask_first", "max_length": 128, "precision": "fp32"},
+    "WordsPrompt": {"layout": "mask_first", "max_length": 128, "precision": "fp32"},
     "PredictivitySpec": {
         "attack": None, "contrast": None, "limit": None, "permutations": 100, "precision": None,
         "split": "validation", "train_limit": None,
@@ -232,6 +233,8 @@ DEFAULTS = {
     "ActivationSpec": {"limit": 256},
     "AblationSpec": {"limit": 256},
     "ActivatedSpec": {"precision": None},
+    "NearestSpec": {"count": 10},
+    "DroppedSpec": {"draws": 5, "limit": 256, "precision": None, "split": "validation"},
     "StabilitySpec": {"permutations": 100, "replicates": 100, "splits": 20},
     "AttributionSpec": {
         "attack": None, "limit": 300, "positions": "all", "precision": None, "split": "train",

@@ -180,6 +180,16 @@ def test_what_indicators_cannot_do_is_one_sentence(cache: Path, words: list[str]
     assert why in done.stderr
 
 
+def test_a_prompt_is_read_in_words(cache: Path, prompt: str, tiny_roberta: Path) -> None:
+    rows = answer(cache, "read-prompt", prompt, "--count", 2)
+    assert [r["row"] for r in rows] == [0, 1, 2, 3]
+    vectors = load_file(cache / "prompts" / f"{prompt}.safetensors")["vectors"].double().numpy()
+    assert [r["norm"] for r in rows] == pytest.approx(np.linalg.norm(vectors, axis=1))
+    assert all(r["nearest"].startswith(r["start"]) for r in rows), "three steps move it little"
+    distances = [r["value"] for r in answer(cache, "read-prompt", prompt, "--by", "distance")]
+    assert max(distances) < 0.5
+
+
 # --- attacks and causes --------------------------------------------------------------------------
 TYPO = ("--attack", "typo", "--dose", 2)
 

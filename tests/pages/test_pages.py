@@ -29,7 +29,7 @@ from tests.conftest import here, write_task, write_text_task
 pytestmark = pytest.mark.slow
 PAGES = (
     "overview", "transfer", "transferability", "predictivity", "correlation", "suppression",
-    "robustness", "rankings", "neuron", "playground", "tuning", "library",
+    "robustness", "rankings", "neuron", "playground", "tuning", "library", "prompt",
 )  # fmt: skip
 
 
@@ -106,6 +106,38 @@ def test_transferability_compares_indicators_from_shipped_answers() -> None:
     assert "RoBERTa base 0.39 (" in said
 
 
+def test_a_prompts_page_shows_words_vectors_and_where_it_works() -> None:
+    page = run("prompt", backbone="roberta-mini")
+    assert not page.exception
+    assert page.title[0].value == "Short reviews, seed 0"
+    assert len(page.get("vega_lite_chart")) == 4, "tasks, without one, with fewer, vectors"
+    said = " ".join(c.value for c in page.caption)
+    assert "of 8 vectors is still the one that it started from" in said
+    assert re.search(r"of 8 vectors have a clear effect alone. With all vectors 0\.9", said)
+    assert "95 % intervals; majority class 0.50" in said
+    assert not page.button, "all of it is shipped"
+    assert [len(t.value) for t in page.dataframe] == [8, 2, 8], "words, in words, most alike"
+    page = run("prompt", backbone="t5-mini", task="Excuses", other="Treatment")
+    assert not page.exception
+    assert "Cosine, mean" in " ".join(c.value for c in page.caption)
+    assert "off the diagonal" not in " ".join(c.value for c in page.caption)
+
+
+def test_a_typed_prompt_in_words_is_measured_beside_the_soft_one() -> None:
+    page = run("prompt")
+    page.text_input(key="words").set_value("is this film good").run()
+    for _ in range(60):
+        if len(page.dataframe[1].value) == 2:
+            break
+        time.sleep(0.5)
+        page.run()
+    rows = page.dataframe[1].value.set_index("Prompt")
+    assert rows.Vectors["in words"] == 4
+    assert rows.low["in words"] < rows.accuracy["in words"] < rows.high["in words"]
+    page.text_input(key="words").set_value(" ").run()
+    assert "Type a prompt to compare." in [c.value for c in page.caption]
+
+
 @pytest.mark.parametrize("page", ["transfer", "predictivity", "correlation"])
 def test_a_link_chooses_the_backbone(page: str) -> None:
     headings = [h.value for h in run(page, backbone="t5-mini").subheader]
@@ -158,7 +190,10 @@ def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
             # their adversarial version's curves.
             causal = len(sweeps.SEEDS) * (6 * (1 + 1 + 8 * (1 + 1 + 3)) + 3 * (1 + 8))
             doses = 9 * 4 * (len(sweeps.SEEDS) + 2)  # accuracy; skill and causal neurons kept
-            assert len({key(s) for s in specs}) == basic + 3 + curves + causal + doses + 1
+            # Activated neurons and nearest words; vectors left out, and a prompt in words.
+            told = 9 * (2 * len(sweeps.SEEDS) + 1 + 2)
+            total = basic + 3 + curves + causal + doses + told + 1
+            assert len({key(s) for s in specs}) == total
     finally:
         lab.store.close()
 
@@ -538,7 +573,7 @@ def test_predictivity_draws_the_levels_of_chance() -> None:
 
 
 @pytest.mark.usefixtures("fresh")
-@pytest.mark.parametrize("page", ["neuron", "suppression"])
+@pytest.mark.parametrize("page", ["neuron", "suppression", "prompt"])
 def test_opening_a_page_does_not_tune_prompts(page: str, tiny_roberta: Path) -> None:
     """On another backbone nothing is ranked yet: the page offers to begin, and waits."""
     run("library")
@@ -550,7 +585,7 @@ def test_opening_a_page_does_not_tune_prompts(page: str, tiny_roberta: Path) -> 
 
 
 @pytest.mark.usefixtures("fresh")
-@pytest.mark.parametrize("page", ["playground", "robustness", "neuron", "rankings"])
+@pytest.mark.parametrize("page", ["playground", "robustness", "neuron", "rankings", "prompt"])
 def test_a_task_without_an_imported_prompt_is_told_in_one_sentence(
     page: str, tmp_path: Path
 ) -> None:

@@ -1,0 +1,117 @@
+"""One soft prompt: where it works, the words near it, and what its vectors do."""
+
+import numpy as np
+import pandas as pd
+
+from core.base.prompts import Prompt, SoftPrompt
+from core.figures import queries
+from core.measures.dropped import DroppedSpec
+from core.measures.evaluation import EvaluationSpec
+from core.measures.nearest import Metric, NearestSpec
+from core.stats.intervals import Z, wilson
+from core.stats.similarity import cosine_average
+from core.store import Store
+
+
+def works_on(store: Store, specs: list[EvaluationSpec]) -> pd.DataFrame:
+    """Accuracy per target task, with its 95 % Wilson interval: task, accuracy, low, high, n,
+    majority, own (whether the prompt was tuned on it).
+    """
+    rows = queries.evaluations(store, specs)
+    spans = [wilson(int(c), int(n)) for c, n in zip(rows.correct, rows.n, strict=True)]
+    return pd.DataFrame(
+        {
+            "task": rows.target_task, "accuracy": rows.accuracy,
+            "low": [low for low, _ in spans], "high": [high for _, high in spans], "n": rows.n,
+            "majority": rows.majority, "own": rows.target_task == rows.source_task,
+        }
+    )  # fmt: skip
+
+
+def words(store: Store, spec: NearestSpec, metric: Metric, count: int = 5) -> pd.DataFrame:
+    """Per vector: row, norm, start (the word it started from; None if it did not start from one),
+    nearest (words, the nearest first), value (of the nearest), unmoved (whether the nearest is the
+    start), and the vocabulary's norms: low, middle, high. Empty if not stored.
+    """
+    found = store.read(spec)
+    names = "row norm start nearest value unmoved low middle high".split()  # noqa: SIM905
+    if found is None:
+        return pd.DataFrame(columns=names)
+    tokens, start = found.tokens[metric], found.start or (None,) * len(found.norms)
+    nearest = [row[0] for row in tokens]
+    low, middle, high = found.vocabulary
+    return pd.DataFrame(
+        {
+            "row": np.arange(len(found.norms)), "norm": found.norms, "start": list(start),
+            "nearest": [row[:count] for row in tokens], "value": found.values[metric][:, 0],
+            "unmoved": [a is not None and a == b for a, b in zip(start, nearest, strict=True)],
+            "low": low, "middle": middle, "high": high,
+        }
+    )[names]  # fmt: skip
+
+
+def without_each(store: Store, spec: DroppedSpec) -> pd.DataFrame:
+    """What accuracy loses without each vector: row, effect, low and high (95 %, paired over
+    examples), lost, gained, n. Empty if not stored.
+    """
+    found = store.read(spec)
+    if found is None:
+        return pd.DataFrame(columns="row effect low high lost gained n".split())  # noqa: SIM905
+    effect = (found.lost - found.gained) / found.n
+    spread = (found.lost + found.gained) / found.n - effect**2
+    half = Z * np.sqrt(spread / found.n)
+    return pd.DataFrame(
+        {
+            "row": found.row, "effect": effect, "low": effect - half, "high": effect + half,
+            "lost": found.lost, "gained": found.gained, "n": found.n,
+        }
+    )  # fmt: skip
+
+
+def fewer(store: Store, spec: DroppedSpec) -> pd.DataFrame:
+    """Accuracy with so many vectors left out: count, accuracy (mean over random orders), low and
+    high (range of the orders; for the whole prompt and without any vector the Wilson interval),
+    orders, n. Empty if not stored.
+    """
+    found = store.read(spec)
+    names = "count accuracy low high orders n".split()  # noqa: SIM905
+    if found is None:
+        return pd.DataFrame(columns=names)
+    curves = found.curve / found.n
+    out = [(0, found.whole / found.n, *wilson(found.whole, found.n), 1)]
+    for i, count in enumerate(found.counts.tolist()):
+        column = curves[:, i]
+        ends = (float(column.min()), float(column.max()))
+        if count == len(found.row):
+            ends = wilson(int(found.curve[0, i]), found.n)
+        out.append((count, float(column.mean()), *ends, len(curves)))
+    return pd.DataFrame(out, columns=names[:-1]).assign(n=found.n)
+
+
+def between_rows(first: SoftPrompt, second: SoftPrompt) -> pd.DataFrame:
+    """Cosine of each vector of one prompt with each of another, or of itself: row, other,
+    cosine.
+    """
+    a, b = (p.vectors.double().cpu().numpy() for p in (first, second))
+    lengths = [np.linalg.norm(v, axis=1, keepdims=True) for v in (a, b)]
+    units = [v / np.where(n > 0, n, 1) for v, n in zip((a, b), lengths, strict=True)]
+    cosine = units[0] @ units[1].T
+    row, other = (g.ravel() for g in np.indices(cosine.shape))
+    return pd.DataFrame({"row": row, "other": other, "cosine": cosine.ravel()})
+
+
+def neighbours(store: Store, prompt: Prompt, others: list[Prompt], count: int = 8) -> pd.DataFrame:
+    """The prompts most like one, by averaged cosine: task, seed, cosine, the nearest first."""
+    here = store.read(prompt)
+    known = [p for p in others if p != prompt]
+    found = [(p, read) for p in known if (read := store.read(p)) is not None]
+    if here is None or not found:
+        return pd.DataFrame(columns=["task", "seed", "cosine"])
+    vectors = [p.vectors.double().cpu().numpy() for p in (here, *(read for _, read in found))]
+    table = pd.DataFrame(
+        {
+            "task": [p.source_task for p, _ in found], "seed": [p.seed for p, _ in found],
+            "cosine": cosine_average(vectors)[0, 1:],
+        }
+    )  # fmt: skip
+    return table.nlargest(count, "cosine").reset_index(drop=True)

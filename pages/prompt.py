@@ -1,0 +1,301 @@
+"""One soft prompt: where it works, which words are near it, and what each of its vectors does."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core import charts
+from core.base.markdown import plain
+from core.base.prompts import Prompt
+from core.base.specs import key
+from core.figures import prompt as figures
+from core.figures import queries
+from core.measures import sweeps
+from core.measures.nearest import METRICS, NearestSpec
+from core.tasks import Task, load_task
+from pages.common import answers, controls, sharing, warnings
+
+NONE = "none"
+lab = answers.lab()
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A prompt, the backbone's name here, its task, and the tasks on which it is evaluated."""
+
+    prompt: Prompt
+    backbone: str
+    task: Task
+    targets: list[Task]
+
+
+def standard(one: DeltaGenerator, two: DeltaGenerator, three: DeltaGenerator) -> View | None:
+    """The standard prompt, or the imported one, of a backbone, task and seed."""
+    backbone = one.selectbox("Backbone", lab.models.names(), key="backbone", bind="query-params")
+    with two:
+        controls.prompt_kind(lab, [backbone])
+        targets = controls.answered_by(lab, backbone, controls.task_set())
+        task = controls.task(controls.clean(targets))
+    mine = controls.prompts(lab, backbone, [task])
+    if not mine:
+        st.info(
+            f"There is no prompt for {plain(task.title)} on {plain(backbone)} yet. Tune or import "
+            "one first."
+        )
+        return None
+    seed = controls.one_seed(three, mine)
+    prompt = next(p for p in mine if p.seed == seed)
+    return View(prompt=prompt, backbone=backbone, task=task, targets=targets)
+
+
+def by_key(name: str) -> View:
+    """Any stored prompt. Raises: BadInput, UnknownName."""
+    prompt = lab.prompt_named(name)
+    backbone, task = lab.models.found(prompt.backbone).name, load_task(prompt.source_task)
+    sets = controls.task_sets().values()
+    around = next((g for g in sets if task.name in {t.name for t in g}), [task])
+    targets = controls.answered_by(lab, backbone, [t for t in around if t.ready])
+    return View(prompt=prompt, backbone=backbone, task=task, targets=targets)
+
+
+def not_tuned() -> None:
+    """What stands where the figures will."""
+    st.caption("Its words and vectors appear here once it is tuned.")
+
+
+title, one, two, three, four = st.columns([4, 3, 3, 2, 3], vertical_alignment="bottom")
+place = title.empty()
+place.title("Prompt", anchor=False)
+view = None
+with answers.shown_errors():
+    named = st.query_params.get("key")
+    view = by_key(named) if named else standard(one, two, three)
+if view is None:
+    st.stop()
+assert view is not None
+prompt, backbone, task, targets = view.prompt, view.backbone, view.task, view.targets
+tasks = controls.clean(targets)
+others = {t.title: t for t in tasks if t.name != task.name}
+other = four.selectbox(
+    "Compared with", [NONE, *others], key="other", bind="query-params",
+    help="Another task's prompt with the same seed, vector by vector.",
+)  # fmt: skip
+place.title(f"{plain(task.title)}, seed {prompt.seed}", anchor=False)
+st.markdown(
+    f"A soft prompt of {prompt.prompt_length} vectors for **{plain(backbone)}**, "
+    f"{plain('; '.join(prompt.recipe))}."
+)
+if not lab.known([prompt]):
+    answers.show([prompt], not_tuned, name="prompt-tuned", what="prompt")
+    st.stop()
+sharing.download(lab, key(prompt))
+
+titles = controls.titles(targets)
+grid = sweeps.transfer_grid([prompt], [(lab.pin(t, backbone), t.evaluation_split) for t in targets])
+nearest = NearestSpec(prompt=prompt)
+dropped = sweeps.dropped(prompt, lab.pin(task, backbone), task.evaluation_split)
+look = answers.look(lab.models.names())
+
+
+def works() -> None:
+    """Accuracy on every task."""
+    table = charts.titled(figures.works_on(lab.store, list(grid)), titles)
+    if table.empty:
+        st.caption("Nothing computed yet.")
+        return
+    figure = charts.works_on(table, look, backbone=backbone, tasks=[t.title for t in targets])
+    st.altair_chart(figure, width="stretch", theme=None)
+    st.caption(
+        f"Accuracy of this one prompt on {controls.count(table.n)} examples per task, with 95 % "
+        "intervals. Filled: its own task; ticks: the majority class.",
+        help="Intervals are Wilson's, over examples; the Transfer page has means over seeds.",
+    )
+    answers.downloads("prompt-transfer", table, ("", figure))
+
+
+def words() -> None:
+    """The vocabulary's nearest words, vector by vector."""
+    metric = st.segmented_control(
+        "Nearest by", METRICS, default=METRICS[0], key="metric", bind="query-params"
+    ) or METRICS[0]  # fmt: skip
+    table = figures.words(lab.store, nearest, metric)
+    if table.empty:
+        st.caption("Nothing computed yet.")
+        return
+    shown = table.assign(nearest=[", ".join(row) for row in table.nearest])
+    st.dataframe(
+        shown[["row", "nearest", "value", "norm", "start"]], hide_index=True, width="stretch",
+        column_config={
+            "row": st.column_config.NumberColumn("Vector", width=60),
+            "nearest": st.column_config.TextColumn("Nearest words", width="medium"),
+            "value": st.column_config.NumberColumn(metric.capitalize(), format="%.2f", width=70),
+            "norm": st.column_config.NumberColumn("Norm", format="%.2f", width=60),
+            "start": st.column_config.TextColumn("Started from", width="small"),
+        },
+    )  # fmt: skip
+    st.caption(said_of(table), help=WORDS_HELP)
+    answers.downloads("prompt-words", shown.drop(columns=["unmoved"]))
+
+
+WORDS_HELP = (
+    "The words of the backbone's vocabulary whose embeddings are nearest to each vector. A soft "
+    "prompt is free to be far from all words, so a nearest word need not mean anything. Dead row: "
+    "the first vector of a released RoBERTa prompt never reaches the model."
+)
+
+
+def said_of(table: pd.DataFrame) -> str:
+    """How far the vectors are from the words, and whether they have left their start."""
+    first: Any = table.iloc[0]
+    norms = (
+        f"Norms {table.norm.min():.1f} to {table.norm.max():.1f}; of the vocabulary's words "
+        f"90 % have {first.low:.1f} to {first.high:.1f}."
+    )
+    if table.start.isna().all():
+        return norms
+    return (
+        f"The nearest word of {int(table.unmoved.sum())} of {len(table)} vectors is still the one "
+        f"that it started from. {norms}"
+    )
+
+
+def vectors() -> None:
+    """The prompt's vectors among themselves, or with those of another prompt."""
+    second, called = compared()
+    if second is None:
+        st.caption(f"{plain(called)} has no prompt with seed {prompt.seed} yet.")
+        return
+    table = figures.between_rows(lab.stored(prompt), lab.stored(second))
+    figure = charts.row_matrix(table, look, backbone=backbone, other=called)
+    st.altair_chart(figure, width="stretch", theme=None)
+    off = table[(table.row != table.other) | (second != prompt)]
+    st.caption(f"Cosine, mean {off.cosine.mean():.2f}" + " off the diagonal" * (second == prompt))
+    answers.downloads("prompt-vectors", table, ("", figure))
+
+
+def compared() -> tuple[Prompt | None, str]:
+    """The prompt whose vectors stand across, if it is stored, and what it is called."""
+    if other == NONE:
+        return prompt, "vector"
+    found = [p for p in controls.prompts(lab, backbone, [others[other]]) if p.seed == prompt.seed]
+    known = [p for p in found if lab.known([p])]
+    return (known[0] if known else None), f"vector, {other}"
+
+
+def alike() -> None:
+    """The most similar prompts of all tasks and seeds."""
+    table = figures.neighbours(lab.store, prompt, controls.prompts(lab, backbone, tasks))
+    shown = charts.titled(table, titles)
+    st.dataframe(
+        shown, hide_index=True, width="stretch",
+        column_config={
+            "task": "Task", "seed": "Seed",
+            "cosine": st.column_config.NumberColumn("Cosine, averaged", format="%.3f"),
+        },
+    )  # fmt: skip
+    st.caption(
+        "Most similar prompts of this backbone.",
+        help="By the mean cosine over all pairs of a vector of one and a vector of the other. "
+        "Prompts with the same seed started from the same words, which alone makes them alike.",
+    )
+
+
+def left_out() -> None:
+    """What accuracy loses without vectors."""
+    each, curve = figures.without_each(lab.store, dropped), figures.fewer(lab.store, dropped)
+    if each.empty:
+        st.caption("Nothing computed yet.")
+        return
+    rows = queries.evaluations(lab.store, list(grid))
+    own = rows[rows.target_task == task.name].majority
+    majority = float(own.iloc[0]) if len(own) else 1 / len(task.labels)
+    first = charts.without_each(each, look, backbone=backbone)
+    second = charts.fewer(curve, look, backbone=backbone, majority=majority)
+    for column, figure, said in zip(
+        st.columns(2, gap="medium"), (first, second),
+        ("**Without one vector**", "**Without more and more of them**"), strict=True,
+    ):  # fmt: skip
+        with column, st.container(border=True):
+            st.markdown(said)
+            st.altair_chart(figure, width="stretch", theme=None)
+    clear = each[(each.low > 0) | (each.high < 0)]
+    last = curve.iloc[-1]
+    st.caption(
+        f"{plain(task.title)}, {task.evaluation_split} split, {int(each.n.iloc[0])} examples. "
+        f"{len(clear)} of {len(each)} vectors have a clear effect alone. With all vectors "
+        f"{curve.accuracy.iloc[0]:.2f}, without any {last.accuracy:.2f}.",
+        help="Left: 95 % intervals, paired over examples. Right: mean and range of "
+        f"{int(curve.orders.max())} random orders; dotted: majority class. The prompt is not "
+        "tuned anew.",
+    )
+    with st.container(horizontal=True):
+        answers.downloads("prompt-without", each, ("", first))
+        answers.downloads("prompt-fewer", curve, ("", second), label="Curve")
+
+
+def in_words(of: Task) -> None:
+    """A prompt in words on the same task, beside the soft one."""
+    usual = sweeps.usual_words(of, lab.models.family(backbone))
+    text = st.text_input(
+        "Prompt in words", usual, key="words", bind="query-params", max_chars=500,
+        help="Its tokens' embeddings stand where the soft prompt's vectors stand.",
+    )  # fmt: skip
+    if not text.strip():
+        st.caption("Type a prompt to compare.")
+        return
+    place = lab.pin(of, backbone), of.evaluation_split
+    hard = sweeps.own_evaluation(lab.in_words(backbone, of, text), *place)
+    soft = sweeps.own_evaluation(prompt, *place)
+
+    def draw() -> None:
+        rows = [
+            {"Prompt": label, "Vectors": spec.prompt.prompt_length, **row}
+            for label, spec in (("soft", soft), ("in words", hard))
+            for row in figures.works_on(lab.store, [spec]).to_dict("records")
+        ]
+        if not rows:
+            st.caption("Nothing computed yet.")
+            return
+        table = pd.DataFrame(rows)
+        st.dataframe(
+            table[["Prompt", "Vectors", "accuracy", "low", "high", "n"]], hide_index=True,
+            width="stretch",
+            column_config={
+                "accuracy": st.column_config.NumberColumn("Accuracy", format="%.3f"),
+                "low": st.column_config.NumberColumn("From", format="%.3f"),
+                "high": st.column_config.NumberColumn("To", format="%.3f"), "n": "Examples",
+            },
+        )  # fmt: skip
+        st.caption(f"95 % intervals; majority class {table.majority.iloc[0]:.2f}.")
+
+    answers.show([soft, hard], draw, name="words", what="evaluations", start_at_once=True)
+
+
+left, right = st.columns([2, 3], gap="medium")
+with left, st.container(border=True):
+    st.subheader("Where does it work?", anchor=False)
+    answers.show(grid, works, name="prompt-works", what="evaluations")
+with right, st.container(border=True):
+    st.subheader("Which words are near it?", anchor=False)
+    answers.show([nearest], words, name="prompt-nearest", what="results", start_at_once=True)
+if task.labels:
+    st.subheader("What if vectors are left out?", anchor=False)
+    answers.show([dropped], left_out, name="prompt-dropped", what="results")
+    with st.container(border=True):
+        st.subheader("Do words do as well?", anchor=False)
+        with answers.shown_errors():
+            in_words(task)
+left, right = st.columns(2, gap="medium")
+with left, st.container(border=True):
+    st.subheader("How alike are its vectors?", anchor=False)
+    with answers.shown_errors(), charts.quickly():
+        vectors()
+with right, st.container(border=True):
+    st.subheader("Which prompts are like it?", anchor=False)
+    with answers.shown_errors():
+        alike()
+warnings.shared([task], targets)
+warnings.origins([prompt])
