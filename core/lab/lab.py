@@ -29,9 +29,10 @@ from core.lab.models import Models
 from core.lab.workers import InlineWorker, Status, Worker
 from core.measures.evaluation import Suppression, suppressed_neurons
 from core.measures.predictivity import PredictivitySpec
-from core.measures.prompts import ImportedPrompt, WordsPrompt
+from core.measures.prompts import ImportedPrompt
 from core.measures.reading import Alone, Reading, alone, read
 from core.measures.registry import MEASURES
+from core.measures.words import WordsPrompt
 from core.store import Store
 from core.tasks import Task, clean_name, load_task, pin_task
 from core.tasks.data import Examples, load_split, obtain_task

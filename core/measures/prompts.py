@@ -11,7 +11,6 @@ from core.base.errors import BadInput, reason
 from core.base.measure import Artifact, Measure, Stored, Table
 from core.base.prompts import Origin, Prompt, SoftPrompt, Step
 from core.base.specs import Spec, dumps, key, loads
-from core.measures.bench import Bench
 
 PROMPT = Table(
     name="prompt",
@@ -37,25 +36,6 @@ class ImportedPrompt(Prompt):
     @property
     def recipe(self) -> tuple[str, ...]:
         return (f"imported from a file with SHA-256 {self.sha256}",)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WordsPrompt(Prompt):
-    """A prompt in words: the vectors of a text's tokens, in their order. `prompt_length` is their
-    number, `task` the task that it was written for.
-    """
-
-    origin: ClassVar[Origin] = "words"
-    text: str
-    task: str
-
-    @property
-    def source_task(self) -> str:
-        return self.task
-
-    @property
-    def recipe(self) -> tuple[str, ...]:
-        return (f"the words {self.text!r}",)
 
 
 def rows(prompt: SoftPrompt) -> dict[str, pd.DataFrame]:
@@ -129,18 +109,6 @@ def _lost(spec: ImportedPrompt, bench: object, progress: object) -> SoftPrompt:
     raise BadInput(f"The imported prompt {key(spec)} is not in the cache; import it again.")
 
 
-def from_words(spec: WordsPrompt, bench: Bench, progress: object) -> SoftPrompt:
-    """The words' own vectors."""
-    import torch
-
-    backbone = bench.backbone(spec)
-    ids = backbone.token_ids(spec.text)
-    if len(ids) != spec.prompt_length:
-        raise BadInput(f"{spec.text!r} has {len(ids)} tokens, not {spec.prompt_length}.")
-    vectors = backbone.word_vectors()[torch.tensor(ids, device=backbone.device)]
-    return SoftPrompt(spec=spec, vectors=vectors.float().cpu().clone(), words=())
-
-
 def needs(spec: Prompt) -> tuple[Spec, ...]:
     """What the prompt itself says."""
     return spec.needs
@@ -151,16 +119,6 @@ IMPORTED = Measure(
     tables=(PROMPT, STEP),
     needs=needs,
     compute=_lost,
-    rows=rows,
-    artifacts=("prompts",),
-    files=files,
-    read=read,
-)
-WORDS = Measure(
-    spec=WordsPrompt,
-    tables=(PROMPT, STEP),
-    needs=needs,
-    compute=from_words,
     rows=rows,
     artifacts=("prompts",),
     files=files,

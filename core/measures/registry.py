@@ -12,9 +12,10 @@ from core.measures.evaluation import EVALUATION
 from core.measures.faithfulness import FAITHFULNESS
 from core.measures.nearest import NEAREST
 from core.measures.predictivity import PREDICTIVITY
-from core.measures.prompts import IMPORTED, WORDS
+from core.measures.prompts import IMPORTED
 from core.measures.stability import STABILITY
 from core.measures.tuning import TUNED
+from core.measures.words import WORDS
 
 MEASURES: dict[type[Spec], Measure] = {
     measure.spec: measure
