@@ -63,7 +63,8 @@ def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
     )
     boxes = measured(lab, backbone, every)
     told = [spec for t in clean for spec in of_prompts(lab, backbone, t)]
-    every_one = (*tuned, *boxes, *grid, *told, *attacked, *curves, *doses, *exact)
+    begun = starts(lab, backbone, first, clean)
+    every_one = (*tuned, *boxes, *grid, *told, *begun, *attacked, *curves, *doses, *exact)
     return tuple(dict.fromkeys(every_one))
 
 
@@ -86,6 +87,13 @@ def of_prompts(lab: Lab, backbone: str, task: Task) -> tuple[Spec, ...]:
         *sweeps.activated(own), *nearest, sweeps.dropped(own[0], *place), words,
         sweeps.own_evaluation(words, *place),
     )  # fmt: skip
+
+
+def starts(lab: Lab, backbone: str, task: Task, clean: list[Task]) -> tuple[Spec, ...]:
+    """A task's tuning from every start, as the Tuning page compares them by default."""
+    sources = {t.title: prompts(lab, backbone, t) for t in sweeps.usual_sources(task, clean)}
+    found = sweeps.starts(prompts(lab, backbone, task), sources)
+    return tuple(spec for runs in found.values() for spec in runs)
 
 
 def suppressed(lab: Lab, backbone: str, task: Task) -> tuple[Spec, ...]:

@@ -19,6 +19,7 @@ from core.tasks import Task, load_task
 from pages.common import answers, controls, sharing, warnings
 
 NONE = "none"
+CLEAR = 0.05  # below which a vector's effect is counted
 lab = answers.lab()
 
 
@@ -63,7 +64,7 @@ def by_key(name: str) -> View:
 
 def not_tuned() -> None:
     """What stands where the figures will."""
-    st.caption("Its words and vectors appear here once it is tuned.")
+    st.caption("Its nearest tokens and its vectors appear here once it has been tuned.")
 
 
 title, one, two, three, four = st.columns([4, 3, 3, 2, 3], vertical_alignment="bottom")
@@ -80,12 +81,14 @@ prompt, backbone, task, targets = view.prompt, view.backbone, view.task, view.ta
 tasks = controls.clean(targets)
 others = {t.title: t for t in tasks if t.name != task.name}
 other = four.selectbox(
-    "Compared with", [NONE, *others], key="other", bind="query-params",
-    help="Another task's prompt with the same seed, vector by vector.",
+    "Compare with", [NONE, *others], key="other", bind="query-params",
+    help="Compares this prompt's vectors with those of another task's prompt with the same seed, "
+    "in the cosine matrix below.",
 )  # fmt: skip
-place.title(f"{plain(task.title)}, seed {prompt.seed}", anchor=False)
+place.title(f"Prompt: {plain(task.title)}, seed {prompt.seed}", anchor=False)
+kind = "prompt in words of {} tokens" if prompt.origin == "words" else "soft prompt of {} vectors"
 st.markdown(
-    f"A soft prompt of {prompt.prompt_length} vectors for **{plain(backbone)}**, "
+    f"A {kind.format(prompt.prompt_length)} for **{plain(backbone)}**: "
     f"{plain('; '.join(prompt.recipe))}."
 )
 if not lab.known([prompt]):
@@ -110,8 +113,8 @@ def works() -> None:
     st.altair_chart(figure, width="stretch", theme=None)
     st.caption(
         f"Accuracy of this one prompt on {controls.count(table.n)} examples per task, with 95 % "
-        "intervals. Filled: its own task; ticks: the majority class.",
-        help="Intervals are Wilson's, over examples; the Transfer page has means over seeds.",
+        "intervals. Filled: the task it was tuned on. Ticks: majority-class accuracy.",
+        help="Wilson intervals, over examples. The Transfer page gives means over seeds.",
     )
     answers.downloads("prompt-transfer", table, ("", figure))
 
@@ -130,35 +133,37 @@ def words() -> None:
         shown[["row", "nearest", "value", "norm", "start"]], hide_index=True, width="stretch",
         column_config={
             "row": st.column_config.NumberColumn("Vector", width=60),
-            "nearest": st.column_config.TextColumn("Nearest words", width="medium"),
+            "nearest": st.column_config.TextColumn("Nearest tokens", width="medium"),
             "value": st.column_config.NumberColumn(metric.capitalize(), format="%.2f", width=70),
             "norm": st.column_config.NumberColumn("Norm", format="%.2f", width=60),
             "start": st.column_config.TextColumn("Started from", width="small"),
         },
     )  # fmt: skip
-    st.caption(said_of(table), help=WORDS_HELP)
+    dead = DEAD_HELP if lab.models.has_dead_row(prompt) else ""
+    st.caption(said_of(table), help=WORDS_HELP + dead)
     answers.downloads("prompt-words", shown.drop(columns=["unmoved"]))
 
 
 WORDS_HELP = (
-    "The words of the backbone's vocabulary whose embeddings are nearest to each vector. A soft "
-    "prompt is free to be far from all words, so a nearest word need not mean anything. Dead row: "
-    "the first vector of a released RoBERTa prompt never reaches the model."
+    "The tokens of the backbone's vocabulary whose input embeddings are nearest to each vector. "
+    "The vectors of a soft prompt can lie far from every token, so the nearest token need not be "
+    "meaningful."
 )
+DEAD_HELP = " Vector 0 of this prompt (the dead row) never reaches the model."
 
 
 def said_of(table: pd.DataFrame) -> str:
     """How far the vectors are from the words, and whether they have left their start."""
     first: Any = table.iloc[0]
     norms = (
-        f"Norms {table.norm.min():.1f} to {table.norm.max():.1f}; of the vocabulary's words "
-        f"90 % have {first.low:.1f} to {first.high:.1f}."
+        f"The vectors' norms are {table.norm.min():.1f} to {table.norm.max():.1f}; the middle 90 % "
+        f"of the vocabulary's are {first.low:.1f} to {first.high:.1f}."
     )
     if table.start.isna().all():
         return norms
     return (
-        f"The nearest word of {int(table.unmoved.sum())} of {len(table)} vectors is still the one "
-        f"that it started from. {norms}"
+        f"For {int(table.unmoved.sum())} of {len(table)} vectors, the nearest token is still the "
+        f"one that the vector started from. {norms}"
     )
 
 
@@ -166,13 +171,14 @@ def vectors() -> None:
     """The prompt's vectors among themselves, or with those of another prompt."""
     second, called = compared()
     if second is None:
-        st.caption(f"{plain(called)} has no prompt with seed {prompt.seed} yet.")
+        st.caption(f"There is no prompt for {plain(str(other))} with seed {prompt.seed} yet.")
         return
     table = figures.between_rows(lab.stored(prompt), lab.stored(second))
     figure = charts.row_matrix(table, look, backbone=backbone, other=called)
     st.altair_chart(figure, width="stretch", theme=None)
     off = table[(table.row != table.other) | (second != prompt)]
-    st.caption(f"Cosine, mean {off.cosine.mean():.2f}" + " off the diagonal" * (second == prompt))
+    rest = ", without the diagonal" if second == prompt else ""
+    st.caption(f"Mean cosine {off.cosine.mean():.2f}{rest}.")
     answers.downloads("prompt-vectors", table, ("", figure))
 
 
@@ -182,7 +188,7 @@ def compared() -> tuple[Prompt | None, str]:
         return prompt, "vector"
     found = [p for p in controls.prompts(lab, backbone, [others[other]]) if p.seed == prompt.seed]
     known = [p for p in found if lab.known([p])]
-    return (known[0] if known else None), f"vector, {other}"
+    return (known[0] if known else None), f"vector of the {other} prompt"
 
 
 def alike() -> None:
@@ -197,9 +203,9 @@ def alike() -> None:
         },
     )  # fmt: skip
     st.caption(
-        "Most similar prompts of this backbone.",
-        help="By the mean cosine over all pairs of a vector of one and a vector of the other. "
-        "Prompts with the same seed started from the same words, which alone makes them alike.",
+        "The most similar prompts of this backbone, over all tasks and seeds.",
+        help="By the mean cosine over all pairs of vectors, one from each prompt. Prompts with the "
+        "same seed started from the same tokens, which by itself makes them similar.",
     )
 
 
@@ -216,20 +222,21 @@ def left_out() -> None:
     second = charts.fewer(curve, look, backbone=backbone, majority=majority)
     for column, figure, said in zip(
         st.columns(2, gap="medium"), (first, second),
-        ("**Without one vector**", "**Without more and more of them**"), strict=True,
+        ("**One vector left out**", "**More and more vectors left out**"), strict=True,
     ):  # fmt: skip
         with column, st.container(border=True):
             st.markdown(said)
             st.altair_chart(figure, width="stretch", theme=None)
-    clear = each[(each.low > 0) | (each.high < 0)]
+    clear = each[each.p < CLEAR]
     last = curve.iloc[-1]
     st.caption(
-        f"{plain(task.title)}, {task.evaluation_split} split, {int(each.n.iloc[0])} examples. "
-        f"{len(clear)} of {len(each)} vectors have a clear effect alone. With all vectors "
-        f"{curve.accuracy.iloc[0]:.2f}, without any {last.accuracy:.2f}.",
-        help="Left: 95 % intervals, paired over examples. Right: mean and range of "
-        f"{int(curve.orders.max())} random orders; dotted: majority class. The prompt is not "
-        "tuned anew.",
+        f"{plain(task.title)}, {task.evaluation_split} split, {int(each.n.iloc[0])} examples. For "
+        f"{len(clear)} of {len(each)} vectors p < {CLEAR}. Accuracy is "
+        f"{curve.accuracy.iloc[0]:.2f} with all vectors and {last.accuracy:.2f} with none.",
+        help="One vector: 95 % intervals, paired over examples; p is McNemar's exact test, and "
+        "with many vectors one in 20 falls below 0.05 by chance. Several: mean and range over "
+        f"{int(curve.orders.max())} random orders; at both ends the 95 % Wilson interval. Dotted: "
+        "majority-class accuracy. The prompt is not retuned.",
     )
     with st.container(horizontal=True):
         answers.downloads("prompt-without", each, ("", first))
@@ -241,10 +248,11 @@ def in_words(of: Task) -> None:
     usual = sweeps.usual_words(of, lab.models.family(backbone))
     text = st.text_input(
         "Prompt in words", usual, key="words", bind="query-params", max_chars=500,
-        help="Its tokens' embeddings stand where the soft prompt's vectors stand.",
+        help="A hard prompt: the embeddings of its tokens take the place of the soft prompt's "
+        "vectors.",
     )  # fmt: skip
     if not text.strip():
-        st.caption("Type a prompt to compare.")
+        st.caption("Enter a prompt to compare it with the soft prompt.")
         return
     place = lab.pin(of, backbone), of.evaluation_split
     hard = sweeps.own_evaluation(lab.in_words(backbone, of, text), *place)
@@ -269,32 +277,32 @@ def in_words(of: Task) -> None:
                 "high": st.column_config.NumberColumn("To", format="%.3f"), "n": "Examples",
             },
         )  # fmt: skip
-        st.caption(f"95 % intervals; majority class {table.majority.iloc[0]:.2f}.")
+        st.caption(f"95 % Wilson intervals. Majority-class accuracy: {table.majority.iloc[0]:.2f}.")
 
     answers.show([soft, hard], draw, name="words", what="evaluations", start_at_once=True)
 
 
 left, right = st.columns([2, 3], gap="medium")
 with left, st.container(border=True):
-    st.subheader("Where does it work?", anchor=False)
+    st.subheader("On which tasks does it work?", anchor=False)
     answers.show(grid, works, name="prompt-works", what="evaluations")
 with right, st.container(border=True):
-    st.subheader("Which words are near it?", anchor=False)
+    st.subheader("Which tokens are nearest to its vectors?", anchor=False)
     answers.show([nearest], words, name="prompt-nearest", what="results", start_at_once=True)
 if task.labels:
     st.subheader("What if vectors are left out?", anchor=False)
     answers.show([dropped], left_out, name="prompt-dropped", what="results")
     with st.container(border=True):
-        st.subheader("Do words do as well?", anchor=False)
+        st.subheader("Does a prompt in words do as well?", anchor=False)
         with answers.shown_errors():
             in_words(task)
 left, right = st.columns(2, gap="medium")
 with left, st.container(border=True):
-    st.subheader("How alike are its vectors?", anchor=False)
+    st.subheader("How similar are the vectors?", anchor=False)
     with answers.shown_errors(), charts.quickly():
         vectors()
 with right, st.container(border=True):
-    st.subheader("Which prompts are like it?", anchor=False)
+    st.subheader("Which prompts are most similar?", anchor=False)
     with answers.shown_errors():
         alike()
 warnings.shared([task], targets)

@@ -18,21 +18,31 @@ COMPUTED, PUBLISHED = "computed here", "published (Su et al. 2022)"
 SHARED = 0.05  # of each layer: the causal neurons compared between tasks
 METHODS: tuple[indicators.Method, ...] = ("PCA", "t-SNE")
 PAIRS_HELP = (
-    "Each point is a source task and a different target task. Across: how alike their prompts are. "
-    "Up: the accuracy of the source's prompt on the target, divided by that of the target's own "
-    "prompt. Tasks of one category have similar prompts and transfer anyway, so the correlation is "
-    "also given without such pairs. A click opens the two prompts."
+    "Horizontal: the similarity of the two tasks' prompts, or of their neurons. Vertical: the "
+    "accuracy of the source's prompt on the target, divided by that of the target's own prompt. "
+    "The correlation is computed over the sources of each target, not over all points. Tasks of "
+    "the same category tend to have similar prompts and to transfer well, so it is also given "
+    "across categories only."
 )
+CLICK_HELP = " Click a point to compare its two prompts."
 AGREEMENT_HELP = (
-    "For each target task, its source tasks are ranked by the indicator and by the accuracy of "
-    "their prompts on the target (Spearman); the figure shows the mean over targets. Intervals "
-    "redraw tasks. Concatenated: the prompts as one long vector. Averaged: the mean over all pairs "
-    "of a vector of one and a vector of the other. Activated neurons: the overlapping rate of the "
-    "neurons that the prompts activate without a text."
+    "For each target task, the similarity of its sources is correlated (Spearman) with the "
+    "accuracy of their prompts on the target; the chart shows the mean over targets, and 95 % "
+    "intervals from a bootstrap over tasks. The intervals do not account for picking the highest "
+    "of several indicators. Concatenated: each prompt as one long vector. Averaged: the mean over "
+    "all pairs of vectors, one from each prompt. Euclidean similarity: 1 / (1 + distance). ON: "
+    "the overlapping rate of the neurons that are active when the model gets the prompt without a "
+    "text. Dead row: the first vector of a released RoBERTa prompt, which never reaches the "
+    "model."
 )
 SEEDS_HELP = (
-    "Prompts with the same seed start from the same vectors and stay alike, whatever their task; "
-    "so prompts with different seeds are compared."
+    "Prompts tuned with the same seed start from the same vectors and stay similar, whatever the "
+    "task. Pairs with different seeds are therefore compared, where there are any."
+)
+MAP_HELP = (
+    "Each point is the mean of a prompt's vectors, each scaled to length 1. Inner products of "
+    "these means are the averaged cosines. Trustworthiness is 1 if neighbours on the map are also "
+    "neighbours in the full space, and about 0.5 for a random map."
 )
 
 answers.heading(
@@ -43,8 +53,8 @@ lab = answers.lab()
 left, middle, right = st.columns([4, 2, 4], gap="medium")
 source = right.segmented_control(
     "Numbers", [COMPUTED, PUBLISHED], default=COMPUTED, key="numbers", bind="query-params",
-    help="Published: prompts and accuracies released by Su et al., one run each. Only similarities "
-    "of vectors can be computed from released prompts without the backbones.",
+    help="Published: prompts and accuracies released by Su et al., one run each. Without the "
+    "backbones, only the similarities of the prompt vectors can be computed.",
 ) or COMPUTED  # fmt: skip
 
 
@@ -65,7 +75,7 @@ def draw(
     found = indicators.order(likeness.indicator)
     agreed = agreed.assign(title=agreed.indicator.map(indicators.title))
     with st.container(border=True):
-        st.markdown("**Which similarity goes with transfer?**")
+        st.markdown("**Which similarity best predicts transfer?**")
         figure = charts.indicator_agreement(agreed, look, order=[*map(indicators.title, found)])
         st.altair_chart(figure, width="stretch", theme=None)
         st.caption(best(agreed) + " " + caption, help=AGREEMENT_HELP)
@@ -75,9 +85,12 @@ def draw(
     mine = pairs[pairs.indicator == chosen]
     points = charts.indicator_points(linked(mine), look, title=indicators.title(chosen))
     with st.container(border=True):
-        st.markdown("**Pairs of tasks**")
+        st.markdown("**Transfer against similarity, one point per pair of tasks**")
         st.altair_chart(points, width="stretch", theme=None)
-        st.caption(said(agreed[agreed.indicator == chosen]), help=PAIRS_HELP)
+        st.caption(
+            said(agreed[agreed.indicator == chosen]),
+            help=PAIRS_HELP + CLICK_HELP * (source == COMPUTED),
+        )
     matrices = heatmaps(likeness[likeness.indicator == chosen], look, chosen, list(categories))
     drawn = drawn_maps(maps, look, categories)
     with st.container(horizontal=True):
@@ -112,23 +125,31 @@ def _agreement(name: str, _pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def best(agreed: pd.DataFrame) -> str:
-    """The strongest indicator of each backbone."""
+    """The highest indicator of each backbone."""
     found = []
     for name, mine in agreed.groupby("backbone", sort=False):
         top: Any = mine.loc[mine.spearman.idxmax()]
-        found.append(f"{plain(name)}: {top.title}, {interval(top)}")
-    return f"Strongest for {'; '.join(found)}."
+        found.append(f"{plain(name)} {interval(top)}, {top.title}")
+    return f"Highest mean Spearman (95 % interval): {'; '.join(found)}."
+
+
+def over(indicator: str) -> str:
+    """What an indicator compares."""
+    whole = indicator in ("predictivity", "causal")
+    return "similarity of tasks" if whole else "similarity of prompts"
 
 
 def said(agreed: pd.DataFrame) -> str:
     """The correlation of each backbone."""
     each = []
     for row in agreed.itertuples():
-        apart = f", between categories {words.two(row.apart)}" if row.apart == row.apart else ""
+        apart = ""
+        if row.across_categories == row.across_categories:
+            apart = f", across categories {words.two(row.across_categories)}"
         each.append(f"{plain(row.backbone)} {interval(row)}{apart}")
     return (
         f"{controls.count(agreed.pairs)} ordered pairs of {controls.count(agreed.tasks)} tasks. "
-        f"Spearman (95 % interval): {'; '.join(each)}."
+        f"Spearman within each target, mean over targets (95 % interval): {'; '.join(each)}."
     )
 
 
@@ -152,12 +173,12 @@ def heatmaps(
         )
         drawn.append((name, figure))
         with column, st.container(border=True):
-            st.markdown(f"**{plain(name)}: {indicators.title(chosen)}**")
+            st.markdown(f"**{plain(name)}: {over(chosen)} ({indicators.title(chosen)})**")
             st.altair_chart(figure, width="stretch", theme=None)
     if len(table) and table.pairs.max() > 1:
         st.caption(
             f"Means over {controls.count(table.pairs)} pairs of prompts with different seeds. "
-            "Diagonal: prompts of one task.",
+            "Diagonal: prompts of the same task.",
             help=SEEDS_HELP,
         )
     return drawn
@@ -172,25 +193,18 @@ def drawn_maps(
         figure = charts.prompt_map(table, look, categories=list(dict.fromkeys(categories.values())))
         drawn.append((name, figure))
         with column, st.container(border=True):
-            st.markdown(f"**{plain(name)}: map of its prompts**")
+            st.markdown(f"**{plain(name)}: map of the prompts**")
             st.altair_chart(figure, width="stretch", theme=None)
             st.caption(kept(table), help=MAP_HELP)
     return drawn
-
-
-MAP_HELP = (
-    "Prompts by their mean unit vectors, the geometry of the averaged cosine. Trustworthiness: 1 "
-    "if no prompt has neighbours on the map that are not its neighbours in truth; a random map has "
-    "about 0.5."
-)
 
 
 def kept(table: pd.DataFrame) -> str:
     """How far a map can be trusted."""
     first: Any = table.iloc[0]
     known = first.variance == first.variance
-    held = f"; the axes hold {first.variance:.0%} of the variance" if known else ""
-    return f"{len(table)} prompts. Trustworthiness of neighbours {first.kept:.2f}{held}."
+    held = f"; the two axes explain {first.variance:.0%} of the variance" if known else ""
+    return f"Each point is one of {len(table)} prompts. Trustworthiness {first.kept:.2f}{held}."
 
 
 def published() -> None:
@@ -211,7 +225,7 @@ def published() -> None:
     }
     draw(
         likeness[likeness.source_task != likeness.target_task], transfer, categories, maps,
-        answers.look(names), "One run per task, as released; no seeds.",
+        answers.look(names), "One released run per task.",
     )  # fmt: skip
 
 
@@ -281,11 +295,14 @@ def computed() -> None:
         seeds = controls.count([len({p.seed for p in prompts[b]}) for b in backbones])
         draw(
             likeness, transfer, categories, maps, answers.look(lab.models.names()),
-            f"{seeds} seeds per task; evaluation splits.",
+            f"{seeds} seeds per task; accuracy on the evaluation splits.",
         )  # fmt: skip
 
     answers.show(asked, all_figures, name="transferability", what="answers")
-    st.markdown("[One prompt in detail](prompt): its words, its vectors, where it works.")
+    st.markdown(
+        "[One prompt in detail](prompt): its nearest tokens, its vectors, and its accuracy on each "
+        "task."
+    )
     warnings.shared(found, found)
     warnings.origins(p for specs in prompts.values() for p in specs)
 
@@ -295,7 +312,7 @@ def mapped() -> indicators.Method:
     chosen = middle.segmented_control(
         "Map", METHODS, default=METHODS[0], key="map", bind="query-params",
         help="PCA: the two directions of largest variance. t-SNE: keeps close prompts close; "
-        "distances between groups mean nothing.",
+        "distances between groups are not meaningful.",
     )  # fmt: skip
     return chosen or METHODS[0]
 

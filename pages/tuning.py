@@ -7,7 +7,10 @@ from core import charts
 from core.base.markdown import plain
 from core.base.specs import key
 from core.figures import queries
+from core.figures.starts import convergence as convergence_of
+from core.figures.starts import histories, speed
 from core.measures import sweeps
+from core.measures.tuning import TuneSpec
 from core.tasks import Text
 from pages.common import answers, controls, warnings
 
@@ -112,3 +115,64 @@ def draw() -> None:
 
 answers.show((spec,), draw, name="tuning", what="prompt")
 warnings.shared([task], [task])
+
+
+def compared() -> dict[str, tuple[TuneSpec, ...]]:
+    """Every start that is chosen to be compared, over the standard seeds."""
+    known = {t.title: t for t in found if t.name != task.name}
+    default = [t.title for t in sweeps.usual_sources(task, known.values())]
+    chosen = st.multiselect(
+        "Other tasks' prompts to start from", list(known), default=default, key="starts",
+        bind="query-params",
+    )  # fmt: skip
+    pin = lab.models.pin(backbone)
+    own, *others = (
+        [sweeps.standard_prompt(pin, family, lab.pin(t, backbone), s) for s in sweeps.SEEDS]
+        for t in (task, *(known[title] for title in chosen))
+    )
+    return sweeps.starts(own, dict(zip(chosen, others, strict=True)))
+
+
+def convergence(starts: dict[str, tuple[TuneSpec, ...]]) -> None:
+    """Accuracy by step from each start, and how many steps it saves."""
+    runs = histories(lab.store, starts)
+    if runs.empty:
+        st.caption("Curves appear here, a line per start.")
+        return
+    names = [s for s in starts if (runs.start == s).any()]
+    figure = charts.convergence(
+        convergence_of(runs), answers.look(names), starts=names,
+        steps=int(runs.step.max()), chance=1 / len(task.labels),
+    )  # fmt: skip
+    st.altair_chart(figure, width="stretch", theme=None)
+    saved = speed(runs)
+    st.dataframe(
+        saved, hide_index=True, width="stretch",
+        column_config={
+            "start": "Start", "best": st.column_config.NumberColumn("Best accuracy", format="%.3f"),
+            "steps": st.column_config.NumberColumn("Steps", format="%.0f"),
+            "plain": st.column_config.NumberColumn("Steps, vocabulary", format="%.0f"),
+            "reached": "Runs that got there", "runs": "Runs",
+            "speedup": st.column_config.NumberColumn("Speed-up", format="%.2f"),
+            "low": st.column_config.NumberColumn("From", format="%.2f"),
+            "high": st.column_config.NumberColumn("To", format="%.2f"),
+        },
+    )  # fmt: skip
+    st.caption(
+        f"{plain(task.title)}, {controls.count(saved.runs)} seeds per start. Steps: until 98 % of "
+        "the best accuracy of the run from the vocabulary with the same seed are reached.",
+        help="Means over seeds; bands: range of the runs; dotted: chance. A start from another "
+        "task's prompt has a fresh optimiser and the same batches. Speed-up: ratio of steps, "
+        "geometric mean with a 95 % t interval over seeds; a run that never gets there counts with "
+        "its last step.",
+    )
+    with st.container(horizontal=True):
+        answers.downloads("tuning-starts", runs, ("", figure), label="Runs")
+        answers.downloads("tuning-speed", saved, label="Speed-up")
+
+
+if task.labels:
+    st.subheader("Does another task's prompt make a better start?", anchor=False)
+    all_starts = compared()
+    asked = tuple(s for runs in all_starts.values() for s in runs)
+    answers.show(asked, lambda: convergence(all_starts), name="starts", what="tuning runs")

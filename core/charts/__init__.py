@@ -4,7 +4,7 @@ Every figure uses one hue per backbone and one line style per kind of neuron. `d
 that is legible on the page's background; files are always drawn for a light page.
 """
 
-from core.charts.curves import suppression_curves, tuning_accuracy, tuning_loss
+from core.charts.curves import convergence, suppression_curves, tuning_accuracy, tuning_loss
 from core.charts.distributions import boxes_over_bars, layer_profile
 from core.charts.dose import claim_points, dose_accuracy, dose_overlap
 from core.charts.heatmaps import correlation_heatmap, shared_heatmap, transfer_heatmap
@@ -51,6 +51,7 @@ __all__ = [
     "boxes_over_bars",
     "claim_points",
     "contribution",
+    "convergence",
     "correlation_heatmap",
     "cross_curves",
     "dose_accuracy",

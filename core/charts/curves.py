@@ -85,6 +85,32 @@ def tuning_accuracy(
     return finish(line + level(chance, look), look, 180)
 
 
+def convergence(
+    table: pd.DataFrame, look: Look, *, starts: Sequence[str], steps: int, chance: float
+) -> alt.LayerChart:
+    """Selection accuracy by step, a line a start, a band for the range of its runs: `start`,
+    `step`, `accuracy`, `low`, `high`, `runs`.
+    """
+    hues = alt.Scale(domain=list(starts), range=look.classes(max(3, len(starts)))[: len(starts)])
+    color = alt.Color("start:N", scale=hues, title=None, legend=alt.Legend(columns=2))
+    low = min(chance, float(table.low.min())) - 0.02
+    y = alt.Scale(domain=[low, 1], nice=False)
+    base = alt.Chart(table).encode(x=_steps(steps), color=color)
+    band = base.mark_area(opacity=0.12).encode(
+        y=alt.Y("low:Q", scale=y, title="selection accuracy"), y2="high:Q"
+    )
+    line = base.mark_line(strokeWidth=2.2, point=alt.OverlayMarkDef(size=25)).encode(
+        y=alt.Y("accuracy:Q", scale=y),
+        tooltip=[
+            "start", "step", alt.Tooltip("accuracy", format=".3f"),
+            alt.Tooltip("low", title="lowest run", format=".3f"),
+            alt.Tooltip("high", title="highest run", format=".3f"), "runs",
+        ],
+    )  # fmt: skip
+    floor = alt.Chart(pd.DataFrame({"y": [chance]})).mark_rule(color=look.faint, strokeDash=[1, 3])
+    return finish(alt.layer(floor.encode(y=alt.Y("y:Q", scale=y)), band, line), look, 340)
+
+
 def _steps(steps: int) -> alt.X:
     scale = alt.Scale(domain=[0, steps], nice=False)
     return alt.X("step:Q", title="step", scale=scale).axis(tickMinStep=1, format="d")

@@ -73,13 +73,13 @@ def indicator_agreement(table: pd.DataFrame, look: Look, *, order: Sequence[str]
         tooltip=[
             alt.Tooltip("title", title="indicator"), alt.Tooltip("backbone"),
             alt.Tooltip("spearman", title="Spearman (mean over targets)", format=".2f"),
-            alt.Tooltip("low", title="from", format=".2f"),
-            alt.Tooltip("high", title="to", format=".2f"),
-            alt.Tooltip("apart", title="between categories", format=".2f"),
+            alt.Tooltip("low", title="95 % from", format=".2f"),
+            alt.Tooltip("high", title="95 % to", format=".2f"),
+            alt.Tooltip("across_categories", title="across categories", format=".2f"),
             alt.Tooltip("tasks", title="target tasks"), alt.Tooltip("pairs", title="pairs"),
         ],
     )  # fmt: skip
-    title = "Spearman with transfer"
+    title = "mean Spearman correlation with transfer"
     spans = base.mark_rule(strokeWidth=2, opacity=0.6).encode(
         x=alt.X("low:Q", scale=scale, title=title), x2="high:Q"
     )

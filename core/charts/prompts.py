@@ -62,7 +62,8 @@ def without_each(table: pd.DataFrame, look: Look, *, backbone: str) -> alt.Layer
             alt.Tooltip("effect", title="accuracy lost", format="+.3f"),
             alt.Tooltip("low", title="from", format="+.3f"),
             alt.Tooltip("high", title="to", format="+.3f"),
-            alt.Tooltip("lost", title="no longer right"), alt.Tooltip("gained", title="now right"),
+            alt.Tooltip("p", title="p (McNemar)", format=".2g"),
+            alt.Tooltip("lost", title="newly wrong"), alt.Tooltip("gained", title="newly right"),
             alt.Tooltip("n", title="examples"),
         ],
     )  # fmt: skip
@@ -86,8 +87,8 @@ def fewer(table: pd.DataFrame, look: Look, *, backbone: str, majority: float) ->
         x=alt.X("count:Q", title="vectors left out").axis(tickMinStep=1),
         tooltip=[
             alt.Tooltip("count", title="vectors left out"),
-            alt.Tooltip("accuracy", format=".3f"), alt.Tooltip("low", title="from", format=".3f"),
-            alt.Tooltip("high", title="to", format=".3f"),
+            alt.Tooltip("accuracy", format=".3f"), alt.Tooltip("low", title="lowest", format=".3f"),
+            alt.Tooltip("high", title="highest", format=".3f"),
             alt.Tooltip("orders", title="random orders"), alt.Tooltip("n", title="examples"),
         ],
     )  # fmt: skip

@@ -39,11 +39,12 @@ def indicators(
         bool,
         typer.Option(
             help="Compare the indicators of released prompts with the released accuracies of "
-            "Su et al. 2022, without a model; without a folder, from the similarities shipped."
+            "Su et al. 2022. No model is needed. Without a folder, the shipped similarities are "
+            "used."
         ),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="With --published: a CSV for the similarities themselves.")
+        Path | None, typer.Option(help="With --published: CSV file to write the similarities to.")
     ] = None,
     backbone: BackboneOption = None,
     as_json: AsJson = False,
@@ -56,7 +57,7 @@ def indicators(
     if out is not None:
         raise BadInput("--out needs --published.")
     if len(given) < 2:
-        raise BadInput("Give two prompts or more, or --published.")
+        raise BadInput("Give at least two prompts, or --published.")
     with open_lab() as lab:
         asked = [inputs.prompt(lab, text, backbone) for text in given]
         say(_pairs(lab, asked), as_json)
@@ -86,14 +87,16 @@ def _released(folder: Path) -> pd.DataFrame:
         if claim.seed == 0 and claim.model in literature.MODELS and claim.task in names
     }
     if not found:
-        raise BadInput(f"{folder} holds no prompt of {', '.join(literature.MODELS)} by Su et al.")
+        raise BadInput(
+            f"{folder} contains no prompt by Su et al. for {', '.join(literature.MODELS)}."
+        )
     return figures.of_released(found)
 
 
 def _pairs(lab: Lab, asked: list[Prompt]) -> pd.DataFrame:
     """A row per pair of prompts, a column per indicator. Raises: BadInput."""
     if len({p.backbone for p in asked}) > 1:
-        raise BadInput("The prompts are for different backbones; give those of one.")
+        raise BadInput("The prompts are for different backbones; give prompts of one backbone.")
     specs = sweeps.activated(asked)
     ask_all(lab, [*asked, *specs])
     vectors = [lab.prompt(p).vectors.double().cpu().numpy() for p in asked]
@@ -116,12 +119,14 @@ def _pairs(lab: Lab, asked: list[Prompt]) -> pd.DataFrame:
 @app.command()
 def read_prompt(
     prompt: PromptArg,
-    by: Annotated[Metric, typer.Option(help="Nearest by cosine or Euclidean distance.")] = "cosine",
-    count: Annotated[int, typer.Option(min=1, max=100, help="Words per vector.")] = 5,
+    by: Annotated[
+        Metric, typer.Option(help="Rank tokens by cosine similarity or Euclidean distance.")
+    ] = "cosine",
+    count: Annotated[int, typer.Option(min=1, max=100, help="Tokens per vector.")] = 5,
     backbone: BackboneOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """The words nearest to each vector of a prompt, and the vectors' norms."""
+    """The tokens nearest to each vector of a prompt, and the vectors' norms."""
     with open_lab() as lab:
         asked = inputs.prompt(lab, prompt, backbone)
         # The page's question, unless more words are asked for.

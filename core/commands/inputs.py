@@ -48,6 +48,15 @@ def _published(lab: Lab, path: Path, backbone: str | None) -> Prompt:
     return published.import_file(lab, path, claim, lab.models.obtain(backbone))
 
 
+def start(lab: Lab, text: str, backbone: str, init: str) -> Prompt:
+    """The prompt from which tuning starts. Raises: BadInput."""
+    if init != "vocabulary":
+        raise BadInput(f"--init {init} has no effect with --start; leave one of them out.")
+    found = prompt(lab, text, backbone)
+    lab.prompt(found)
+    return found
+
+
 def uses(texts: Sequence[str]) -> dict[str, str]:
     """`Roberta=FOLDER` as released model -> backbone. Raises: BadInput."""
     pairs = [text.partition("=") for text in texts]

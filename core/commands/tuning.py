@@ -8,6 +8,7 @@ import typer
 
 from core.base.errors import BadInput
 from core.base.specs import key
+from core.commands import inputs
 from core.commands.common import (
     AsJson,
     BackboneArg,
@@ -66,6 +67,10 @@ def tune(
         Init,
         typer.Option(help="First vectors: random words, Gaussian noise, or the answer words."),
     ] = "vocabulary",
+    start: Annotated[
+        str | None,
+        typer.Option(help="A prompt whose vectors are the first ones, with a fresh optimiser."),
+    ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(min=1e-6, help="Of AdamW; default: that of the figures.")
     ] = None,
@@ -90,6 +95,10 @@ def tune(
                 f"{target.title} has written answers, so there are no answer words to start from; "
                 "choose another --init."
             )
+        first = None
+        if start is not None:
+            first = inputs.start(lab, start, backbone, init)
+            prompt_length = prompt_length or first.prompt_length - lab.models.has_dead_row(first)
         spec = sweeps.standard_prompt(
             lab.models.pin(backbone),
             lab.models.family(backbone),
@@ -98,6 +107,7 @@ def tune(
             steps=steps,
             prompt_length=prompt_length,
             init=init,
+            start=first,
             learning_rate=learning_rate,
             batch_size=batch_size,
             selection=selection,

@@ -92,7 +92,10 @@ def _without_paths(spec: Prompt) -> Prompt:
     """The same question; what lies in a folder of this machine is called by its last name."""
     if hub.reference(spec.backbone.name) is None:
         spec = replace(spec, backbone=_renamed(spec.backbone))
-    return replace(spec, task=_renamed(spec.task)) if isinstance(spec, TuneSpec) else spec
+    if isinstance(spec, TuneSpec):
+        start = None if spec.start is None else _without_paths(spec.start)
+        return replace(spec, task=_renamed(spec.task), start=start)
+    return spec
 
 
 def _renamed(pin: Pinned) -> Pinned:

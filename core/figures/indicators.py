@@ -33,12 +33,12 @@ from core.store import Store
 Array = npt.NDArray[Any]
 Method = Literal["PCA", "t-SNE"]
 TITLES = {
-    "cosine_average": "cosine, averaged",
-    "cosine_concat": "cosine, concatenated",
-    "euclidean_average": "Euclidean, averaged",
-    "euclidean_concat": "Euclidean, concatenated",
-    "activated": "activated neurons (ON)",
-    "predictivity": "Spearman of predictivities",
+    "cosine_average": "averaged cosine",
+    "cosine_concat": "concatenated cosine",
+    "euclidean_average": "averaged Euclidean similarity",
+    "euclidean_concat": "concatenated Euclidean similarity",
+    "activated": "overlap of activated neurons (ON)",
+    "predictivity": "correlation of predictivities",
     "causal": "shared causal neurons",
 }
 LIVE = "_live"  # ending of an embedding indicator without the dead row
@@ -51,8 +51,8 @@ PUBLISHED = Path("published") / "su2022_indicators.csv"
 def title(indicator: str) -> str:
     """An indicator's name in figures."""
     if indicator.startswith(WINDOW):
-        return f"activated neurons, layers {indicator.removeprefix(WINDOW)}"
-    live = ", without the dead row" * indicator.endswith(LIVE)
+        return f"ON, layers {indicator.removeprefix(WINDOW)}"
+    live = " (without dead row)" * indicator.endswith(LIVE)
     return TITLES[indicator.removesuffix(LIVE)] + live
 
 
@@ -107,7 +107,7 @@ def over_tasks(prompts: Sequence[Prompt], values: Array, backbone: str, name: st
                 {
                     "backbone": backbone, "indicator": name, "source_task": source,
                     "target_task": target, "value": float(np.mean(values[a[kept], b[kept]])),
-                    "pairs": int(kept.sum()),
+                    "pairs": int(kept.sum()) // (2 if source == target else 1),
                 }
             )  # fmt: skip
     return pd.DataFrame(out, columns=COLUMNS)
@@ -190,20 +190,21 @@ def joined(
 
 def agreement(pairs: pd.DataFrame) -> pd.DataFrame:
     """Per backbone and indicator: spearman (mean over target tasks) of likeness and transfer, its
-    95 % interval (low, high), apart (the same over pairs of different categories), tasks (targets),
-    pairs (rows). The table is that of `joined`.
+    95 % interval (low, high), across_categories (the same without pairs of one category), tasks
+    (targets), pairs (rows). The table is that of `joined`.
     """
     out = list[dict[str, object]]()
     for (backbone, name), mine in pairs.groupby(["backbone", "indicator"], sort=False):
         rho = with_transfer(*_matrices(mine, mine))
+        across = with_transfer(*_matrices(mine, mine[~mine.same]))
         out.append(
             {
                 "backbone": backbone, "indicator": name, "spearman": rho.value, "low": rho.low,
-                "high": rho.high, "apart": with_transfer(*_matrices(mine, mine[~mine.same])).value,
+                "high": rho.high, "across_categories": across.value,
                 "tasks": int(mine.target_task.nunique()), "pairs": len(mine),
             }
         )  # fmt: skip
-    names = "backbone indicator spearman low high apart tasks pairs".split()  # noqa: SIM905
+    names = "backbone indicator spearman low high across_categories tasks pairs".split()  # noqa: SIM905
     return pd.DataFrame(out, columns=names)
 
 

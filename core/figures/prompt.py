@@ -8,7 +8,7 @@ from core.figures import queries
 from core.measures.dropped import DroppedSpec
 from core.measures.evaluation import EvaluationSpec
 from core.measures.nearest import Metric, NearestSpec
-from core.stats.intervals import Z, wilson
+from core.stats.intervals import Z, mcnemar, wilson
 from core.stats.similarity import cosine_average
 from core.store import Store
 
@@ -52,17 +52,18 @@ def words(store: Store, spec: NearestSpec, metric: Metric, count: int = 5) -> pd
 
 def without_each(store: Store, spec: DroppedSpec) -> pd.DataFrame:
     """What accuracy loses without each vector: row, effect, low and high (95 %, paired over
-    examples), lost, gained, n. Empty if not stored.
+    examples), p (McNemar's exact test), lost, gained, n. Empty if not stored.
     """
     found = store.read(spec)
     if found is None:
-        return pd.DataFrame(columns="row effect low high lost gained n".split())  # noqa: SIM905
+        return pd.DataFrame(columns="row effect low high p lost gained n".split())  # noqa: SIM905
     effect = (found.lost - found.gained) / found.n
     spread = (found.lost + found.gained) / found.n - effect**2
     half = Z * np.sqrt(spread / found.n)
     return pd.DataFrame(
         {
             "row": found.row, "effect": effect, "low": effect - half, "high": effect + half,
+            "p": [mcnemar(int(a), int(b)) for a, b in zip(found.lost, found.gained, strict=True)],
             "lost": found.lost, "gained": found.gained, "n": found.n,
         }
     )  # fmt: skip

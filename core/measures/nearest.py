@@ -82,7 +82,8 @@ def read_words(spec: NearestSpec, bench: Bench, progress: Progress) -> Nearest:
         top = found.topk(min(spec.count, len(words)), dim=1, largest=metric == "cosine")
         tokens[metric] = [_texts(backbone, row) for row in top.indices]
         values[metric] = top.values.cpu().numpy()
-    started = isinstance(spec.prompt, TuneSpec) and spec.prompt.init == "vocabulary"
+    asked = spec.prompt
+    started = isinstance(asked, TuneSpec) and asked.init == "vocabulary" and asked.start is None
     norms = words.norm(dim=1)
     low, middle, high = np.quantile(norms.cpu().numpy(), LEVELS)
     progress(1.0)

@@ -1,6 +1,6 @@
 """Sets of questions: functions that return tuples of specs, and compute nothing."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ PERMUTATIONS = 100
 CURVES: tuple[Choose, ...] = ("causal", "skill", "random")  # what a suppression figure shows
 IN_DECODER: tuple[Choose, ...] = ("causal", "random")  # predictivity is measured in the encoder
 PAPER_FRACTIONS = (0.0, 0.01, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.15)
+POINTS = 20  # at which the accuracy of a followed tuning run is measured
 DOSES = (1, 2, 3, 5)  # edits a text
 WIDE_FRACTIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85, 1.0)
 
@@ -56,6 +57,36 @@ PAPER_DEFAULTS = TuningDefaults(
     batch_size=16,
     draws=3,
 )
+
+
+def starts(
+    prompts: Sequence[TuneSpec], sources: Mapping[str, Sequence[Prompt]]
+) -> dict[str, tuple[TuneSpec, ...]]:
+    """A task's tuning from every start, one run per prompt: `vocabulary`, `random`, `labels`, and
+    the prompts of other tasks (by the name of the start, one per prompt). Tuning is followed in
+    small steps.
+    """
+    every = max(1, prompts[0].steps // POINTS) if prompts else 1
+    followed = [replace(p, evaluate_every=every) for p in prompts]
+    plain: dict[str, tuple[TuneSpec, ...]] = {
+        init: tuple(replace(p, init=init) for p in followed)
+        for init in ("vocabulary", "random", "labels")
+    }
+    others = {
+        name: tuple(replace(p, start=s) for p, s in zip(followed, found, strict=True))
+        for name, found in sources.items()
+    }
+    return {**plain, **others}
+
+
+def usual_sources(task: Task, tasks: Iterable[Task]) -> list[Task]:
+    """Other tasks whose prompts are tried as a start: the first of its category, the last of
+    another one.
+    """
+    others = [t for t in tasks if t.name != task.name]
+    near = [t for t in others if t.category == task.category]
+    far = [t for t in others if t.category != task.category]
+    return [*near[:1], *far[-1:]]
 
 
 def tuning_defaults(backbone: Pinned) -> TuningDefaults:

@@ -14,7 +14,7 @@ from core.base.errors import BadInput
 from core.base.measure import Measure
 from core.base.progress import Progress
 from core.base.prompts import Origin, Prompt, SoftPrompt, Step
-from core.base.specs import Pinned, positive
+from core.base.specs import Pinned, Spec, key, positive
 from core.measures import prompts
 from core.measures.bench import Bench
 from core.tasks import Task
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from core.tasks.data import Examples
 
 Init = Literal["vocabulary", "random", "labels"]
+BEGINS: dict[Init, str] = {
+    "vocabulary": "of random words",
+    "random": "Gaussian noise",
+    "labels": "of the answer words",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,7 @@ class TuneSpec(Prompt):
     batch_size: int = 32
     selection: int = 200
     evaluate_every: int = 20
+    start: Prompt | None = None  # another prompt whose vectors are the first ones, instead of init
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,12 +61,45 @@ class TuneSpec(Prompt):
     def recipe(self) -> tuple[str, ...]:
         return (
             f"tuned for {self.steps} steps",
-            f"learning rate {self.learning_rate:g}, batch size {self.batch_size}, start from "
-            f"{self.init}",
+            f"learning rate {self.learning_rate:g}, batch size {self.batch_size}, first vectors "
+            f"{self._begins}",
         )
 
+    @property
+    def _begins(self) -> str:
+        if self.start is None:
+            return BEGINS[self.init]
+        return f"of prompt {key(self.start)} ({self.start.source_task}, seed {self.start.seed})"
+
+    @property
+    def needs(self) -> tuple[Spec, ...]:
+        return () if self.start is None else (self.start,)
+
     def reseeded(self, seed: int) -> TuneSpec:
-        return replace(self, seed=seed)
+        start = None if self.start is None else self.start.reseeded(seed) or self.start
+        return replace(self, seed=seed, start=start)
+
+
+def first_vectors(
+    spec: TuneSpec, bench: Bench, backbone: Backbone, task: Task
+) -> Float[Tensor, "token hidden"]:
+    """Those of the prompt that tuning starts from, without a dead row, or initial ones. Raises:
+    BadInput if they are for another backbone, or more or fewer than the prompt shall have.
+    """
+    if spec.start is None:
+        return initial_vectors(spec, backbone, task)
+    if spec.start.backbone != spec.backbone:
+        raise BadInput(
+            f"The prompt to start from is for {spec.start.backbone.name}, not for {backbone.name}."
+        )
+    known = bench.stored(spec.start).vectors
+    vectors: Tensor = known[1:] if backbone.has_dead_row(spec.start.layout) else known
+    if len(vectors) != spec.prompt_length:
+        raise BadInput(
+            f"The prompt to start from has {len(vectors)} vectors; {spec.prompt_length} are asked "
+            f"for. Choose a prompt length of {len(vectors)}."
+        )
+    return vectors.float().clone()
 
 
 def initial_vectors(
@@ -116,7 +155,7 @@ def tune(spec: TuneSpec, bench: Bench, progress: Progress) -> SoftPrompt:
     model = bench.untuned(spec, task)
     learn, select = split_selection(bench.examples(task, "train"), spec)
     rows, held = model.encode(learn), model.encode(select)
-    vectors = initial_vectors(spec, model.backbone, task).to(model.backbone.device)
+    vectors = first_vectors(spec, bench, model.backbone, task).to(model.backbone.device)
     vectors.requires_grad_(True)
     optimiser = torch.optim.AdamW([vectors], lr=spec.learning_rate, weight_decay=0.0)
     best: tuple[float, int, Tensor] = (-1.0, 0, vectors.detach().clone())

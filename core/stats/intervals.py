@@ -43,6 +43,14 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
+def mcnemar(lost: int, gained: int) -> float:
+    """Exact two-sided p-value that as many paired answers are lost as gained (McNemar 1947)."""
+    from scipy.stats import binomtest
+
+    changed = lost + gained
+    return float(binomtest(lost, changed, 0.5).pvalue) if changed else 1.0
+
+
 def redrawn(
     right: Float[Array, "seed example"], *, prompts: int = 0, examples: int = 0
 ) -> Float[Array, " resample"]:

@@ -214,7 +214,7 @@ DEFAULTS = {
     "TuneSpec": {
         "batch_size": 32, "evaluate_every": 20, "init": "vocabulary", "layout": "mask_first",
         "learning_rate": 0.03, "max_length": 128, "precision": "fp32", "prompt_length": 16,
-        "selection": 200, "steps": 80,
+        "selection": 200, "start": None, "steps": 80,
     },
     "ImportedPrompt": {"layout": "mask_first", "max_length": 128, "precision": "fp32"},
     "WordsPrompt": {"layout": "mask_first", "max_length": 128, "precision": "fp32"},

@@ -138,10 +138,12 @@ def test_indicators_compare_each_pair_of_prompts(
         for name in (prompt, other)
     )
     flat = p.ravel() @ q.ravel() / np.linalg.norm(p) / np.linalg.norm(q)
-    assert row["cosine, concatenated"] == pytest.approx(flat)
-    assert row["Euclidean, concatenated"] == pytest.approx(1 / (1 + np.linalg.norm(p - q)))
-    assert 0 < row["activated neurons (ON)"] <= 1
-    assert "activated neurons, layers 0 to 2" not in row, "it has three layers"
+    assert row["concatenated cosine"] == pytest.approx(flat)
+    assert row["concatenated Euclidean similarity"] == pytest.approx(
+        1 / (1 + np.linalg.norm(p - q))
+    )
+    assert 0 < row["overlap of activated neurons (ON)"] <= 1
+    assert "ON, layers 0 to 2" not in row, "it has three layers"
 
 
 def test_released_prompts_are_compared_without_a_model(cache: Path, tmp_path: Path) -> None:
@@ -151,10 +153,10 @@ def test_released_prompts_are_compared_without_a_model(cache: Path, tmp_path: Pa
         (cache / "none" / "published" / name).write_bytes(file.read_bytes())
     rows = answer(cache, "indicators", "--published")
     found = {(r["backbone"], r["indicator"]): r for r in rows}
-    best = found["T5 base", "cosine, averaged"]
+    best = found["T5 base", "averaged cosine"]
     assert best["spearman"] == pytest.approx(0.43, abs=0.005)
     assert 0 < best["low"] < best["spearman"] < best["high"]
-    assert abs(best["apart"]) < best["spearman"], "much of it is the tasks' category"
+    assert abs(best["across_categories"]) < best["spearman"], "much of it is the tasks' category"
     for task, seed in (("SST2", 0), ("IMDB", 1), ("QNLI", 2), ("MRPC", 3)):
         folder = tmp_path / "seed_su" / f"{task}PromptT5"
         folder.mkdir(parents=True)
@@ -168,7 +170,7 @@ def test_released_prompts_are_compared_without_a_model(cache: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        ([], "Give two prompts or more"),
+        ([], "Give at least two prompts"),
         (["--out", "x.csv"], "--out needs --published"),
         (["--published", "a", "b"], "takes one folder"),
         (["--published", "tests/measures"], "holds no released prompt"),
@@ -188,6 +190,20 @@ def test_a_prompt_is_read_in_words(cache: Path, prompt: str, tiny_roberta: Path)
     assert all(r["nearest"].startswith(r["start"]) for r in rows), "three steps move it little"
     distances = [r["value"] for r in answer(cache, "read-prompt", prompt, "--by", "distance")]
     assert max(distances) < 0.5
+
+
+def test_tuning_starts_from_a_prompt_that_is_given(
+    cache: Path, toml: Path, prompt: str, tiny_roberta: Path
+) -> None:
+    words = ["tune", tiny_roberta, toml, "--steps", 2, "--selection", 10, "--start", prompt]
+    later = answer(cache, *words)["key"]
+    known = {p["key"]: p for p in answer(cache, "status")["prompts"]}
+    assert known[later]["prompt_length"] == 4, "as many vectors as the start has"
+    done = call(cache, *words, "--init", "random")
+    assert done.returncode == 1
+    assert "--init random has no effect with --start" in done.stderr
+    done = call(cache, *words, "--prompt-length", 9)
+    assert "has 4 vectors; 9 are asked for" in done.stderr
 
 
 # --- attacks and causes --------------------------------------------------------------------------

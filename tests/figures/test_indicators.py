@@ -39,7 +39,7 @@ def test_prompts_of_different_seeds_are_compared() -> None:
     assert table.loc[("a", "a"), "value"] == pytest.approx(
         np.mean([values[i, j] for i, j in other])
     )
-    assert table.pairs.tolist() == [6] * 4
+    assert table.pairs.tolist() == [3, 6, 6, 3], "a task's own pairs are counted once"
 
 
 def test_of_one_seed_the_prompts_themselves_but_none_with_itself() -> None:
@@ -85,7 +85,9 @@ def test_agreement_is_also_given_between_categories() -> None:
         mine = mine[~mine.same]
         assert len(mine) == 4
         apart.append(spearmanr(mine.value, mine.transferred).statistic)
-    assert (row.spearman, row.apart) == pytest.approx((np.mean(expected), np.mean(apart)))
+    assert (row.spearman, row.across_categories) == pytest.approx(
+        (np.mean(expected), np.mean(apart))
+    )
     assert (row.tasks, row.pairs) == (8, 56)
 
 
@@ -94,8 +96,8 @@ def test_names_and_their_order() -> None:
     assert indicators.order(names) == [
         "cosine_concat", "cosine_concat_live", "activated", "activated_1 to 3", "causal",
     ]  # fmt: skip
-    assert indicators.title("activated_1 to 3") == "activated neurons, layers 1 to 3"
-    assert indicators.title("cosine_concat_live") == "cosine, concatenated, without the dead row"
+    assert indicators.title("activated_1 to 3") == "ON, layers 1 to 3"
+    assert indicators.title("cosine_concat_live") == "concatenated cosine (without dead row)"
 
 
 # --- maps ----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 
 from core.base.measure import Run
 from core.base.prompts import SoftPrompt
@@ -49,6 +49,7 @@ def test_a_vectors_effect_is_paired_over_examples(store: Store) -> None:
         each = np.repeat([1, -1, 0], [lost, gained, 100 - lost - gained])  # one a changed answer
         half = norm.ppf(0.975) * each.std() / 10
         assert table.high[row] - table.effect[row] == pytest.approx(half)
+    assert table.p.tolist() == pytest.approx([binomtest(30, 32, 0.5).pvalue, 1.0, 1.0])
     curve = figures.fewer(store, spec).set_index("count")
     assert curve.accuracy.to_dict() == pytest.approx({0: 0.8, 1: 0.65, 3: 0.5})
     assert (curve.low[1], curve.high[1]) == pytest.approx((0.6, 0.7)), "range of the orders"

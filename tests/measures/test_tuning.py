@@ -11,15 +11,19 @@ import torch
 
 from core.backbones import load_backbone
 from core.base.errors import BadInput, Cancelled
+from core.base.measure import Run
 from core.base.prompts import SoftPrompt
-from core.base.specs import key
-from core.exchange.sharing import read_prompt
+from core.base.specs import Pinned, dumps, key, loads
+from core.exchange.sharing import read_prompt, share
 from core.lab.lab import Lab
 from core.measures.evaluation import EvaluationSpec
+from core.measures.prompts import ImportedPrompt
 from core.measures.tuning import TuneSpec, initial_vectors, split_selection
 from core.tasks import Task, load_task, pin_task
 from core.tasks.data import Examples, load_split
 from tests.conftest import sentence, write_task
+
+RUN = Run(started="2026-01-01T00:00:00+00:00", seconds=1.0, device="cpu", versions="")
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +173,59 @@ def test_cancelling_stores_nothing(lab: Lab, spec: TuneSpec) -> None:
     assert lab.store.read(spec) is None
     assert list((lab.store.folder / "prompts").glob("*")) == []
     assert all(lab.store.frame(f"SELECT * FROM {t}").empty for t in ("prompt", "step", "run"))
+
+
+# --- starting from another prompt ----------------------------------------------------------------
+def test_tuning_starts_from_another_prompts_vectors(lab: Lab, spec: TuneSpec) -> None:
+    first = lab.prompt(spec)
+    still = replace(spec, seed=2, steps=1, learning_rate=1e-9, start=spec)
+    assert torch.allclose(tuned(lab, still).vectors, first.vectors, atol=1e-6)
+    assert key(still) != key(replace(still, start=None))
+    again = replace(still, steps=6, learning_rate=0.05)
+    assert again.needs == (spec,)
+    assert not torch.allclose(tuned(lab, again).vectors, first.vectors, atol=1e-6)
+    assert f"of prompt {key(spec)}" in " ".join(again.recipe)
+    assert again.reseeded(7).start == spec.reseeded(7), "every seed has its own start"
+    assert loads(dumps(again)) == again
+
+
+def test_a_missing_start_is_tuned_first(lab: Lab, spec: TuneSpec) -> None:
+    later = replace(spec, start=replace(spec, seed=5), steps=1)
+    assert not lab.known([later.start])
+    lab.ask(later)
+    assert lab.known([later.start])
+
+
+def test_a_start_that_does_not_fit_is_refused(lab: Lab, spec: TuneSpec) -> None:
+    with pytest.raises(BadInput, match="has 4 vectors; 3 are asked for"):
+        lab.answer(replace(spec, prompt_length=3, start=spec))
+    other = ImportedPrompt(
+        backbone=Pinned(name="another", fingerprint="0"), seed=0, prompt_length=4, sha256="0",
+        task="x",
+    )  # fmt: skip
+    lab.store.add(SoftPrompt(spec=other, vectors=torch.zeros(4, 3), words=()), RUN)
+    with pytest.raises(BadInput, match="is for another, not for"):
+        lab.answer(replace(spec, start=other))
+
+
+def test_a_released_prompt_starts_without_its_dead_row(
+    lab: Lab, spec: TuneSpec, tiny_folder: Path
+) -> None:
+    width = lab.backbone(spec).hidden_size
+    vectors = torch.randn(5, width, generator=torch.Generator().manual_seed(0))
+    imported = ImportedPrompt(
+        backbone=spec.backbone, seed=0, prompt_length=5, layout="published", sha256="0", task="x"
+    )
+    known = lab.adopt(SoftPrompt(spec=imported, vectors=vectors, words=()), "0")
+    live = vectors if "t5" in tiny_folder.name else vectors[1:]
+    still = replace(spec, prompt_length=len(live), steps=1, learning_rate=1e-9, start=known)
+    assert torch.allclose(tuned(lab, still).vectors, live, atol=1e-6)
+
+
+def test_what_is_shared_names_no_folder_of_the_start_either(
+    lab: Lab, spec: TuneSpec, tiny_folder: Path
+) -> None:
+    later = replace(spec, start=spec, steps=1)
+    files = share(lab.prompt(later), lab.models.shape(str(tiny_folder)))
+    for data in files.values():
+        assert str(tiny_folder.parent).encode() not in data

@@ -94,33 +94,33 @@ def test_transferability_compares_indicators_from_shipped_answers() -> None:
     assert not page.exception
     assert len(page.get("vega_lite_chart")) == 6, "indicators, pairs, two matrices, two maps"
     said = " ".join(c.value for c in page.caption)
-    assert "Strongest for roberta-mini" in said
+    assert "Highest mean Spearman (95 % interval): roberta-mini" in said
     assert "72 ordered pairs of 9 tasks" in said
-    assert "45 prompts. Trustworthiness" in said
+    assert "Each point is one of 45 prompts. Trustworthiness" in said
     assert not page.button, "nothing is left to compute"
     page = run("transferability", numbers="published (Su et al. 2022)", map="t-SNE")
     assert not page.exception
     assert len(page.get("vega_lite_chart")) == 6
     said = " ".join(c.value for c in page.caption)
-    assert "One run per task, as released" in said
+    assert "One released run per task" in said
     assert "RoBERTa base 0.39 (" in said
 
 
 def test_a_prompts_page_shows_words_vectors_and_where_it_works() -> None:
     page = run("prompt", backbone="roberta-mini")
     assert not page.exception
-    assert page.title[0].value == "Short reviews, seed 0"
+    assert page.title[0].value == "Prompt: Short reviews, seed 0"
     assert len(page.get("vega_lite_chart")) == 4, "tasks, without one, with fewer, vectors"
     said = " ".join(c.value for c in page.caption)
-    assert "of 8 vectors is still the one that it started from" in said
-    assert re.search(r"of 8 vectors have a clear effect alone. With all vectors 0\.9", said)
-    assert "95 % intervals; majority class 0.50" in said
+    assert "of 8 vectors, the nearest token is still the one that" in said
+    assert re.search(r"of 8 vectors p < 0\.05. Accuracy is 0\.9\d with all vectors and 0\.5", said)
+    assert "95 % Wilson intervals. Majority-class accuracy: 0.50" in said
     assert not page.button, "all of it is shipped"
     assert [len(t.value) for t in page.dataframe] == [8, 2, 8], "words, in words, most alike"
     page = run("prompt", backbone="t5-mini", task="Excuses", other="Treatment")
     assert not page.exception
-    assert "Cosine, mean" in " ".join(c.value for c in page.caption)
-    assert "off the diagonal" not in " ".join(c.value for c in page.caption)
+    assert "Mean cosine" in " ".join(c.value for c in page.caption)
+    assert "without the diagonal" not in " ".join(c.value for c in page.caption)
 
 
 def test_a_typed_prompt_in_words_is_measured_beside_the_soft_one() -> None:
@@ -135,7 +135,7 @@ def test_a_typed_prompt_in_words_is_measured_beside_the_soft_one() -> None:
     assert rows.Vectors["in words"] == 4
     assert rows.low["in words"] < rows.accuracy["in words"] < rows.high["in words"]
     page.text_input(key="words").set_value(" ").run()
-    assert "Type a prompt to compare." in [c.value for c in page.caption]
+    assert "Enter a prompt to compare it with the soft prompt." in [c.value for c in page.caption]
 
 
 @pytest.mark.parametrize("page", ["transfer", "predictivity", "correlation"])
