@@ -26,6 +26,7 @@ from core.tasks.baselines import write_shipped
 
 Keep = Literal["nothing", "prompts", "answers"]
 FIRST = "short_reviews"  # what pages show before a task is chosen
+ROWS = 256  # on which a prompt in words is compared
 REPORT_FRACTIONS = (0.0, 0.05, 0.15, 0.3, 0.5)
 
 
@@ -85,7 +86,7 @@ def of_prompts(lab: Lab, backbone: str, task: Task) -> tuple[Spec, ...]:
     nearest = (NearestSpec(prompt=p) for p in own)
     return (
         *sweeps.activated(own), *nearest, sweeps.dropped(own[0], *place), words,
-        sweeps.own_evaluation(words, *place),
+        *(sweeps.own_evaluation(p, *place, limit=ROWS) for p in (words, own[0])),
     )  # fmt: skip
 
 

@@ -14,11 +14,13 @@ from core.base.specs import key
 from core.figures import prompt as figures
 from core.figures import queries
 from core.measures import sweeps
+from core.measures.dropped import DroppedSpec
 from core.measures.nearest import METRICS, NearestSpec
 from core.tasks import Task, load_task
 from pages.common import answers, controls, sharing, warnings
 
 NONE = "none"
+ROWS = 256  # on which a prompt in words is compared
 CLEAR = 0.05  # below which a vector's effect is counted
 lab = answers.lab()
 
@@ -39,6 +41,9 @@ def standard(one: DeltaGenerator, two: DeltaGenerator, three: DeltaGenerator) ->
     with two:
         controls.prompt_kind(lab, [backbone])
         targets = controls.answered_by(lab, backbone, controls.task_set())
+        if not controls.clean(targets):
+            st.info(controls.CANNOT_WRITE.format(plain(backbone)))
+            return None
         task = controls.task(controls.clean(targets))
     mine = controls.prompts(lab, backbone, [task])
     if not mine:
@@ -60,6 +65,18 @@ def by_key(name: str) -> View:
     around = next((g for g in sets if task.name in {t.name for t in g}), [task])
     targets = controls.answered_by(lab, backbone, [t for t in around if t.ready])
     return View(prompt=prompt, backbone=backbone, task=task, targets=targets)
+
+
+def provenance() -> str:
+    """When, where and how well the prompt was made."""
+    run, found = lab.store.run(key(prompt)), lab.stored(prompt)
+    made = f"{prompt.origin.capitalize()} on {run.started[:10]}, {plain(run.device)}."
+    if found.selection_accuracy is None:
+        return f"{made} Key {key(prompt)}."
+    return (
+        f"{made} Selection accuracy {found.selection_accuracy:.3f} on {found.selection_rows} rows, "
+        f"best at step {found.best_step}. Key {key(prompt)}."
+    )
 
 
 def not_tuned() -> None:
@@ -94,12 +111,16 @@ st.markdown(
 if not lab.known([prompt]):
     answers.show([prompt], not_tuned, name="prompt-tuned", what="prompt")
     st.stop()
+st.caption(provenance())
 sharing.download(lab, key(prompt))
+if not task.ready:
+    st.info(
+        f"The data of {plain(task.title)} are not here, so this page shows only the prompt itself."
+    )
 
 titles = controls.titles(targets)
 grid = sweeps.transfer_grid([prompt], [(lab.pin(t, backbone), t.evaluation_split) for t in targets])
 nearest = NearestSpec(prompt=prompt)
-dropped = sweeps.dropped(prompt, lab.pin(task, backbone), task.evaluation_split)
 look = answers.look(lab.models.names())
 
 
@@ -112,8 +133,9 @@ def works() -> None:
     figure = charts.works_on(table, look, backbone=backbone, tasks=[t.title for t in targets])
     st.altair_chart(figure, width="stretch", theme=None)
     st.caption(
-        f"Accuracy of this one prompt on {controls.count(table.n)} examples per task, with 95 % "
-        "intervals. Filled: the task it was tuned on. Ticks: majority-class accuracy.",
+        f"Accuracy of this one prompt on {controls.count(table.n)} examples of each task's "
+        "evaluation split, with 95 % intervals. Filled: the task it was tuned on. Ticks: "
+        "majority-class accuracy.",
         help="Wilson intervals, over examples. The Transfer page gives means over seeds.",
     )
     answers.downloads("prompt-transfer", table, ("", figure))
@@ -178,7 +200,7 @@ def vectors() -> None:
     st.altair_chart(figure, width="stretch", theme=None)
     off = table[(table.row != table.other) | (second != prompt)]
     rest = ", without the diagonal" if second == prompt else ""
-    st.caption(f"Mean cosine {off.cosine.mean():.2f}{rest}.")
+    st.caption(f"Mean cosine {off.cosine.mean():.2f}{rest}." if len(off) else "One vector.")
     answers.downloads("prompt-vectors", table, ("", figure))
 
 
@@ -186,14 +208,22 @@ def compared() -> tuple[Prompt | None, str]:
     """The prompt whose vectors stand across, if it is stored, and what it is called."""
     if other == NONE:
         return prompt, "vector"
-    found = [p for p in controls.prompts(lab, backbone, [others[other]]) if p.seed == prompt.seed]
+    found = [p for p in alike_kind([others[other]]) if p.seed == prompt.seed]
     known = [p for p in found if lab.known([p])]
     return (known[0] if known else None), f"vector of the {other} prompt"
 
 
+def alike_kind(of: list[Task]) -> list[Prompt]:
+    """The prompts of these tasks that came about as this one did: tuned, or imported."""
+    if prompt.origin == "imported":
+        return [p for t in of for p in lab.imported(lab.models.pin(backbone), t.name)]
+    return controls.prompts(lab, backbone, of)
+
+
 def alike() -> None:
     """The most similar prompts of all tasks and seeds."""
-    table = figures.neighbours(lab.store, prompt, controls.prompts(lab, backbone, tasks))
+    dead = lab.models.has_dead_row(prompt)
+    table = figures.neighbours(lab.store, prompt, alike_kind(tasks), dead_row=dead)
     shown = charts.titled(table, titles)
     st.dataframe(
         shown, hide_index=True, width="stretch",
@@ -209,7 +239,7 @@ def alike() -> None:
     )
 
 
-def left_out() -> None:
+def left_out(dropped: DroppedSpec) -> None:
     """What accuracy loses without vectors."""
     each, curve = figures.without_each(lab.store, dropped), figures.fewer(lab.store, dropped)
     if each.empty:
@@ -231,10 +261,10 @@ def left_out() -> None:
     last = curve.iloc[-1]
     st.caption(
         f"{plain(task.title)}, {task.evaluation_split} split, {int(each.n.iloc[0])} examples. For "
-        f"{len(clear)} of {len(each)} vectors p < {CLEAR}. Accuracy is "
+        f"{len(clear)} of {len(each)} vectors p < {CLEAR} (Holm). Accuracy is "
         f"{curve.accuracy.iloc[0]:.2f} with all vectors and {last.accuracy:.2f} with none.",
-        help="One vector: 95 % intervals, paired over examples; p is McNemar's exact test, and "
-        "with many vectors one in 20 falls below 0.05 by chance. Several: mean and range over "
+        help="One vector: 95 % intervals, paired over examples; p is McNemar's exact test, "
+        "adjusted for the number of vectors. Several: mean and range over "
         f"{int(curve.orders.max())} random orders; at both ends the 95 % Wilson interval. Dotted: "
         "majority-class accuracy. The prompt is not retuned.",
     )
@@ -246,6 +276,9 @@ def left_out() -> None:
 def in_words(of: Task) -> None:
     """A prompt in words on the same task, beside the soft one."""
     usual = sweeps.usual_words(of, lab.models.family(backbone))
+    if st.session_state.get("words") == st.session_state.get("usual_words", NONE):
+        st.session_state["words"] = usual  # of this task, not of the one shown before
+    st.session_state["usual_words"] = usual
     text = st.text_input(
         "Prompt in words", usual, key="words", bind="query-params", max_chars=500,
         help="A hard prompt: the embeddings of its tokens take the place of the soft prompt's "
@@ -255,8 +288,8 @@ def in_words(of: Task) -> None:
         st.caption("Enter a prompt to compare it with the soft prompt.")
         return
     place = lab.pin(of, backbone), of.evaluation_split
-    hard = sweeps.own_evaluation(lab.in_words(backbone, of, text), *place)
-    soft = sweeps.own_evaluation(prompt, *place)
+    hard = sweeps.own_evaluation(lab.in_words(backbone, of, text), *place, limit=ROWS)
+    soft = sweeps.own_evaluation(prompt, *place, limit=ROWS)
 
     def draw() -> None:
         rows = [
@@ -277,9 +310,13 @@ def in_words(of: Task) -> None:
                 "high": st.column_config.NumberColumn("To", format="%.3f"), "n": "Examples",
             },
         )  # fmt: skip
-        st.caption(f"95 % Wilson intervals. Majority-class accuracy: {table.majority.iloc[0]:.2f}.")
+        st.caption(
+            f"{plain(of.title)}, {of.evaluation_split} split. 95 % Wilson intervals. "
+            f"Majority-class accuracy: {table.majority.iloc[0]:.2f}."
+        )
 
-    answers.show([soft, hard], draw, name="words", what="evaluations", start_at_once=True)
+    ready = not lab.missing([soft])
+    answers.show([soft, hard], draw, name="words", what="evaluations", start_at_once=ready)
 
 
 left, right = st.columns([2, 3], gap="medium")
@@ -289,9 +326,10 @@ with left, st.container(border=True):
 with right, st.container(border=True):
     st.subheader("Which tokens are nearest to its vectors?", anchor=False)
     answers.show([nearest], words, name="prompt-nearest", what="results", start_at_once=True)
-if task.labels:
+if task.labels and task.ready:
     st.subheader("What if vectors are left out?", anchor=False)
-    answers.show([dropped], left_out, name="prompt-dropped", what="results")
+    without = sweeps.dropped(prompt, lab.pin(task, backbone), task.evaluation_split)
+    answers.show([without], lambda: left_out(without), name="prompt-dropped", what="results")
     with st.container(border=True):
         st.subheader("Does a prompt in words do as well?", anchor=False)
         with answers.shown_errors():
@@ -305,5 +343,6 @@ with right, st.container(border=True):
     st.subheader("Which prompts are most similar?", anchor=False)
     with answers.shown_errors():
         alike()
-warnings.shared([task], targets)
+if task.ready:
+    warnings.shared([task], targets)
 warnings.origins([prompt])

@@ -71,7 +71,10 @@ def draw(
     if pairs.empty:
         st.caption("Nothing computed yet.")
         return
-    agreed = agreement(pairs)
+    agreed = agreement(pairs).dropna(subset="spearman")
+    if agreed.empty:
+        st.caption("A correlation needs at least three source tasks for some target.")
+        return
     found = indicators.order(likeness.indicator)
     agreed = agreed.assign(title=agreed.indicator.map(indicators.title))
     with st.container(border=True):
@@ -130,7 +133,8 @@ def best(agreed: pd.DataFrame) -> str:
     for name, mine in agreed.groupby("backbone", sort=False):
         top: Any = mine.loc[mine.spearman.idxmax()]
         found.append(f"{plain(name)} {interval(top)}, {top.title}")
-    return f"Highest mean Spearman (95 % interval): {'; '.join(found)}."
+    count = agreed.indicator.nunique()
+    return f"Highest mean Spearman of {count} indicators (95 % interval): {'; '.join(found)}."
 
 
 def over(indicator: str) -> str:
@@ -177,7 +181,7 @@ def heatmaps(
             st.altair_chart(figure, width="stretch", theme=None)
     if len(table) and table.pairs.max() > 1:
         st.caption(
-            f"Means over {controls.count(table.pairs)} pairs of prompts with different seeds. "
+            f"Means over {controls.count(table.pairs)} pairs of prompts. "
             "Diagonal: prompts of the same task.",
             help=SEEDS_HELP,
         )
@@ -215,6 +219,9 @@ def published() -> None:
         bind="query-params",
     )  # fmt: skip
     method = mapped()
+    if not chosen:
+        st.info("Choose a backbone.")
+        return
     likeness = indicators.published(lab.settings.assets)
     likeness = likeness[likeness.backbone.isin(chosen)]
     transfer = literature.transfer(lab.settings.assets, relative=True)
@@ -236,6 +243,10 @@ def computed() -> None:
     with middle:
         found = controls.clean(controls.task_set())
     method = mapped()
+    for b in backbones:
+        if not controls.answered_by(lab, b, found):
+            st.info(controls.CANNOT_WRITE.format(plain(b)))
+            return
     prompts = {b: controls.prompts(lab, b, controls.answered_by(lab, b, found)) for b in backbones}
     grid = tuple(
         spec
@@ -254,6 +265,13 @@ def computed() -> None:
     asked = (*grid, *(s for specs in active.values() for s in specs), *predictive, *causal)
     titles, categories = controls.titles(found), {t.title: t.category for t in found}
 
+    @st.cache_data(show_spinner="Comparing ...", max_entries=20)
+    def of_vectors(b: str, known: tuple[str, ...]) -> pd.DataFrame:
+        """Likeness by the vectors of the stored prompts of a backbone."""
+        del known
+        dead = any(map(lab.models.has_dead_row, prompts[b]))
+        return indicators.of_prompts(lab.store, b, prompts[b], dead_row=dead)
+
     @st.cache_data(show_spinner="Comparing ...", max_entries=10)
     def tables(name: str, known: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Likeness by every indicator, and transfer. Answers never change, so the questions and the
@@ -267,10 +285,9 @@ def computed() -> None:
         parts = []
         for b in backbones:
             of = {n: {t: r for (o, t), r in f.items() if o == b} for n, f in rankings.items()}
-            dead = any(map(lab.models.has_dead_row, prompts[b]))
             same, shared = indicators.same_ranks, indicators.shared_neurons(SHARED)
             parts += [
-                indicators.of_prompts(lab.store, b, prompts[b], dead_row=dead),
+                of_vectors(b, stored(b)),
                 indicators.of_activated(lab.store, b, active[b]),
                 indicators.of_rankings(b, "predictivity", of["predictivity"], same),
                 indicators.of_rankings(b, "causal", of["causal"], shared),
@@ -279,23 +296,29 @@ def computed() -> None:
         likeness = pd.concat(parts, ignore_index=True)
         return charts.titled(likeness, titles), charts.titled(transfer, titles)
 
+    def stored(b: str) -> tuple[str, ...]:
+        """The keys of a backbone's stored prompts."""
+        return tuple(sorted(lab.known(prompts[b])))
+
     @st.cache_data(show_spinner="Drawing the map ...", max_entries=20)
-    def a_map(name: str, known: int, method: indicators.Method) -> dict[str, pd.DataFrame]:
-        """Each backbone's prompts in the plane."""
-        del name, known
-        return {
-            b: indicators.map_of_prompts(lab.store, prompts[b], titles, categories, method)
-            for b in backbones
-        }
+    def a_map(b: str, known: tuple[str, ...], method: indicators.Method) -> pd.DataFrame:
+        """A backbone's prompts in the plane."""
+        del known
+        return indicators.map_of_prompts(
+            lab.store, prompts[b], titles, categories, method,
+            dead_row=any(map(lab.models.has_dead_row, prompts[b])),
+        )  # fmt: skip
 
     def all_figures() -> None:
         name, known = job_name(asked), len(lab.known(asked))
         likeness, transfer = tables(name, known)
-        maps = {b: t for b, t in a_map(name, known, method).items() if len(t)}
+        every = {b: a_map(b, stored(b), method) for b in backbones}
+        maps = {b: table for b, table in every.items() if len(table)}
         seeds = controls.count([len({p.seed for p in prompts[b]}) for b in backbones])
         draw(
             likeness, transfer, categories, maps, answers.look(lab.models.names()),
-            f"{seeds} seeds per task; accuracy on the evaluation splits.",
+            f"{seeds} seeds per task; accuracy on {controls.count(transfer.n)} examples of the "
+            "evaluation splits.",
         )  # fmt: skip
 
     answers.show(asked, all_figures, name="transferability", what="answers")

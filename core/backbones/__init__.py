@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from core.backbones.base import Backbone, Slot
+from core.backbones.base import Backbone, Slot, as_typed
 from core.backbones.bert import Bert
 from core.backbones.roberta import Roberta
 from core.backbones.t5 import T5
@@ -182,7 +182,12 @@ def pieces(folder: Path, words: Sequence[str]) -> list[tuple[str, list[int], lis
     try:
         with no_panics("it broke"):
             tokenizer = _tokenizer(folder)
-            ids = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
+            ids = [
+                tokenizer(
+                    as_typed(tokenizer, word), add_special_tokens=False, split_special_tokens=True
+                )["input_ids"]
+                for word in words
+            ]
             read = [tokenizer.convert_ids_to_tokens(i) for i in ids]
     except Exception as error:  # a strange file can break in as many ways as it has readers
         why = reason(error).rstrip(".")

@@ -193,8 +193,7 @@ class Backbone(ABC):
 
     def _read(self, text: str, special: bool) -> tuple[int, ...]:
         if not special:
-            for token in self.tokenizer.all_special_tokens:
-                text = text.replace(token, f"{token[0]} {token[1:]}")
+            text = as_typed(self.tokenizer, text)
         with no_panics(f"The tokenizer of {self.name} broke"):
             ids: list[int] = self.tokenizer(
                 text, add_special_tokens=False, split_special_tokens=not special, verbose=False
@@ -229,6 +228,13 @@ class Backbone(ABC):
     def pad_id(self) -> int:
         """Id that fills short rows; always masked."""
         return int(self.tokenizer.pad_token_id)
+
+
+def as_typed(tokenizer: Any, text: str) -> str:
+    """A text in which `</s>` and the like are plain characters."""
+    for token in tokenizer.all_special_tokens:
+        text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text
 
 
 def with_batch(vectors: Tensor, batch: int) -> Float[Tensor, "batch token hidden"]:

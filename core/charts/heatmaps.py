@@ -7,6 +7,8 @@ import pandas as pd
 
 from core.charts.look import Look, finish
 
+MANY = 40  # rows of a matrix whose cells have neither a number nor a border
+
 
 def transfer_heatmap(
     table: pd.DataFrame,
@@ -74,12 +76,14 @@ def heatmap(
 ) -> alt.LayerChart:
     """One cell per pair, with its number where there is room."""
     turn = domain[0] + 0.62 * (domain[1] - domain[0])
+    rows = table[y.shorthand.split(":")[0]].nunique()
+    thinned = rows > MANY  # numbers of vectors, not names of tasks
     base = alt.Chart(table).encode(
-        x=x.axis(labelAngle=angle, labelOverlap=False, grid=False),
-        y=y.axis(labelOverlap=False, grid=False),
+        x=x.axis(labelAngle=angle, labelOverlap=thinned, grid=False),
+        y=y.axis(labelOverlap=thinned, grid=False),
         tooltip=tooltip,
     )
-    cells = base.mark_rect(stroke=look.ground, strokeWidth=1).encode(
+    cells = base.mark_rect(stroke=look.ground, strokeWidth=0 if thinned else 1).encode(
         color=alt.Color(
             f"{value}:Q",
             title=title,
@@ -94,7 +98,8 @@ def heatmap(
         text=alt.Text(f"{value}:Q", format=".2f"),
         color=alt.condition(f"datum.{value} > {turn}", alt.value("#ffffff"), alt.value(look.ink)),
     )
-    rows = table[y.shorthand.split(":")[0]].nunique()
+    if thinned:
+        return finish(alt.layer(cells), look, 420)
     return finish(cells + numbers, look, (34 if rows <= 12 else 24) * rows + 120)
 
 

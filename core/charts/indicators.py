@@ -64,7 +64,8 @@ def indicator_agreement(table: pd.DataFrame, look: Look, *, order: Sequence[str]
     """Each indicator's Spearman correlation with transfer and its interval, a point a backbone:
     `title`, `backbone`, `spearman`, `low`, `high`, `tasks`, `pairs`.
     """
-    ends = [min(-0.2, table.low.min()), max(1.0, table.high.max())]
+    known = table[["spearman", "low", "high"]]  # no interval for few tasks
+    ends = [min(-0.2, known.min().min()), max(1.0, known.max().max())]
     scale = alt.Scale(domain=[math.floor(10 * ends[0]) / 10, math.ceil(10 * ends[1]) / 10])
     base = alt.Chart(table).encode(
         y=alt.Y("title:N", sort=list(order), title=None).axis(labelLimit=260, grid=True),
@@ -110,23 +111,24 @@ def prompt_map(table: pd.DataFrame, look: Look, *, categories: Sequence[str]) ->
         .encode(x=x, y=y, color=color, tooltip=["task", "category", "seed"])
     )
     means = _apart(table.groupby(["task", "category"], as_index=False)[["x", "y"]].mean())
-    names = (
-        alt.Chart(means)
-        .mark_text(dy=-2, fontSize=11, color=look.ink)
-        .encode(x=x, y=y, text="task:N")
-    )
-    return finish(alt.layer(points, names), look, 380)
+    named = alt.Chart(means)
+    names = named.mark_text(dy=-2, fontSize=11, color=look.ink).encode(x=x, y=y, text="task:N")
+    leads = named.mark_rule(color=look.faint, opacity=0.6).encode(x=x, y=y, y2="mean:Q")
+    return finish(alt.layer(leads, points, names), look, 380)
 
 
 def _apart(names: pd.DataFrame) -> pd.DataFrame:
-    """Names moved up until none lies on another: a name is a line high and a word wide."""
+    """Names moved up from the `mean` of their prompts until none lies on another: a name is a line
+    high and a word wide.
+    """
     line, word = (0.055 * (names.y.max() - names.y.min()), 0.3 * (names.x.max() - names.x.min()))
     placed = list[tuple[float, float]]()
     for x, y in names.sort_values("y")[["x", "y"]].itertuples(index=False):
         while any(abs(x - a) < word and abs(y - b) < line for a, b in placed):
             y += line / 4
         placed.append((x, y))
-    return names.sort_values("y").assign(y=[y for _, y in placed])
+    ordered = names.sort_values("y")
+    return ordered.assign(mean=ordered.y, y=[y for _, y in placed])
 
 
 def likeness_heatmap(

@@ -148,7 +148,9 @@ def svg(chart: Figure) -> str:
 
 
 def _for_file(chart: Figure) -> dict[str, Any]:
-    text, dark, light = json.dumps(chart.to_dict()), Look(dark=True), Look()
+    with alt.data_transformers.disable_max_rows():  # a file has room for all of them
+        drawn = chart.to_dict()
+    text, dark, light = json.dumps(drawn), Look(dark=True), Look()
     pairs = [(getattr(dark, n), getattr(light, n)) for n in INKS]
     for ours, printed in (*pairs, *zip(dark.classes(2), light.classes(2), strict=True)):
         text = text.replace(ours, printed)

@@ -16,7 +16,8 @@ def works_on(
     task that it was tuned on.
     """
     hue = look.hue(backbone)
-    scale = alt.Scale(domain=[min(0.4, float(table.low.min())), 1])
+    lowest = float(table[["low", "accuracy"]].min().min())
+    scale = alt.Scale(domain=[min(0.4, lowest), 1])
     base = alt.Chart(table).encode(
         y=alt.Y("task:N", sort=list(tasks), title=None),
         tooltip=[
@@ -46,8 +47,9 @@ def row_matrix(table: pd.DataFrame, look: Look, *, backbone: str, other: str) ->
         alt.Tooltip("row", title="vector"), alt.Tooltip("other", title="other vector"),
         alt.Tooltip("cosine", format=".3f"),
     ]  # fmt: skip
+    low = min(0.0, float(table.cosine.min()))
     return heatmap(
-        table, look, look.hue(backbone), tips, value="cosine", domain=[0.0, 1.0], title="cosine",
+        table, look, look.hue(backbone), tips, value="cosine", domain=[low, 1.0], title="cosine",
         y=alt.Y("row:O", title="vector"), x=alt.X("other:O", title=other), angle=0,
     )  # fmt: skip
 

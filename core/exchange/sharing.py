@@ -33,7 +33,7 @@ def card(prompt: SoftPrompt) -> str:
     ]
     if prompt.words:
         lines.append(f"- answer words: {', '.join(map(plain, prompt.words))}")
-    lines += [f"- {line}" for line in spec.recipe]
+    lines += [f"- {plain(line)}" for line in spec.recipe]
     if prompt.best_step is not None:
         lines.append(
             f"- best at step {prompt.best_step}, accuracy {prompt.selection_accuracy:.3f} on "

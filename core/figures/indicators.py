@@ -79,37 +79,40 @@ def embeddings(
     for name in EMBEDDINGS:
         if one_length or name.endswith("average"):
             found[name] = SIMILARITY[name](vectors)
-    if dead_row:
-        rest = embeddings([v[1:] for v in vectors])
-        found |= {name + LIVE: values for name, values in rest.items()}
+    live = [v[1:] for v in vectors]
+    if dead_row and all(len(v) for v in live):
+        found |= {name + LIVE: values for name, values in embeddings(live).items()}
     return found
 
 
 def over_tasks(prompts: Sequence[Prompt], values: Array, backbone: str, name: str) -> pd.DataFrame:
     """A matrix of prompts as a table of likeness: the mean over pairs of prompts with different
-    seeds, because those with the same seed started from the same vectors and stay alike. Where a
-    pair of tasks has no such prompts, those with the same seed are taken; never a prompt with
-    itself.
+    seeds, because those with the same seed started from the same vectors and stay alike. If some
+    two tasks have no such prompts, all pairs are taken, for all tasks; never a prompt with itself.
     """
-    seeds = np.array([p.seed for p in prompts])
     places: dict[str, list[int]] = {}
     for i, prompt in enumerate(prompts):
         places.setdefault(prompt.source_task, []).append(i)
+    seeds = np.array([p.seed for p in prompts])
+    apart = seeds[:, None] != seeds
+    if not all(
+        apart[np.ix_(a, b)].any() for s, a in places.items() for t, b in places.items() if s != t
+    ):
+        apart = ~np.eye(len(prompts), dtype=bool)
     out = list[dict[str, object]]()
     for source, first in places.items():
         for target, second in places.items():
-            a, b = (g.ravel() for g in np.meshgrid(first, second, indexing="ij"))
-            other = seeds[a] != seeds[b]
-            kept = other if other.any() else a != b
-            if not kept.any():
-                continue
-            out.append(
-                {
-                    "backbone": backbone, "indicator": name, "source_task": source,
-                    "target_task": target, "value": float(np.mean(values[a[kept], b[kept]])),
-                    "pairs": int(kept.sum()) // (2 if source == target else 1),
-                }
-            )  # fmt: skip
+            block = np.ix_(first, second)
+            kept = apart[block]
+            if kept.any():
+                pairs = int(kept.sum()) // (2 if source == target else 1)
+                out.append(
+                    {
+                        "backbone": backbone, "indicator": name, "source_task": source,
+                        "target_task": target, "value": float(values[block][kept].mean()),
+                        "pairs": pairs,
+                    }
+                )  # fmt: skip
     return pd.DataFrame(out, columns=COLUMNS)
 
 
@@ -289,13 +292,16 @@ def map_of_prompts(
     titles: Mapping[str, str],
     categories: Mapping[str, str],
     method: Method,
+    *,
+    dead_row: bool = False,
 ) -> pd.DataFrame:
     """The stored ones among the prompts in the plane: x, y, task (title), category, seed, and for
-    the whole map kept and variance; `categories` by title. Empty for fewer than four.
+    the whole map kept and variance; `categories` by title. Empty for fewer than four. `dead_row`:
+    the first vectors are left out.
     """
     known = [found for p in prompts if (found := store.read(p)) is not None]
     tasks = [titles.get(p.spec.source_task, p.spec.source_task) for p in known]
-    vectors = [_array(p) for p in known]
+    vectors = [_array(p)[1 if dead_row else 0 :] for p in known]
     products = cosine_average(vectors) if vectors else np.empty((0, 0))
     return _map(products, tasks, [p.spec.seed for p in known], categories, method)
 
@@ -304,7 +310,8 @@ def map_of_likeness(
     likeness: pd.DataFrame, categories: Mapping[str, str], method: Method
 ) -> pd.DataFrame:
     """As `map_of_prompts`, from the rows of one backbone, which hold each prompt with itself."""
-    mine = likeness[likeness.indicator == "cosine_average"]
+    live = likeness.indicator == "cosine_average" + LIVE
+    mine = likeness[live if live.any() else likeness.indicator == "cosine_average"]
     products = mine.pivot(index="source_task", columns="target_task", values="value")
     products = products.reindex(columns=products.index)
     return _map(

@@ -1,4 +1,6 @@
-"""One soft prompt: where it works, the words near it, and what its vectors do."""
+"""One soft prompt: where it works, the tokens near it, and what its vectors do."""
+
+import math
 
 import numpy as np
 import pandas as pd
@@ -8,17 +10,21 @@ from core.figures import queries
 from core.measures.dropped import DroppedSpec
 from core.measures.evaluation import EvaluationSpec
 from core.measures.nearest import Metric, NearestSpec
-from core.stats.intervals import Z, mcnemar, wilson
-from core.stats.similarity import cosine_average
+from core.stats.intervals import Z, holm, mcnemar, wilson
+from core.stats.similarity import cosine_average, units
 from core.store import Store
 
 
 def works_on(store: Store, specs: list[EvaluationSpec]) -> pd.DataFrame:
-    """Accuracy per target task, with its 95 % Wilson interval: task, accuracy, low, high, n,
-    majority, own (whether the prompt was tuned on it).
+    """Accuracy per target task, with its 95 % Wilson interval (none for the mean score of written
+    answers): task, accuracy, low, high, n, majority, own (whether the prompt was tuned on it).
     """
     rows = queries.evaluations(store, specs)
-    spans = [wilson(int(c), int(n)) for c, n in zip(rows.correct, rows.n, strict=True)]
+    counted = rows.correct.notna()
+    spans = [
+        wilson(int(c), int(n)) if known else (math.nan, math.nan)
+        for c, n, known in zip(rows.correct, rows.n, counted, strict=True)
+    ]
     return pd.DataFrame(
         {
             "task": rows.target_task, "accuracy": rows.accuracy,
@@ -29,22 +35,23 @@ def works_on(store: Store, specs: list[EvaluationSpec]) -> pd.DataFrame:
 
 
 def words(store: Store, spec: NearestSpec, metric: Metric, count: int = 5) -> pd.DataFrame:
-    """Per vector: row, norm, start (the word it started from; None if it did not start from one),
-    nearest (words, the nearest first), value (of the nearest), unmoved (whether the nearest is the
-    start), and the vocabulary's norms: low, middle, high. Empty if not stored.
+    """Per vector: row, norm, start (the token it started from; None if it was not drawn from the
+    vocabulary), nearest (tokens, the nearest first), value (of the nearest), unmoved (whether the
+    nearest is the start), and the vocabulary's norms: low, middle, high. Empty if not stored.
     """
     found = store.read(spec)
     names = "row norm start nearest value unmoved low middle high".split()  # noqa: SIM905
     if found is None:
         return pd.DataFrame(columns=names)
-    tokens, start = found.tokens[metric], found.start or (None,) * len(found.norms)
-    nearest = [row[0] for row in tokens]
+    tokens, nothing = found.tokens[metric], (None,) * len(found.norms)
     low, middle, high = found.vocabulary
+    best = found.ids[metric][:, 0].tolist()
     return pd.DataFrame(
         {
-            "row": np.arange(len(found.norms)), "norm": found.norms, "start": list(start),
-            "nearest": [row[:count] for row in tokens], "value": found.values[metric][:, 0],
-            "unmoved": [a is not None and a == b for a, b in zip(start, nearest, strict=True)],
+            "row": np.arange(len(found.norms)), "norm": found.norms,
+            "start": list(found.start or nothing), "nearest": [row[:count] for row in tokens],
+            "value": found.values[metric][:, 0],
+            "unmoved": [a == b for a, b in zip(found.start_id or nothing, best, strict=True)],
             "low": low, "middle": middle, "high": high,
         }
     )[names]  # fmt: skip
@@ -52,18 +59,19 @@ def words(store: Store, spec: NearestSpec, metric: Metric, count: int = 5) -> pd
 
 def without_each(store: Store, spec: DroppedSpec) -> pd.DataFrame:
     """What accuracy loses without each vector: row, effect, low and high (95 %, paired over
-    examples), p (McNemar's exact test), lost, gained, n. Empty if not stored.
+    examples), p (McNemar's exact test, Holm-adjusted), lost, gained, n. Empty if not stored.
     """
     found = store.read(spec)
     if found is None:
         return pd.DataFrame(columns="row effect low high p lost gained n".split())  # noqa: SIM905
+    p = np.array([mcnemar(int(a), int(b)) for a, b in zip(found.lost, found.gained, strict=True)])
     effect = (found.lost - found.gained) / found.n
     spread = (found.lost + found.gained) / found.n - effect**2
     half = Z * np.sqrt(spread / found.n)
     return pd.DataFrame(
         {
             "row": found.row, "effect": effect, "low": effect - half, "high": effect + half,
-            "p": [mcnemar(int(a), int(b)) for a, b in zip(found.lost, found.gained, strict=True)],
+            "p": holm(p),
             "lost": found.lost, "gained": found.gained, "n": found.n,
         }
     )  # fmt: skip
@@ -93,22 +101,26 @@ def between_rows(first: SoftPrompt, second: SoftPrompt) -> pd.DataFrame:
     """Cosine of each vector of one prompt with each of another, or of itself: row, other,
     cosine.
     """
-    a, b = (p.vectors.double().cpu().numpy() for p in (first, second))
-    lengths = [np.linalg.norm(v, axis=1, keepdims=True) for v in (a, b)]
-    units = [v / np.where(n > 0, n, 1) for v, n in zip((a, b), lengths, strict=True)]
-    cosine = units[0] @ units[1].T
+    a, b = (units(p.vectors.double().cpu().numpy()) for p in (first, second))
+    cosine = a @ b.T
     row, other = (g.ravel() for g in np.indices(cosine.shape))
     return pd.DataFrame({"row": row, "other": other, "cosine": cosine.ravel()})
 
 
-def neighbours(store: Store, prompt: Prompt, others: list[Prompt], count: int = 8) -> pd.DataFrame:
-    """The prompts most like one, by averaged cosine: task, seed, cosine, the nearest first."""
+def neighbours(
+    store: Store, prompt: Prompt, others: list[Prompt], count: int = 8, *, dead_row: bool = False
+) -> pd.DataFrame:
+    """The prompts most like one, by averaged cosine: task, seed, cosine, the nearest first;
+    `dead_row`: the first vectors are left out, because they never reach the model.
+    """
     here = store.read(prompt)
     known = [p for p in others if p != prompt]
     found = [(p, read) for p in known if (read := store.read(p)) is not None]
     if here is None or not found:
         return pd.DataFrame(columns=["task", "seed", "cosine"])
-    vectors = [p.vectors.double().cpu().numpy() for p in (here, *(read for _, read in found))]
+    first = 1 if dead_row else 0
+    every = (here, *(read for _, read in found))
+    vectors = [p.vectors[first:].double().cpu().numpy() for p in every]
     table = pd.DataFrame(
         {
             "task": [p.source_task for p, _ in found], "seed": [p.seed for p, _ in found],

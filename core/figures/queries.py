@@ -320,11 +320,12 @@ def tuning_history(store: Store, name: str) -> pd.DataFrame:
 
 
 def prompts(store: Store) -> pd.DataFrame:
-    """All stored prompts: key, backbone, fingerprint, task, seed,
+    """All stored soft prompts: key, backbone, fingerprint, task, seed,
     prompt_length, origin, best_step, selection_accuracy, selection_rows.
     """
     return store.frame(
-        "SELECT * EXCLUDE (spec) FROM prompt ORDER BY backbone, task, seed, prompt_length"
+        "SELECT * EXCLUDE (spec) FROM prompt WHERE origin <> 'words'"
+        " ORDER BY backbone, task, seed, prompt_length"
     )
 
 

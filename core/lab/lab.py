@@ -358,8 +358,8 @@ class Lab:
         if not found and (why := next((w for k, w in broken.items() if k.startswith(prefix)), "")):
             raise BadInput(why)
         if len(found) != 1:
-            how = "No stored prompt has a key" if not found else "Several prompts have keys"
-            raise BadInput(f"{how} that starts with {prefix!r}; `status --json` lists them.")
+            how = "No stored prompt has a key that starts" if not found else "Several keys start"
+            raise BadInput(f"{how} with {prefix!r}; `status --json` lists them.")
         return self._here(found[0])
 
     def _here(self, prompt: Prompt) -> Prompt:

@@ -21,12 +21,13 @@ from core.measures.bench import Bench
 from core.measures.tuning import TuneSpec, initial_words
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from core.backbones.base import Backbone
 
 Values = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
 Metric = Literal["cosine", "distance"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 PART = "\N{REPLACEMENT CHARACTER}"  # what decoding gives for a part of a character
@@ -47,17 +48,20 @@ class NearestSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Nearest:
-    """`tokens[metric][row][place]`, the nearest first, and `values[metric][row, place]`: cosine, or
-    Euclidean distance. `norms[row]`; `vocabulary`: quantiles `LEVELS` of the words' norms. `start`:
-    the word from which each vector started; empty if tuning did not start from words.
+    """`tokens[metric][row][place]`, the nearest first, with `ids[metric][row, place]`, and
+    `values[metric][row, place]`: cosine, or Euclidean distance. `norms[row]`; `vocabulary`:
+    quantiles `LEVELS` of the tokens' norms. `start`, `start_id`: the token from which each vector
+    started; empty if it was not drawn from the vocabulary.
     """
 
     spec: NearestSpec
     tokens: dict[Metric, list[list[str]]]
+    ids: dict[Metric, Int[Numbers, "row place"]]
     values: dict[Metric, Float[Values, "row place"]]
     norms: Float[Values, " row"]
     vocabulary: tuple[float, float, float]
     start: tuple[str, ...]
+    start_id: tuple[int, ...]
 
 
 def needs(spec: NearestSpec) -> tuple[Spec, ...]:
@@ -77,34 +81,38 @@ def read_words(spec: NearestSpec, bench: Bench, progress: Progress) -> Nearest:
         "cosine": first @ second.T,
         "distance": torch.cdist(vectors, words),
     }
-    tokens, values = dict[Metric, list[list[str]]](), dict[Metric, Values]()
+    tokens, ids, values = dict[Metric, list[list[str]]](), dict[Metric, Numbers](), {}
     for metric, found in near.items():
         top = found.topk(min(spec.count, len(words)), dim=1, largest=metric == "cosine")
-        tokens[metric] = [_texts(backbone, row) for row in top.indices]
-        values[metric] = top.values.cpu().numpy()
-    asked = spec.prompt
-    started = isinstance(asked, TuneSpec) and asked.init == "vocabulary" and asked.start is None
+        ids[metric], values[metric] = top.indices.cpu().numpy(), top.values.cpu().numpy()
+        tokens[metric] = [_texts(backbone, row.tolist()) for row in ids[metric]]
+    asked, start = spec.prompt, list[int]()
+    if isinstance(asked, TuneSpec) and asked.init == "vocabulary" and asked.start is None:
+        start = initial_words(asked, len(words)).tolist()
     norms = words.norm(dim=1)
     low, middle, high = np.quantile(norms.cpu().numpy(), LEVELS)
     progress(1.0)
     return Nearest(
         spec=spec,
         tokens=tokens,
+        ids=ids,
         values=values,
         norms=vectors.norm(dim=1).cpu().numpy(),
         vocabulary=(float(low), float(middle), float(high)),
-        start=tuple(_texts(backbone, initial_words(spec.prompt, len(words)))) if started else (),
+        start=tuple(_texts(backbone, start)),
+        start_id=tuple(start),
     )
 
 
-def _texts(backbone: Backbone, ids: Tensor) -> list[str]:
+def _texts(backbone: Backbone, ids: list[int]) -> list[str]:
     """Tokens as a reader would write them; a lone marker, or a part of a character, stays as the
-    tokenizer has it.
+    tokenizer has it. A backbone may have more embeddings than its tokenizer has tokens.
     """
-    tokens = map(str, backbone.tokenizer.convert_ids_to_tokens(ids.tolist()))
-    texts = [backbone.tokenizer.decode([i]).strip() for i in ids.tolist()]
+    tokens = backbone.tokenizer.convert_ids_to_tokens(ids)
+    named = [f"<unused {i}>" if t is None else str(t) for i, t in zip(ids, tokens, strict=True)]
+    texts = [backbone.tokenizer.decode([i]).strip() for i in ids]
     whole = [bool(text) and PART not in text for text in texts]
-    return [t if ok else token for t, ok, token in zip(texts, whole, tokens, strict=True)]
+    return [t if ok else name for t, ok, name in zip(texts, whole, named, strict=True)]
 
 
 # --- in the store --------------------------------------------------------------------------------
@@ -114,11 +122,14 @@ MAIN = Table(
     " middle DOUBLE, high DOUBLE",
 )
 ROW = Table(
-    name="nearest_row", columns="row USMALLINT, norm DOUBLE, start VARCHAR", order="key, row"
+    name="nearest_row",
+    columns="row USMALLINT, norm DOUBLE, start VARCHAR, start_id INTEGER",
+    order="key, row",
 )
 TOKEN = Table(
     name="nearest_token",
-    columns="metric VARCHAR, row USMALLINT, place USMALLINT, token VARCHAR, value DOUBLE",
+    columns="metric VARCHAR, row USMALLINT, place USMALLINT, token VARCHAR, id INTEGER,"
+    " value DOUBLE",
     order="key, metric, row, place",
 )
 
@@ -131,17 +142,26 @@ def rows(found: Nearest) -> dict[str, pd.DataFrame]:
         "prompt": key(asked), "backbone": asked.backbone.name, "source_task": asked.source_task,
         "seed": asked.seed, "low": low, "middle": middle, "high": high,
     }  # fmt: skip
-    start = found.start or (None,) * len(found.norms)
-    vectors = pd.DataFrame({"row": np.arange(len(found.norms)), "norm": found.norms})
+    nothing = (None,) * len(found.norms)
+    vectors = pd.DataFrame(
+        {
+            "row": np.arange(len(found.norms)), "norm": found.norms,
+            "start": list(found.start or nothing),
+            "start_id": pd.array(list(found.start_id or nothing), "Int64"),
+        }
+    )  # fmt: skip
     tokens = [
-        {"metric": metric, "row": row, "place": place, "token": token, "value": value}
+        {
+            "metric": metric, "row": row, "place": place, "token": token,
+            "id": found.ids[metric][row, place], "value": found.values[metric][row, place],
+        }
         for metric in METRICS
         for row, texts in enumerate(found.tokens[metric])
-        for place, (token, value) in enumerate(zip(texts, found.values[metric][row], strict=True))
-    ]
+        for place, token in enumerate(texts)
+    ]  # fmt: skip
     return {
         "nearest": pd.DataFrame([main]),
-        "nearest_row": vectors.assign(start=list(start)),
+        "nearest_row": vectors,
         "nearest_token": pd.DataFrame(tokens),
     }
 
@@ -151,19 +171,22 @@ def read(spec: NearestSpec, stored: Stored) -> Nearest:
     main = stored.rows("nearest").iloc[0]
     vectors = stored.rows("nearest_row", order="row")
     found = stored.rows("nearest_token", order="metric, row, place")
-    tokens, values = dict[Metric, list[list[str]]](), dict[Metric, Values]()
+    tokens, ids, values = dict[Metric, list[list[str]]](), dict[Metric, Numbers](), {}
     for metric in METRICS:
         mine = found[found.metric == metric]
         tokens[metric] = [group.token.tolist() for _, group in mine.groupby("row")]
+        ids[metric] = mine.id.to_numpy(np.int64).reshape(len(vectors), -1)
         values[metric] = mine.value.to_numpy(np.float64).reshape(len(vectors), -1)
-    known = vectors.start.notna().all()
+    known = vectors.start_id.notna().all()
     return Nearest(
         spec=spec,
         tokens=tokens,
+        ids=ids,
         values=values,
         norms=vectors.norm.to_numpy(np.float64),
         vocabulary=(float(main.low), float(main.middle), float(main.high)),
         start=tuple(vectors.start) if known else (),
+        start_id=tuple(vectors.start_id.astype(int)) if known else (),
     )
 
 

@@ -18,6 +18,7 @@ Array = npt.NDArray[Any]
 Embedding = Literal["cosine_average", "cosine_concat", "euclidean_average", "euclidean_concat"]
 EMBEDDINGS: tuple[Embedding, ...] = get_args(Embedding)
 RESAMPLES = 2000
+FEWEST = 6  # tasks of an interval
 WINDOW = 3  # layers of a window of the overlapping rate
 
 
@@ -27,14 +28,14 @@ def cosine_average(prompts: Sequence[Float[Array, "token hidden"]]) -> Float[Arr
 
     It is the product of the prompts' mean unit vectors; with itself, a prompt has less than 1.
     """
-    means = np.stack([_units(p).mean(axis=0) for p in prompts])
+    means = np.stack([units(p).mean(axis=0) for p in prompts])
     found: Array = means @ means.T
     return found
 
 
 def cosine_concat(prompts: Sequence[Float[Array, "token hidden"]]) -> Float[Array, "prompt other"]:
     """Cosine of the prompts as one long vector each; they must be equally long."""
-    whole = _units(np.stack([p.ravel() for p in prompts]))
+    whole = units(np.stack([p.ravel() for p in prompts]))
     found: Array = whole @ whole.T
     return found
 
@@ -43,12 +44,12 @@ def euclidean_average(
     prompts: Sequence[Float[Array, "token hidden"]],
 ) -> Float[Array, "prompt other"]:
     """1 / (1 + mean distance over all pairs of a vector of one prompt and one of the other)."""
-    from scipy.spatial.distance import cdist  # slow to import; few pages need it
-
+    squares = [(p**2).sum(axis=1) for p in prompts]
     found = np.empty((len(prompts), len(prompts)))
     for i, first in enumerate(prompts):
-        for j, second in enumerate(prompts[: i + 1]):
-            found[i, j] = found[j, i] = 1 / (1 + cdist(first, second).mean())
+        for j, second in enumerate(prompts[: i + 1]):  # by products: pages have up to 100 prompts
+            apart = squares[i][:, None] + squares[j] - 2 * first @ second.T
+            found[i, j] = found[j, i] = 1 / (1 + np.sqrt(np.maximum(apart, 0)).mean())
     return found
 
 
@@ -63,11 +64,11 @@ def euclidean_concat(
     return found
 
 
-def _units(rows: Float[Array, "row hidden"]) -> Float[Array, "row hidden"]:
+def units(rows: Float[Array, "row hidden"]) -> Float[Array, "row hidden"]:
     """Each row over its length; a row of zeros stays."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    units: Array = rows / np.where(lengths > 0, lengths, 1)
-    return units
+    found: Array = rows / np.where(lengths > 0, lengths, 1)
+    return found
 
 
 SIMILARITY: dict[Embedding, Callable[[Sequence[Array]], Array]] = {
@@ -110,17 +111,19 @@ def with_transfer(
     marks an unknown pair. The 95 % interval redraws tasks, which are sources and targets at once,
     and is on the wide side (docs/method.md).
 
-    Relative and absolute accuracy give the same, because they rank one target's sources alike.
-    Source: Su et al. 2022 for the statistic.
+    No interval below six tasks, or where most draws leave nothing to compare. Source: Su et al.
+    2022 for the statistic.
     """
     n = len(likeness)
     known = np.isfinite(likeness) & np.isfinite(transferred) & ~np.eye(n, dtype=bool)
     x, y = _lower(likeness, known), _lower(transferred, known)
     value = _mean_rho(np.ones((1, n)), known, x, y)[0]
-    if not math.isfinite(value) or n < 4:
+    if not math.isfinite(value) or n < FEWEST:
         return Estimate(value=float(value), low=math.nan, high=math.nan)
     drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
     means = _mean_rho(drawn.astype(float), known, x, y)
+    if np.isfinite(means).mean() < 0.9:
+        return Estimate(value=float(value), low=math.nan, high=math.nan)
     low, high = np.nanquantile(means, [0.025, 0.975])
     return Estimate(value=float(value), low=float(low), high=float(high))
 

@@ -254,7 +254,55 @@ TRANSFERRED = pd.DataFrame(
     {"backbone": ["roberta-mini", "t5-mini"], "source_task": "A", "target_task": "B",
      "shared": [0.2, 0.47], "chance": 0.05, "transferred": [0.6, 1.0], "same": [True, False]}
 )  # fmt: skip
+ALIKE = pd.DataFrame(
+    {"backbone": BOTH, "indicator": "causal", "title": "shared causal neurons", "source_task": "A",
+     "target_task": ["B", "A"], "value": [0.1, -0.2], "transferred": [0.6, 1.0],
+     "same": [True, False], "spearman": [0.6, 0.3], "low": [0.1, float("nan")],
+     "high": [0.9, float("nan")], "across_categories": 0.2, "tasks": 9, "pairs": 72}
+)  # fmt: skip
+PLACES = pd.DataFrame(
+    {"x": [0.0, 0.1, 1.0, 1.0], "y": [0.0, 0.0, 0.01, 1.0], "task": list("ABCD"),
+     "category": ["u", "u", "v", "v"], "seed": 0}
+)  # fmt: skip
+WORKS = pd.DataFrame(
+    {"task": ["A", "B"], "accuracy": [0.9, 0.3], "low": [0.88, float("nan")],
+     "high": [0.92, float("nan")], "majority": [0.5, float("nan")], "n": 600, "own": [True, False]}
+)  # fmt: skip
+EFFECTS = pd.DataFrame(
+    {"row": [0, 1], "effect": [0.1, -0.01], "low": [0.05, -0.03], "high": [0.15, 0.01],
+     "p": [0.001, 1.0], "lost": [30, 2], "gained": [4, 4], "n": 256}
+)  # fmt: skip
+FEWER = pd.DataFrame(
+    {"count": [0, 4, 8], "accuracy": [0.9, 0.8, 0.5], "low": [0.88, 0.7, 0.45],
+     "high": [0.92, 0.85, 0.55], "orders": [1, 5, 5], "n": 256}
+)  # fmt: skip
+CONVERGED = pd.DataFrame(
+    {"start": ["vocabulary", "Opinions"] * 2, "step": [4, 4, 8, 8], "accuracy": 0.8, "low": 0.7,
+     "high": 0.9, "runs": 5}
+)  # fmt: skip
+
+
+def vectors(n: int) -> pd.DataFrame:
+    """The cosines of so many vectors with as many others."""
+    return pd.DataFrame(
+        [{"row": i, "other": j, "cosine": (i - j) / n} for i in range(n) for j in range(n)]
+    )
+
+
 NEWER = {
+    "agreement": lambda k: charts.indicator_agreement(ALIKE, k, order=["shared causal neurons"]),
+    "indicator": lambda k: charts.indicator_points(ALIKE, k, title="shared causal neurons"),
+    "likeness": lambda k: charts.likeness_heatmap(
+        ALIKE, k, backbone="t5-mini", title="averaged cosine", tasks=["A", "B"]
+    ),
+    "map": lambda k: charts.prompt_map(PLACES, k, categories=["u", "v"]),
+    "works": lambda k: charts.works_on(WORKS, k, backbone="t5-mini", tasks=["A", "B"]),
+    "without": lambda k: charts.without_each(EFFECTS, k, backbone="t5-mini"),
+    "fewer": lambda k: charts.fewer(FEWER, k, backbone="t5-mini", majority=0.5),
+    "vectors": lambda k: charts.row_matrix(vectors(4), k, backbone="t5-mini", other="vector"),
+    "convergence": lambda k: charts.convergence(
+        CONVERGED, k, starts=["vocabulary", "Opinions"], steps=8, chance=0.5
+    ),
     "transferred": lambda k: charts.transfer_points(TRANSFERRED, k, neurons="skill neurons"),
     "accuracy": lambda k: charts.accuracy_points(POINTS, k, chance=0.5),
     "overlap": lambda k: charts.overlap_curves(SHARED, k, fraction=0.05),
@@ -310,6 +358,29 @@ def test_a_figures_file_is_the_same_from_a_light_and_a_dark_page(name: str) -> N
     assert same[0] == same[1]
     for ink in (DARK.ink, DARK.ground, DARK.second, DARK.third, *DARK.classes(2)):
         assert ink not in drawn[1]
+
+
+@pytest.mark.slow
+def test_a_matrix_of_a_hundred_vectors_is_a_picture_of_a_screens_size() -> None:
+    figure = charts.row_matrix(vectors(100), LIGHT, backbone="t5-mini", other="vector")
+    drawn = charts.svg(figure)
+    height = float(re.search(r'height="([\d.]+)"', drawn)[1])
+    assert height < 700
+    assert len(re.findall(r'opacity="1">\d+</text>', drawn)) < 60, "labels are thinned"
+
+
+def test_negative_cosines_have_a_colour_of_their_own() -> None:
+    figure = charts.row_matrix(vectors(4), LIGHT, backbone="t5-mini", other="vector")
+    low, high = figure.to_dict()["layer"][0]["encoding"]["color"]["scale"]["domain"]
+    assert (low, high) == (-0.75, 1)
+
+
+def test_names_on_a_map_do_not_lie_on_each_other() -> None:
+    spec = charts.prompt_map(PLACES, LIGHT, categories=["u", "v"]).to_dict()
+    (names,) = (layer for layer in spec["layer"] if layer["mark"]["type"] == "text")
+    rows = {r["task"]: r for r in spec["datasets"][names["data"]["name"]]}
+    assert abs(rows["A"]["y"] - rows["B"]["y"]) > 0.05, "they would lie on each other"
+    assert rows["C"]["y"] == rows["C"]["mean"], "far to the side"
 
 
 @pytest.mark.parametrize("name", ["pairs", "votes", "standing"])

@@ -127,8 +127,20 @@ def test_a_map_keeps_groups_that_are_far_apart(method: indicators.Method) -> Non
     assert (groups[near.argmin(1)] == groups).all()
 
 
-def test_identical_prompts_and_few_have_places_too() -> None:
+def test_identical_prompts_have_places_too() -> None:
     assert indicators.plane(np.ones((5, 5)), "PCA").places.shape == (5, 2)
+
+
+def test_one_rule_holds_for_a_whole_matrix() -> None:
+    """Two tasks with one common seed only: then prompts of that seed are compared everywhere."""
+    asked = [prompt("a", 0), prompt("a", 1), prompt("b", 0), prompt("c", 0)]
+    values = np.arange(16.0).reshape(4, 4)
+    table = indicators.over_tasks(asked, values, "x", "some").set_index(
+        ["source_task", "target_task"]
+    )
+    assert table.value["b", "c"] == values[2, 3]
+    assert table.value["a", "b"] == values[:2, 2].mean(), "with the same seed, too"
+    assert table.pairs["a", "a"] == 1
 
 
 # --- published -----------------------------------------------------------------------------------
@@ -142,11 +154,32 @@ def test_shipped_similarities_name_known_tasks_and_go_with_the_released_accuraci
     ).set_index(["backbone", "indicator"])
     assert found.pairs["RoBERTa base"].unique().tolist() == [13 * 12]
     assert found.pairs["T5 base"].unique().tolist() == [17 * 16]
-    # Worked out independently when the project began, to two places.
+    # Orientation values that stood in the project's plan before this code.
     assert found.spearman["RoBERTa base", "cosine_average"] == pytest.approx(0.39, abs=0.005)
     assert found.spearman["T5 base", "cosine_average"] == pytest.approx(0.43, abs=0.005)
     assert found.spearman["RoBERTa base", "cosine_concat"] == pytest.approx(0.19, abs=0.005)
     assert found.spearman["RoBERTa base", "cosine_concat_live"] == pytest.approx(0.33, abs=0.006)
+
+
+def test_published_correlations_are_those_of_a_loop_over_the_files() -> None:
+    likeness = pd.read_csv(ASSETS / "published" / "su2022_indicators.csv")
+    accuracy = pd.read_csv(ASSETS / "published" / "su2022_transfer_accuracy.csv")
+    models = {"Roberta": "RoBERTa base", "T5": "T5 base"}
+    transfer = literature.transfer(ASSETS, relative=True)
+    found = indicators.agreement(
+        indicators.joined(likeness, transfer, literature.categories())
+    ).set_index(["backbone", "indicator"])
+    names = {title: name for name, title in literature.TASKS.items()}
+    for model, backbone in models.items():
+        mine = accuracy[accuracy.model == model]
+        known = mine.set_index(["source_prompt", "target_task"]).accuracy
+        for indicator, table in likeness[likeness.backbone == backbone].groupby("indicator"):
+            each = []
+            for target, rows in table.groupby("target_task"):
+                rows = rows[rows.source_task != target]
+                there = [known[names[s], names[target]] for s in rows.source_task]
+                each.append(spearmanr(rows.value, there).statistic)
+            assert found.spearman[backbone, indicator] == pytest.approx(np.mean(each)), indicator
 
 
 @pytest.mark.slow

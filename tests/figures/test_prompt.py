@@ -49,7 +49,8 @@ def test_a_vectors_effect_is_paired_over_examples(store: Store) -> None:
         each = np.repeat([1, -1, 0], [lost, gained, 100 - lost - gained])  # one a changed answer
         half = norm.ppf(0.975) * each.std() / 10
         assert table.high[row] - table.effect[row] == pytest.approx(half)
-    assert table.p.tolist() == pytest.approx([binomtest(30, 32, 0.5).pvalue, 1.0, 1.0])
+    p = 3 * binomtest(30, 32, 0.5).pvalue  # Holm
+    assert table.p.tolist() == pytest.approx([p, 1.0, 1.0])
     curve = figures.fewer(store, spec).set_index("count")
     assert curve.accuracy.to_dict() == pytest.approx({0: 0.8, 1: 0.65, 3: 0.5})
     assert (curve.low[1], curve.high[1]) == pytest.approx((0.6, 0.7)), "range of the orders"
@@ -61,11 +62,14 @@ def test_words_say_which_vectors_stayed_where_they_started(store: Store) -> None
     spec = NearestSpec(prompt=PROMPT, count=2)
     assert figures.words(store, spec, "cosine").empty
     rows = [["good", "fine"], ["bad", "poor"], ["film", "movie"]]
+    ids = np.array([[1, 2], [3, 4], [5, 6]])
     values = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]])
     found = Nearest(
         spec=spec, tokens={"cosine": rows, "distance": rows[::-1]},
+        ids={"cosine": ids, "distance": ids[::-1]},
         values={"cosine": values, "distance": 1 - values}, norms=np.array([1.0, 2.0, 3.0]),
         vocabulary=(0.5, 1.0, 1.5), start=("good", "film", "film"),
+        start_id=(1, 5, 5),
     )  # fmt: skip
     store.add(found, RUN)
     table = figures.words(store, spec, "cosine", count=1)
@@ -74,7 +78,7 @@ def test_words_say_which_vectors_stayed_where_they_started(store: Store) -> None
     assert table.value.tolist() == pytest.approx([0.9, 0.8, 0.7])
     assert figures.words(store, spec, "distance").nearest.tolist() == rows[::-1]
     other = replace(spec, count=3)
-    store.add(replace(found, spec=other, start=()), RUN)
+    store.add(replace(found, spec=other, start=(), start_id=()), RUN)
     table = figures.words(store, other, "cosine")
     assert table.start.isna().all()
     assert not table.unmoved.any()

@@ -48,6 +48,7 @@ def test_the_nearest_words_are_those_of_the_whole_vocabulary(lab: Lab, prompt: T
         assert found.values["cosine"][row] == pytest.approx(cosines[best])
         assert found.values["distance"][row] == pytest.approx(distances[closest], abs=1e-6)
         for metric, ids in (("cosine", best), ("distance", closest)):
+            assert found.ids[metric][row].tolist() == ids.tolist()
             for text, i in zip(found.tokens[metric][row], ids, strict=True):
                 token = backbone.tokenizer.convert_ids_to_tokens(int(i))
                 assert text in (token, backbone.tokenizer.decode([int(i)]).strip())
@@ -62,6 +63,7 @@ def test_a_prompt_that_was_not_moved_says_the_words_it_started_from(
     found = lab.answer(NearestSpec(prompt=still))
     assert len(found.start) == still.prompt_length
     assert [row[0] for row in found.tokens["distance"]] == list(found.start)
+    assert found.ids["distance"][:, 0].tolist() == list(found.start_id)
     assert found.values["distance"][:, 0] == pytest.approx(0, abs=1e-5)
     other = lab.answer(NearestSpec(prompt=replace(prompt, init="random")))
     assert other.start == ()
@@ -74,8 +76,10 @@ def test_the_store_gives_nearest_words_back(lab: Lab, prompt: TuneSpec) -> None:
         again, computed = lab.store.read(spec), lab.answer(spec)
         assert again.tokens == computed.tokens
         assert again.start == computed.start
+        assert again.start_id == computed.start_id
         assert again.vocabulary == computed.vocabulary
         for metric, values in computed.values.items():
+            assert np.array_equal(again.ids[metric], computed.ids[metric])
             assert np.array_equal(again.values[metric], values)
 
 
@@ -158,6 +162,13 @@ def test_too_few_or_too_many_words_are_refused(
 ) -> None:
     with pytest.raises(BadInput, match=f"has 1 to 512 tokens; this one has {tokens}"):
         lab.in_words(str(tiny_roberta), task, text)
+
+
+def test_special_tokens_are_words_like_others(lab: Lab, tiny_folder: Path, task: Task) -> None:
+    token = lab.models.load(str(tiny_folder)).tokenizer.all_special_tokens[0]
+    spec = lab.in_words(str(tiny_folder), task, f"good {token}")
+    assert spec.prompt_length > 2, "its characters, not the token"
+    assert len(lab.prompt(spec).vectors) == spec.prompt_length
 
 
 def test_words_that_are_tokenized_otherwise_are_refused(

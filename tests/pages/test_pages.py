@@ -15,12 +15,14 @@ from streamlit.testing.v1 import AppTest
 
 from core.base.errors import BadInput
 from core.base.markdown import plain
+from core.base.prompts import SoftPrompt
 from core.base.settings import ROOT, Settings
 from core.base.specs import key
 from core.exchange.published import import_folder
 from core.figures.robustness import claim
 from core.lab.lab import Lab
 from core.measures import sweeps
+from core.measures.prompts import ImportedPrompt
 from core.tasks import load_task
 from core.tasks.textattack import adversarial_version
 from pages.common import answers, upload
@@ -94,7 +96,7 @@ def test_transferability_compares_indicators_from_shipped_answers() -> None:
     assert not page.exception
     assert len(page.get("vega_lite_chart")) == 6, "indicators, pairs, two matrices, two maps"
     said = " ".join(c.value for c in page.caption)
-    assert "Highest mean Spearman (95 % interval): roberta-mini" in said
+    assert "Highest mean Spearman of 9 indicators (95 % interval): roberta-mini" in said
     assert "72 ordered pairs of 9 tasks" in said
     assert "Each point is one of 45 prompts. Trustworthiness" in said
     assert not page.button, "nothing is left to compute"
@@ -113,14 +115,93 @@ def test_a_prompts_page_shows_words_vectors_and_where_it_works() -> None:
     assert len(page.get("vega_lite_chart")) == 4, "tasks, without one, with fewer, vectors"
     said = " ".join(c.value for c in page.caption)
     assert "of 8 vectors, the nearest token is still the one that" in said
-    assert re.search(r"of 8 vectors p < 0\.05. Accuracy is 0\.9\d with all vectors and 0\.5", said)
-    assert "95 % Wilson intervals. Majority-class accuracy: 0.50" in said
+    assert re.search(
+        r"of 8 vectors p < 0\.05 \(Holm\). Accuracy is 0\.9\d with all vectors and 0\.5", said
+    )
+    assert "95 % Wilson intervals. Majority-class accuracy: 0.5" in said
     assert not page.button, "all of it is shipped"
     assert [len(t.value) for t in page.dataframe] == [8, 2, 8], "words, in words, most alike"
     page = run("prompt", backbone="t5-mini", task="Excuses", other="Treatment")
     assert not page.exception
     assert "Mean cosine" in " ".join(c.value for c in page.caption)
     assert "without the diagonal" not in " ".join(c.value for c in page.caption)
+
+
+def test_a_link_to_any_prompt_opens_it(tmp_path: Path) -> None:
+    run("library")
+    lab = answers.lab()
+    tuned = lab.store.specs("prompt", "origin = 'tuned' AND task = 'excuses' AND seed = 3")[0]
+    page = run("prompt", key=key(tuned))
+    assert not page.exception
+    assert page.title[0].value == "Prompt: Excuses, seed 3"
+    assert not [s for s in page.selectbox if s.label == "Seed"], "the link says it"
+    words = lab.store.specs("prompt", "origin = 'words' AND task = 'excuses'")[0]
+    page = run("prompt", key=key(words))
+    assert not page.exception
+    assert "prompt in words of 5 tokens" in page.markdown[0].value
+    page = run("prompt", key="0000")
+    assert not page.exception
+    assert "No stored prompt has a key that starts with" in page.error[0].value
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_prompt_whose_tasks_data_are_not_here_is_shown_by_itself(tiny_roberta: Path) -> None:
+    run("library")
+    lab = answers.lab()
+    spec = ImportedPrompt(
+        backbone=lab.models.pin(lab.models.obtain(str(tiny_roberta))), seed=33, prompt_length=3,
+        sha256="0", task="tweet_sentiment", layout="published",
+    )  # fmt: skip
+    vectors = torch.randn(3, lab.backbone(spec).hidden_size)
+    known = lab.adopt(SoftPrompt(spec=spec, vectors=vectors, words=()), "0")
+    page = run("prompt", key=key(known))
+    assert not page.exception
+    assert any("are not here" in i.value for i in page.info)
+    assert "Imported on" in page.caption[0].value
+
+
+def test_words_of_one_task_do_not_stay_with_the_next() -> None:
+    page = run("prompt", task="Short reviews")
+    assert page.text_input(key="words").value == "negative, positive?"
+    page.selectbox(key="task").set_value("entailment").run()
+    assert page.text_input(key="words").value == "no, yes?"
+    page.text_input(key="words").set_value("is it so").run()
+    page.selectbox(key="task").set_value("excuses").run()
+    assert page.text_input(key="words").value == "is it so", "typed by the user"
+
+
+@pytest.mark.usefixtures("fresh")
+def test_three_tasks_are_too_few_for_a_correlation(
+    tiny_roberta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    for name in ("one", "two", "three"):
+        toml = write_task(tmp_path / name)
+        text = toml.read_text().replace('title = "Toy"', f'title = "{name}"')
+        (own / f"{name}.toml").write_text(f'data = "{toml.parent}"\n{text}')
+    monkeypatch.setenv("SKILLSCOPE_TASKS", str(own))
+    lab = answers.lab()
+    backbone = lab.models.obtain(str(tiny_roberta))
+    tasks = [load_task(name) for name in ("one", "two", "three")]
+    usual = sweeps.standard_prompt
+    monkeypatch.setattr(
+        sweeps, "standard_prompt",
+        lambda *a, **k: usual(*a, **{**k, "steps": 1, "selection": 10, "prompt_length": 3}),
+    )  # fmt: skip
+    places = [(lab.pin(t, backbone), t.evaluation_split) for t in tasks]
+    tuned = [
+        sweeps.standard_prompt(lab.models.pin(backbone), "roberta", pin, seed)
+        for pin, _ in places for seed in sweeps.SEEDS[:2]
+    ]  # fmt: skip
+    page = run("transferability", backbone=backbone, **{"from": "own"})
+    assert not page.exception
+    assert "Nothing computed yet." in [c.value for c in page.caption]
+    for spec in sweeps.transfer_grid(tuned, places):
+        lab.ask(spec)
+    page = run("transferability", backbone=backbone, **{"from": "own"})
+    assert not page.exception
+    assert any("at least three source tasks" in c.value for c in page.caption)
 
 
 def test_a_typed_prompt_in_words_is_measured_beside_the_soft_one() -> None:
@@ -192,6 +273,7 @@ def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
             doses = 9 * 4 * (len(sweeps.SEEDS) + 2)  # accuracy; skill and causal neurons kept
             # Activated neurons and nearest words; vectors left out, and a prompt in words.
             told = 9 * (2 * len(sweeps.SEEDS) + 1 + 2)
+            told += 5 * len(sweeps.SEEDS)  # starts compared
             total = basic + 3 + curves + causal + doses + told + 1
             assert len({key(s) for s in specs}) == total
     finally:
@@ -690,7 +772,9 @@ def test_written_answers_are_asked_of_backbones_that_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SKILLSCOPE_TASKS", str(write_text_task(tmp_path / "own").parent))
-    for page, words in (("transfer", "caption"), ("tuning", "info")):
+    for page, words in (
+        ("transfer", "caption"), ("tuning", "info"), ("transferability", "info"), ("prompt", "info")
+    ):  # fmt: skip
         test = run(page, **{"from": "own", "backbone": "roberta-mini"})
         assert not test.exception
         assert any("cannot write" in e.value for e in getattr(test, words)), page
@@ -717,6 +801,10 @@ def test_written_answers_are_asked_of_backbones_that_write(
     assert "scored by their task's metric" in caption
     assert "chance" not in caption
     assert any("at most 3 tokens" in c.value for c in library.caption)
+    prompt = run("prompt", **t5)
+    assert not prompt.exception
+    assert any("Accuracy of this one prompt on" in c.value for c in prompt.caption)
+    assert not [t for t in prompt.text_input if t.label == "Prompt in words"], "no classes"
 
 
 def test_why_a_tokenizer_cannot_be_used_is_shown_as_typed(
