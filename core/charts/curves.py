@@ -92,7 +92,9 @@ def convergence(
     `step`, `accuracy`, `low`, `high`, `runs`.
     """
     hues = alt.Scale(domain=list(starts), range=look.classes(max(3, len(starts)))[: len(starts)])
-    color = alt.Color("start:N", scale=hues, title=None, legend=alt.Legend(columns=2))
+    color = alt.Color(
+        "start:N", scale=hues, title=None, legend=alt.Legend(columns=3, symbolOpacity=1)
+    )
     low = min(chance, float(table.low.min())) - 0.02
     y = alt.Scale(domain=[low, 1], nice=False)
     base = alt.Chart(table).encode(x=_steps(steps), color=color)

@@ -110,18 +110,19 @@ def prompt_map(table: pd.DataFrame, look: Look, *, categories: Sequence[str]) ->
         .mark_circle(size=80, opacity=0.75)
         .encode(x=x, y=y, color=color, tooltip=["task", "category", "seed"])
     )
-    means = _apart(table.groupby(["task", "category"], as_index=False)[["x", "y"]].mean())
+    spread = table[["x", "y"]].max() - table[["x", "y"]].min()
+    means = table.groupby(["task", "category"], as_index=False)[["x", "y"]].mean()
+    means = _apart(means, line=0.06 * spread.y, word=0.24 * spread.x)
     named = alt.Chart(means)
     names = named.mark_text(dy=-2, fontSize=11, color=look.ink).encode(x=x, y=y, text="task:N")
     leads = named.mark_rule(color=look.faint, opacity=0.6).encode(x=x, y=y, y2="mean:Q")
     return finish(alt.layer(leads, points, names), look, 380)
 
 
-def _apart(names: pd.DataFrame) -> pd.DataFrame:
-    """Names moved up from the `mean` of their prompts until none lies on another: a name is a line
-    high and a word wide.
+def _apart(names: pd.DataFrame, *, line: float, word: float) -> pd.DataFrame:
+    """Names moved up from the `mean` of their prompts until none lies on another: a name is a
+    `line` high and a `word` wide.
     """
-    line, word = (0.055 * (names.y.max() - names.y.min()), 0.3 * (names.x.max() - names.x.min()))
     placed = list[tuple[float, float]]()
     for x, y in names.sort_values("y")[["x", "y"]].itertuples(index=False):
         while any(abs(x - a) < word and abs(y - b) < line for a, b in placed):

@@ -50,7 +50,9 @@ def speed(runs: pd.DataFrame) -> pd.DataFrame:
     names = "start best steps plain reached runs speedup low high".split()  # noqa: SIM905
     out = list[dict[str, object]]()
     goal = GOAL * runs[runs.start == PLAIN].groupby("run").accuracy.max()
-    for name, mine in runs.groupby("start", sort=False):
+    order = [PLAIN, *runs.start[runs.start != PLAIN].unique()]
+    for name in (n for n in order if (runs.start == n).any()):
+        mine = runs[runs.start == name]
         pairs = [r for r in mine.run.unique() if r in goal.index]
         took = [_until(runs, PLAIN, r, goal[r]) for r in pairs]
         steps = [_until(runs, str(name), r, goal[r]) for r in pairs]

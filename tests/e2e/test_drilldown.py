@@ -295,6 +295,33 @@ def test_a_wrong_neuron_in_the_address_is_harmless(page: Page, app: str) -> None
     quiet(page)
 
 
+# --- to a prompt ---------------------------------------------------------------------------------
+def test_similarity_and_transfer_agree_as_the_exported_pairs_say(page: Page, app: str) -> None:
+    open_page(page, app, "transferability")
+    quiet(page)
+    agreed = table(page, "transferability").set_index(["backbone", "indicator"])
+    pairs = table(page, "transferability-pairs", label="Pairs")
+    assert set(agreed.index) == set(zip(pairs.backbone, pairs.indicator, strict=True))
+    for name, mine in pairs.groupby(["backbone", "indicator"]):
+        each = [spearmanr(t.value, t.transferred).statistic for _, t in mine.groupby("target_task")]
+        assert len(each) == 9
+        assert agreed.spearman[name] == pytest.approx(np.mean(each)), name
+
+
+def test_a_click_on_a_pair_of_tasks_opens_its_prompts(page: Page, app: str) -> None:
+    open_page(page, app, "transferability?backbone=roberta-mini")
+    quiet(page)
+    page.locator(CHART).nth(1).locator("g.mark-symbol path").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("Prompt: .*, seed 0"))
+    expect(page).to_have_url(re.compile(r"/prompt\?.*other="))
+    quiet(page)
+    expect(page.locator(CHART)).to_have_count(4)
+    vectors = table(page, "prompt-vectors")
+    assert len(vectors) == 64
+    assert vectors.cosine.between(-1, 1).all()
+    assert vectors.cosine.max() < 1, "another prompt's vectors"
+
+
 # --- to a sentence -------------------------------------------------------------------------------
 def typed(page: Page) -> str:
     return page.get_by_role("textbox", name="Text", exact=True).input_value()

@@ -127,6 +127,19 @@ def test_a_prompts_page_shows_words_vectors_and_where_it_works() -> None:
     assert "without the diagonal" not in " ".join(c.value for c in page.caption)
 
 
+def test_tuning_compares_starts_from_shipped_answers() -> None:
+    page = run("tuning", backbone="t5-mini")
+    assert not page.exception
+    assert len(page.get("vega_lite_chart")) == 3, "loss, accuracy, starts"
+    assert not page.button, "nothing is left to compute"
+    rows = page.dataframe[0].value.set_index("start")
+    assert list(rows.index) == ["vocabulary", "Long reviews", "Treatment", "labels", "random"]
+    assert rows.runs.tolist() == [5] * 5
+    assert rows.speedup["vocabulary"] == 1
+    assert rows.low["Long reviews"] > 1, "the one clear effect"
+    assert "[This prompt in detail](prompt?key=" in " ".join(c.value for c in page.caption)
+
+
 def test_a_link_to_any_prompt_opens_it(tmp_path: Path) -> None:
     run("library")
     lab = answers.lab()
