@@ -19,17 +19,13 @@ st.markdown(
     "**suppressed**, for RoBERTa and T5 side by side."
 )
 lab = answers.lab()
-counts = {t: lab.store.counts()[t] for t in ("prompt", "evaluation", "predictivity")}
-for column, (what, n) in zip(st.columns(3), counts.items(), strict=True):
-    column.metric({"prompt": "Soft prompts", "evaluation": "Evaluations"}.get(
-        what, "Predictivity measurements"), f"{n:,}", border=True)  # fmt: skip
 
 st.subheader("Start here", anchor=False)
 LINKS = (
-    ("pages/transfer.py", "Transfer", "Does a prompt tuned on one task work on another?"),
+    ("pages/robustness.py", "Robustness", "Do typos cost a skill its accuracy and its neurons?"),
+    ("pages/suppression.py", "Suppression", "Which neurons cost accuracy when suppressed?"),
+    ("pages/transferability.py", "Transferability", "Do similar prompts transfer better?"),
     ("pages/predictivity.py", "Predictivity", "How well does a single neuron predict the answer?"),
-    ("pages/correlation.py", "Correlation", "Do two tasks rely on the same neurons?"),
-    ("pages/suppression.py", "Suppression", "What happens when skill neurons are suppressed?"),
 )
 for column, (page, title, question) in zip(st.columns(4), LINKS, strict=True):
     with column, st.container(border=True, height="stretch"):
