@@ -20,11 +20,14 @@ from core.base.prompts import SoftPrompt, Step
 from core.base.settings import ROOT
 from core.base.specs import Pinned, key
 from core.measures.ablation import Ablation, AblationSpec
+from core.measures.activated import Activated, ActivatedSpec
 from core.measures.activations import Activations, ActivationSpec
 from core.measures.attacked import Worst, WorstSpec
 from core.measures.attribution import Attribution, AttributionSpec
+from core.measures.dropped import Dropped, DroppedSpec
 from core.measures.evaluation import Evaluation, EvaluationSpec, Suppression
 from core.measures.faithfulness import Faithfulness, FaithfulnessSpec
+from core.measures.nearest import Nearest, NearestSpec
 from core.measures.predictivity import Predictivity, PredictivitySpec
 from core.measures.stability import Stability, StabilitySpec
 from core.measures.tuning import TuneSpec
@@ -112,6 +115,27 @@ def compared() -> Stability:
     )  # fmt: skip
 
 
+def of_prompt() -> tuple[Activated, Nearest, Dropped]:
+    """What is asked of a prompt itself."""
+    words, ids = [["a", "b"], ["c", "d"]], np.array([[1, 2], [3, 4]])
+    return (
+        Activated(
+            spec=ActivatedSpec(prompt=TUNED), active=np.eye(2, 5, dtype=bool), stack="decoder"
+        ),
+        Nearest(
+            spec=NearestSpec(prompt=TUNED, count=2), tokens={"cosine": words, "distance": words},
+            ids={"cosine": ids, "distance": ids},
+            values={"cosine": ids / 8, "distance": ids / 4}, norms=np.array([0.5, 1.5]),
+            vocabulary=(0.1, 0.2, 0.3), start=("a", "d"), start_id=(1, 4),
+        ),
+        Dropped(
+            spec=DroppedSpec(prompt=TUNED, task=TASK, draws=1), n=9, whole=7,
+            row=np.array([0, 1]), lost=np.array([2, 0]), gained=np.array([0, 1]),
+            counts=np.array([1, 2]), curve=np.array([[6, 4]]),
+        ),
+    )  # fmt: skip
+
+
 def activated(seed: int = 1, examples: int = 4) -> Activations:
     values = np.random.default_rng(examples).random((examples, 2, 5), np.float32)
     index = np.arange(examples) * 2
@@ -130,7 +154,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def fill(store: Store) -> None:
     answers = (prompt(), prompt(4), measured(), evaluated(), evaluated(fraction=0.1), effect())
-    for result in (*answers, compared(), attributed(), faithful(), searched()):
+    for result in (*answers, compared(), attributed(), faithful(), searched(), *of_prompt()):
         store.add(result, RUN)
 
 
@@ -297,7 +321,7 @@ def test_export_and_merge_into_an_empty_store_give_the_same(store: Store, tmp_pa
     fill(store)
     store.export(tmp_path / "out")
     with here(tmp_path / "other") as other:
-        assert other.merge(tmp_path / "out") == 10
+        assert other.merge(tmp_path / "out") == 13
         assert_same(tables(other), tables(store))
         assert files(other) == files(store)
 
@@ -435,7 +459,7 @@ def test_columns_that_either_side_lacks_are_empty_after_a_merge(
     file = tmp_path / "out" / "stability.parquet"
     pd.read_parquet(file).assign(later=7).drop(columns="shared").to_parquet(file)
     with here(tmp_path / "other") as other:
-        assert other.merge(tmp_path / "out") == 10
+        assert other.merge(tmp_path / "out") == 13
         assert other.frame("SELECT shared FROM stability").shared.isna().all()
 
 
