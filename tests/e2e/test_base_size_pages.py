@@ -43,7 +43,7 @@ def test_a_page_session_at_base_size(page: Page, base_app: str, family: str) -> 
     expect(fetch).to_have_count(0)
     view = f"tuning?backbone={repo}&from=papers&task=SST-2&steps_paper=1&length_paper=8"
     open_page(page, base_app, view + "&batch_paper=4")
-    page.get_by_role("button", name="Compute").click()
+    page.get_by_role("button", name="Compute").first.click()
     tuned = page.get_by_text(re.compile("on 200 selection rows"))
     expect(tuned).to_be_visible(timeout=6 * MINUTES)
     expect(page.locator(CHART)).to_have_count(2)

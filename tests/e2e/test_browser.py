@@ -98,7 +98,7 @@ def test_a_running_curve_can_be_cancelled_and_resumed(page: Page, app: str) -> N
 
 def test_a_tuning_run_of_a_few_steps(page: Page, app: str) -> None:
     open_page(page, app, "tuning?task=Opinions&steps=12&seed=7&length=4")
-    page.get_by_role("button", name="Compute").click()
+    page.get_by_role("button", name="Compute").first.click()
     expect(page.get_by_text(re.compile("selection rows"))).to_be_visible(timeout=90_000)
     steps = download(page)
     assert [int(float(r["step"])) for r in steps] == list(range(1, 13))
@@ -107,7 +107,7 @@ def test_a_tuning_run_of_a_few_steps(page: Page, app: str) -> None:
 
 def test_a_tuning_run_can_be_cancelled(page: Page, app: str) -> None:
     open_page(page, app, "tuning?steps=4000&seed=8")
-    page.get_by_role("button", name="Compute").click()
+    page.get_by_role("button", name="Compute").first.click()
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled. What was computed is kept.")).to_be_visible()
 
@@ -181,8 +181,8 @@ def test_a_backbone_and_a_task_come_from_the_hub_and_a_prompt_is_tuned(
         "tuning?backbone=FacebookAI/roberta-base&from=papers&task=SST-2&steps_paper=3"
         "&length_paper=4&batch_paper=8",
     )  # fmt: skip
-    expect(page.get_by_role("button", name="Compute")).to_be_visible()
-    page.get_by_role("button", name="Compute").click()
+    expect(page.get_by_role("button", name="Compute").first).to_be_visible()
+    page.get_by_role("button", name="Compute").first.click()
     expect(page.get_by_text(re.compile("on 200 selection rows"))).to_be_visible(timeout=180_000)
     no_error(page)
 
