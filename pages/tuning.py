@@ -124,7 +124,7 @@ def compared() -> dict[str, tuple[TuneSpec, ...]]:
     chosen = st.multiselect(
         "Other tasks' prompts to start from", list(known), default=default, key="starts",
         bind="query-params",
-    )  # fmt: skip
+    ) if known else []  # fmt: skip
     pin = lab.models.pin(backbone)
     own, *others = (
         [sweeps.standard_prompt(pin, family, lab.pin(t, backbone), s) for s in sweeps.SEEDS]

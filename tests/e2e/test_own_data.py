@@ -26,7 +26,7 @@ def test_a_file_becomes_a_task_that_other_pages_offer(page: Page, app: str) -> N
     page.get_by_role("button", name="Save task").click()
     expect(page.get_by_text("Mine is saved; the other pages offer it.")).to_be_visible()
     open_page(page, app, "tuning?from=own&steps=4&length=3")
-    expect(page.get_by_role("combobox", name="Task")).to_have_value("Mine")
+    expect(page.get_by_role("combobox", name="Task", exact=True)).to_have_value("Mine")
     page.wait_for_timeout(1_500)
     page.get_by_role("button", name="Compute").first.click()
     expect(page.get_by_text(re.compile("on 200 selection rows"))).to_be_visible(timeout=90_000)
