@@ -15,6 +15,7 @@ from core.figures import queries
 from core.lab.lab import Lab
 from core.measures import sweeps
 from core.measures.evaluation import TIE, EvaluationSpec
+from core.measures.nearest import NearestSpec
 from core.measures.predictivity import PredictivitySpec
 from core.measures.stability import StabilitySpec
 from core.measures.tuning import TuneSpec
@@ -136,6 +137,24 @@ def test_a_shipped_stability_can_be_recomputed(
     assert np.array_equal(stored.shared, again.shared)
     assert np.array_equal(stored.median, again.median, equal_nan=True)
     assert np.allclose(stored.spearman, again.spearman, atol=1e-12, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_what_is_shipped_of_a_prompt_can_be_recomputed(demo: Lab, name: str) -> None:
+    """The neurons that it activates, the tokens near it, and vectors left out."""
+    task = load_task("excuses")
+    prompt = prompts(demo, name, task)[0]
+    (spec,) = sweeps.activated([prompt])
+    assert np.array_equal(demo.store.read(spec).active, demo.answer(spec).active)
+    shipped, again = (of(NearestSpec(prompt=prompt)) for of in (demo.store.read, demo.answer))
+    assert shipped.start_id == again.start_id
+    for metric, values in again.values.items():
+        assert np.array_equal(shipped.ids[metric][:, 0], again.ids[metric][:, 0])
+        assert shipped.values[metric] == pytest.approx(values, abs=1e-6)
+    left_out = sweeps.dropped(prompt, demo.pin(task, name), task.evaluation_split)
+    shipped, again = demo.store.read(left_out), demo.answer(left_out)
+    for part in ("whole", "lost", "gained", "curve"):
+        assert np.array_equal(getattr(shipped, part), getattr(again, part)), part
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
