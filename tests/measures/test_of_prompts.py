@@ -21,6 +21,8 @@ from core.tasks import Task, load_task
 from core.tasks.data import load_split
 from tests.measures.test_predictivity import question
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def task(toy_task: Path) -> Task:

@@ -165,6 +165,7 @@ def test_what_goes_together_is_certain_and_few_tasks_have_no_interval() -> None:
         assert np.isnan(few.low)
 
 
+@pytest.mark.slow
 def test_a_task_drawn_twice_counts_as_two_sources_and_two_targets() -> None:
     """The interval is that of scipy's Spearman over tables with the drawn tasks' rows."""
     x, y = tables(9)
