@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from core.base.specs import Layout, Pinned, Precision, Spec, positive
 
 if TYPE_CHECKING:
@@ -73,3 +76,9 @@ class SoftPrompt:
     selection_accuracy: float | None = None
     selection_rows: int | None = None
     history: tuple[Step, ...] = ()
+
+    @property
+    def array(self) -> npt.NDArray[np.float64]:
+        """The vectors in double precision, `[token hidden]`."""
+        found: npt.NDArray[np.float64] = self.vectors.double().cpu().numpy()
+        return found

@@ -99,7 +99,7 @@ def _pairs(lab: Lab, asked: list[Prompt]) -> pd.DataFrame:
         raise BadInput("The prompts are for different backbones; give prompts of one backbone.")
     specs = sweeps.activated(asked)
     ask_all(lab, [*asked, *specs])
-    vectors = [lab.prompt(p).vectors.double().cpu().numpy() for p in asked]
+    vectors = [lab.prompt(p).array for p in asked]
     found = figures.embeddings(vectors, dead_row=any(map(lab.models.has_dead_row, asked)))
     active = [lab.stored(s).active for s in specs]
     for i, (first, last) in enumerate(windows(len(active[0]))):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from jaxtyping import Float
 
-from core.base.prompts import Prompt, SoftPrompt
+from core.base.prompts import Prompt
 from core.figures import literature
 from core.figures.rankings import compare
 from core.measures.activated import ActivatedSpec
@@ -125,15 +125,10 @@ def of_prompts(
     known = [found for p in prompts if (found := store.read(p)) is not None]
     if not known:
         return pd.DataFrame(columns=COLUMNS)
-    matrices = embeddings([_array(p) for p in known], dead_row=dead_row)
+    matrices = embeddings([p.array for p in known], dead_row=dead_row)
     specs = [p.spec for p in known]
     tables = [over_tasks(specs, values, backbone, name) for name, values in matrices.items()]
     return pd.concat(tables, ignore_index=True)
-
-
-def _array(prompt: SoftPrompt) -> Array:
-    found: Array = prompt.vectors.double().cpu().numpy()
-    return found
 
 
 def of_activated(store: Store, backbone: str, specs: Sequence[ActivatedSpec]) -> pd.DataFrame:
@@ -301,7 +296,7 @@ def map_of_prompts(
     """
     known = [found for p in prompts if (found := store.read(p)) is not None]
     tasks = [titles.get(p.spec.source_task, p.spec.source_task) for p in known]
-    vectors = [_array(p)[1 if dead_row else 0 :] for p in known]
+    vectors = [p.array[1 if dead_row else 0 :] for p in known]
     products = cosine_average(vectors) if vectors else np.empty((0, 0))
     return _map(products, tasks, [p.spec.seed for p in known], categories, method)
 

@@ -101,7 +101,7 @@ def between_rows(first: SoftPrompt, second: SoftPrompt) -> pd.DataFrame:
     """Cosine of each vector of one prompt with each of another, or of itself: row, other,
     cosine.
     """
-    a, b = (units(p.vectors.double().cpu().numpy()) for p in (first, second))
+    a, b = units(first.array), units(second.array)
     cosine = a @ b.T
     row, other = (g.ravel() for g in np.indices(cosine.shape))
     return pd.DataFrame({"row": row, "other": other, "cosine": cosine.ravel()})
@@ -120,7 +120,7 @@ def neighbours(
         return pd.DataFrame(columns=["task", "seed", "cosine"])
     first = 1 if dead_row else 0
     every = (here, *(read for _, read in found))
-    vectors = [p.vectors[first:].double().cpu().numpy() for p in every]
+    vectors = [p.array[first:] for p in every]
     table = pd.DataFrame(
         {
             "task": [p.source_task for p, _ in found], "seed": [p.seed for p, _ in found],

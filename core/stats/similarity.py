@@ -114,14 +114,12 @@ def with_transfer(
     No interval below six tasks, or where most draws leave nothing to compare. Source: Su et al.
     2022 for the statistic.
     """
-    n = len(likeness)
-    known = np.isfinite(likeness) & np.isfinite(transferred) & ~np.eye(n, dtype=bool)
-    x, y = _lower(likeness, known), _lower(transferred, known)
-    value = _mean_rho(np.ones((1, n)), known, x, y)[0]
+    n, compared = len(likeness), _compared(likeness, transferred)
+    value = _mean_rho(np.ones((1, n)), *compared)[0]
     if not math.isfinite(value) or n < FEWEST:
         return Estimate(value=float(value), low=math.nan, high=math.nan)
     drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
-    means = _mean_rho(drawn.astype(float), known, x, y)
+    means = _mean_rho(drawn.astype(float), *compared)
     if np.isfinite(means).mean() < 0.9:
         return Estimate(value=float(value), low=math.nan, high=math.nan)
     low, high = np.nanquantile(means, [0.025, 0.975])
@@ -132,11 +130,16 @@ def by_target(
     likeness: Float[Array, "source target"], transferred: Float[Array, "source target"]
 ) -> Float[Array, " target"]:
     """The correlations of which `with_transfer` is the mean; NaN where there is none."""
-    n = len(likeness)
-    known = np.isfinite(likeness) & np.isfinite(transferred) & ~np.eye(n, dtype=bool)
-    x, y = _lower(likeness, known), _lower(transferred, known)
-    found: Array = _rho(np.ones((1, n)), known, x, y)[0]
+    found: Array = _rho(np.ones((1, len(likeness))), *_compared(likeness, transferred))[0]
     return found
+
+
+def _compared(
+    likeness: Float[Array, "source target"], transferred: Float[Array, "source target"]
+) -> tuple[Array, Array, Array]:
+    """Which pairs of different tasks are known, and who is lower than whom by either value."""
+    known = np.isfinite(likeness) & np.isfinite(transferred) & ~np.eye(len(likeness), dtype=bool)
+    return known, _lower(likeness, known), _lower(transferred, known)
 
 
 def _lower(
