@@ -44,22 +44,28 @@ from pages.common import answers  # noqa: E402
 
 st.set_page_config(page_title="Skillscope", page_icon=":material/neurology:", layout="wide")
 
-PAGES = [
-    st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True),
-    st.Page("pages/transfer.py", title="Transfer", icon=":material/grid_on:"),
-    st.Page("pages/transferability.py", title="Transferability", icon=":material/route:"),
-    st.Page("pages/predictivity.py", title="Predictivity", icon=":material/candlestick_chart:"),
-    st.Page("pages/correlation.py", title="Correlation", icon=":material/hub:"),
-    st.Page("pages/suppression.py", title="Suppression", icon=":material/trending_down:"),
-    st.Page("pages/robustness.py", title="Robustness", icon=":material/shield:"),
-    st.Page("pages/rankings.py", title="Rankings", icon=":material/leaderboard:"),
-    st.Page("pages/neuron.py", title="Neuron", icon=":material/scatter_plot:"),
-    st.Page("pages/playground.py", title="Playground", icon=":material/edit_note:"),
-    st.Page("pages/tuning.py", title="Tuning", icon=":material/tune:"),
-    st.Page("pages/library.py", title="Library", icon=":material/folder_open:"),
-    # Reached by links: the bar at the top has no room for more.
-    st.Page("pages/prompt.py", title="Prompt", visibility="hidden"),
-]
+PAGES = {
+    "": [st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True)],
+    "Findings": [
+        st.Page("pages/robustness.py", title="Robustness", icon=":material/shield:"),
+        st.Page("pages/suppression.py", title="Suppression", icon=":material/trending_down:"),
+        st.Page("pages/predictivity.py", title="Predictivity", icon=":material/candlestick_chart:"),
+        st.Page("pages/transfer.py", title="Transfer", icon=":material/grid_on:"),
+        st.Page("pages/transferability.py", title="Transferability", icon=":material/route:"),
+        st.Page("pages/projection.py", title="Projection", icon=":material/conversion_path:"),
+    ],
+    "Explore": [
+        st.Page("pages/rankings.py", title="Rankings", icon=":material/leaderboard:"),
+        st.Page("pages/correlation.py", title="Correlation", icon=":material/hub:"),
+        st.Page("pages/neuron.py", title="Neuron", icon=":material/scatter_plot:"),
+        st.Page("pages/prompt.py", title="Prompt", icon=":material/notes:"),
+        st.Page("pages/playground.py", title="Playground", icon=":material/edit_note:"),
+    ],
+    "Your data": [
+        st.Page("pages/tuning.py", title="Tuning", icon=":material/tune:"),
+        st.Page("pages/library.py", title="Library", icon=":material/folder_open:"),
+    ],
+}
 
 page = st.navigation(PAGES, position="top")
 with answers.shown_errors():

@@ -8,10 +8,18 @@ import sys
 import typer
 
 from core.base.errors import SkillscopeError
-from core.commands import answers, indicators, library, neurons, tuning, whole_paper
+from core.commands import (
+    answers,
+    indicators,
+    library,
+    neurons,
+    projection,
+    tuning,
+    whole_paper,
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for group in (library, tuning, answers, neurons, indicators, whole_paper):
+for group in (library, tuning, answers, neurons, indicators, projection, whole_paper):
     app.add_typer(group.app)
 
 

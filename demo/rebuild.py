@@ -14,7 +14,7 @@ from core.base.settings import EMBEDDED, Settings
 from core.base.specs import Spec, key
 from core.figures import queries
 from core.lab.lab import Lab, open_store
-from core.measures import sweeps
+from core.measures import projections, sweeps
 from core.measures.evaluation import EvaluationSpec
 from core.measures.nearest import NearestSpec
 from core.measures.predictivity import PredictivitySpec
@@ -65,7 +65,8 @@ def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
     boxes = measured(lab, backbone, every)
     told = [spec for t in clean for spec in of_prompts(lab, backbone, t)]
     begun = starts(lab, backbone, first, clean)
-    every_one = (*tuned, *boxes, *grid, *told, *begun, *attacked, *curves, *doses, *exact)
+    brought = projected(lab, backbone, clean)
+    every_one = (*tuned, *boxes, *grid, *told, *begun, *brought, *attacked, *curves, *doses, *exact)
     return tuple(dict.fromkeys(every_one))
 
 
@@ -95,6 +96,25 @@ def starts(lab: Lab, backbone: str, task: Task, clean: list[Task]) -> tuple[Spec
     sources = {t.title: prompts(lab, backbone, t) for t in sweeps.usual_sources(task, clean)}
     found = sweeps.starts(prompts(lab, backbone, task), sources)
     return tuple(spec for runs in found.values() for spec in runs)
+
+
+def projected(lab: Lab, backbone: str, clean: list[Task]) -> tuple[Spec, ...]:
+    """Prompts of the other embedded backbone on this one, as the Projection page asks by
+    default.
+    """
+    other = next(name for name in EMBEDDED if name != backbone)
+    learned = projections.learned_by_default(clean)
+    pairs = [[p for t in learned for p in prompts(lab, b, t)] for b in (other, backbone)]
+    projectors = {by: projections.projector(pairs[0], pairs[1], by) for by in projections.WAYS}
+    asked = (
+        projections.questions(
+            projectors, (lab.pin(t, backbone), t.evaluation_split),
+            prompts(lab, other, t), prompts(lab, backbone, t),
+        )
+        for t in clean
+    )  # fmt: skip
+    each = (spec for kinds in asked for specs in kinds.values() for spec in specs)
+    return (*projectors.values(), *each)
 
 
 def suppressed(lab: Lab, backbone: str, task: Task) -> tuple[Spec, ...]:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from core.base.errors import BadInput, no_panics
 from core.base.specs import Layout, Stack
-from core.tasks import Template
+from core.tasks.task import Template
 
 if TYPE_CHECKING:
     import torch

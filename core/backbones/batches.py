@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from jaxtyping import Bool, Int
 
 from core.backbones.base import Backbone
-from core.tasks import Template
-from core.tasks.data import Examples
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from core.tasks import Template
+    from core.tasks.data import Examples
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,11 +16,12 @@ from core.base.errors import BadTask
 from core.base.prompts import SoftPrompt
 from core.base.specs import Stack
 from core.tasks import Choice, Task, Text
-from core.tasks.data import Examples
 from core.tasks.metrics import METRICS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from core.tasks.data import Examples
 
 BATCH = 32  # what lies in a processor's cache; 64 is slower on one thread, 16 on two
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from jaxtyping import Float, Int
 
 from core.backbones.masked import MaskedLM
-from core.tasks import Template
+from core.tasks.task import Template
 
 if TYPE_CHECKING:
     from torch import Tensor

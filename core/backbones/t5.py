@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from core.backbones.base import Backbone, Slot, with_batch
 from core.base.specs import Layout, Stack
-from core.tasks import Template
+from core.tasks.task import Template
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

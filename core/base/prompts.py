@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-Origin = Literal["tuned", "imported", "words"]
+Origin = Literal["tuned", "imported", "words", "random", "projected"]
 
 
 @dataclass(frozen=True, kw_only=True)

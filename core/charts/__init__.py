@@ -24,6 +24,7 @@ from core.charts.neurons import (
     tokens,
     votes,
 )
+from core.charts.projection import projected_accuracy, projection_heatmap
 from core.charts.prompts import fewer, row_matrix, without_each, works_on
 from core.charts.rankings import (
     attributed_exact,
@@ -69,6 +70,8 @@ __all__ = [
     "png",
     "probabilities",
     "profile",
+    "projected_accuracy",
+    "projection_heatmap",
     "prompt_map",
     "quickly",
     "rank_rank",

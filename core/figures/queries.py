@@ -320,11 +320,11 @@ def tuning_history(store: Store, name: str) -> pd.DataFrame:
 
 
 def prompts(store: Store) -> pd.DataFrame:
-    """All stored soft prompts: key, backbone, fingerprint, task, seed,
+    """All stored soft prompts that were tuned or imported: key, backbone, fingerprint, task, seed,
     prompt_length, origin, best_step, selection_accuracy, selection_rows.
     """
     return store.frame(
-        "SELECT * EXCLUDE (spec) FROM prompt WHERE origin <> 'words'"
+        "SELECT * EXCLUDE (spec) FROM prompt WHERE origin IN ('tuned', 'imported')"
         " ORDER BY backbone, task, seed, prompt_length"
     )
 

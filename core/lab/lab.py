@@ -213,6 +213,10 @@ class Lab:
             )
         return backbone
 
+    def has_dead_row(self, prompt: Prompt) -> bool:
+        """Whether the first vector of a prompt never reaches the model."""
+        return self.models.has_dead_row(prompt)
+
     def model(
         self, prompt: Prompt, task: Task, precision: Precision | None = None
     ) -> PromptedModel:

@@ -33,6 +33,9 @@ class Bench(Protocol):
     def backbone(self, prompt: Prompt, precision: Precision | None = None) -> Backbone:
         """The backbone of a prompt, in a precision or that of the prompt."""
 
+    def has_dead_row(self, prompt: Prompt) -> bool:
+        """Whether the first vector of a prompt never reaches the model."""
+
     def model(self, prompt: Prompt, task: Task, precision: Precision | None) -> PromptedModel:
         """The backbone behind a stored prompt, in a precision or that of the prompt."""
 

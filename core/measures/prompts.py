@@ -86,7 +86,6 @@ def read(spec: Prompt, stored: Stored) -> SoftPrompt:
     """A stored prompt with its history."""
     found = from_artifact(stored.file("prompts"), f"The file of prompt {stored.key}")
     row = stored.rows("prompt").iloc[0]
-    steps = stored.rows("step", "step, loss, accuracy", "step")
     return SoftPrompt(
         spec=spec,
         vectors=found.vectors,
@@ -94,10 +93,16 @@ def read(spec: Prompt, stored: Stored) -> SoftPrompt:
         best_step=_known(row.best_step, int),
         selection_accuracy=_known(row.selection_accuracy, float),
         selection_rows=_known(row.selection_rows, int),
-        history=tuple(
-            Step(step=int(s), loss=float(x), accuracy=_known(a, float))
-            for s, x, a in steps.itertuples(index=False)
-        ),
+        history=steps(stored),
+    )
+
+
+def steps(stored: Stored) -> tuple[Step, ...]:
+    """The steps of a stored answer's training."""
+    found = stored.rows("step", "step, loss, accuracy", "step")
+    return tuple(
+        Step(step=int(s), loss=float(x), accuracy=_known(a, float))
+        for s, x, a in found.itertuples(index=False)
     )
 
 

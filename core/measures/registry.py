@@ -12,6 +12,8 @@ from core.measures.evaluation import EVALUATION
 from core.measures.faithfulness import FAITHFULNESS
 from core.measures.nearest import NEAREST
 from core.measures.predictivity import PREDICTIVITY
+from core.measures.projected import PROJECTED, RANDOM
+from core.measures.projector import PROJECTORS
 from core.measures.prompts import IMPORTED
 from core.measures.stability import STABILITY
 from core.measures.tuning import TUNED
@@ -22,5 +24,6 @@ MEASURES: dict[type[Spec], Measure] = {
     for measure in (
         TUNED, IMPORTED, PREDICTIVITY, EVALUATION, ACTIVATIONS, ABLATION, STABILITY,
         ATTRIBUTION, WORST, FAITHFULNESS, ACTIVATED, NEAREST, DROPPED, WORDS,
+        PROJECTORS, PROJECTED, RANDOM,
     )
 }  # fmt: skip

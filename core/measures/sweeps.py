@@ -42,12 +42,14 @@ class TuningDefaults:
     steps: int
     batch_size: int
     draws: int
+    projector_width: int
+    projector_steps: int
 
 
 # The embedded backbones were pretrained with prefixes of three to eight positions.
 EMBEDDED_DEFAULTS = TuningDefaults(
     prompt_length=8, learning_rate={"roberta": 0.01, "t5": 0.05}, steps=80, batch_size=32,
-    draws=10,
+    draws=10, projector_width=128, projector_steps=400,
 )  # fmt: skip
 # Su et al. 2022 for backbones of base size and larger; they tune for many epochs.
 PAPER_DEFAULTS = TuningDefaults(
@@ -56,6 +58,8 @@ PAPER_DEFAULTS = TuningDefaults(
     steps=1000,
     batch_size=16,
     draws=3,
+    projector_width=768,
+    projector_steps=4000,
 )
 
 

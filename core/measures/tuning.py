@@ -93,7 +93,7 @@ def first_vectors(
             f"The prompt to start from is for {spec.start.backbone.name}, not for {backbone.name}."
         )
     known = bench.stored(spec.start).vectors
-    vectors: Tensor = known[1:] if backbone.has_dead_row(spec.start.layout) else known
+    vectors: Tensor = known[1:] if bench.has_dead_row(spec.start) else known
     if len(vectors) != spec.prompt_length:
         raise BadInput(
             f"The prompt to start from has {len(vectors)} vectors; {spec.prompt_length} are asked "

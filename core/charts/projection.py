@@ -1,0 +1,77 @@
+"""Prompts of one backbone on another one."""
+
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+import pandas as pd
+
+from core.charts.heatmaps import heatmap
+from core.charts.look import Look, finish
+
+SHAPES = ("circle", "square", "diamond", "cross")
+
+
+def projected_accuracy(
+    table: pd.DataFrame, look: Look, *, backbone: str, tasks: Sequence[str],
+    kinds: Mapping[str, str], lowest: float, legend: bool,
+) -> alt.LayerChart:  # fmt: skip
+    """Accuracy on each task, a line per kind of prompt, with its interval; ticks: majority class.
+    `kinds` are their names by `how`; own prompts are hollow, random ones grey.
+    """
+    hue, named = look.hue(backbone), table.assign(kind=table.how.map(kinds))
+    names = list(kinds.values())
+    colours = [hue if how != "random" else look.faint for how in kinds]
+    fills = ["transparent" if how == "own" else c for how, c in zip(kinds, colours, strict=True)]
+    scale = alt.Scale(domain=[lowest, 1])
+    axis = alt.Axis() if legend else alt.Axis(labels=False, ticks=False)
+    base = alt.Chart(named).encode(
+        y=alt.Y("task:N", sort=list(tasks), title=None),
+        yOffset=alt.YOffset("kind:N", sort=names),
+        color=alt.Color("kind:N", scale=alt.Scale(domain=names, range=colours), legend=None),
+        tooltip=[
+            "task", alt.Tooltip("kind", title="prompts"),
+            alt.Tooltip("accuracy", format=".3f"),
+            alt.Tooltip("low", title="from", format=".3f"),
+            alt.Tooltip("high", title="to", format=".3f"),
+            alt.Tooltip("majority", title="majority-class accuracy", format=".3f"),
+            alt.Tooltip("n", title="examples"), alt.Tooltip("prompts", title="number of prompts"),
+        ],
+    )  # fmt: skip
+    spans = base.mark_rule(strokeWidth=2, opacity=0.5).encode(
+        x=alt.X("low:Q", scale=scale, title="accuracy" if legend else None, axis=axis),
+        x2="high:Q",
+    )
+    points = base.mark_point(size=60, opacity=1, strokeWidth=1.5).encode(
+        x=alt.X("accuracy:Q", scale=scale, axis=axis),
+        shape=alt.Shape(
+            "kind:N", title=None, scale=alt.Scale(domain=names, range=list(SHAPES[: len(names)])),
+            legend=alt.Legend(columns=2, symbolStrokeColor=look.ink) if legend else None,
+        ),
+        fill=alt.Fill("kind:N", scale=alt.Scale(domain=names, range=fills), legend=None),
+    )  # fmt: skip
+    ticks = alt.Chart(named.drop_duplicates("task")).mark_tick(
+        color=look.ink, thickness=1.5, size=30
+    ).encode(
+        x=alt.X("majority:Q", scale=scale, axis=axis),
+        y=alt.Y("task:N", sort=list(tasks), title=None),
+    )  # fmt: skip
+    rows = named.task.nunique()
+    return finish(alt.layer(ticks, spans, points), look, 52 * rows + (110 if legend else 12))
+
+
+def projection_heatmap(
+    table: pd.DataFrame, look: Look, *, backbone: str, tasks: Sequence[str],
+    kinds: Mapping[str, str],
+) -> alt.LayerChart:  # fmt: skip
+    """Accuracy relative to the task's own prompts, a row per task, a column per kind of prompt."""
+    named = table.assign(kind=table.how.map(kinds))
+    tips = [
+        "task", alt.Tooltip("kind", title="prompts"), "group",
+        alt.Tooltip("relative", format=".3f"), alt.Tooltip("accuracy", format=".3f"),
+    ]  # fmt: skip
+    return heatmap(
+        named, look, look.hue(backbone), tips, value="relative", domain=[0.4, 1.05],
+        title="relative accuracy", angle=0,
+        y=alt.Y("task:N", sort=list(tasks), title=None),
+        x=alt.X("kind:N", sort=list(kinds.values()), title=None),
+    )  # fmt: skip

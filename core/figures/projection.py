@@ -1,0 +1,98 @@
+"""How well do prompts of one backbone work on another one, once they are projected?"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from core.base.specs import key
+from core.measures.evaluation import EvaluationSpec
+from core.stats.intervals import Estimate, crossed, mean_accuracy
+from core.store import Store
+
+LEARNED, SAME, OTHER = "trained on", "new task", "new category"
+GROUPS = (LEARNED, SAME, OTHER)
+HOW = {
+    "own": "tuned on this backbone",
+    "task": "projected, trained by task",
+    "distance": "projected, trained by distance",
+    "random": "random words",
+}
+COLUMNS = "task group how accuracy low high n prompts majority relative".split()  # noqa: SIM905
+Asked = Mapping[str, Mapping[str, Sequence[EvaluationSpec]]]
+"""By task and by how the prompts came about (`projections.questions`)."""
+
+
+def groups(categories: Mapping[str, str], learned: Sequence[str]) -> dict[str, str]:
+    """Task -> whether a projector was trained on it, on another of its category, or on neither."""
+    known = {categories[t] for t in learned}
+    return {
+        t: LEARNED if t in learned else SAME if c in known else OTHER
+        for t, c in categories.items()
+    }  # fmt: skip
+
+
+def right(store: Store, specs: Sequence[EvaluationSpec]) -> tuple[np.ndarray, float] | None:
+    """`[prompt example]` of correct answers and the majority-class accuracy; None until all are
+    stored.
+    """
+    rows = store.frame(
+        "SELECT scores, majority FROM evaluation WHERE key IN ? ORDER BY seed, key",
+        [[key(spec) for spec in specs]],
+    )
+    if not len(rows) or len(rows) < len({key(s) for s in specs}):
+        return None
+    return np.stack(rows.scores.to_list()) == 1, float(rows.majority.iloc[0])
+
+
+def accuracies(store: Store, asked: Asked, group: Mapping[str, str]) -> pd.DataFrame:
+    """One row per task and kind of prompt (`how`): group, accuracy, low, high (95 %, examples and
+    prompts redrawn), n, prompts, majority, relative (accuracy divided by that of the task's own
+    prompts, NaN until these are stored).
+    """
+    out = list[dict[str, object]]()
+    for task, kinds in asked.items():
+        own = float("nan")
+        for how, specs in kinds.items():
+            found = right(store, specs)
+            if found is None:
+                continue
+            correct, majority = found
+            value = mean_accuracy(correct)
+            own = value.value if how == "own" else own
+            out.append(
+                {
+                    "task": task, "group": group[task], "how": how, "accuracy": value.value,
+                    "low": value.low, "high": value.high, "n": correct.shape[1],
+                    "prompts": len(correct), "majority": majority, "relative": value.value / own,
+                }
+            )  # fmt: skip
+    return pd.DataFrame(out, columns=COLUMNS)
+
+
+def gain(store: Store, asked: Asked, group: Mapping[str, str], how: str) -> pd.DataFrame:
+    """What projection gains over random words: per group, the mean over tasks and prompts (of the
+    same seed) of the difference in accuracy: gain, low and high (95 %, tasks and prompts are
+    samples), tasks, prompts, accuracy (mean of the projected prompts).
+    """
+    out = list[dict[str, object]]()
+    for name in GROUPS:
+        found = []
+        for task, kinds in asked.items():
+            if group[task] != name or how not in kinds:
+                continue
+            pair = right(store, kinds[how]), right(store, kinds["random"])
+            if pair[0] is not None and pair[1] is not None:
+                found.append((pair[0][0].mean(axis=1), pair[1][0].mean(axis=1)))
+        if found:
+            means = np.array(found)  # [task kind prompt]
+            value: Estimate = crossed(means[:, 0] - means[:, 1])
+            out.append(
+                {
+                    "group": name, "how": how, "gain": value.value, "low": value.low,
+                    "high": value.high, "tasks": len(means), "prompts": means.shape[2],
+                    "accuracy": float(means[:, 0].mean()),
+                }
+            )  # fmt: skip
+    names = "group how gain low high tasks prompts accuracy".split()  # noqa: SIM905
+    return pd.DataFrame(out, columns=names)

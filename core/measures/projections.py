@@ -1,0 +1,69 @@
+"""Sets of questions about projection: what trains a projector, and where it is tested."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.base.prompts import Prompt
+from core.base.specs import Pinned
+from core.measures import sweeps
+from core.measures.evaluation import EvaluationSpec
+from core.measures.projected import RandomPrompt, projected
+from core.measures.projector import By, ProjectorSpec
+from core.measures.tuning import TuneSpec
+from core.tasks import Task
+
+WAYS: tuple[By, ...] = ("distance", "task")  # to train a projector
+
+
+def learned_by_default(tasks: Sequence[Task]) -> list[Task]:
+    """What a projector is trained on unless the user chooses: of the first half of the categories,
+    all tasks but the last of each. So it is tested on new tasks of the same and of new categories.
+    """
+    by_category: dict[str, list[Task]] = {}
+    for task in tasks:
+        by_category.setdefault(task.category, []).append(task)
+    several = [found for found in by_category.values() if len(found) > 1]
+    chosen = several[: max(1, len(by_category) // 2)]
+    return [task for found in chosen for task in found[:-1]] or list(tasks[:1])
+
+
+def projector(
+    sources: Sequence[Prompt], targets: Sequence[TuneSpec], by: By, **changes: Any
+) -> ProjectorSpec:
+    """The projector that figures show: prompts of one backbone, and the tunings of the same tasks
+    and seeds on another one; `changes` that are None are ignored.
+    """
+    usual = sweeps.tuning_defaults(targets[0].backbone)
+    given = {name: value for name, value in changes.items() if value is not None}
+    steps = given.get("steps", usual.projector_steps)
+    return ProjectorSpec(
+        by=by, sources=tuple(sources), targets=tuple(targets),
+        **{
+            "width": usual.projector_width, "steps": steps, "evaluate_every": -(-steps // 8),
+            **given,
+        },
+    )  # fmt: skip
+
+
+def questions(
+    projectors: Mapping[By, ProjectorSpec],
+    place: tuple[Pinned, str],
+    sources: Sequence[Prompt],
+    own: Sequence[TuneSpec],
+) -> dict[str, tuple[EvaluationSpec, ...]]:
+    """One task on the target backbone with its own prompts (`own`), random ones (`random`), and the
+    source backbone's prompts projected in each way.
+    """
+    kinds: dict[str, Sequence[Prompt]] = {"own": own}
+    for by, found in projectors.items():
+        kinds[by] = [projected(found, p) for p in sources]
+    kinds["random"] = [
+        RandomPrompt(
+            backbone=p.backbone, seed=p.seed, prompt_length=p.prompt_length,
+            max_length=p.max_length, precision=p.precision,
+        )
+        for p in own
+    ]  # fmt: skip
+    return {
+        how: tuple(sweeps.own_evaluation(p, *place) for p in found) for how, found in kinds.items()
+    }

@@ -1,0 +1,213 @@
+"""Prompts of one backbone on another, after projection."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import charts
+from core.base.markdown import plain
+from core.base.specs import key
+from core.figures import projection as figures
+from core.figures import queries, words
+from core.measures import projections, sweeps
+from core.measures.projector import By, ProjectorSpec, Shape
+from core.measures.tuning import TuneSpec
+from core.tasks import Task
+from pages.common import answers, controls, warnings
+
+SHAPES: dict[str, Shape] = {"as a whole": "whole", "each by itself": "each"}
+HOW_HELP = (
+    "A projector is a small network: linear, leaky ReLU, linear, layer normalization. It learns "
+    "from the prompts of the training tasks; both backbones stay frozen. By distance: it should "
+    "give the vectors that tuning found on this backbone. By task: the projected prompts should "
+    "solve the training tasks on this backbone."
+)
+FIGURE_HELP = (
+    "Points: means over prompts; bars: 95 % bootstrap intervals over prompts and examples, for one "
+    "trained projector; ticks: majority-class accuracy. Hollow: prompts tuned on this backbone."
+)
+
+answers.heading(
+    "Projection",
+    "Can a small network translate the prompts of one backbone for another? A task's accuracy with "
+    "projected prompts should be near that of prompts tuned on the backbone itself.",
+)
+lab = answers.lab()
+one, two, three = st.columns(3, gap="medium")
+names = list(lab.models.names())
+if len(names) < 2:
+    st.info("A projection needs two backbones; add another one on the Library page.")
+    st.stop()
+source = one.selectbox("From", names, index=1, key="source", bind="query-params")
+target = two.selectbox("To", names, key="target", bind="query-params")
+if source == target:
+    st.info("Choose two different backbones.")
+    st.stop()
+with three:
+    offered = controls.clean(controls.ranked_set())
+titles = controls.titles(offered)
+chosen = one.multiselect(
+    "Train on", list(titles), default=[t.name for t in projections.learned_by_default(offered)],
+    format_func=titles.__getitem__, key="learned", bind="query-params",
+)  # fmt: skip
+shape = SHAPES[
+    two.segmented_control(
+        "Vectors of a prompt are projected", list(SHAPES), default="as a whole", key="shape",
+        bind="query-params", help="The paper projects a prompt as a whole.",
+    )
+    or "as a whole"
+]  # fmt: skip
+ways = three.pills(
+    "Train by", projections.WAYS, default=list(projections.WAYS), selection_mode="multi",
+    key="by", bind="query-params", help=HOW_HELP,
+)  # fmt: skip
+if not chosen or not ways:
+    st.info("Choose at least one task to train on and one way to train.")
+    st.stop()
+
+
+def tuned(backbone: str, found: Sequence[Task]) -> list[TuneSpec]:
+    """The standard prompts; imported ones have no counterpart on the other backbone."""
+    pin, family = lab.models.pin(backbone), lab.models.family(backbone)
+    exact = lab.models.precision(backbone)
+    return [
+        sweeps.standard_prompt(pin, family, lab.pin(t, backbone), seed, precision=exact)
+        for t in found
+        for seed in sweeps.SEEDS
+    ]
+
+
+learned = [t for t in offered if t.name in chosen]
+projectors: dict[By, ProjectorSpec] = {
+    by: projections.projector(tuned(source, learned), tuned(target, learned), by, shape=shape)
+    for by in projections.WAYS
+    if by in ways
+}
+asked = {
+    t.title: projections.questions(
+        projectors, (lab.pin(t, target), t.evaluation_split), tuned(source, [t]), tuned(target, [t])
+    )
+    for t in offered
+}
+group = figures.groups({t.title: t.category for t in offered}, [t.title for t in learned])
+order = sorted(group, key=lambda title: figures.GROUPS.index(group[title]))
+kinds = {
+    how: name for how, name in figures.HOW.items() if how not in projections.WAYS or how in ways
+}
+look = answers.look(names)
+
+
+def accuracy(table: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
+    """Accuracy on each task: a figure for each group of tasks, on one scale."""
+    lowest = min(0.4, float(table[["low", "majority"]].min().min()))
+    shown = [g for g in figures.GROUPS if (table.group == g).any()]
+    drawn = []
+    with st.container(border=True):
+        st.markdown(f"**Accuracy on {plain(target)} with prompts of {plain(source)}**")
+        for name in shown:
+            st.caption(f"**{name.capitalize()}**")
+            figure = charts.projected_accuracy(
+                table[table.group == name], look, backbone=target, tasks=order, kinds=kinds,
+                lowest=lowest, legend=name == shown[-1],
+            )  # fmt: skip
+            st.altair_chart(figure, width="stretch", theme=None)
+            drawn.append((name, figure))
+        st.caption(
+            f"{controls.count(table.prompts)} prompts per task, one projector per way of training; "
+            f"{controls.count(table.n)} examples of the evaluation split.",
+            help=FIGURE_HELP,
+        )
+    return drawn
+
+
+def gains() -> pd.DataFrame:
+    """What projection gains over random words, by way and by group of tasks."""
+    parts = [figures.gain(lab.store, asked, group, by) for by in projectors]
+    return pd.concat(parts, ignore_index=True)
+
+
+def sentence(table: pd.DataFrame) -> str:
+    """The gain on tasks that no projector was trained on."""
+    each = []
+    for row in table[table.group != figures.LEARNED].itertuples():
+        tasks = "task" if row.tasks == 1 else "tasks"
+        each.append(
+            f"{row.group} ({row.tasks} {tasks}), by {row.how}: {words.two(row.gain)}{span(row)}"
+        )
+    return "Accuracy gained over random words: " + "; ".join(each) + "." if each else ""
+
+
+def span(row: Any) -> str:
+    """An interval, where there is one."""
+    return f" ({words.two(row.low)} to {words.two(row.high)})" if row.low == row.low else ""
+
+
+def draw() -> None:
+    """Accuracy by task, the table, and how training went."""
+    table = figures.accuracies(lab.store, asked, group)
+    if table.empty:
+        st.caption("Nothing computed yet.")
+        training()
+        return
+    table = table[table.how.isin(kinds)]
+    drawn = accuracy(table)
+    gained = gains()
+    if said := sentence(gained):
+        st.markdown(
+            said,
+            help="Mean over tasks and over prompts with the same seed; 95 % intervals, with tasks "
+            "and prompts as samples.",
+        )
+    heat = charts.projection_heatmap(table, look, backbone=target, tasks=order, kinds=kinds)
+    with st.container(border=True):
+        st.markdown("**Accuracy relative to prompts tuned on the backbone**")
+        st.altair_chart(heat, width="stretch", theme=None)
+    with st.container(horizontal=True):
+        answers.downloads("projection", table, *drawn, ("relative", heat))
+        answers.downloads("projection-gain", gained, label="Gain over random words")
+    training()
+
+
+def training() -> None:
+    """Loss, and accuracy on held-out rows, of each projector."""
+    histories = {by: history(spec) for by, spec in projectors.items()}
+    for by, column in zip(histories, answers.beside(list(histories)), strict=True):
+        steps = histories[by]
+        if len(steps):
+            with column, st.container(border=True):
+                curve(by, projectors[by], steps)
+
+
+def history(spec: ProjectorSpec) -> pd.DataFrame:
+    """The steps so far, running or stored."""
+    stored = queries.tuning_history(lab.store, key(spec))
+    if len(stored):
+        return stored
+    live = [(s.step, s.loss, s.accuracy) for s in lab.live(spec)]
+    return pd.DataFrame(live, columns=["step", "loss", "accuracy"]).astype(float)
+
+
+def curve(by: str, spec: ProjectorSpec, steps: pd.DataFrame) -> None:
+    """One projector's training."""
+    st.markdown(f"**Training by {by}**")
+    loss = charts.tuning_loss(steps, look, backbone=target, steps=spec.steps)
+    st.altair_chart(loss, width="stretch", theme=None)
+    known = steps.accuracy.dropna()
+    reached = f" Best mean accuracy on selection rows: {known.max():.3f}." if len(known) else ""
+    st.caption(
+        f"Loss: {spec.measured[spec.by]}. {len(spec.sources)} pairs of prompts, {spec.steps} "
+        f"steps, projector {key(spec)}.{reached}"
+    )
+    answers.downloads(f"projector-{by}", steps, ("loss", loss), label="Training")
+
+
+def in_order(by_task: Mapping[str, Mapping[str, Sequence[Any]]]) -> tuple[Any, ...]:
+    """All questions: projectors first, then task by task."""
+    each = (s for kinds in by_task.values() for specs in kinds.values() for s in specs)
+    return (*projectors.values(), *each)
+
+
+answers.show(in_order(asked), draw, name="projection", what="answers")
+warnings.shared(offered, offered)
