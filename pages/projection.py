@@ -35,7 +35,7 @@ answers.heading(
     "projected prompts should be near that of prompts tuned on the backbone itself.",
 )
 lab = answers.lab()
-one, two, three = st.columns(3, gap="medium")
+one, two, three = st.columns([3, 2, 2], gap="medium")
 names = list(lab.models.names())
 if len(names) < 2:
     st.info("A projection needs two backbones; add another one on the Library page.")
@@ -158,7 +158,7 @@ def draw() -> None:
         st.markdown(
             said,
             help="Mean over tasks and over prompts with the same seed; 95 % intervals, with tasks "
-            "and prompts as samples.",
+            "and prompts as samples, for four tasks or more.",
         )
     heat = charts.projection_heatmap(table, look, backbone=target, tasks=order, kinds=kinds)
     with st.container(border=True):

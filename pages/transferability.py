@@ -9,13 +9,13 @@ import streamlit as st
 
 from core import charts
 from core.base.markdown import plain
-from core.figures import indicators, literature, queries, words
+from core.figures import advice, indicators, literature, queries, words
 from core.lab.lab import job_name
 from core.measures import sweeps
+from core.tasks import Task
 from pages.common import answers, controls, warnings
 
 COMPUTED, PUBLISHED = "computed here", "published (Su et al. 2022)"
-SHARED = 0.05  # of each layer: the causal neurons compared between tasks
 METHODS: tuple[indicators.Method, ...] = ("PCA", "t-SNE")
 PAIRS_HELP = (
     "Horizontal: the similarity of the two tasks' prompts, or of their neurons. Vertical: the "
@@ -38,6 +38,12 @@ AGREEMENT_HELP = (
 SEEDS_HELP = (
     "Prompts tuned with the same seed start from the same vectors and stay similar, whatever the "
     "task. Pairs with different seeds are therefore compared, where there are any."
+)
+ADVICE_HELP = (
+    "Advice for a task is the prompt most similar to its own by one indicator: the one that goes "
+    "best with transfer among all other tasks, chosen without any pair of this task. Relative "
+    "accuracy: that of the other task's prompt on this task before any tuning, divided by that of "
+    "the task's own prompt. How many steps a start saves is shown on the Tuning page."
 )
 MAP_HELP = (
     "Each point is the mean of a prompt's vectors, each scaled to length 1. Inner products of "
@@ -94,14 +100,55 @@ def draw(
             said(agreed[agreed.indicator == chosen]),
             help=PAIRS_HELP + CLICK_HELP * (source == COMPUTED),
         )
+    tested = advice_section(pairs, look)
     matrices = heatmaps(likeness[likeness.indicator == chosen], look, chosen, list(categories))
     drawn = drawn_maps(maps, look, categories)
     with st.container(horizontal=True):
         answers.downloads("transferability", agreed, ("", figure))
         answers.downloads("transferability-pairs", pairs, ("", points), label="Pairs")
+        answers.downloads("transferability-advice", *tested, label="Advice")
         answers.downloads("prompt-similarity", likeness, *matrices, label="Similarities")
         if maps:
             answers.downloads("prompt-map", pd.concat(maps.values()), *drawn, label="Map")
+
+
+def advice_section(
+    pairs: pd.DataFrame, look: charts.Look
+) -> tuple[pd.DataFrame, tuple[str, charts.Figure]]:
+    """Which prompt to start from, for each task as if it were new."""
+    table = _tested(pairs.to_csv(index=False), pairs)
+    table = table.assign(indicator=table.indicator.map(indicators.title))
+    order = list(dict.fromkeys(pairs.target_task))
+    figure = charts.advice_tested(table, look, tasks=order)
+    with st.container(border=True):
+        st.markdown("**Which task's prompt should tuning start from?**")
+        st.altair_chart(figure, width="stretch", theme=None)
+        st.caption(advised(advice.gained(table)), help=ADVICE_HELP)
+        st.dataframe(
+            table, hide_index=True, width="stretch",
+            column_order="backbone target_task source_task indicator advised best_source".split(),  # noqa: SIM905
+            column_config={
+                "backbone": "Backbone", "target_task": "Task", "source_task": "Start from",
+                "indicator": "Most similar by",
+                "advised": st.column_config.NumberColumn("Relative accuracy", format="%.2f"),
+                "best_source": "Best start",
+            },
+        )  # fmt: skip
+    return table, ("", figure)
+
+
+def advised(gains: pd.DataFrame) -> str:
+    """What following the advice gains."""
+    each = []
+    for row in gains.itertuples():
+        known = row.low == row.low
+        low, high = words.two(row.low), words.two(row.high)
+        each.append(f"{plain(row.backbone)} {words.two(row.gain)}" + f" ({low} to {high})" * known)
+    return (
+        f"Gain of the advised prompt (filled) over the mean of all other tasks' prompts (tick), "
+        f"mean over {controls.count(gains.tasks)} tasks (95 % interval): {'; '.join(each)}. "
+        "Ring: the best prompt."
+    )
 
 
 def linked(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -125,6 +172,12 @@ def agreement(pairs: pd.DataFrame) -> pd.DataFrame:
 def _agreement(name: str, _pairs: pd.DataFrame) -> pd.DataFrame:
     del name
     return indicators.agreement(_pairs)
+
+
+@st.cache_data(show_spinner="Testing the advice ...", max_entries=20)
+def _tested(name: str, _pairs: pd.DataFrame) -> pd.DataFrame:
+    del name
+    return advice.tested(_pairs)
 
 
 def best(agreed: pd.DataFrame) -> str:
@@ -247,30 +300,10 @@ def computed() -> None:
         if not controls.answered_by(lab, b, found):
             st.info(controls.CANNOT_WRITE.format(plain(b)))
             return
-    prompts = {b: controls.prompts(lab, b, controls.answered_by(lab, b, found)) for b in backbones}
-    grid = tuple(
-        spec
-        for b in backbones
-        for spec in sweeps.transfer_grid(
-            prompts[b],
-            [(lab.pin(t, b), t.evaluation_split) for t in controls.answered_by(lab, b, found)],
-        )
-    )
-    ranked = [t for t in found if t.labels]
-    predictive = tuple(s for b in backbones for s in controls.own_predictivities(lab, b, ranked))
-    causal = tuple(
-        s for b in backbones for t in ranked for s in controls.own_attributions(lab, b, t)
-    )
-    active = {b: sweeps.activated(prompts[b]) for b in backbones}
-    asked = (*grid, *(s for specs in active.values() for s in specs), *predictive, *causal)
+    compared = {b: similarity(b, controls.answered_by(lab, b, found)) for b in backbones}
+    asked = tuple(s for sweep in compared.values() for s in sweep.everything)
     titles, categories = controls.titles(found), {t.title: t.category for t in found}
-
-    @st.cache_data(show_spinner="Comparing ...", max_entries=20)
-    def of_vectors(b: str, known: tuple[str, ...]) -> pd.DataFrame:
-        """Likeness by the vectors of the stored prompts of a backbone."""
-        del known
-        dead = any(map(lab.models.has_dead_row, prompts[b]))
-        return indicators.of_prompts(lab.store, b, prompts[b], dead_row=dead)
+    dead = {b: any(map(lab.has_dead_row, sweep.prompts)) for b, sweep in compared.items()}
 
     @st.cache_data(show_spinner="Comparing ...", max_entries=10)
     def tables(name: str, known: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -278,35 +311,25 @@ def computed() -> None:
         number of stored answers identify them.
         """
         del name, known
-        rankings = {
-            "predictivity": queries.rankings(lab.store, predictive, clean=lab.clean_name),
-            "causal": queries.rankings(lab.store, causal, clean=lab.clean_name),
-        }
-        parts = []
-        for b in backbones:
-            of = {n: {t: r for (o, t), r in f.items() if o == b} for n, f in rankings.items()}
-            same, shared = indicators.same_ranks, indicators.shared_neurons(SHARED)
-            parts += [
-                of_vectors(b, stored(b)),
-                indicators.of_activated(lab.store, b, active[b]),
-                indicators.of_rankings(b, "predictivity", of["predictivity"], same),
-                indicators.of_rankings(b, "causal", of["causal"], shared),
-            ]
+        parts = [
+            indicators.of_everything(lab.store, b, sweep, dead_row=dead[b], clean=lab.clean_name)
+            for b, sweep in compared.items()
+        ]
+        grid = [spec for sweep in compared.values() for spec in sweep.grid]
         transfer = queries.transfer(lab.store, grid, relative=True, clean=lab.clean_name)
         likeness = pd.concat(parts, ignore_index=True)
         return charts.titled(likeness, titles), charts.titled(transfer, titles)
 
     def stored(b: str) -> tuple[str, ...]:
         """The keys of a backbone's stored prompts."""
-        return tuple(sorted(lab.known(prompts[b])))
+        return tuple(sorted(lab.known(compared[b].prompts)))
 
     @st.cache_data(show_spinner="Drawing the map ...", max_entries=20)
     def a_map(b: str, known: tuple[str, ...], method: indicators.Method) -> pd.DataFrame:
         """A backbone's prompts in the plane."""
         del known
         return indicators.map_of_prompts(
-            lab.store, prompts[b], titles, categories, method,
-            dead_row=any(map(lab.models.has_dead_row, prompts[b])),
+            lab.store, compared[b].prompts, titles, categories, method, dead_row=dead[b]
         )  # fmt: skip
 
     def all_figures() -> None:
@@ -314,7 +337,9 @@ def computed() -> None:
         likeness, transfer = tables(name, known)
         every = {b: a_map(b, stored(b), method) for b in backbones}
         maps = {b: table for b, table in every.items() if len(table)}
-        seeds = controls.count([len({p.seed for p in prompts[b]}) for b in backbones])
+        seeds = controls.count(
+            [len({p.seed for p in sweep.prompts}) for sweep in compared.values()]
+        )
         draw(
             likeness, transfer, categories, maps, answers.look(lab.models.names()),
             f"{seeds} seeds per task; accuracy on {controls.count(transfer.n)} examples of the "
@@ -327,7 +352,16 @@ def computed() -> None:
         "task."
     )
     warnings.shared(found, found)
-    warnings.origins(p for specs in prompts.values() for p in specs)
+    warnings.origins(p for sweep in compared.values() for p in sweep.prompts)
+
+
+def similarity(backbone: str, found: Sequence[Task]) -> sweeps.SimilaritySweep:
+    """All questions about the prompts of a backbone."""
+    return sweeps.similarity(
+        {t.name: controls.prompts(lab, backbone, [t]) for t in found},
+        {t.name: (lab.pin(t, backbone), t.evaluation_split) for t in found},
+        {t.name: t.contrasts() if t.labels else () for t in found},
+    )
 
 
 def mapped() -> indicators.Method:

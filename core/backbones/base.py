@@ -43,6 +43,7 @@ class Backbone(ABC):
     template: ClassVar[Template]
     no_text: ClassVar[str]  # the special token that stands for a text where there is none
     writes: ClassVar[bool] = False  # whether it can answer in words of its own
+    attention: ClassVar[tuple[str, ...]]  # names of the query and value projections
     stacks: ClassVar[tuple[Stack, ...]] = ("encoder",)
     head: ClassVar[str]  # the class of transformers that loads it
     # Entries of a config that must be whole numbers, and the most that can be stored or built:
@@ -85,6 +86,10 @@ class Backbone(ABC):
         """The second linear of each feed-forward network, first layer first. Raises: BadInput if
         the family has no such stack.
         """
+
+    @abstractmethod
+    def blocks(self) -> Sequence[nn.Module]:
+        """The layers of the encoder, first layer first; each takes the states as first input."""
 
     @abstractmethod
     def word_vectors(self) -> Float[Tensor, "vocab hidden"]:

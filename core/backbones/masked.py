@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jaxtyping import Bool, Float, Int
@@ -24,6 +25,7 @@ class MaskedLM(Backbone):
     their code.
     """
 
+    attention: ClassVar[tuple[str, ...]] = ("query", "value")
     head: ClassVar[str] = "AutoModelForMaskedLM"
     sizes: ClassVar[dict[str, int]] = {
         "num_hidden_layers": 1000, "intermediate_size": 1 << 16, "hidden_size": 1 << 16,
@@ -54,6 +56,9 @@ class MaskedLM(Backbone):
         if stack == "decoder":
             raise BadInput(f"{self.name} has no decoder; ask about its encoder.")
         return [layer.output.dense for layer in self._encoder.encoder.layer]
+
+    def blocks(self) -> Sequence[nn.Module]:
+        return list(self._encoder.encoder.layer)
 
     def word_vectors(self) -> Float[Tensor, "vocab hidden"]:
         weight: Tensor = self._encoder.embeddings.word_embeddings.weight

@@ -27,6 +27,7 @@ class T5(Backbone):
     no_text: ClassVar[str] = "<extra_id_0>"
     writes: ClassVar[bool] = True
     stacks: ClassVar[tuple[Stack, ...]] = ("encoder", "decoder")
+    attention: ClassVar[tuple[str, ...]] = ("q", "v")
     head: ClassVar[str] = "AutoModelForSeq2SeqLM"
     sizes: ClassVar[dict[str, int]] = {
         "num_layers": 1000, "d_ff": 1 << 16, "d_model": 1 << 16, "num_heads": 1 << 16,
@@ -44,6 +45,9 @@ class T5(Backbone):
     def down_projections(self, stack: Stack = "encoder") -> list[nn.Linear]:
         blocks = getattr(self.model, stack).block
         return [block.layer[-1].DenseReluDense.wo for block in blocks]
+
+    def blocks(self) -> Sequence[nn.Module]:
+        return list(self.model.encoder.block)
 
     def word_vectors(self) -> Float[Tensor, "vocab hidden"]:
         weight: Tensor = self.model.shared.weight

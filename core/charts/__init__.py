@@ -9,6 +9,7 @@ from core.charts.distributions import boxes_over_bars, layer_profile
 from core.charts.dose import claim_points, dose_accuracy, dose_overlap
 from core.charts.heatmaps import correlation_heatmap, shared_heatmap, transfer_heatmap
 from core.charts.indicators import (
+    advice_tested,
     indicator_agreement,
     indicator_points,
     likeness_heatmap,
@@ -48,6 +49,7 @@ __all__ = [
     "Look",
     "accuracy_points",
     "activation_histogram",
+    "advice_tested",
     "attributed_exact",
     "boxes_over_bars",
     "claim_points",

@@ -94,6 +94,39 @@ def indicator_agreement(table: pd.DataFrame, look: Look, *, order: Sequence[str]
     )
 
 
+def advice_tested(table: pd.DataFrame, look: Look, *, tasks: Sequence[str]) -> alt.LayerChart:
+    """Per task and backbone: relative accuracy of the advised prompt (filled), from the mean of all
+    other tasks' prompts (tick) to the best of them (ring). Columns of `figures.advice.tested`.
+    """
+    low = min(0.5, float(table[["advised", "mean"]].min().min()))
+    scale = alt.Scale(domain=[low, max(1.0, float(table.best.max()))], nice=True)
+    base = alt.Chart(table).encode(
+        y=alt.Y("target_task:N", sort=list(tasks), title=None),
+        yOffset=alt.YOffset("backbone:N", sort=list(look.backbones)),
+        color=alt.Color(
+            "backbone:N", scale=look.scale(table.backbone), title=None,
+            legend=alt.Legend(symbolType="circle", symbolOpacity=1),
+        ),
+        tooltip=[
+            "backbone", alt.Tooltip("target_task", title="task"),
+            alt.Tooltip("source_task", title="advised"), alt.Tooltip("indicator", title="by"),
+            alt.Tooltip("advised", title="its relative accuracy", format=".2f"),
+            alt.Tooltip("best_source", title="best"),
+            alt.Tooltip("best", title="its relative accuracy", format=".2f"),
+            alt.Tooltip("mean", title="mean of all", format=".2f"),
+        ],
+    )  # fmt: skip
+    x = alt.X("mean:Q", scale=scale, title="relative accuracy without tuning")
+    spans = base.mark_rule(opacity=0.5).encode(x=x, x2="best:Q")
+    means = base.mark_tick(thickness=2, size=12).encode(x=x)
+    rings = base.mark_point(size=60, filled=False).encode(x=alt.X("best:Q", scale=scale))
+    points = base.mark_point(size=60, filled=True, opacity=1).encode(
+        x=alt.X("advised:Q", scale=scale)
+    )
+    rows = table.target_task.nunique()
+    return finish(alt.layer(spans, means, rings, points), look, 38 * rows + 90)
+
+
 def prompt_map(table: pd.DataFrame, look: Look, *, categories: Sequence[str]) -> alt.LayerChart:
     """Prompts in the plane, coloured by their task's category, each task's name at the mean of its
     prompts: `x`, `y`, `task`, `category`, `seed`. Neither axis has a unit.

@@ -23,11 +23,14 @@ def projected_accuracy(
     colours = [hue if how != "random" else look.faint for how in kinds]
     fills = ["transparent" if how == "own" else c for how, c in zip(kinds, colours, strict=True)]
     scale = alt.Scale(domain=[lowest, 1])
-    axis = alt.Axis() if legend else alt.Axis(labels=False, ticks=False)
+    axis = alt.Axis(tickCount=7) if legend else alt.Axis(labels=False, ticks=False, tickCount=7)
+    key = alt.Legend(columns=2, orient="bottom") if legend else None
     base = alt.Chart(named).encode(
         y=alt.Y("task:N", sort=list(tasks), title=None),
         yOffset=alt.YOffset("kind:N", sort=names),
-        color=alt.Color("kind:N", scale=alt.Scale(domain=names, range=colours), legend=None),
+        stroke=alt.Stroke(
+            "kind:N", title=None, scale=alt.Scale(domain=names, range=colours), legend=key
+        ),
         tooltip=[
             "task", alt.Tooltip("kind", title="prompts"),
             alt.Tooltip("accuracy", format=".3f"),
@@ -41,14 +44,12 @@ def projected_accuracy(
         x=alt.X("low:Q", scale=scale, title="accuracy" if legend else None, axis=axis),
         x2="high:Q",
     )
+    shapes = alt.Scale(domain=names, range=list(SHAPES[: len(names)]))
     points = base.mark_point(size=60, opacity=1, strokeWidth=1.5).encode(
         x=alt.X("accuracy:Q", scale=scale, axis=axis),
-        shape=alt.Shape(
-            "kind:N", title=None, scale=alt.Scale(domain=names, range=list(SHAPES[: len(names)])),
-            legend=alt.Legend(columns=2, symbolStrokeColor=look.ink) if legend else None,
-        ),
-        fill=alt.Fill("kind:N", scale=alt.Scale(domain=names, range=fills), legend=None),
-    )  # fmt: skip
+        shape=alt.Shape("kind:N", title=None, scale=shapes, legend=key),
+        fill=alt.Fill("kind:N", title=None, scale=alt.Scale(domain=names, range=fills), legend=key),
+    )
     ticks = alt.Chart(named.drop_duplicates("task")).mark_tick(
         color=look.ink, thickness=1.5, size=30
     ).encode(
@@ -64,7 +65,8 @@ def projection_heatmap(
     kinds: Mapping[str, str],
 ) -> alt.LayerChart:  # fmt: skip
     """Accuracy relative to the task's own prompts, a row per task, a column per kind of prompt."""
-    named = table.assign(kind=table.how.map(kinds))
+    short = {how: name.removeprefix("projected, ") for how, name in kinds.items()}
+    named = table.assign(kind=table.how.map(short))
     tips = [
         "task", alt.Tooltip("kind", title="prompts"), "group",
         alt.Tooltip("relative", format=".3f"), alt.Tooltip("accuracy", format=".3f"),
@@ -73,5 +75,5 @@ def projection_heatmap(
         named, look, look.hue(backbone), tips, value="relative", domain=[0.4, 1.05],
         title="relative accuracy", angle=0,
         y=alt.Y("task:N", sort=list(tasks), title=None),
-        x=alt.X("kind:N", sort=list(kinds.values()), title=None),
+        x=alt.X("kind:N", sort=list(short.values()), title=None),
     )  # fmt: skip

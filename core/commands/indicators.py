@@ -15,18 +15,31 @@ from core.base.prompts import Prompt
 from core.base.settings import Settings
 from core.base.specs import key
 from core.commands import inputs
-from core.commands.common import AsJson, BackboneOption, PromptArg, ask_all, open_lab, say
+from core.commands.common import (
+    AsJson,
+    BackboneOption,
+    PromptArg,
+    Steps,
+    TaskArg,
+    ask_all,
+    bar,
+    open_lab,
+    say,
+)
 from core.exchange import published as released
+from core.figures import advice, literature, queries
 from core.figures import indicators as figures
-from core.figures import literature
 from core.figures import prompt as one
 from core.lab.lab import Lab
 from core.measures import sweeps
 from core.measures.nearest import Metric, NearestSpec
 from core.stats.similarity import overlapping_rate, windows
+from core.tasks import Task, builtin_names, load_task
+from core.tasks.data import obtain_task
 
 app = typer.Typer()
 WORDS = 10  # a vector, as the page asks
+FEWEST = 5  # tasks among which advice can be given: four sources of one target, without another
 
 
 @app.command()
@@ -114,6 +127,70 @@ def _pairs(lab: Lab, asked: list[Prompt]) -> pd.DataFrame:
         for i, j in combinations(range(len(asked)), 2)
     ]  # fmt: skip
     return pd.DataFrame(rows).replace({np.nan: None})
+
+
+@app.command()
+def advise(
+    task: TaskArg,
+    backbone: Annotated[str, typer.Option(help="Backbone to be tuned.")],
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            help="Tasks whose prompts may be the start, separated by commas; default: the "
+            "built-in ones."
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=5, help="Prompts per task.")] = 5,
+    steps: Steps = None,
+    as_json: AsJson = False,
+) -> None:
+    """Other tasks' prompts to start tuning from, the most similar first, with their measured
+    transfer. The indicator is chosen without this task.
+    """
+    with open_lab() as lab:
+        name, target = lab.models.obtain(backbone, bar()), obtain_task(task, bar())
+        others = [obtain_task(t.strip(), bar()) for t in tasks.split(",")] if tasks else _builtin()
+        found = [target, *(t for t in others if t.name != target.name)]
+        if len(found) < FEWEST:
+            raise BadInput(f"Advice needs {FEWEST} tasks or more; give more --tasks.")
+        for one in found:
+            one.need_classes("advice")
+        sweep = _similarity(lab, name, found, sweeps.SEEDS[:seeds], steps)
+        ask_all(lab, [*sweep.prompts, *sweep.everything])
+        likeness = figures.of_everything(
+            lab.store, name, sweep, dead_row=False, clean=lab.clean_name
+        )
+        transfer = queries.transfer(lab.store, sweep.grid, relative=True, clean=lab.clean_name)
+        pairs = figures.joined(likeness, transfer, {t.name: t.category for t in found})
+        table = advice.advise(pairs, target.name)
+        say(table.assign(indicator=table.indicator.map(figures.title)), as_json)
+
+
+def _builtin() -> list[Task]:
+    """The clean built-in tasks."""
+    every = [load_task(name) for name in builtin_names()]
+    return [t for t in every if t.adversarial_of is None]
+
+
+def _similarity(
+    lab: Lab, name: str, found: list[Task], seeds: tuple[int, ...], steps: int | None
+) -> sweeps.SimilaritySweep:
+    """All questions that the Transferability page asks of these tasks."""
+    pin, family = lab.models.pin(name), lab.models.family(name)
+    exact = lab.models.precision(name)
+    return sweeps.similarity(
+        {
+            t.name: [
+                sweeps.standard_prompt(
+                    pin, family, lab.pin(t, name), seed, precision=exact, steps=steps
+                )
+                for seed in seeds
+            ]
+            for t in found
+        },
+        {t.name: (lab.pin(t, name), t.evaluation_split) for t in found},
+        {t.name: t.contrasts() for t in found},
+    )
 
 
 @app.command()

@@ -9,7 +9,7 @@ import typer
 
 from core.base.errors import BadInput
 from core.base.specs import key
-from core.commands.common import AsJson, BackboneArg, Exact, ask_all, bar, open_lab, say
+from core.commands.common import AsJson, BackboneArg, Exact, Length, ask_all, bar, open_lab, say
 from core.figures import projection as figures
 from core.lab.lab import Lab
 from core.measures import projections, sweeps
@@ -51,6 +51,10 @@ def project(
     tune_steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of the prompts that are tuned for it.")
     ] = None,
+    prompt_length: Length = None,
+    selection: Annotated[
+        int, typer.Option(min=1, help="Train examples set aside for choosing the best step.")
+    ] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of the first weights and the batches.")] = 0,
     precision: Exact = None,
     out: Annotated[
@@ -71,7 +75,10 @@ def project(
         learned, tested = (_tasks(text) for text in (tasks, test or tasks))
 
         def tuned(name: str, found: list[Task]) -> list[TuneSpec]:
-            return _tuned(lab, name, found, seeds, steps=tune_steps, precision=precision)
+            return _tuned(
+                lab, name, found, seeds, steps=tune_steps, precision=precision,
+                prompt_length=prompt_length, selection=selection,
+            )  # fmt: skip
 
         spec = projections.projector(
             tuned(names[0], learned), tuned(names[1], learned), by, shape=shape, steps=steps,

@@ -15,9 +15,11 @@ import pandas as pd
 from jaxtyping import Float
 
 from core.base.prompts import Prompt
-from core.figures import literature
+from core.figures import literature, queries
+from core.figures.queries import Clean
 from core.figures.rankings import compare
 from core.measures.activated import ActivatedSpec
+from core.measures.sweeps import SimilaritySweep
 from core.stats.correlation import spearman
 from core.stats.neurons import Ranking
 from core.stats.similarity import (
@@ -44,6 +46,7 @@ TITLES = {
 LIVE = "_live"  # ending of an embedding indicator without the dead row
 WINDOW = "activated_"  # beginning of an overlapping rate over a window of layers
 COLUMNS = "backbone indicator source_task target_task value pairs".split()  # noqa: SIM905
+SHARED = 0.05  # of each layer: the causal neurons compared between tasks
 FEWEST = 4  # prompts of a map
 PUBLISHED = Path("published") / "su2022_indicators.csv"
 
@@ -171,6 +174,23 @@ def shared_neurons(fraction: float) -> Callable[[Ranking, Ranking], float]:
     return lambda first, second: compare(first.top(fraction), second.top(fraction)).share
 
 
+def of_everything(
+    store: Store, backbone: str, sweep: SimilaritySweep, *, dead_row: bool, clean: Clean
+) -> pd.DataFrame:
+    """Likeness by every indicator whose answers are stored."""
+    predictive, causal = (
+        {task: found for (_, task), found in queries.rankings(store, specs, clean=clean).items()}
+        for specs in (sweep.predictive, sweep.causal)
+    )
+    parts = [
+        of_prompts(store, backbone, sweep.prompts, dead_row=dead_row),
+        of_activated(store, backbone, sweep.active),
+        of_rankings(backbone, "predictivity", predictive, same_ranks),
+        of_rankings(backbone, "causal", causal, shared_neurons(SHARED)),
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
 # --- against transfer ----------------------------------------------------------------------------
 def joined(
     likeness: pd.DataFrame, transfer: pd.DataFrame, categories: Mapping[str, str]
@@ -193,8 +213,8 @@ def agreement(pairs: pd.DataFrame) -> pd.DataFrame:
     """
     out = list[dict[str, object]]()
     for (backbone, name), mine in pairs.groupby(["backbone", "indicator"], sort=False):
-        rho = with_transfer(*_matrices(mine, mine))
-        across = with_transfer(*_matrices(mine, mine[~mine.same]))
+        rho = with_transfer(*matrices(mine, mine))
+        across = with_transfer(*matrices(mine, mine[~mine.same]))
         out.append(
             {
                 "backbone": backbone, "indicator": name, "spearman": rho.value, "low": rho.low,
@@ -206,7 +226,7 @@ def agreement(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out, columns=names)
 
 
-def _matrices(every: pd.DataFrame, mine: pd.DataFrame) -> tuple[Array, Array]:
+def matrices(every: pd.DataFrame, mine: pd.DataFrame) -> tuple[Array, Array]:
     """Likeness and transfer, `[source target]`, of some of the pairs; NaN for the others."""
     tasks = sorted({*every.source_task, *every.target_task})
     likeness, transferred = (

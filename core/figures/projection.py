@@ -1,6 +1,8 @@
 """How well do prompts of one backbone work on another one, once they are projected?"""
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,11 +13,12 @@ from core.stats.intervals import Estimate, crossed, mean_accuracy
 from core.store import Store
 
 LEARNED, SAME, OTHER = "trained on", "new task", "new category"
+FEWEST = 4  # tasks that are samples of their category
 GROUPS = (LEARNED, SAME, OTHER)
 HOW = {
-    "own": "tuned on this backbone",
-    "task": "projected, trained by task",
-    "distance": "projected, trained by distance",
+    "own": "tuned here",
+    "task": "projected, by task",
+    "distance": "projected, by distance",
     "random": "random words",
 }
 COLUMNS = "task group how accuracy low high n prompts majority relative".split()  # noqa: SIM905
@@ -73,7 +76,7 @@ def accuracies(store: Store, asked: Asked, group: Mapping[str, str]) -> pd.DataF
 def gain(store: Store, asked: Asked, group: Mapping[str, str], how: str) -> pd.DataFrame:
     """What projection gains over random words: per group, the mean over tasks and prompts (of the
     same seed) of the difference in accuracy: gain, low and high (95 %, tasks and prompts are
-    samples), tasks, prompts, accuracy (mean of the projected prompts).
+    samples; NaN for fewer than four tasks), tasks, prompts, accuracy (mean of the projected).
     """
     out = list[dict[str, object]]()
     for name in GROUPS:
@@ -87,6 +90,8 @@ def gain(store: Store, asked: Asked, group: Mapping[str, str], how: str) -> pd.D
         if found:
             means = np.array(found)  # [task kind prompt]
             value: Estimate = crossed(means[:, 0] - means[:, 1])
+            if len(means) < FEWEST:
+                value = replace(value, low=math.nan, high=math.nan)
             out.append(
                 {
                     "group": name, "how": how, "gain": value.value, "low": value.low,

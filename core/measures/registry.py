@@ -17,6 +17,7 @@ from core.measures.projector import PROJECTORS
 from core.measures.prompts import IMPORTED
 from core.measures.stability import STABILITY
 from core.measures.tuning import TUNED
+from core.measures.ways import WAY
 from core.measures.words import WORDS
 
 MEASURES: dict[type[Spec], Measure] = {
@@ -24,6 +25,6 @@ MEASURES: dict[type[Spec], Measure] = {
     for measure in (
         TUNED, IMPORTED, PREDICTIVITY, EVALUATION, ACTIVATIONS, ABLATION, STABILITY,
         ATTRIBUTION, WORST, FAITHFULNESS, ACTIVATED, NEAREST, DROPPED, WORDS,
-        PROJECTORS, PROJECTED, RANDOM,
+        PROJECTORS, PROJECTED, RANDOM, WAY,
     )
 }  # fmt: skip

@@ -221,6 +221,45 @@ def faithfulness(attributions: Iterable[AttributionSpec]) -> tuple[FaithfulnessS
 
 
 @dataclass(frozen=True, kw_only=True)
+class SimilaritySweep:
+    """All questions that compare a backbone's prompts, and tell whether similar ones transfer."""
+
+    prompts: tuple[Prompt, ...]
+    grid: tuple[EvaluationSpec, ...]
+    active: tuple[ActivatedSpec, ...]
+    predictive: tuple[PredictivitySpec, ...]
+    causal: tuple[AttributionSpec, ...]
+
+    @property
+    def everything(self) -> tuple[Spec, ...]:
+        """All questions, the quick ones first."""
+        return (*self.grid, *self.active, *self.predictive, *self.causal)
+
+
+def similarity(
+    prompts: Mapping[str, Sequence[Prompt]],
+    places: Mapping[str, tuple[Pinned, str]],
+    contrasts: Mapping[str, Sequence[Contrast | None]],
+) -> SimilaritySweep:
+    """Prompts, places to evaluate (task, split) and binary questions by task; a task without
+    classes has no questions.
+    """
+    every = [p for found in prompts.values() for p in found]
+    ranked = [t for t in prompts if contrasts[t]]
+    return SimilaritySweep(
+        prompts=tuple(every),
+        grid=transfer_grid(every, places.values()),
+        active=activated(every),
+        predictive=tuple(
+            spec
+            for t in ranked
+            for spec in predictivities(((p, *places[t]) for p in prompts[t]), contrasts[t])
+        ),
+        causal=tuple(s for t in ranked for s in attributions(prompts[t], places[t][0])),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class SuppressionChoices:
     """The settings of a suppression curve, varied and fixed."""
 

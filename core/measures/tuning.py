@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -149,18 +150,60 @@ def tune(spec: TuneSpec, bench: Bench, progress: Progress) -> SoftPrompt:
     Constant learning rate, no weight decay (Su et al. 2022). Of equally good steps, the
     later one is kept.
     """
-    import torch
-
     task = bench.task(spec.task, spec)
     model = bench.untuned(spec, task)
-    learn, select = split_selection(bench.examples(task, "train"), spec)
-    rows, held = model.encode(learn), model.encode(select)
     vectors = first_vectors(spec, bench, model.backbone, task).to(model.backbone.device)
     vectors.requires_grad_(True)
-    optimiser = torch.optim.AdamW([vectors], lr=spec.learning_rate, weight_decay=0.0)
-    best: tuple[float, int, Tensor] = (-1.0, 0, vectors.detach().clone())
-    history = list[Step]()
+
+    def follow(step: Step) -> None:
+        bench.report(spec, step)
+        progress(step.step / spec.steps, f"step {step.step} of {spec.steps}")
+
+    found = fit(spec, model, [vectors], vectors, bench.examples(task, "train"), follow)
+    return SoftPrompt(
+        spec=spec,
+        vectors=vectors.detach().cpu(),
+        words=task.words(model.backbone.family),
+        best_step=found.best_step,
+        selection_accuracy=found.accuracy,
+        selection_rows=found.selection_rows,
+        history=found.history,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """How training went; `accuracy` is that of the best step on the selection rows, `seconds` are
+    those of the updates alone.
+    """
+
+    best_step: int
+    accuracy: float
+    selection_rows: int
+    history: tuple[Step, ...]
+    seconds: float
+
+
+def fit(
+    spec: TuneSpec,
+    model: PromptedModel,
+    learned: Sequence[Tensor],
+    vectors: Float[Tensor, "token hidden"],
+    examples: Examples,
+    follow: Callable[[Step], None],
+) -> Fitted:
+    """Train what is `learned` on a task's train rows and leave it as it was at the best step;
+    `vectors` stand before the input, learned or not. Raises: BadInput for a loss that is no number.
+    """
+    import torch
+
+    learn, select = split_selection(examples, spec)
+    rows, held = model.encode(learn), model.encode(select)
+    optimiser = torch.optim.AdamW(learned, lr=spec.learning_rate, weight_decay=0.0)
+    best_accuracy, best_step, best = -1.0, 0, [p.detach().clone() for p in learned]
+    history, seconds = list[Step](), 0.0
     for step, chosen in enumerate(_batches(len(learn), spec), start=1):
+        since = time.perf_counter()
         loss = model.loss(rows.batch(chosen, model.backbone), vectors)
         if not loss.isfinite():
             raise BadInput(
@@ -170,23 +213,22 @@ def tune(spec: TuneSpec, bench: Bench, progress: Progress) -> SoftPrompt:
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+        seconds += time.perf_counter() - since
         accuracy = None
         if step % spec.evaluate_every == 0 or step == spec.steps:
             accuracy = selection_accuracy(model, vectors.detach(), held)
-            if accuracy >= best[0]:
-                best = (accuracy, step, vectors.detach().clone())
+            if accuracy >= best_accuracy:
+                best_accuracy, best_step = accuracy, step
+                best = [p.detach().clone() for p in learned]
         history.append(Step(step=step, loss=loss.item(), accuracy=accuracy))
-        bench.report(spec, history[-1])
-        progress(step / spec.steps, f"step {step} of {spec.steps}")
-    return SoftPrompt(
-        spec=spec,
-        vectors=best[2].cpu(),
-        words=task.words(model.backbone.family),
-        best_step=best[1],
-        selection_accuracy=best[0],
-        selection_rows=len(select),
-        history=tuple(history),
-    )
+        follow(history[-1])
+    with torch.no_grad():
+        for now, kept in zip(learned, best, strict=True):
+            now.copy_(kept)
+    return Fitted(
+        best_step=best_step, accuracy=best_accuracy, selection_rows=len(select),
+        history=tuple(history), seconds=seconds,
+    )  # fmt: skip
 
 
 def _batches(n: int, spec: TuneSpec) -> Iterator[list[int]]:

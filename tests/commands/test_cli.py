@@ -632,3 +632,33 @@ def test_import_attacks_makes_a_version_that_is_evaluated(
     done = call(cache, "import-attacks", file, "--task", toml)
     assert (done.returncode, done.stdout) == (1, "")
     assert "already a task called 'toy_textfooler'" in done.stderr
+
+
+def test_a_projector_is_trained_and_what_it_made_is_evaluated(
+    cache: Path, toml: Path, tiny_roberta: Path, tmp_path: Path
+) -> None:
+    other, out = tmp_path / "tiny-t5", tmp_path / "projected.safetensors"
+    save_backbone(TINY["t5"](), other)
+    done = call(
+        cache, "project", other, tiny_roberta, "--tasks", toml, "--seeds", 1, "--steps", 3,
+        "--width", 4, "--tune-steps", 2, "--selection", 20, "--prompt-length", 3,
+        "--out", out, "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = {row["how"]: row for row in json.loads(done.stdout)}
+    assert set(rows) == {"own", "task", "random"}
+    assert rows["own"]["prompt"] is None
+    found = json.loads(call(cache, "evaluate", out, toml, "--json").stdout)
+    assert found["accuracy"] == pytest.approx(rows["task"]["accuracy"])
+    assert call(cache, "evaluate", rows["task"]["prompt"], toml).returncode == 0
+    same = call(cache, "project", tiny_roberta, tiny_roberta, "--tasks", toml)
+    assert (same.returncode, "Both backbones are the same" in same.stderr) == (1, True)
+
+
+def test_advice_needs_tasks_enough(cache: Path, tiny_roberta: Path, tmp_path: Path) -> None:
+    tasks = [write_task(tmp_path / f"task{i}") for i in range(3)]
+    few = call(
+        cache, "advise", tasks[0], "--backbone", tiny_roberta,
+        "--tasks", ",".join(map(str, tasks[1:])),
+    )  # fmt: skip
+    assert (few.returncode, "Advice needs 5 tasks or more" in few.stderr) == (1, True)

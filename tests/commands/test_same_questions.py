@@ -97,6 +97,23 @@ def test_indicators(by_page: Asked, by_command: Asked, prompt: Callable[..., str
     assert asked <= by_page("transferability", backbone=BACKBONE)
 
 
+def test_advise(by_page: Asked, by_command: Asked) -> None:
+    asked = by_command("advise", TASK, "--backbone", BACKBONE)
+    page = by_page("transferability", backbone=BACKBONE)
+    assert page <= asked, "and the prompts themselves"
+    assert len(asked - page) == 45
+
+
+def test_project(by_page: Asked, by_command: Asked) -> None:
+    learned = "long_reviews,opinions,answerability"
+    page = by_page("projection")
+    asked = by_command(
+        "project", "t5-mini", BACKBONE, "--tasks", learned, "--test", "excuses", "--by", "distance"
+    )
+    assert len(asked) == 1 + 3 * 5
+    assert asked <= page
+
+
 def test_read_prompt(by_page: Asked, by_command: Asked, prompt: Callable[..., str]) -> None:
     asked = by_command("read-prompt", prompt()) - {prompt()}
     assert len(asked) == 1
