@@ -53,6 +53,7 @@ PAGES = {
         st.Page("pages/transfer.py", title="Transfer", icon=":material/grid_on:"),
         st.Page("pages/transferability.py", title="Transferability", icon=":material/route:"),
         st.Page("pages/projection.py", title="Projection", icon=":material/conversion_path:"),
+        st.Page("pages/ways.py", title="Ways to tune", icon=":material/alt_route:"),
     ],
     "Explore": [
         st.Page("pages/rankings.py", title="Rankings", icon=":material/leaderboard:"),

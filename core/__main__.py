@@ -15,11 +15,12 @@ from core.commands import (
     neurons,
     projection,
     tuning,
+    ways,
     whole_paper,
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for group in (library, tuning, answers, neurons, indicators, projection, whole_paper):
+for group in (library, tuning, answers, neurons, indicators, projection, ways, whole_paper):
     app.add_typer(group.app)
 
 

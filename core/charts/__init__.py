@@ -43,8 +43,10 @@ from core.charts.robustness import (
     percentile_histogram,
     stability_points,
 )
+from core.charts.ways import COSTS, way_costs, way_without
 
 __all__ = [
+    "COSTS",
     "Figure",
     "Look",
     "accuracy_points",
@@ -91,6 +93,8 @@ __all__ = [
     "tuning_accuracy",
     "tuning_loss",
     "votes",
+    "way_costs",
+    "way_without",
     "without_each",
     "works_on",
 ]

@@ -30,7 +30,7 @@ from tests.conftest import here, write_task, write_text_task
 
 pytestmark = pytest.mark.slow
 PAGES = (
-    "overview", "transfer", "transferability", "projection", "predictivity", "correlation",
+    "overview", "transfer", "transferability", "projection", "ways", "predictivity", "correlation",
     "suppression",
     "robustness", "rankings", "neuron", "playground", "tuning", "library", "prompt",
 )  # fmt: skip

@@ -1,0 +1,90 @@
+"""Ways to tune a backbone, side by side."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import altair as alt
+import pandas as pd
+
+from core.charts.look import KIND_TITLES, Look, finish
+
+Cost = Literal["trained", "seconds"]
+COSTS: dict[Cost, str] = {"trained": "trained weights", "seconds": "training time (s)"}
+SHAPES = {"causal": "triangle-up", "skill": "circle", "random": "cross"}
+
+
+def way_costs(table: pd.DataFrame, look: Look, *, backbone: str, cost: Cost) -> alt.LayerChart:
+    """Accuracy against the number of trained weights, or against training time; a named point per
+    way, with its interval. Columns of `figures.ways.compared`.
+    """
+    hue = look.hue(backbone)
+    ends = float(table.low.min()), float(table.high.max())
+    low, high = max(0.0, ends[0] - 0.01), min(1.0, ends[1] + 0.02)
+    y = alt.Scale(domain=[low, high], nice=False, zero=False)
+    kind: Literal["log", "linear"] = "log" if cost == "trained" else "linear"
+    most, least = float(table[cost].max()), float(table[cost].min())
+    domain = [least / 2, most * 8] if kind == "log" else [0, most * 1.35]
+    x = alt.X(
+        f"{cost}:Q", title=COSTS[cost], scale=alt.Scale(type=kind, domain=domain, nice=False),
+        axis=alt.Axis(format="~s", tickCount=5),
+    )  # fmt: skip
+    base = alt.Chart(table).encode(
+        x=x,
+        tooltip=[
+            alt.Tooltip("title", title="way"), alt.Tooltip("accuracy", format=".3f"),
+            alt.Tooltip("low", title="from", format=".3f"),
+            alt.Tooltip("high", title="to", format=".3f"),
+            alt.Tooltip("trained", title="trained weights", format=","),
+            alt.Tooltip("share", title="of the backbone", format=".2%"),
+            alt.Tooltip("seconds", title="training time (s)", format=".1f"),
+            alt.Tooltip("seeds"), alt.Tooltip("n", title="examples"),
+        ],
+    )  # fmt: skip
+    spans = base.mark_rule(color=hue, strokeWidth=2, opacity=0.5).encode(
+        y=alt.Y("low:Q", scale=y, title="accuracy"), y2="high:Q"
+    )
+    points = base.mark_point(color=hue, filled=True, size=80, opacity=1).encode(
+        y=alt.Y("accuracy:Q", scale=y)
+    )
+    names = base.mark_text(align="left", dx=8, dy=-6, color=look.ink, fontSize=12).encode(
+        y=alt.Y("accuracy:Q", scale=y), text="title:N"
+    )
+    return finish(alt.layer(spans, points, names), look, 280)
+
+
+def way_without(
+    table: pd.DataFrame, look: Look, *, backbone: str, ways: Sequence[str]
+) -> alt.LayerChart:
+    """What accuracy loses without neurons that prompt tuning found, per way and kind of neuron.
+    Columns of `figures.ways.without`, one fraction.
+    """
+    kinds = [k for k in SHAPES if (table.choose == k).any()]
+    names = [KIND_TITLES[k] for k in kinds]
+    hues = [look.hue(backbone), look.second, look.faint][: len(kinds)]
+    low, high = min(-0.02, float(table.low.min())), max(0.1, float(table.high.max()))
+    scale = alt.Scale(domain=[low, high], nice=True)
+    base = alt.Chart(table.assign(kind=table.choose.map(KIND_TITLES))).encode(
+        y=alt.Y("title:N", sort=list(ways), title=None),
+        yOffset=alt.YOffset("kind:N", sort=names),
+        color=alt.Color("kind:N", title=None, scale=alt.Scale(domain=names, range=hues)),
+        tooltip=[
+            alt.Tooltip("title", title="way"), alt.Tooltip("kind", title="without"),
+            alt.Tooltip("fraction", format=".0%"),
+            alt.Tooltip("drop", title="accuracy drop", format=".3f"),
+            alt.Tooltip("low", title="from", format=".3f"),
+            alt.Tooltip("high", title="to", format=".3f"), alt.Tooltip("p", format=".2g"),
+        ],
+    )  # fmt: skip
+    zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(color=look.faint, strokeDash=[1, 3])
+    spans = base.mark_rule(strokeWidth=2, opacity=0.6).encode(
+        x=alt.X("low:Q", scale=scale, title="accuracy drop"), x2="high:Q"
+    )
+    points = base.mark_point(filled=True, size=70, opacity=1).encode(
+        x=alt.X("drop:Q", scale=scale),
+        shape=alt.Shape(
+            "kind:N", title=None, scale=alt.Scale(domain=names, range=[SHAPES[k] for k in kinds])
+        ),
+    )
+    rows = table.title.nunique()
+    layers = alt.layer(zero.encode(x=alt.X("x:Q", scale=scale)), spans, points)
+    return finish(layers, look, 46 * rows + 110)

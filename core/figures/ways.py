@@ -1,0 +1,95 @@
+"""Ways to tune a backbone, side by side: accuracy, cost, and what its neurons carry afterwards."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from core.base.specs import key
+from core.measures.ways import WaySpec
+from core.stats.intervals import crossed, mean_accuracy
+from core.store import Store
+
+TITLES = {
+    "prompt": "prompt tuning",
+    "prefix": "prefix tuning",
+    "bias": "BitFit",
+    "lora": "LoRA",
+    "adapter": "adapters",
+    "full": "full fine-tuning",
+}
+COLUMNS = "backbone way title trained share seconds fastest slowest accuracy low high".split()  # noqa: SIM905
+COLUMNS += ["n", "seeds", "majority"]
+WITHOUT = "backbone way title choose fraction drop low high p n seeds draws".split()  # noqa: SIM905
+
+
+def _stored(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:
+    """The stored runs with their answers, in the order of the questions."""
+    asked = pd.DataFrame(
+        [
+            {"key": key(s), "backbone": s.tuning.backbone.name, "way": s.way, "place": i}
+            for i, s in enumerate(specs)
+        ],
+        columns=["key", "backbone", "way", "place"],
+    )
+    return store.frame(
+        "SELECT key, a.backbone, a.way, w.trained, w.weights, w.seconds, w.majority,"
+        " w.correct_rows FROM asked a JOIN way w USING (key) ORDER BY a.place",
+        asked=asked.astype({"key": str, "backbone": str, "way": str, "place": int}),
+    )
+
+
+def compared(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:
+    """One row per backbone and way: trained (weights), share (of the backbone's), seconds (of the
+    updates, mean over seeds), fastest, slowest, accuracy, low, high (95 %, seeds and examples
+    redrawn), n, seeds, majority.
+    """
+    out = list[dict[str, object]]()
+    for (backbone, way), mine in _stored(store, specs).groupby(["backbone", "way"], sort=False):
+        right = np.array(mine.correct_rows.to_list(), bool)
+        value = mean_accuracy(right)
+        out.append(
+            {
+                "backbone": backbone, "way": way, "title": TITLES[str(way)],
+                "trained": int(mine.trained.iloc[0]),
+                "share": float(mine.trained.iloc[0] / mine["weights"].iloc[0]),
+                "seconds": float(mine.seconds.mean()), "fastest": float(mine.seconds.min()),
+                "slowest": float(mine.seconds.max()), "accuracy": value.value, "low": value.low,
+                "high": value.high, "n": right.shape[1], "seeds": len(right),
+                "majority": float(mine.majority.iloc[0]),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(out, columns=COLUMNS)
+
+
+def without(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:
+    """What accuracy loses without neurons that prompt tuning found: one row per backbone, way, kind
+    of neuron and fraction: drop, low and high (95 %; seeds, draws and examples are samples), p, n,
+    seeds, draws.
+    """
+    runs = _stored(store, specs)
+    rows = store.frame(
+        "SELECT key, place, choose, fraction, draw, correct_rows FROM way_without WHERE key IN ?"
+        " ORDER BY key, place",
+        [runs.key.tolist()],
+    ).rename(columns={"correct_rows": "kept"})
+    both = runs.merge(rows, on="key")
+    out = list[dict[str, object]]()
+    for (backbone, way, choose, fraction), mine in both.groupby(
+        ["backbone", "way", "choose", "fraction"], sort=False
+    ):
+        lost = [
+            np.array(run.correct_rows.to_list(), float) - np.array(run.kept.to_list(), float)
+            for _, run in mine.groupby("key", sort=False)
+        ]
+        table = np.array(lost)  # [seed draw example]
+        value = crossed(table)
+        out.append(
+            {
+                "backbone": backbone, "way": way, "title": TITLES[str(way)], "choose": choose,
+                "fraction": fraction, "drop": value.value, "low": value.low, "high": value.high,
+                "p": value.p, "n": table.shape[2], "seeds": table.shape[0],
+                "draws": table.shape[1],
+            }
+        )  # fmt: skip
+    return pd.DataFrame(out, columns=WITHOUT)

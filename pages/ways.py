@@ -1,0 +1,146 @@
+"""Prompt tuning against the other ways to tune a backbone."""
+
+import pandas as pd
+import streamlit as st
+
+from core import charts
+from core.backbones.trained import WAYS
+from core.base.markdown import plain
+from core.figures import ways as figures
+from core.measures import alternatives, sweeps
+from core.measures.tuning import TuneSpec
+from core.measures.ways import WaySpec
+from core.tasks import Task
+from pages.common import answers, controls, warnings
+
+ABOUT = (
+    "All ways have the same rows, batches and number of steps, and each keeps its best step on the "
+    "selection rows. Prompt tuning trains vectors before the input. Prefix tuning also trains the "
+    "states at these positions in every layer of the encoder. BitFit trains the bias vectors, for "
+    "T5, which has none, the gains of the norms. LoRA trains low-rank updates of queries and "
+    "values. Adapters are bottlenecks after each feed-forward network."
+)
+COST_HELP = (
+    "Points: means over seeds; bars: 95 % bootstrap intervals over seeds and examples. Training "
+    "time: that of the updates, on the machine that computed the answer."
+)
+WITHOUT_HELP = (
+    "Neurons are ranked with the soft prompts, not with the tuned copies: causal ones by "
+    "attribution, skill neurons by predictivity. Points: mean accuracy drop; bars: 95 % intervals "
+    "with seeds, random draws and examples as samples."
+)
+
+answers.heading(
+    "Ways to tune",
+    "Is a soft prompt as good as tuning the weights, and do these tunings need the same neurons?",
+)
+lab = answers.lab()
+left, middle, right = st.columns([4, 3, 3], gap="medium")
+with left:
+    backbones = controls.backbones(lab)
+with middle:
+    found = controls.clean(controls.ranked_set())
+    task = controls.task(found)
+with right:
+    fraction = controls.fraction("Suppressed in each layer")
+
+
+def tuned(backbone: str) -> list[TuneSpec]:
+    """The standard prompts; an imported one has no tuning to compare."""
+    pin, family = lab.models.pin(backbone), lab.models.family(backbone)
+    exact = lab.models.precision(backbone)
+    return [
+        sweeps.standard_prompt(pin, family, lab.pin(task, backbone), seed, precision=exact)
+        for seed in sweeps.SEEDS
+    ]
+
+
+def questions(backbone: str, of: Task) -> tuple[WaySpec, ...]:
+    """Every way, over the standard seeds."""
+    prompts, place = tuned(backbone), lab.pin(of, backbone)
+    predictive = sweeps.predictivities(
+        ((p, place, of.evaluation_split) for p in prompts), of.contrasts()
+    )
+    return alternatives.ways(
+        prompts, lab.models.family(backbone), predictive, sweeps.attributions(prompts, place),
+        split=of.evaluation_split, fraction=fraction,
+    )  # fmt: skip
+
+
+asked = tuple(spec for b in backbones for spec in questions(b, task))
+look = answers.look(lab.models.names())
+titles = [figures.TITLES[way] for way in WAYS]
+
+
+def draw() -> None:
+    """Accuracy against cost, the table, and what is lost without the prompts' neurons."""
+    table = figures.compared(lab.store, asked)
+    if table.empty:
+        st.caption("Nothing computed yet.")
+        return
+    lost = figures.without(lab.store, asked)
+    names = [b for b in backbones if (table.backbone == b).any()]
+    drawn = costs(table, names)
+    numbers(table)
+    dropped = neurons(lost, names)
+    with st.container(horizontal=True):
+        answers.downloads("ways", table, *drawn)
+        answers.downloads("ways-without", lost, *dropped, label="Without neurons")
+
+
+def costs(table: pd.DataFrame, names: list[str]) -> list[tuple[str, charts.Figure]]:
+    """Accuracy against trained weights and against training time."""
+    drawn = []
+    for name, column in zip(names, answers.beside(names), strict=True):
+        mine = table[table.backbone == name]
+        with column, st.container(border=True):
+            st.markdown(f"**{plain(name)}: {plain(task.title)}, accuracy and cost**")
+            for cost in charts.COSTS:
+                figure = charts.way_costs(mine, look, backbone=name, cost=cost)
+                st.altair_chart(figure, width="stretch", theme=None)
+                drawn.append((f"{name}-{cost}", figure))
+    st.caption(
+        f"{controls.count(table.seeds)} seeds per way, {controls.count(table.n)} examples of the "
+        "evaluation split.",
+        help=COST_HELP + " " + ABOUT,
+    )
+    return drawn
+
+
+def numbers(table: pd.DataFrame) -> None:
+    """The same as a table."""
+    st.dataframe(
+        table, hide_index=True, width="stretch",
+        column_order="backbone title accuracy low high trained share seconds".split(),  # noqa: SIM905
+        column_config={
+            "backbone": "Backbone", "title": "Way",
+            "accuracy": st.column_config.NumberColumn("Accuracy", format="%.3f"),
+            "low": st.column_config.NumberColumn("From", format="%.3f"),
+            "high": st.column_config.NumberColumn("To", format="%.3f"),
+            "trained": st.column_config.NumberColumn("Trained weights", format="localized"),
+            "share": st.column_config.NumberColumn("Of the backbone", format="percent"),
+            "seconds": st.column_config.NumberColumn("Training time (s)", format="%.1f"),
+        },
+    )  # fmt: skip
+
+
+def neurons(table: pd.DataFrame, names: list[str]) -> list[tuple[str, charts.Figure]]:
+    """Accuracy drop without the neurons that prompt tuning found."""
+    drawn = []
+    for name, column in zip(names, answers.beside(names), strict=True):
+        mine = table[table.backbone == name]
+        figure = charts.way_without(mine, look, backbone=name, ways=titles)
+        drawn.append((name, figure))
+        with column, st.container(border=True):
+            st.markdown(f"**{plain(name)}: accuracy lost without the prompts' neurons**")
+            st.altair_chart(figure, width="stretch", theme=None)
+    st.caption(
+        f"{fraction:.0%} of each layer's neurons suppressed, {controls.count(table.seeds)} seeds "
+        f"per way, {table.draws.max()} random draws.",
+        help=WITHOUT_HELP,
+    )
+    return drawn
+
+
+answers.show(asked, draw, name="ways", what="tuning runs")
+warnings.shared([task], [task])
