@@ -10,11 +10,11 @@ from typing import Literal
 
 import pandas as pd
 
-from core.base.settings import EMBEDDED, Settings
+from core.base.settings import EMBEDDED, PLAIN, Settings
 from core.base.specs import Spec, key
 from core.figures import queries
 from core.lab.lab import Lab, open_store
-from core.measures import projections, sweeps
+from core.measures import alternatives, projections, sweeps
 from core.measures.evaluation import EvaluationSpec
 from core.measures.nearest import NearestSpec
 from core.measures.predictivity import PredictivitySpec
@@ -44,10 +44,12 @@ def prompts(lab: Lab, backbone: str, task: Task) -> list[TuneSpec]:
 
 
 def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
-    """All questions whose answers are shipped for a backbone: prompts, transfer, predictivity,
-    robustness, suppression.
+    """All questions whose answers are shipped for a backbone. For a weathered one: its prompts, and
+    what Robustness and Suppression show of the clean tasks.
     """
     clean, every = tasks()
+    if backbone not in PLAIN:
+        return weathered(lab, backbone, clean)
     tuned = [p for t in clean for p in prompts(lab, backbone, t)]
     grid = sweeps.transfer_grid(tuned, [(lab.pin(t, backbone), t.evaluation_split) for t in every])
     attacked = [
@@ -66,8 +68,28 @@ def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
     told = [spec for t in clean for spec in of_prompts(lab, backbone, t)]
     begun = starts(lab, backbone, first, clean)
     brought = projected(lab, backbone, clean)
-    every_one = (*tuned, *boxes, *grid, *told, *begun, *brought, *attacked, *curves, *doses, *exact)
+    otherwise = tuned_otherwise(lab, backbone, first)
+    every_one = (
+        *tuned, *boxes, *grid, *told, *begun, *brought, *otherwise, *attacked, *curves, *doses,
+        *exact,
+    )  # fmt: skip
     return tuple(dict.fromkeys(every_one))
+
+
+def weathered(lab: Lab, backbone: str, clean: list[Task]) -> tuple[Spec, ...]:
+    """The prompts of the clean tasks, their accuracies and predictivities, and the answers to
+    attacks and suppressions.
+    """
+    own = [
+        spec
+        for t in clean
+        for p in prompts(lab, backbone, t)
+        for spec in (p, sweeps.own_evaluation(p, lab.pin(t, backbone), t.evaluation_split))
+    ]
+    boxes = measured(lab, backbone, clean)
+    curves = [spec for t in clean for spec in suppressed(lab, backbone, t)]
+    doses = [spec for t in clean for spec in struck(lab, backbone, t).everything]
+    return tuple(dict.fromkeys((*own, *boxes, *curves, *doses)))
 
 
 def struck(lab: Lab, backbone: str, task: Task) -> sweeps.DoseSweep:
@@ -102,7 +124,7 @@ def projected(lab: Lab, backbone: str, clean: list[Task]) -> tuple[Spec, ...]:
     """Prompts of the other embedded backbone on this one, as the Projection page asks by
     default.
     """
-    other = next(name for name in EMBEDDED if name != backbone)
+    other = next(name for name in PLAIN if name != backbone)
     learned = projections.learned_by_default(clean)
     pairs = [[p for t in learned for p in prompts(lab, b, t)] for b in (other, backbone)]
     projectors = {by: projections.projector(pairs[0], pairs[1], by) for by in projections.WAYS}
@@ -115,6 +137,15 @@ def projected(lab: Lab, backbone: str, clean: list[Task]) -> tuple[Spec, ...]:
     )  # fmt: skip
     each = (spec for kinds in asked for specs in kinds.values() for spec in specs)
     return (*projectors.values(), *each)
+
+
+def tuned_otherwise(lab: Lab, backbone: str, task: Task) -> tuple[Spec, ...]:
+    """A task tuned in every way, as the page Ways to tune asks by default."""
+    own = prompts(lab, backbone, task)
+    return alternatives.ways(
+        own, lab.models.family(backbone), measured(lab, backbone, [task]),
+        sweeps.attributions(own, lab.pin(task, backbone)), split=task.evaluation_split,
+    )  # fmt: skip
 
 
 def suppressed(lab: Lab, backbone: str, task: Task) -> tuple[Spec, ...]:
@@ -152,29 +183,30 @@ def measured(lab: Lab, backbone: str, found: list[Task]) -> tuple[PredictivitySp
 def rebuild(
     assets: Path, work: Path, say: Callable[[str], None] = print, *, keep: Keep = "nothing"
 ) -> None:
-    """Tune, evaluate and measure in two processes, one per backbone; then export to `assets`.
+    """Tune, evaluate and measure, a backbone a process, two at a time; then export to `assets`.
 
     Shipped `prompts` that are kept are measured anew, not tuned anew: what comes out is then the
     same on every machine. With all shipped `answers` kept, only new questions are answered. Prints
-    the report of both backbones, and leaves it in `assets/report.csv`. `work` keeps what is done: a
-    killed rebuild goes on.
+    the report of the plain backbones, and leaves it in `assets/report.csv`. `work` keeps what is
+    done: a killed rebuild goes on.
     """
     context = get_context("spawn")
-    with ProcessPoolExecutor(len(EMBEDDED), mp_context=context) as pool:
-        jobs = [pool.submit(rebuild_one, name, assets, work / name, keep) for name in EMBEDDED]
+    there = [n for n in EMBEDDED if (assets / "backbones" / n / "config.json").is_file()]
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        jobs = [pool.submit(rebuild_one, name, assets, work / name, keep) for name in there]
         for job in jobs:
             say(job.result())
     target = assets / "answers"
     shutil.rmtree(work / "both", ignore_errors=True)
     with open_store(replace(Settings.from_env(), cache=work / "both")) as store:
-        for name in EMBEDDED:
+        for name in there:
             store.merge(work / name / "export")
         store.export(work / "both" / "export")
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(work / "both" / "export", target)
     say(f"Exported to {target}.")
     write_shipped(assets, tasks()[1])
-    table = pd.concat([pd.read_csv(work / name / "report.csv") for name in EMBEDDED])
+    table = pd.concat([pd.read_csv(work / name / "report.csv") for name in PLAIN])
     table.to_csv(assets / "report.csv", index=False)
     say(table.to_string(index=False, float_format="%.3f"))
 
@@ -206,9 +238,10 @@ def rebuild_one(backbone: str, assets: Path, work: Path, keep: Keep = "nothing")
                 print(f"{backbone}: {i} of {len(todo)}", flush=True)
         shutil.rmtree(work / "export", ignore_errors=True)
         store.export(work / "export", [key(s) for s in specs])
-        table = report(lab, backbone).round(4)
-        table.insert(0, "backbone", backbone)
-        table.to_csv(work / "report.csv", index=False)
+        if backbone in PLAIN:
+            table = report(lab, backbone).round(4)
+            table.insert(0, "backbone", backbone)
+            table.to_csv(work / "report.csv", index=False)
     return f"{backbone}: {len(specs)} answers."
 
 

@@ -7,10 +7,11 @@ import streamlit as st
 
 from core import charts
 from core.base.markdown import plain
+from core.base.settings import EMBEDDED, MATCHED
 from core.figures.rankings import NAMES
 from core.figures.robustness import claim as claims
-from core.figures.robustness import dose
-from core.figures.robustness.finding import LIMITS, summarise
+from core.figures.robustness import dose, finding
+from core.figures.robustness.finding import summarise
 from core.lab.lab import job_name
 from core.measures import sweeps
 from core.tasks import Task
@@ -33,7 +34,7 @@ answers.heading(
 lab = answers.lab()
 left, middle, right = st.columns([2, 2, 2], gap="medium")
 with left:
-    backbones = controls.backbones(lab)
+    backbones = controls.backbones(lab, EMBEDDED)
 with middle:
     tasks = controls.origins(controls.ranked_set())
     task = controls.task(tasks)
@@ -149,7 +150,7 @@ def claim() -> None:
         st.caption("A point appears here for each task and dose that has been computed.")
         return
     look = answers.look(lab.models.names())
-    said, causal = summarise(points), summarise(points, neurons="causal")
+    said, causal = (summarise(points, neurons=n, matched=MATCHED) for n in ("skill", "causal"))
     with st.container(border=True):
         st.badge(f"verdict: {said.verdict}", color=adversarial.COLOURS.get(said.verdict, "gray"))  # type: ignore[arg-type]
         st.markdown(
@@ -160,7 +161,7 @@ def claim() -> None:
         st.markdown("\n".join(f"- {text}" for text in (*said.between, *said.within)))
         if causal.verdict != "open":
             st.markdown(f"**Causal neurons.** {causal.lead}")
-        st.caption(LIMITS)
+        st.caption((finding.MATCHED + " ") * said.matched + finding.LIMITS)
     kinds = [n for n in NAMES if (points.neurons == n).any()]
     figures = []
     for neurons, column in zip(kinds, st.columns(len(kinds)), strict=True):

@@ -5,6 +5,7 @@ import streamlit as st
 
 from core import charts
 from core.base.markdown import plain
+from core.base.settings import EMBEDDED
 from core.base.specs import Spec
 from core.figures import faithful as faithfulness
 from core.figures import queries, words
@@ -20,7 +21,7 @@ answers.heading(
 lab = answers.lab()
 left, middle, right = st.columns([2, 2, 2], gap="medium")
 with left:
-    backbones = controls.backbones(lab)
+    backbones = controls.backbones(lab, EMBEDDED)
     seeds = controls.seeds()
 with middle:
     task = controls.task(controls.ranked_set())

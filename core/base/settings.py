@@ -10,7 +10,11 @@ from typing import cast, get_args
 from core.base.errors import BadInput
 from core.base.specs import Precision
 
-EMBEDDED = ("roberta-mini", "t5-mini")  # the backbones in `assets/backbones`
+# The backbones in `assets/backbones`: plain ones, and each one's counterpart, trained on the same
+# texts with slips of the keyboard and the like. A counterpart may be absent.
+PLAIN = ("roberta-mini", "t5-mini")
+MATCHED = tuple((name, f"{name}-weathered") for name in PLAIN)
+EMBEDDED = (*PLAIN, *(weathered for _, weathered in MATCHED))
 ROOT = Path(__file__).resolve().parents[2]
 
 

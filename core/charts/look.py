@@ -16,7 +16,7 @@ import vl_convert as vlc
 from altair.utils import schemapi
 
 Figure = Any
-HUES = ("#2b7bba", "#d9772b", "#5b9a57", "#9a6fb0", "#b8860b", "#4c9a9a")  # Okabe-Ito, calmed
+HUES = ("#2b7bba", "#d9772b", "#2f9a7b", "#b5679a", "#b8860b", "#4c9a9a")  # Okabe-Ito, calmed
 DASHES = {"causal": [1, 0], "skill": [10, 3], "random": [6, 4], "lowest": [2, 3]}
 KIND_TITLES = {
     "causal": "causal neurons",

@@ -19,7 +19,7 @@ EMBEDDED_RATES: Mapping[str, Mapping[Way, float]] = {
     "roberta": {
         "prefix": 0.03, "bias": 0.03, "lora": 0.003, "adapter": 0.01, "full": 0.0003,
     },
-    "t5": {"prefix": 0.1, "bias": 0.03, "lora": 0.01, "adapter": 0.003, "full": 0.001},
+    "t5": {"prefix": 0.03, "bias": 0.03, "lora": 0.003, "adapter": 0.001, "full": 0.0003},
 }  # fmt: skip
 # What the ways' own papers and peft's examples use for models of base size.
 PAPER_RATES: Mapping[str, Mapping[Way, float]] = {

@@ -1,10 +1,9 @@
-"""Prompts that are computed rather than tuned: projected from another backbone, or random words."""
+"""Prompts that are projected from another backbone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from core.base.measure import Measure
 from core.base.progress import Progress
@@ -13,7 +12,6 @@ from core.base.specs import Spec, key
 from core.measures.bench import Bench
 from core.measures.projector import ProjectorSpec, live, project
 from core.measures.prompts import PROMPT, STEP, files, needs, read, rows
-from core.measures.tuning import initial_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,38 +64,13 @@ def from_projector(spec: ProjectedPrompt, bench: Bench, progress: Progress) -> S
     return SoftPrompt(spec=spec, vectors=vectors.clone(), words=bench.stored(spec.source).words)
 
 
-@dataclass(frozen=True, kw_only=True)
-class RandomPrompt(Prompt):
-    """Random words of the vocabulary: where tuning starts, and no task is known."""
-
-    origin: ClassVar[Origin] = "random"
-
-    @property
-    def source_task(self) -> str:
-        return "random"
-
-    @property
-    def recipe(self) -> tuple[str, ...]:
-        return ("random words, not tuned",)
-
-    def reseeded(self, seed: int) -> RandomPrompt:
-        return replace(self, seed=seed)
-
-
-def of_random_words(spec: RandomPrompt, bench: Bench, progress: Progress) -> SoftPrompt:
-    """The first vectors of a tuning run with this seed and length."""
-    words = bench.backbone(spec).word_vectors()
-    vectors = words[initial_words(spec, len(words)).to(words.device)]
-    progress(1.0)
-    return SoftPrompt(spec=spec, vectors=vectors.float().cpu().clone(), words=())
-
-
-def _measure(spec: type[Prompt], compute: Callable[[Any, Any, Any], SoftPrompt]) -> Measure:
-    return Measure(
-        spec=spec, tables=(PROMPT, STEP), needs=needs, compute=compute, rows=rows,
-        artifacts=("prompts",), files=files, read=read,
-    )  # fmt: skip
-
-
-PROJECTED = _measure(ProjectedPrompt, from_projector)
-RANDOM = _measure(RandomPrompt, of_random_words)
+PROJECTED = Measure(
+    spec=ProjectedPrompt,
+    tables=(PROMPT, STEP),
+    needs=needs,
+    compute=from_projector,
+    rows=rows,
+    artifacts=("prompts",),
+    files=files,
+    read=read,
+)

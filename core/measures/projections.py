@@ -7,8 +7,9 @@ from core.base.prompts import Prompt
 from core.base.specs import Pinned
 from core.measures import sweeps
 from core.measures.evaluation import EvaluationSpec
-from core.measures.projected import RandomPrompt, projected
+from core.measures.projected import projected
 from core.measures.projector import By, ProjectorSpec
+from core.measures.random_words import RandomPrompt
 from core.measures.tuning import TuneSpec
 from core.tasks import Task
 

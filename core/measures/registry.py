@@ -12,9 +12,10 @@ from core.measures.evaluation import EVALUATION
 from core.measures.faithfulness import FAITHFULNESS
 from core.measures.nearest import NEAREST
 from core.measures.predictivity import PREDICTIVITY
-from core.measures.projected import PROJECTED, RANDOM
+from core.measures.projected import PROJECTED
 from core.measures.projector import PROJECTORS
 from core.measures.prompts import IMPORTED
+from core.measures.random_words import RANDOM
 from core.measures.stability import STABILITY
 from core.measures.tuning import TUNED
 from core.measures.ways import WAY

@@ -8,7 +8,7 @@ import streamlit as st
 from core.backbones import FAMILIES
 from core.base.markdown import plain
 from core.base.prompts import Prompt
-from core.base.settings import EMBEDDED
+from core.base.settings import PLAIN
 from core.base.specs import Contrast, Precision, Stack
 from core.lab.lab import Lab
 from core.measures import sweeps
@@ -34,11 +34,11 @@ CANNOT_WRITE = (
 KINDS: tuple[Kind, ...] = ("zero", "mean", "noise")
 
 
-def backbones(lab: Lab) -> list[str]:
-    """The backbones to compare; both embedded ones by default."""
+def backbones(lab: Lab, first: Sequence[str] = PLAIN) -> list[str]:
+    """The backbones to compare; the plain pair, or those among `first`, by default."""
     known = lab.models.names()
     chosen = st.pills(
-        "Backbones", known, default=[n for n in known if n in EMBEDDED] or list(known[:1]),
+        "Backbones", known, default=[n for n in known if n in first] or list(known[:1]),
         selection_mode="multi", key="backbone", format_func=plain,
         bind="query-params", help="Backbones are shown side by side on one scale.",
     )  # fmt: skip

@@ -16,9 +16,10 @@ from core.figures import projection as figures
 from core.lab.lab import Lab, open_store
 from core.measures import projections
 from core.measures.evaluation import EvaluationSpec
-from core.measures.projected import RandomPrompt, projected
+from core.measures.projected import projected
 from core.measures.projector import Place, Projector, ProjectorSpec, fresh, live, project, train
 from core.measures.prompts import ImportedPrompt
+from core.measures.random_words import RandomPrompt
 from core.measures.tuning import TuneSpec, initial_vectors
 from core.stats.intervals import mean_accuracy
 from core.tasks import Task, load_task, pin_task

@@ -1,5 +1,6 @@
 """The claim plot in words."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,11 @@ from core.figures.robustness.claim import differences, slopes
 from core.figures.words import interval, opposite, positive
 from core.stats.intervals import FEWEST_CLUSTERS, Estimate
 
+MATCHED = (
+    "A weathered backbone was trained on the same texts in the same order as its counterpart, but "
+    "with slips of the keyboard, asides and invented names. The pair tests what messy training "
+    "text does, not what an architecture does, and its slips resemble those of the attack."
+)
 LIMITS = (
     "Backbones that differ in more than one respect cannot show what makes one of them robust. "
     "Where accuracy is at chance, the ranking is noise as well, so the slope over all points is "
@@ -22,28 +28,43 @@ LIMITS = (
 class Finding:
     """How the points relate to the claim that a more robust backbone keeps more of its neurons.
 
-    `verdict` and `lead` are those of the first pair of backbones: `agrees`, `contradicts`, `no
+    `verdict` and `lead` are those of the first matched pair of backbones, or of the first pair if
+    none is matched: `agrees`, `contradicts`, `no
     difference` (one is more robust, but does not keep more neurons), `not tested` (neither is more
     robust) or `open` (no pair, or too few tasks). `within` has a sentence per backbone, `between`
-    one per further pair.
+    one per further pair, the matched ones first.
     """
 
     verdict: str
     lead: str
     within: tuple[str, ...]
     between: tuple[str, ...]
+    matched: bool = False  # whether the verdict is that of a matched pair
 
 
-def summarise(table: pd.DataFrame, *, neurons: str = "skill") -> Finding:
-    """Say what the points of `claim.points` show for one kind of neuron."""
+def summarise(
+    table: pd.DataFrame,
+    *,
+    neurons: str = "skill",
+    matched: Collection[tuple[str, str]] = (),
+) -> Finding:
+    """Say what the points of `claim.points` show for one kind of neuron. Of `matched` pairs, the
+    backbones differ in one respect only.
+    """
     mine = table[table.neurons == neurons]
-    pairs = [_between(row, neurons) for row in differences(mine).itertuples()]
+    rows: list[Any] = list(differences(mine).itertuples())
+    rows.sort(key=lambda row: (row.first, row.second) not in matched)
+    pairs = [_between(row, neurons) for row in rows]
     verdict, lead = (
         pairs[0] if pairs else ("open", "The claim needs two backbones with points to compare.")
     )
     within = tuple(_within(row, neurons) for row in slopes(mine).itertuples())
     return Finding(
-        verdict=verdict, lead=lead, within=within, between=tuple(text for _, text in pairs[1:])
+        verdict=verdict,
+        lead=lead,
+        within=within,
+        between=tuple(text for _, text in pairs[1:]),
+        matched=bool(rows) and (rows[0].first, rows[0].second) in matched,
     )
 
 
