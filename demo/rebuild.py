@@ -1,7 +1,7 @@
 """Recompute everything the embedded default ships, from weights and text."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -10,6 +10,7 @@ from typing import Literal
 
 import pandas as pd
 
+from core.base.prompts import Prompt
 from core.base.settings import EMBEDDED, PLAIN, Settings
 from core.base.specs import Spec, key
 from core.figures import queries
@@ -115,7 +116,13 @@ def of_prompts(lab: Lab, backbone: str, task: Task) -> tuple[Spec, ...]:
 
 def starts(lab: Lab, backbone: str, task: Task, clean: list[Task]) -> tuple[Spec, ...]:
     """A task's tuning from every start, as the Tuning page compares them by default."""
-    sources = {t.title: prompts(lab, backbone, t) for t in sweeps.usual_sources(task, clean)}
+    sources: dict[str, Sequence[Prompt]] = {
+        t.title: prompts(lab, backbone, t) for t in sweeps.usual_sources(task, clean)
+    }
+    other = next(name for name in PLAIN if name != backbone)
+    sources[other] = projections.projected_starts(
+        lambda name, t: prompts(lab, name, t), other, backbone, task, clean
+    )
     found = sweeps.starts(prompts(lab, backbone, task), sources)
     return tuple(spec for runs in found.values() for spec in runs)
 

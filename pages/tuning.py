@@ -5,13 +5,15 @@ import streamlit as st
 
 from core import charts
 from core.base.markdown import plain
+from core.base.prompts import Prompt
+from core.base.settings import PLAIN
 from core.base.specs import key
 from core.figures import queries
 from core.figures.starts import convergence as convergence_of
 from core.figures.starts import histories, speed
-from core.measures import sweeps
-from core.measures.tuning import TuneSpec
-from core.tasks import Text
+from core.measures import projections, sweeps
+from core.measures.tuning import Init, TuneSpec
+from core.tasks import Task, Text
 from pages.common import answers, controls, warnings
 
 answers.heading(
@@ -42,10 +44,45 @@ precision = one.segmented_control(
     bind="query-params", help="Precision of the backbone. bf16 halves the memory and is fast on a "
     "GPU; fp64 is exactly reproducible. A prompt is measured in the precision it was tuned in.",
 ) or exact  # fmt: skip
-init = three.selectbox(
-    "Start from", controls.INITS if task.labels else controls.INITS[:2], key="init",
-    bind="query-params",
-    help="Embeddings of random words, Gaussian noise of equal spread, or the answer words.",
+
+
+def standard(name: str, of: Task) -> list[TuneSpec]:
+    """The standard prompts of a backbone and a task."""
+    pin, kind = lab.models.pin(name), lab.models.family(name)
+    exact = lab.models.precision(name)
+    return [
+        sweeps.standard_prompt(pin, kind, lab.pin(of, name), s, precision=exact)
+        for s in sweeps.SEEDS
+    ]
+
+
+def called(other: str) -> str:
+    """What the start from this task's projected prompts of another backbone is called."""
+    return f"{other}, projected"
+
+
+def sources() -> dict[str, list[Prompt]]:
+    """Prompts to start from, a list over the standard seeds by what they are called: those of other
+    tasks, and those of this task on other backbones, projected.
+    """
+    classes = [t for t in found if t.labels]
+    known: dict[str, list[Prompt]] = {
+        t.title: [*standard(backbone, t)] for t in classes if t.name != task.name
+    }
+    for other in (n for n in lab.models.names() if n != backbone and task.labels):
+        known[called(other)] = [
+            *projections.projected_starts(standard, other, backbone, task, classes)
+        ]
+    return known
+
+
+others = sources()
+inits: dict[str, Init] = {i: i for i in (controls.INITS if task.labels else controls.INITS[:2])}
+begin = three.selectbox(
+    "Start from", [*inits, *others], key="init", bind="query-params",
+    help="Embeddings of random words, Gaussian noise of equal spread, the answer words, or another "
+    "prompt with this seed and of the usual length: of another task, or of this task on another "
+    "backbone, projected.",
 )  # fmt: skip
 rate = four.number_input(
     "Learning rate", 0.0001, 1.0, usual.learning_rate[family], format="%.4f",
@@ -55,13 +92,15 @@ batch = four.number_input(
     "Batch size", 1, 128, usual.batch_size, key=f"batch{kind}", bind="query-params"
 )
 
+start = others[begin][0].reseeded(int(seed)) if begin in others else None
 spec = sweeps.standard_prompt(
     lab.models.pin(backbone),
     family,
     lab.pin(task, backbone),
     int(seed),
-    prompt_length=int(length),
-    init=init,
+    prompt_length=start.prompt_length if start is not None else int(length),
+    init=inits.get(begin),
+    start=start,
     steps=int(steps),
     learning_rate=float(rate),
     batch_size=int(batch),
@@ -119,18 +158,12 @@ warnings.shared([task], [task])
 
 def compared() -> dict[str, tuple[TuneSpec, ...]]:
     """Every start that is chosen to be compared, over the standard seeds."""
-    known = {t.title: t for t in found if t.name != task.name}
-    default = [t.title for t in sweeps.usual_sources(task, known.values())]
+    usual = [t.title for t in sweeps.usual_sources(task, [t for t in found if t.title in others])]
+    usual += [name for name in others if name in map(called, PLAIN)]
     chosen = st.multiselect(
-        "Other tasks' prompts to start from", list(known), default=default, key="starts",
-        bind="query-params",
-    ) if known else []  # fmt: skip
-    pin = lab.models.pin(backbone)
-    own, *others = (
-        [sweeps.standard_prompt(pin, family, lab.pin(t, backbone), s) for s in sweeps.SEEDS]
-        for t in (task, *(known[title] for title in chosen))
-    )
-    return sweeps.starts(own, dict(zip(chosen, others, strict=True)))
+        "Prompts to start from", list(others), default=usual, key="starts", bind="query-params",
+    ) if others else []  # fmt: skip
+    return sweeps.starts(standard(backbone, task), {name: others[name] for name in chosen})
 
 
 def convergence(starts: dict[str, tuple[TuneSpec, ...]]) -> None:
@@ -164,7 +197,8 @@ def convergence(starts: dict[str, tuple[TuneSpec, ...]]) -> None:
         help="Means over seeds; bands: range of the runs; dotted: chance. A start from another "
         "task's prompt has a fresh optimiser and the same batches. Speed-up: ratio of steps, "
         "geometric mean with a 95 % t interval over seeds; a run that never gets there counts with "
-        "its last step.",
+        "its last step. Projected: this task's prompt of that backbone, by the projector that the "
+        "Projection page shows first.",
     )
     with st.container(horizontal=True):
         answers.downloads("tuning-starts", runs, ("", figure), label="Runs")
@@ -172,7 +206,7 @@ def convergence(starts: dict[str, tuple[TuneSpec, ...]]) -> None:
 
 
 if task.labels:
-    st.subheader("Does another task's prompt make a better start?", anchor=False)
+    st.subheader("Does another prompt make a better start?", anchor=False)
     all_starts = compared()
     asked = tuple(s for runs in all_starts.values() for s in runs)
     answers.show(asked, lambda: convergence(all_starts), name="starts", what="tuning runs")

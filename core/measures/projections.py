@@ -1,13 +1,13 @@
 """Sets of questions about projection: what trains a projector, and where it is tested."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from core.base.prompts import Prompt
 from core.base.specs import Pinned
 from core.measures import sweeps
 from core.measures.evaluation import EvaluationSpec
-from core.measures.projected import projected
+from core.measures.projected import ProjectedPrompt, projected
 from core.measures.projector import By, ProjectorSpec
 from core.measures.random_words import RandomPrompt
 from core.measures.tuning import TuneSpec
@@ -44,6 +44,22 @@ def projector(
             **given,
         },
     )  # fmt: skip
+
+
+def projected_starts(
+    prompts: Callable[[str, Task], Sequence[TuneSpec]],
+    source: str,
+    target: str,
+    task: Task,
+    tasks: Sequence[Task],
+) -> list[ProjectedPrompt]:
+    """A task's prompts of a source backbone for a target backbone, by the projector that figures
+    show, trained by task. `prompts` gives the standard prompts of a backbone and a task.
+    """
+    learned = learned_by_default(tasks)
+    pairs = [[p for t in learned for p in prompts(name, t)] for name in (source, target)]
+    found = projector(pairs[0], pairs[1], "task")
+    return [projected(found, p) for p in prompts(source, task)]
 
 
 def questions(
