@@ -6,6 +6,7 @@ it, too, but then the first page and the first job wait for the libraries' impor
 
 import sys
 import threading
+from pathlib import Path
 
 import streamlit as st
 from streamlit import runtime
@@ -42,7 +43,7 @@ st.session_state["from_app"] = True  # see pages/common
 
 from pages.common import answers  # noqa: E402
 
-st.set_page_config(page_title="Skillscope", page_icon=":material/neurology:", layout="wide")
+ICON = Path(__file__).parent / "assets" / "icon.svg"
 
 PAGES = {
     "": [st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True)],
@@ -69,5 +70,12 @@ PAGES = {
 }
 
 page = st.navigation(PAGES, position="top")
+st.set_page_config(
+    page_title="Skillscope" if page.title == "Overview" else f"{page.title} - Skillscope",
+    page_icon=ICON if ICON.is_file() else None,
+    layout="wide",
+)
+# Less nothing between the navigation and the page's title than streamlit leaves.
+st.html("<style>[data-testid='stMainBlockContainer'] { padding-top: 4rem; }</style>")
 with answers.shown_errors():
     page.run()

@@ -19,7 +19,7 @@ lab = answers.lab()
 title, one, two, three, four, five = st.columns([3, 3, 3, 2, 2, 2], vertical_alignment="bottom")
 name = title.empty()
 name.title("Neuron", anchor=False)
-backbone = one.selectbox("Backbone", lab.models.names(), key="backbone", bind="query-params")
+backbone = controls.one_backbone(lab, one)
 with two:
     controls.prompt_kind(lab, [backbone])
     found = controls.ranked_set()
@@ -27,11 +27,36 @@ with two:
 sizes = lab.models.describe(backbone)
 layers, width = int(sizes["Layers"]), int(sizes["Neurons per layer"])
 here = controls.own_predictivities(lab, backbone, [task])
-if not {"layer", "neuron"} & {*st.query_params, *st.session_state}:
-    st.session_state["layer"], st.session_state["neuron"] = profiles.best(lab.store, here)
 seed = controls.one_seed(three, (s.prompt for s in here))
-layer = int(four.number_input("Layer", 0, layers - 1, key="layer", bind="query-params"))
-neuron = int(five.number_input("Neuron", 0, width - 1, key="neuron", bind="query-params"))
+
+
+def place() -> tuple[int, int]:
+    """Put layer and neuron where the address says, if it has changed; without them, and when
+    another backbone is chosen, at the best neuron, which is returned.
+
+    Streamlit's own binding leaves out what is at its default, and with it half of a neuron's name.
+    """
+    best = profiles.best(lab.store, here)
+    asked = st.query_params.get("layer"), st.query_params.get("neuron")
+    written, of = st.session_state.get("place", ((), backbone))
+    if any(asked) and asked != written:
+        controls.refuse("layer", range(layers), "layer")
+        controls.refuse("neuron", range(width), "neuron")
+        for part, text, end in (("layer", asked[0], layers), ("neuron", asked[1], width)):
+            valid = text is not None and text.isdecimal() and int(text) < end
+            st.session_state[part] = int(text) if valid and text is not None else 0
+    elif asked != written or of != backbone or "layer" not in st.session_state:
+        st.session_state["layer"], st.session_state["neuron"] = best
+    return best
+
+
+best = place()
+layer = int(four.number_input("Layer", 0, layers - 1, key="layer"))
+neuron = int(five.number_input("Neuron", 0, width - 1, key="neuron"))
+if st.query_params.get("layer") is not None or (layer, neuron) != best:
+    st.query_params.update({"layer": str(layer), "neuron": str(neuron)})
+written = st.query_params.get("layer"), st.query_params.get("neuron")
+st.session_state["place"] = written, backbone
 name.title(f"{layer} / {neuron}", anchor=False)
 st.markdown(
     f"Neuron {neuron} of layer {layer} of **{plain(backbone)}**: how well it predicts each task's "

@@ -1,44 +1,161 @@
-"""What Skillscope is, which tasks it has, and where to start."""
+"""Three findings, what the words mean, named views, and the tasks."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from core.figures import queries
+from core import charts
+from core.base.settings import PLAIN
+from core.figures import indicators, overview, queries
+from core.figures.robustness import dose
 from core.measures import sweeps
-from core.tasks import data_stamp
+from core.tasks import data_stamp, load_task
+from core.tasks.attacks import Attack
 from core.tasks.baselines import bag_of_words, read_shipped
 from core.tasks.data import load_split
-from pages.common import answers, controls
+from pages.common import answers, controls, views
+
+Finding = tuple[str, str, charts.Figure | None]
+"""A sentence, what it rests on, and a figure; None while nothing is computed."""
+SMALL = 210  # height of a finding's figure
+BARS = "in brackets: 95 % intervals"
+FRACTION = 0.05  # of each layer's neurons, suppressed in the second finding
 
 st.title("Skillscope", anchor=False)
 st.markdown(
-    "A **soft prompt** adapts a frozen language model to a task. The activations of some "
-    "feed-forward neurons then predict the answer; these are the task's **skill neurons**. "
-    "Skillscope shows which neurons they are, "
-    "whether prompts **transfer**, and how much accuracy drops when skill neurons are "
-    "**suppressed**, for RoBERTa and T5 side by side."
+    "Which feed-forward neurons carry a task's skill, do soft prompts transfer between tasks, and "
+    "does the skill survive attacked texts? For RoBERTa and T5, side by side."
 )
 lab = answers.lab()
+embedded = list(lab.models.embedded())
+shown = [name for name in embedded if name in PLAIN]
+look = answers.look(lab.models.names())
+first = load_task(controls.FIRST)
+clean = controls.tasks(adversarial=False)
+place = {b: (lab.pin(first, b), first.evaluation_split) for b in embedded}
+own = {b: controls.prompts(lab, b, [first]) for b in embedded}
 
-st.subheader("Start here", anchor=False)
-LINKS = (
-    ("pages/robustness.py", "Robustness", "Do typos cost a skill its accuracy and its neurons?"),
-    ("pages/suppression.py", "Suppression", "Which neurons cost accuracy when suppressed?"),
-    ("pages/transferability.py", "Transferability", "Do similar prompts transfer better?"),
-    ("pages/predictivity.py", "Predictivity", "How well does a single neuron predict the answer?"),
+
+def robustness() -> Finding:
+    """Accuracy as texts get more typos."""
+    attack = Attack(kind="typo", dose=1)
+    asked = {b: sweeps.dose_response(own[b], place[b], first.contrasts(), attack) for b in embedded}
+    table = dose.accuracy(lab.store, asked)
+    if table.empty:
+        return "", "", None
+    figure = charts.dose_accuracy(table, look, edits="typos", doses=sweeps.DOSES)
+    mine = table[table.backbone.isin(shown)]
+    basis = f"{controls.count(table.n)} examples, {controls.count(table.seeds)} seeds"
+    return overview.under_attack(mine, first.title, "typo"), f"{basis}; {BARS}.", figure
+
+
+def suppression() -> Finding:
+    """What predicts is not what causes: the first backbone."""
+    backbone = shown[0]
+    choices = sweeps.SuppressionChoices(kinds_of_neuron=sweeps.CURVES)
+    specs = sweeps.suppression_sweep(
+        own[backbone], controls.own_predictivities(lab, backbone, [first]), *place[backbone],
+        choices, controls.own_attributions(lab, backbone, first),
+    )  # fmt: skip
+    table = queries.suppression_curve(lab.store, specs)
+    if table.empty:
+        return "", "", None
+    kinds: dict[str, list[Any]] = {"plain": [s for s in specs if s.suppression is None]}
+    for spec in specs:
+        how = spec.suppression
+        if how is not None and how.fraction == FRACTION:
+            kinds.setdefault(how.choose, []).append(spec)
+    said = overview.without_neurons(lab.store, first.title, backbone, FRACTION, kinds)
+    basis = f"{table.n.max()} examples, {table.seeds.max()} seeds, {choices.draws} random draws"
+    figure = charts.suppression_curves(table, look, fractions=choices.fractions)
+    return said, f"{basis}; {BARS}.", figure
+
+
+def transfer() -> Finding:
+    """Whether similar prompts transfer."""
+    prompts = {b: controls.prompts(lab, b, clean) for b in shown}
+    grid = tuple(
+        spec
+        for b in shown
+        for spec in sweeps.transfer_grid(
+            prompts[b], [(lab.pin(t, b), t.evaluation_split) for t in clean]
+        )
+    )
+
+    @st.cache_data(show_spinner=False, max_entries=4)
+    def pairs(known: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        del known
+        found = queries.transfer(lab.store, grid, relative=True, clean=lab.clean_name)
+        parts = [indicators.of_prompts(lab.store, b, prompts[b]) for b in shown]
+        likeness = pd.concat(parts, ignore_index=True)
+        likeness = likeness[likeness.indicator == "cosine_average"]
+        table = indicators.joined(likeness, found, {t.name: t.category for t in clean})
+        agreed = indicators.agreement(table) if len(table) else table
+        return charts.titled(table, controls.titles(clean)), agreed
+
+    table, agreed = pairs(len(lab.known(grid)))
+    if table.empty:
+        return "", "", None
+    figure = charts.indicator_points(table, look, title="averaged cosine of the prompts")
+    basis = f"{len(clean)} tasks, {len(sweeps.SEEDS)} seeds; one point per ordered pair of tasks"
+    return overview.similar_prompts(agreed), f"{basis}; {BARS}.", figure
+
+
+FINDINGS: Mapping[str, tuple[Callable[[], Finding], views.View]] = {
+    "Typos cost accuracy": (robustness, views.View(
+        page="robustness", label="Robustness", params={"task": first.title},
+    )),
+    "What predicts is not what causes": (suppression, views.View(
+        page="suppression", label="Suppression",
+        params={"task": first.title, "backbone": "roberta-mini", "seed": list(sweeps.SEEDS)},
+    )),
+    "Similar prompts transfer": (transfer, views.View(
+        page="transferability", label="Transferability", params={"indicator": "cosine_average"},
+    )),
+}  # fmt: skip
+
+
+def findings() -> None:
+    """Each finding: a small figure, one sentence, and a link to that view."""
+    for column, (title, (draw_one, view)) in zip(st.columns(3), FINDINGS.items(), strict=True):
+        with column, st.container(border=True, height="stretch"):
+            st.markdown(f"**{title}**")
+            said, basis, figure = draw_one()
+            if figure is None:
+                st.caption("Not computed yet.")
+            else:
+                st.altair_chart(figure.properties(height=SMALL), width="stretch", theme=None)
+                st.markdown(said)
+                st.caption(basis)
+            views.link(view, f"Open {view.label}")
+
+
+if shown:
+    with answers.shown_errors(), charts.quickly():
+        findings()
+
+st.subheader("In four sentences", anchor=False)
+left, right = st.columns([3, 2], gap="medium", vertical_alignment="center")
+with left:
+    views.picture(lab, look.ink)
+right.markdown(
+    "A **soft prompt** is a few trained vectors before the input; the language model itself stays "
+    "frozen. In each layer's feed-forward network, the activation of a **skill neuron** predicts "
+    "the answer. **Suppression** sets neurons to zero; if accuracy drops more than without random "
+    "ones, the task needs them. Neurons that add most to the right answer are **causal**; they are "
+    "often not the ones that predict best."
 )
-for column, (page, title, question) in zip(st.columns(4), LINKS, strict=True):
-    with column, st.container(border=True, height="stretch"):
-        st.page_link(page, label=f"**{title}**")
-        st.caption(question)
+
+st.subheader("Views to open", anchor=False)
+views.gallery(lab)
 
 found = controls.tasks(adversarial=True)
-titles = controls.titles(found)
-clean = controls.tasks(adversarial=False)
 names = {t.name: t for t in found}
 specs = tuple(
     sweeps.own_evaluation(prompt, lab.pin(t, backbone), t.evaluation_split)
-    for backbone in lab.models.embedded()
+    for backbone in shown
     for t in found
     for prompt in controls.prompts(lab, backbone, [names[t.adversarial_of or t.name]])
 )
@@ -53,10 +170,10 @@ def baselines(fingerprints: tuple[str, ...]) -> pd.DataFrame:
         {
             "target_task": t.name,
             "Task": t.title,
-            "Category": t.category,
-            "n": len(load_split(t, t.evaluation_split)),
             "Majority": load_split(t, t.evaluation_split).majority,
             "Bag of words": bag_of_words(t, shipped),
+            "n": len(load_split(t, t.evaluation_split)),
+            "Category": t.category,
             "Question": t.about,
         }
         for t in found
@@ -67,12 +184,11 @@ def draw() -> None:
     """The tasks, and each backbone's accuracy on them."""
     table = baselines(tuple(data_stamp(t) for t in found))
     rows = queries.accuracies(lab.store, specs)
-    for backbone in lab.models.embedded():
+    for i, backbone in enumerate(shown):
         mine = rows[rows.backbone == backbone].set_index("target_task")
         error = mine["sem"].map(" ± {:.3f}".format).where(mine["sem"].notna(), "")
-        shown = mine.accuracy.map("{:.3f}".format) + error
-        table[backbone] = table.target_task.map(shown)
-    table["Question"] = table.pop("Question")
+        accuracy = mine.accuracy.map("{:.3f}".format) + error
+        table.insert(2 + i, backbone, table.target_task.map(accuracy))
     shares = {"Majority": "Majority class", "Bag of words": "Bag of words"}
     st.dataframe(
         table.drop(columns="target_task"),

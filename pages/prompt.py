@@ -37,7 +37,7 @@ class View:
 
 def standard(one: DeltaGenerator, two: DeltaGenerator, three: DeltaGenerator) -> View | None:
     """The standard prompt, or the imported one, of a backbone, task and seed."""
-    backbone = one.selectbox("Backbone", lab.models.names(), key="backbone", bind="query-params")
+    backbone = controls.one_backbone(lab, one)
     with two:
         controls.prompt_kind(lab, [backbone])
         targets = controls.answered_by(lab, backbone, controls.task_set())

@@ -24,13 +24,14 @@ answers.heading(
 lab = answers.lab()
 one, two, three, four = st.columns(4, gap="medium")
 with one:
-    backbone = st.selectbox("Backbone", lab.models.names(), key="backbone", bind="query-params")
+    backbone = controls.one_backbone(lab, st)
     found = controls.answered_by(lab, backbone, controls.clean(controls.task_set()))
     if not found:
         st.info(controls.CANNOT_WRITE.format(plain(backbone)))
         st.stop()
     task = controls.task(found)
 family = lab.models.family(backbone)
+controls.one("seed")
 seed = two.number_input("Seed", 0, 10_000, 0, key="seed", bind="query-params")
 usual = sweeps.tuning_defaults(lab.models.pin(backbone))
 kind = "" if usual is sweeps.EMBEDDED_DEFAULTS else "_paper"  # each kind keeps its own values

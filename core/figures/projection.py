@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from core.base.specs import key
+from core.figures.queries import right
 from core.measures.evaluation import EvaluationSpec
 from core.stats.intervals import Estimate, crossed, mean_accuracy
 from core.store import Store
@@ -33,19 +33,6 @@ def groups(categories: Mapping[str, str], learned: Sequence[str]) -> dict[str, s
         t: LEARNED if t in learned else SAME if c in known else OTHER
         for t, c in categories.items()
     }  # fmt: skip
-
-
-def right(store: Store, specs: Sequence[EvaluationSpec]) -> tuple[np.ndarray, float] | None:
-    """`[prompt example]` of correct answers and the majority-class accuracy; None until all are
-    stored.
-    """
-    rows = store.frame(
-        "SELECT scores, majority FROM evaluation WHERE key IN ? ORDER BY seed, key",
-        [[key(spec) for spec in specs]],
-    )
-    if not len(rows) or len(rows) < len({key(s) for s in specs}):
-        return None
-    return np.stack(rows.scores.to_list()) == 1, float(rows.majority.iloc[0])
 
 
 def accuracies(store: Store, asked: Asked, group: Mapping[str, str]) -> pd.DataFrame:

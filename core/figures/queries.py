@@ -11,7 +11,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 import pandas as pd
 
-from core.base.specs import key
+from core.base.specs import Spec, key
 from core.figures import asked
 from core.measures.attribution import AttributionSpec
 from core.measures.evaluation import EvaluationSpec
@@ -38,6 +38,19 @@ def evaluations(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataFrame:
         " ORDER BY ALL",
         asked=asked.table(specs),
     )
+
+
+def right(store: Store, specs: Sequence[Spec]) -> tuple[np.ndarray, float] | None:
+    """`[prompt example]` of correct answers, by seed, and the majority-class accuracy; None until
+    all evaluations are stored.
+    """
+    keys = {key(spec) for spec in specs}
+    rows = store.frame(
+        "SELECT scores, majority FROM evaluation WHERE key IN ? ORDER BY seed, key", [sorted(keys)]
+    )
+    if not keys or len(rows) < len(keys):
+        return None
+    return np.stack(rows.scores.to_list()) == 1, float(rows.majority.iloc[0])
 
 
 Clean = Callable[[str], str]

@@ -34,9 +34,54 @@ CANNOT_WRITE = (
 KINDS: tuple[Kind, ...] = ("zero", "mean", "noise")
 
 
+def one(key: str) -> None:
+    """Before a control with one value: of several that another page left under its key, the first.
+
+    `backbone` and `seed` travel between pages of both kinds.
+    """
+    kept = st.session_state.get(key)
+    if isinstance(kept, list | tuple):
+        del st.session_state[key]
+        if kept:
+            st.session_state[key] = kept[0]
+
+
+def several(key: str) -> None:
+    """Before a control with several values: a single one that another page left, as a list."""
+    kept = st.session_state.get(key)
+    if kept is not None and not isinstance(kept, list | tuple):
+        st.session_state[key] = [kept]
+
+
+def refuse(key: str, options: Iterable[Any], what: str) -> None:
+    """Say which value in the address cannot be shown, before its control falls back to a default.
+
+    Streamlit drops such a value silently. `what` names the control, e.g. "task".
+    """
+    known = {str(option) for option in options}
+    asked = [v for v in st.query_params.get_all(key) if v not in known]
+    if asked:
+        values = plain(", ".join(asked))
+        st.toast(
+            f"The address asks for {what} {values}, which is not here; another one is shown.",
+            icon=":material/link_off:", duration="long",
+        )  # fmt: skip
+
+
+def one_backbone(lab: Lab, place: Any) -> str:
+    """One of the backbones of this machine."""
+    known = lab.models.names()
+    refuse("backbone", known, "backbone")
+    one("backbone")
+    chosen: str = place.selectbox("Backbone", known, key="backbone", bind="query-params")
+    return chosen
+
+
 def backbones(lab: Lab, first: Sequence[str] = PLAIN) -> list[str]:
     """The backbones to compare; the plain pair, or those among `first`, by default."""
     known = lab.models.names()
+    refuse("backbone", known, "backbone")
+    several("backbone")
     chosen = st.pills(
         "Backbones", known, default=[n for n in known if n in first] or list(known[:1]),
         selection_mode="multi", key="backbone", format_func=plain,
@@ -127,6 +172,7 @@ def count(sizes: Sequence[float], how: str = "d") -> str:
 def task(found: Sequence[Task], label: str = "Task", key: str = "task") -> Task:
     """One task."""
     names = [t.name for t in found]
+    refuse(key, [t.title for t in found], "task")
     chosen = st.selectbox(
         label, names, index=names.index(FIRST) if FIRST in names else 0,
         format_func=lambda n: titles(found)[n], key=key, bind="query-params",
@@ -136,6 +182,8 @@ def task(found: Sequence[Task], label: str = "Task", key: str = "task") -> Task:
 
 def seeds() -> tuple[int, ...]:
     """The prompts' seeds; one or several."""
+    refuse("seed", sweeps.SEEDS, "seed")
+    several("seed")
     chosen = st.pills(
         "Seeds", list(sweeps.SEEDS), default=[0], selection_mode="multi", key="seed",
         bind="query-params",
@@ -201,6 +249,8 @@ def own_predictivities(
 def one_seed(place: Any, found: Iterable[Prompt]) -> int:
     """The seed of one of these prompts."""
     known = sorted({prompt.seed for prompt in found}) or [0]
+    refuse("seed", known, "seed")
+    one("seed")
     return int(
         place.selectbox(
             "Seed", known, key="seed", bind="query-params",

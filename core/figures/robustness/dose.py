@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from core.base.specs import key
+from core.figures.queries import right
 from core.figures.robustness.overlap import permutation_null
 from core.measures.evaluation import EvaluationSpec
 from core.measures.stability import StabilitySpec
@@ -23,21 +24,11 @@ OVERLAP = (
 )
 
 
-def _right(store: Store, specs: tuple[EvaluationSpec, ...]) -> tuple[np.ndarray, float] | None:
-    """`[prompt example]` of correct answers and the majority-class accuracy; None until all are
-    stored.
-    """
-    rows = _stored(store, specs)
-    if rows is None:
-        return None
-    return np.stack(rows.scores.to_list()) == 1, float(rows.majority.iloc[0])
-
-
 def _stored(store: Store, specs: tuple[EvaluationSpec, ...]) -> pd.DataFrame | None:
     """A row per prompt; None until all are stored."""
     keys = [key(spec) for spec in specs]
     rows = store.frame(
-        "SELECT seed, rows, scores, majority FROM evaluation WHERE key IN ? ORDER BY key", [keys]
+        "SELECT seed, rows, scores FROM evaluation WHERE key IN ? ORDER BY key", [keys]
     )
     return rows if keys and len(rows) == len(set(keys)) else None
 
@@ -65,18 +56,18 @@ def accuracy(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     for backbone, sweep in sweeps.items():
         clean: Estimate | None = None
         for dose, specs in sweep.evaluations.items():
-            found = _right(store, specs)
+            found = right(store, specs)
             if found is None:
                 continue
-            right, majority = found
-            value = mean_accuracy(right)
+            correct, majority = found
+            value = mean_accuracy(correct)
             clean = value if dose == 0 else clean
             sound = clean is not None and clean.low > majority
             kept = (value.value - majority) / (clean.value - majority) if clean and sound else None
             out.append(
                 {
                     "backbone": backbone, "dose": dose, "accuracy": value.value, "low": value.low,
-                    "high": value.high, "n": right.shape[1], "seeds": right.shape[0],
+                    "high": value.high, "n": correct.shape[1], "seeds": correct.shape[0],
                     "majority": majority, "accuracy_kept": math.nan if kept is None else kept,
                 }
             )  # fmt: skip

@@ -1,0 +1,62 @@
+"""Three findings in a sentence each, from stored answers; empty until they are there."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from core.base.markdown import plain
+from core.base.specs import Spec
+from core.figures.queries import right
+from core.figures.words import two
+from core.stats.intervals import mean_accuracy
+from core.store import Store
+
+KINDS = {"causal": "causal", "skill": "predictive (skill)", "random": "random"}
+
+
+def under_attack(table: pd.DataFrame, task: str, edit: str) -> str:
+    """What one edit per text costs each backbone: the columns of `robustness.dose.accuracy`."""
+    said = []
+    for name, mine in table.groupby("backbone", sort=False):
+        by_dose = mine.set_index("dose")
+        if {0, 1} <= set(by_dose.index):
+            clean, struck = by_dose.loc[0], by_dose.loc[1]
+            said.append(
+                f"{plain(str(name))} from {two(clean.accuracy)} to **{two(struck.accuracy)}** "
+                f"({two(struck.low)} to {two(struck.high)})"
+            )
+    if not said:
+        return ""
+    return f"One {edit} per text lowers accuracy on {plain(task)}: {'; '.join(said)}."
+
+
+def without_neurons(
+    store: Store, task: str, backbone: str, fraction: float, asked: Mapping[str, Sequence[Spec]]
+) -> str:
+    """What is left without neurons of each kind (`plain`: none suppressed)."""
+    found = {kind: right(store, specs) for kind, specs in asked.items()}
+    if any(found.get(kind) is None for kind in ("plain", "causal", "skill")):
+        return ""
+    values = {k: mean_accuracy(f[0]) for k, f in found.items() if f is not None}
+    causal, skill = values["causal"], values["skill"]
+    return (
+        f"Without the {fraction:.0%} most causal neurons of each layer, {plain(backbone)}'s "
+        f"accuracy on {plain(task)} drops from {two(values['plain'].value)} to "
+        f"**{two(causal.value)}** ({two(causal.low)} to {two(causal.high)}); without as many of "
+        f"the most predictive ones it is **{two(skill.value)}** ({two(skill.low)} to "
+        f"{two(skill.high)})."
+    )
+
+
+def similar_prompts(agreed: pd.DataFrame) -> str:
+    """Whether similar prompts transfer: the columns of `indicators.agreement`, one indicator."""
+    said = [
+        f"{plain(row.backbone)} **{two(row.spearman)}** ({two(row.low)} to {two(row.high)})"
+        for row in agreed.itertuples()
+        if row.low == row.low
+    ]
+    if not said:
+        return ""
+    clear = (agreed.low > 0).all()
+    lead = "Similar prompts transfer better" if clear else "Similar prompts may transfer better"
+    return f"{lead}: Spearman correlation of cosine and transfer, {'; '.join(said)}."

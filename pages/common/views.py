@@ -1,0 +1,89 @@
+"""Named views: a page with its settings, and what it shows there. Tests keep the names true."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from core.lab.lab import Lab
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A page and the settings in its address; `label` is short, `says` is what the page shows."""
+
+    page: str
+    label: str
+    says: str = ""
+    params: Mapping[str, str | int | Sequence[str | int]] = field(default_factory=dict)
+
+    @property
+    def query(self) -> dict[str, str | list[str]]:
+        """The settings as the address holds them."""
+        return {
+            name: str(value) if isinstance(value, str | int) else [str(v) for v in value]
+            for name, value in self.params.items()
+        }
+
+
+GALLERY = (
+    View(
+        page="suppression", label="A few neurons carry a skill",
+        says="Without five causal neurons a layer, RoBERTa cannot tell answerable questions apart.",
+        params={"task": "Answerability", "backbone": "roberta-mini"},
+    ),
+    View(
+        page="robustness", label="T5 is ahead under typos",
+        says="On question pairs, T5 keeps more accuracy than RoBERTa at every dose.",
+        params={"task": "Question pairs", "backbone": ["roberta-mini", "t5-mini"]},
+    ),
+    View(
+        page="transferability", label="Which prompt to start from",
+        says="RoBERTa: the advised prompt beats the average of all other tasks' prompts.",
+    ),
+    View(
+        page="projection", label="Prompts of another backbone",
+        says="Projected from T5, prompts work on RoBERTa for a task the projector never saw.",
+        params={"source": "t5-mini", "target": "roberta-mini"},
+    ),
+    View(
+        page="ways", label="Other ways, the same neurons",
+        says="Fully fine-tuned RoBERTa, too, loses accuracy without the prompts' causal neurons.",
+        params={"task": "Short reviews", "backbone": "roberta-mini"},
+    ),
+    View(
+        page="transferability", label="Released prompts",
+        says="RoBERTa base and T5 base: the prompts of Su et al. 2022 transfer where similar.",
+        params={"numbers": "published (Su et al. 2022)"},
+    ),
+)  # fmt: skip
+
+
+def link(view: View, label: str | None = None) -> None:
+    """A link that keeps the session."""
+    st.page_link(
+        f"pages/{view.page}.py", label=label or view.label, icon=":material/arrow_forward:",
+        query_params=view.query,
+    )  # fmt: skip
+
+
+def gallery(lab: Lab) -> None:
+    """The views of the embedded default, if it is here."""
+    if len(lab.models.embedded()) < 2:
+        st.caption("These views show the embedded backbones, which are not here.")
+        return
+    half = -(-len(GALLERY) // 2)
+    for column, part in zip(st.columns(2), (GALLERY[:half], GALLERY[half:]), strict=True):
+        with column:
+            for view in part:
+                with st.container(gap="xxsmall"):
+                    link(view)
+                    st.caption(view.says)
+
+
+def picture(lab: Lab, ink: str) -> None:
+    """A soft prompt, neurons and suppression, in one drawing in the page's ink."""
+    file = lab.settings.assets / "picture.svg"
+    if file.is_file():
+        st.image(file.read_text("utf-8").replace("currentColor", ink), width="stretch")
+        st.caption("Orange: skill neurons. Crossed out: suppressed.")
