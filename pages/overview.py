@@ -18,15 +18,15 @@ from core.tasks.data import load_split
 from pages.common import answers, controls, views
 
 Finding = tuple[str, str, charts.Figure | None]
-"""A sentence, what it rests on, and a figure; None while nothing is computed."""
+# A sentence, what it rests on, and a figure; None while nothing is computed.
 SMALL = 210  # height of a finding's figure
-BARS = "in brackets: 95 % intervals"
+BARS = "95 % intervals in brackets"
 FRACTION = 0.05  # of each layer's neurons, suppressed in the second finding
 
 st.title("Skillscope", anchor=False)
 st.markdown(
-    "Which feed-forward neurons carry a task's skill, do soft prompts transfer between tasks, and "
-    "does the skill survive attacked texts? For RoBERTa and T5, side by side."
+    "Which feed-forward neurons carry a task's skill? Do soft prompts transfer between tasks? Does "
+    "the skill survive attacks on the texts? Skillscope compares RoBERTa and T5 side by side."
 )
 lab = answers.lab()
 embedded = list(lab.models.embedded())
@@ -107,11 +107,11 @@ FINDINGS: Mapping[str, tuple[Callable[[], Finding], views.View]] = {
     "Typos cost accuracy": (robustness, views.View(
         page="robustness", label="Robustness", params={"task": first.title},
     )),
-    "What predicts is not what causes": (suppression, views.View(
+    "Predictive neurons are often not causal": (suppression, views.View(
         page="suppression", label="Suppression",
         params={"task": first.title, "backbone": "roberta-mini", "seed": list(sweeps.SEEDS)},
     )),
-    "Similar prompts transfer": (transfer, views.View(
+    "Similar prompts transfer better": (transfer, views.View(
         page="transferability", label="Transferability", params={"indicator": "cosine_average"},
     )),
 }  # fmt: skip
@@ -136,19 +136,19 @@ if shown:
     with answers.shown_errors(), charts.quickly():
         findings()
 
-st.subheader("In four sentences", anchor=False)
+st.subheader("Key terms", anchor=False)
 left, right = st.columns([3, 2], gap="medium", vertical_alignment="center")
 with left:
     views.picture(lab, look.ink)
 right.markdown(
-    "A **soft prompt** is a few trained vectors before the input; the language model itself stays "
-    "frozen. In each layer's feed-forward network, the activation of a **skill neuron** predicts "
-    "the answer. **Suppression** sets neurons to zero; if accuracy drops more than without random "
-    "ones, the task needs them. Neurons that add most to the right answer are **causal**; they are "
-    "often not the ones that predict best."
+    "A **soft prompt** is a few trained vectors placed before the input; the language model itself "
+    "stays frozen. In each layer's feed-forward network, the activation of a **skill neuron** "
+    "predicts the answer. **Suppression** sets neurons to zero; if accuracy drops more than with "
+    "random neurons suppressed, the model needs them for the task. **Causal neurons** contribute "
+    "most to the right answer; they are often not the ones that predict it best."
 )
 
-st.subheader("Views to open", anchor=False)
+st.subheader("Suggested views", anchor=False)
 views.gallery(lab)
 
 found = controls.tasks(adversarial=True)
@@ -201,8 +201,8 @@ def draw() -> None:
     st.caption(
         f"Accuracy of each task's own prompts: mean ± standard error over {len(sweeps.SEEDS)} "
         "seeds on n validation examples. Adversarial versions use their clean task's prompts.",
-        help="Majority class: accuracy of always giving the most frequent class. Bag of words: "
-        "logistic regression over single words.",
+        help="Majority class: accuracy of always predicting the most frequent class. Bag of words: "
+        "logistic regression on word counts.",
     )
 
 

@@ -19,20 +19,24 @@ from pages.common import answers, controls, warnings
 
 SHAPES: dict[str, Shape] = {"as a whole": "whole", "each by itself": "each"}
 HOW_HELP = (
-    "A projector is a small network: linear, leaky ReLU, linear, layer normalization. It learns "
-    "from the prompts of the training tasks; both backbones stay frozen. By distance: it should "
-    "give the vectors that tuning found on this backbone. By task: the projected prompts should "
-    "solve the training tasks on this backbone."
+    "A projector is a small network: linear, leaky ReLU, linear, layer normalization. It is "
+    "trained "
+    "on the prompts of the training tasks; both backbones stay frozen. By distance: minimises the "
+    "squared distance to the prompts tuned on the target backbone. By task: minimises the task "
+    "loss "
+    "of the projected prompts on the target backbone."
 )
 FIGURE_HELP = (
-    "Points: means over prompts; bars: 95 % bootstrap intervals over prompts and examples, for one "
-    "trained projector; ticks: majority-class accuracy. Hollow: prompts tuned on this backbone."
+    "Points: means over prompts; bars: 95 % bootstrap intervals over prompts and examples, without "
+    "the variation between projectors; ticks: majority-class accuracy. Hollow: prompts tuned on "
+    "the "
+    "target backbone."
 )
 
 answers.heading(
     "Projection",
-    "Can a small network translate the prompts of one backbone for another? A task's accuracy with "
-    "projected prompts should be near that of prompts tuned on the backbone itself.",
+    "Can a small network translate one backbone's prompts to another backbone? If so, projected "
+    "prompts are nearly as accurate as prompts tuned on the target backbone.",
 )
 lab = answers.lab()
 one, two, three = st.columns([3, 2, 2], gap="medium")
@@ -40,8 +44,8 @@ names = list(lab.models.names())
 if len(names) < 2:
     st.info("A projection needs two backbones; add another one on the Library page.")
     st.stop()
-source = one.selectbox("From", names, index=1, key="source", bind="query-params")
-target = two.selectbox("To", names, key="target", bind="query-params")
+source = one.selectbox("Source backbone", names, index=1, key="source", bind="query-params")
+target = two.selectbox("Target backbone", names, key="target", bind="query-params")
 if source == target:
     st.info("Choose two different backbones.")
     st.stop()
@@ -49,22 +53,23 @@ with three:
     offered = controls.clean(controls.ranked_set())
 titles = controls.titles(offered)
 chosen = one.multiselect(
-    "Train on", list(titles), default=[t.name for t in projections.learned_by_default(offered)],
+    "Training tasks", list(titles),
+    default=[t.name for t in projections.learned_by_default(offered)],
     format_func=titles.__getitem__, key="learned", bind="query-params",
 )  # fmt: skip
 shape = SHAPES[
     two.segmented_control(
-        "Vectors of a prompt are projected", list(SHAPES), default="as a whole", key="shape",
-        bind="query-params", help="The paper projects a prompt as a whole.",
+        "Project a prompt's vectors", list(SHAPES), default="as a whole", key="shape",
+        bind="query-params", help="Su et al. 2022 project a prompt as a whole.",
     )
     or "as a whole"
 ]  # fmt: skip
 ways = three.pills(
-    "Train by", projections.WAYS, default=list(projections.WAYS), selection_mode="multi",
+    "Training objective", projections.WAYS, default=list(projections.WAYS), selection_mode="multi",
     key="by", bind="query-params", help=HOW_HELP,
 )  # fmt: skip
 if not chosen or not ways:
-    st.info("Choose at least one task to train on and one way to train.")
+    st.info("Choose at least one training task and one training objective.")
     st.stop()
 
 
@@ -105,7 +110,7 @@ def accuracy(table: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
     shown = [g for g in figures.GROUPS if (table.group == g).any()]
     drawn = []
     with st.container(border=True):
-        st.markdown(f"**Accuracy on {plain(target)} with prompts of {plain(source)}**")
+        st.markdown(f"**Accuracy on {plain(target)} with prompts projected from {plain(source)}**")
         for name in shown:
             st.caption(f"**{name.capitalize()}**")
             figure = charts.projected_accuracy(
@@ -115,7 +120,8 @@ def accuracy(table: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
             st.altair_chart(figure, width="stretch", theme=None)
             drawn.append((name, figure))
         st.caption(
-            f"{controls.count(table.prompts)} prompts per task, one projector per way of training; "
+            f"{controls.count(table.prompts)} prompts per task, one projector per training "
+            "objective; "
             f"{controls.count(table.n)} examples of the evaluation split.",
             help=FIGURE_HELP,
         )
@@ -132,11 +138,8 @@ def sentence(table: pd.DataFrame) -> str:
     """The gain on tasks that no projector was trained on."""
     each = []
     for row in table[table.group != figures.LEARNED].itertuples():
-        tasks = "task" if row.tasks == 1 else "tasks"
-        each.append(
-            f"{row.group} ({row.tasks} {tasks}), by {row.how}: {words.two(row.gain)}{span(row)}"
-        )
-    return "Accuracy gained over random words: " + "; ".join(each) + "." if each else ""
+        each.append(f"{row.group} ({row.tasks}), by {row.how}: {words.two(row.gain)}{span(row)}")
+    return f"Accuracy gain over prompts of random words, {'; '.join(each)}." if each else ""
 
 
 def span(row: Any) -> str:
@@ -157,12 +160,12 @@ def draw() -> None:
     if said := sentence(gained):
         st.markdown(
             said,
-            help="Mean over tasks and over prompts with the same seed; 95 % intervals, with tasks "
-            "and prompts as samples, for four tasks or more.",
+            help="Mean difference over tasks and prompts, paired by seed. The 95 % intervals treat "
+            "tasks and prompts as random effects and need at least four tasks.",
         )
     heat = charts.projection_heatmap(table, look, backbone=target, tasks=order, kinds=kinds)
     with st.container(border=True):
-        st.markdown("**Accuracy relative to prompts tuned on the backbone**")
+        st.markdown("**Accuracy relative to prompts tuned on the target backbone**")
         st.altair_chart(heat, width="stretch", theme=None)
     with st.container(horizontal=True):
         answers.downloads("projection", table, *drawn, ("relative", heat))
@@ -191,7 +194,7 @@ def history(spec: ProjectorSpec) -> pd.DataFrame:
 
 def curve(by: str, spec: ProjectorSpec, steps: pd.DataFrame) -> None:
     """One projector's training."""
-    st.markdown(f"**Training by {by}**")
+    st.markdown(f"**Projector trained by {by}**")
     loss = charts.tuning_loss(steps, look, backbone=target, steps=spec.steps)
     st.altair_chart(loss, width="stretch", theme=None)
     known = steps.accuracy.dropna()

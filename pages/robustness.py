@@ -161,7 +161,7 @@ def claim() -> None:
         st.markdown("\n".join(f"- {text}" for text in (*said.between, *said.within)))
         if causal.verdict != "open":
             st.markdown(f"**Causal neurons.** {causal.lead}")
-        st.caption((finding.MATCHED + " ") * said.matched + finding.LIMITS)
+        st.caption(finding.LIMITS, help=finding.MATCHED if said.matched else None)
     kinds = [n for n in NAMES if (points.neurons == n).any()]
     figures = []
     for neurons, column in zip(kinds, st.columns(len(kinds)), strict=True):

@@ -40,10 +40,13 @@ SEEDS_HELP = (
     "task. Pairs with different seeds are therefore compared, where there are any."
 )
 ADVICE_HELP = (
-    "Advice for a task is the prompt most similar to its own by one indicator: the one that goes "
-    "best with transfer among all other tasks, chosen without any pair of this task. Relative "
-    "accuracy: that of the other task's prompt on this task before any tuning, divided by that of "
-    "the task's own prompt. How many steps a start saves is shown on the Tuning page."
+    "The recommended prompt is the one most similar to the task's own prompt. The indicator of "
+    "similarity is the one that correlates best with transfer among the other tasks; no pair with "
+    "this task is used. Relative accuracy: accuracy of the other task's prompt on this task "
+    "without "
+    "tuning, divided by that of the task's own prompt. The Tuning page shows how many steps a "
+    "start "
+    "saves."
 )
 MAP_HELP = (
     "Each point is the mean of a prompt's vectors, each scaled to length 1. Inner products of "
@@ -145,9 +148,9 @@ def advised(gains: pd.DataFrame) -> str:
         low, high = words.two(row.low), words.two(row.high)
         each.append(f"{plain(row.backbone)} {words.two(row.gain)}" + f" ({low} to {high})" * known)
     return (
-        f"Gain of the advised prompt (filled) over the mean of all other tasks' prompts (tick), "
-        f"mean over {controls.count(gains.tasks)} tasks (95 % interval): {'; '.join(each)}. "
-        "Ring: the best prompt."
+        f"Mean gain of the recommended prompt (filled) over the mean of all (tick), "
+        f"{controls.count(gains.tasks)} tasks (95 % interval): {'; '.join(each)}. "
+        "Ring: best prompt."
     )
 
 

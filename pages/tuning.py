@@ -43,7 +43,8 @@ exact = lab.models.precision(backbone)
 precision = one.segmented_control(
     "Precision", controls.PRECISIONS, default=exact, key=f"precision{kind}",
     bind="query-params", help="Precision of the backbone. bf16 halves the memory and is fast on a "
-    "GPU; fp64 is exactly reproducible. A prompt is measured in the precision it was tuned in.",
+    "GPU; fp64 is exactly reproducible. Prompts are measured in the precision they were tuned in, "
+    "embedded ones in fp64.",
 ) or exact  # fmt: skip
 
 
@@ -59,7 +60,7 @@ def standard(name: str, of: Task) -> list[TuneSpec]:
 
 def called(other: str) -> str:
     """What the start from this task's projected prompts of another backbone is called."""
-    return f"{other}, projected"
+    return f"projected from {other}"
 
 
 def sources() -> dict[str, list[Prompt]]:
@@ -81,9 +82,9 @@ others = sources()
 inits: dict[str, Init] = {i: i for i in (controls.INITS if task.labels else controls.INITS[:2])}
 begin = three.selectbox(
     "Start from", [*inits, *others], key="init", bind="query-params",
-    help="Embeddings of random words, Gaussian noise of equal spread, the answer words, or another "
-    "prompt with this seed and of the usual length: of another task, or of this task on another "
-    "backbone, projected.",
+    help="Vocabulary: embeddings of random words. Random: Gaussian noise of equal spread. Labels: "
+    "the answer words. Or another prompt with this seed and the default length: one of another "
+    "task, or this task's prompt projected from another backbone.",
 )  # fmt: skip
 rate = four.number_input(
     "Learning rate", 0.0001, 1.0, usual.learning_rate[family], format="%.4f",
@@ -171,7 +172,7 @@ def convergence(starts: dict[str, tuple[TuneSpec, ...]]) -> None:
     """Accuracy by step from each start, and how many steps it saves."""
     runs = histories(lab.store, starts)
     if runs.empty:
-        st.caption("Curves appear here, a line per start.")
+        st.caption("Curves appear here, one line per start.")
         return
     names = [s for s in starts if (runs.start == s).any()]
     figure = charts.convergence(
@@ -186,20 +187,20 @@ def convergence(starts: dict[str, tuple[TuneSpec, ...]]) -> None:
             "start": "Start", "best": st.column_config.NumberColumn("Best accuracy", format="%.3f"),
             "steps": st.column_config.NumberColumn("Steps", format="%.0f"),
             "plain": st.column_config.NumberColumn("Steps, vocabulary", format="%.0f"),
-            "reached": "Runs that got there", "runs": "Runs",
+            "reached": "Runs that reached it", "runs": "Runs",
             "speedup": st.column_config.NumberColumn("Speed-up", format="%.2f"),
             "low": st.column_config.NumberColumn("From", format="%.2f"),
             "high": st.column_config.NumberColumn("To", format="%.2f"),
         },
     )  # fmt: skip
     st.caption(
-        f"{plain(task.title)}, {controls.count(saved.runs)} seeds per start. Steps: until 98 % of "
-        "the best accuracy of the run from the vocabulary with the same seed are reached.",
+        f"{plain(task.title)}, {controls.count(saved.runs)} seeds per start. Steps: number "
+        "needed to reach 98 % of the best accuracy of the vocabulary run with the same seed.",
         help="Means over seeds; bands: range of the runs; dotted: chance. A start from another "
         "task's prompt has a fresh optimiser and the same batches. Speed-up: ratio of steps, "
-        "geometric mean with a 95 % t interval over seeds; a run that never gets there counts with "
-        "its last step. Projected: this task's prompt of that backbone, by the projector that the "
-        "Projection page shows first.",
+        "geometric mean with a 95 % t interval over seeds; a run that never reaches it counts with "
+        "its last step. Projected: that backbone's prompt for this task, through the Projection "
+        "page's default projector.",
     )
     with st.container(horizontal=True):
         answers.downloads("tuning-starts", runs, ("", figure), label="Runs")
@@ -207,7 +208,7 @@ def convergence(starts: dict[str, tuple[TuneSpec, ...]]) -> None:
 
 
 if task.labels:
-    st.subheader("Does another prompt make a better start?", anchor=False)
+    st.subheader("Is another prompt a better starting point?", anchor=False)
     all_starts = compared()
     asked = tuple(s for runs in all_starts.values() for s in runs)
     answers.show(asked, lambda: convergence(all_starts), name="starts", what="tuning runs")

@@ -14,25 +14,28 @@ from core.tasks import Task
 from pages.common import answers, controls, warnings
 
 ABOUT = (
-    "All ways have the same rows, batches and number of steps, and each keeps its best step on the "
-    "selection rows. Prompt tuning trains vectors before the input. Prefix tuning also trains the "
-    "states at these positions in every layer of the encoder. BitFit trains the bias vectors, for "
-    "T5, which has none, the gains of the norms. LoRA trains low-rank updates of queries and "
-    "values. Adapters are bottlenecks after each feed-forward network."
+    "All methods train on the same rows and batches for the same number of steps. Each keeps the "
+    "step with the best accuracy on the selection rows. Prompt tuning trains vectors before the "
+    "input. Prefix tuning also trains the "
+    "states at these positions in every layer of the encoder. BitFit trains the bias vectors; T5 "
+    "has none, so its layer-norm scales are trained instead. LoRA trains low-rank updates of the "
+    "query and value projections. Adapters are small bottleneck networks after each feed-forward "
+    "network."
 )
 COST_HELP = (
     "Points: means over seeds; bars: 95 % bootstrap intervals over seeds and examples. Training "
-    "time: that of the updates, on the machine that computed the answer."
+    "time counts the optimiser's updates only, on the machine that ran them."
 )
 WITHOUT_HELP = (
     "Neurons are ranked with the soft prompts, not with the tuned copies: causal ones by "
     "attribution, skill neurons by predictivity. Points: mean accuracy drop; bars: 95 % intervals "
-    "with seeds, random draws and examples as samples."
+    "that treat seeds, random draws and examples as random effects."
 )
 
 answers.heading(
     "Ways to tune",
-    "Is a soft prompt as good as tuning the weights, and do these tunings need the same neurons?",
+    "Is a soft prompt as good as tuning the weights, and do these methods rely on the same "
+    "neurons?",
 )
 lab = answers.lab()
 left, middle, right = st.columns([4, 3, 3], gap="medium")
@@ -85,11 +88,11 @@ def draw() -> None:
     dropped = neurons(lost, names)
     with st.container(horizontal=True):
         answers.downloads("ways", table, *drawn)
-        answers.downloads("ways-without", lost, *dropped, label="Without neurons")
+        answers.downloads("ways-without", lost, *dropped, label="Accuracy drops")
 
 
 def costs(table: pd.DataFrame, names: list[str]) -> list[tuple[str, charts.Figure]]:
-    """Accuracy against trained weights and against training time."""
+    """Accuracy against trainable parameters and against training time."""
     drawn = []
     for name, column in zip(names, answers.beside(names), strict=True):
         mine = table[table.backbone == name]
@@ -100,7 +103,8 @@ def costs(table: pd.DataFrame, names: list[str]) -> list[tuple[str, charts.Figur
                 st.altair_chart(figure, width="stretch", theme=None)
                 drawn.append((f"{name}-{cost}", figure))
     st.caption(
-        f"{controls.count(table.seeds)} seeds per way, {controls.count(table.n)} examples of the "
+        f"{controls.count(table.seeds)} seeds per method, {controls.count(table.n)} examples of "
+        "the "
         "evaluation split.",
         help=COST_HELP + " " + ABOUT,
     )
@@ -113,12 +117,12 @@ def numbers(table: pd.DataFrame) -> None:
         table, hide_index=True, width="stretch",
         column_order="backbone title accuracy low high trained share seconds".split(),  # noqa: SIM905
         column_config={
-            "backbone": "Backbone", "title": "Way",
+            "backbone": "Backbone", "title": "Method",
             "accuracy": st.column_config.NumberColumn("Accuracy", format="%.3f"),
-            "low": st.column_config.NumberColumn("From", format="%.3f"),
-            "high": st.column_config.NumberColumn("To", format="%.3f"),
-            "trained": st.column_config.NumberColumn("Trained weights", format="localized"),
-            "share": st.column_config.NumberColumn("Of the backbone", format="percent"),
+            "low": st.column_config.NumberColumn("95 % from", format="%.3f"),
+            "high": st.column_config.NumberColumn("95 % to", format="%.3f"),
+            "trained": st.column_config.NumberColumn("Trainable parameters", format="localized"),
+            "share": st.column_config.NumberColumn("Share of backbone", format="percent"),
             "seconds": st.column_config.NumberColumn("Training time (s)", format="%.1f"),
         },
     )  # fmt: skip
@@ -132,11 +136,11 @@ def neurons(table: pd.DataFrame, names: list[str]) -> list[tuple[str, charts.Fig
         figure = charts.way_without(mine, look, backbone=name, ways=titles)
         drawn.append((name, figure))
         with column, st.container(border=True):
-            st.markdown(f"**{plain(name)}: accuracy lost without the prompts' neurons**")
+            st.markdown(f"**{plain(name)}: accuracy drop with the prompts' neurons suppressed**")
             st.altair_chart(figure, width="stretch", theme=None)
     st.caption(
         f"{fraction:.0%} of each layer's neurons suppressed, {controls.count(table.seeds)} seeds "
-        f"per way, {table.draws.max()} random draws.",
+        f"per method, {table.draws.max()} random draws.",
         help=WITHOUT_HELP,
     )
     return drawn

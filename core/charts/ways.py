@@ -9,7 +9,7 @@ import pandas as pd
 from core.charts.look import KIND_TITLES, Look, finish
 
 Cost = Literal["trained", "seconds"]
-COSTS: dict[Cost, str] = {"trained": "trained weights", "seconds": "training time (s)"}
+COSTS: dict[Cost, str] = {"trained": "trainable parameters", "seconds": "training time (s)"}
 SHAPES = {"causal": "triangle-up", "skill": "circle", "random": "cross"}
 
 
@@ -31,11 +31,11 @@ def way_costs(table: pd.DataFrame, look: Look, *, backbone: str, cost: Cost) -> 
     base = alt.Chart(table).encode(
         x=x,
         tooltip=[
-            alt.Tooltip("title", title="way"), alt.Tooltip("accuracy", format=".3f"),
+            alt.Tooltip("title", title="method"), alt.Tooltip("accuracy", format=".3f"),
             alt.Tooltip("low", title="from", format=".3f"),
             alt.Tooltip("high", title="to", format=".3f"),
-            alt.Tooltip("trained", title="trained weights", format=","),
-            alt.Tooltip("share", title="of the backbone", format=".2%"),
+            alt.Tooltip("trained", title="trainable parameters", format=","),
+            alt.Tooltip("share", title="share of backbone", format=".2%"),
             alt.Tooltip("seconds", title="training time (s)", format=".1f"),
             alt.Tooltip("seeds"), alt.Tooltip("n", title="examples"),
         ],
@@ -68,7 +68,7 @@ def way_without(
         yOffset=alt.YOffset("kind:N", sort=names),
         color=alt.Color("kind:N", title=None, scale=alt.Scale(domain=names, range=hues)),
         tooltip=[
-            alt.Tooltip("title", title="way"), alt.Tooltip("kind", title="without"),
+            alt.Tooltip("title", title="method"), alt.Tooltip("kind", title="without"),
             alt.Tooltip("fraction", format=".0%"),
             alt.Tooltip("drop", title="accuracy drop", format=".3f"),
             alt.Tooltip("low", title="from", format=".3f"),

@@ -132,19 +132,18 @@ def _pairs(lab: Lab, asked: list[Prompt]) -> pd.DataFrame:
 @app.command()
 def advise(
     task: TaskArg,
-    backbone: Annotated[str, typer.Option(help="Backbone to be tuned.")],
+    backbone: Annotated[str, typer.Option(help="Backbone to tune.")],
     tasks: Annotated[
         str | None,
         typer.Option(
-            help="Tasks whose prompts may be the start, separated by commas; default: the "
-            "built-in ones."
+            help="Candidate source tasks, separated by commas; default: the built-in ones."
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=5, help="Prompts per task.")] = 5,
     steps: Steps = None,
     as_json: AsJson = False,
 ) -> None:
-    """Other tasks' prompts to start tuning from, the most similar first, with their measured
+    """Rank other tasks' prompts as starting points, the most similar first, with their measured
     transfer. The indicator is chosen without this task.
     """
     with open_lab() as lab:
@@ -152,7 +151,9 @@ def advise(
         others = [obtain_task(t.strip(), bar()) for t in tasks.split(",")] if tasks else _builtin()
         found = [target, *(t for t in others if t.name != target.name)]
         if len(found) < FEWEST:
-            raise BadInput(f"Advice needs {FEWEST} tasks or more; give more --tasks.")
+            raise BadInput(
+                f"Advice needs at least {FEWEST} tasks, this one included; add more to --tasks."
+            )
         for one in found:
             one.need_classes("advice")
         sweep = _similarity(lab, name, found, sweeps.SEEDS[:seeds], steps)

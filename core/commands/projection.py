@@ -35,7 +35,7 @@ def project(
         typer.Option(help="Tasks to test on, separated by commas; default: those of --tasks."),
     ] = None,
     by: Annotated[
-        By, typer.Option(help="Train towards the other backbone's prompts, or on the tasks.")
+        By, typer.Option(help="Training objective: distance to the target's prompts, or task loss.")
     ] = "task",
     shape: Annotated[
         Shape, typer.Option(help="Project a prompt's vectors as a whole, or each by itself.")
@@ -44,34 +44,37 @@ def project(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Training steps; default: those of the figures.")
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=1e-6, help="Of AdamW.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=1e-6, help="AdamW's learning rate.")
+    ] = None,
     width: Annotated[
         int | None, typer.Option(min=1, help="Hidden width; default: that of the figures.")
     ] = None,
     tune_steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps of the prompts that are tuned for it.")
+        int | None,
+        typer.Option(min=1, help="Tuning steps of the prompts; default: as in the figures."),
     ] = None,
     prompt_length: Length = None,
     selection: Annotated[
         int, typer.Option(min=1, help="Train examples set aside for choosing the best step.")
     ] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first weights and the batches.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the initial weights and the batches.")
+    ] = 0,
     precision: Exact = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="safetensors file of the first test task's projected prompt, for `evaluate`."
-        ),
+        typer.Option(help="Write the first test task's projected prompt to this safetensors file."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a projector between two backbones and test the projected prompts, a row per task and
-    kind of prompt.
+    """Train a projector from one backbone to another and test the projected prompts: one row per
+    task and kind of prompt.
     """
     with open_lab() as lab:
         names = [lab.models.obtain(b, bar()) for b in (from_backbone, to_backbone)]
         if len({lab.models.pin(name) for name in names}) == 1:
-            raise BadInput("Both backbones are the same; choose two.")
+            raise BadInput("The two backbones are the same; choose different ones.")
         learned, tested = (_tasks(text) for text in (tasks, test or tasks))
 
         def tuned(name: str, found: list[Task]) -> list[TuneSpec]:

@@ -30,15 +30,16 @@ def compare_tuning(
     backbone: BackboneArg,
     task: TaskArg,
     ways: Annotated[
-        str, typer.Option(help=f"Ways, separated by commas: {', '.join(WAYS)}.")
+        str, typer.Option(help=f"Methods, separated by commas: {', '.join(WAYS)}.")
     ] = ",".join(WAYS),
     fraction: Annotated[
-        float, typer.Option(min=0.001, max=1, help="Of each layer: the neurons suppressed.")
+        float, typer.Option(min=0.001, max=1, help="Share of each layer's neurons to suppress.")
     ] = alternatives.FRACTION,
     without: Annotated[
-        bool, typer.Option("--without", help="Print the accuracy drops without neurons instead.")
+        bool,
+        typer.Option("--without", help="Print the accuracy drops with neurons suppressed instead."),
     ] = False,
-    seeds: Annotated[int, typer.Option(min=1, max=5, help="Runs per way.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, max=5, help="Runs per method.")] = 5,
     steps: Steps = None,
     prompt_length: Length = None,
     selection: Annotated[
@@ -47,7 +48,7 @@ def compare_tuning(
     precision: Exact = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accuracy, trained weights and training time of each way to tune a backbone."""
+    """Compare tuning methods of a backbone: accuracy, trainable parameters and training time."""
     chosen = _ways(ways)
     with open_lab() as lab:
         name, found = lab.models.obtain(backbone, bar()), obtain_task(task, bar())

@@ -40,10 +40,10 @@ def without_neurons(
     values = {k: mean_accuracy(f[0]) for k, f in found.items() if f is not None}
     causal, skill = values["causal"], values["skill"]
     return (
-        f"Without the {fraction:.0%} most causal neurons of each layer, {plain(backbone)}'s "
-        f"accuracy on {plain(task)} drops from {two(values['plain'].value)} to "
-        f"**{two(causal.value)}** ({two(causal.low)} to {two(causal.high)}); without as many of "
-        f"the most predictive ones it is **{two(skill.value)}** ({two(skill.low)} to "
+        f"Suppressing the {fraction:.0%} most causal neurons of each layer lowers "
+        f"{plain(backbone)}'s accuracy on {plain(task)} from {two(values['plain'].value)} to "
+        f"**{two(causal.value)}** ({two(causal.low)} to {two(causal.high)}). With as many of the "
+        f"most predictive ones suppressed, it is **{two(skill.value)}** ({two(skill.low)} to "
         f"{two(skill.high)})."
     )
 
@@ -59,4 +59,4 @@ def similar_prompts(agreed: pd.DataFrame) -> str:
         return ""
     clear = (agreed.low > 0).all()
     lead = "Similar prompts transfer better" if clear else "Similar prompts may transfer better"
-    return f"{lead}: Spearman correlation of cosine and transfer, {'; '.join(said)}."
+    return f"{lead}: Spearman correlation between averaged cosine and transfer, {'; '.join(said)}."

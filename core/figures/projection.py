@@ -12,11 +12,11 @@ from core.measures.evaluation import EvaluationSpec
 from core.stats.intervals import Estimate, crossed, mean_accuracy
 from core.store import Store
 
-LEARNED, SAME, OTHER = "trained on", "new task", "new category"
+LEARNED, SAME, OTHER = "training tasks", "unseen tasks", "unseen categories"
 FEWEST = 4  # tasks that are samples of their category
 GROUPS = (LEARNED, SAME, OTHER)
 HOW = {
-    "own": "tuned here",
+    "own": "tuned on the target",
     "task": "projected, by task",
     "distance": "projected, by distance",
     "random": "random words",

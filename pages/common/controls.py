@@ -63,7 +63,8 @@ def refuse(key: str, options: Iterable[Any], what: str) -> None:
     if asked:
         values = plain(", ".join(asked))
         st.toast(
-            f"The address asks for {what} {values}, which is not here; another one is shown.",
+            f"This link refers to an unavailable {what}: {values}. The page shows an available one "
+            "instead.",
             icon=":material/link_off:", duration="long",
         )  # fmt: skip
 

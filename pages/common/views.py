@@ -29,31 +29,31 @@ class View:
 GALLERY = (
     View(
         page="suppression", label="A few neurons carry a skill",
-        says="Without five causal neurons a layer, RoBERTa cannot tell answerable questions apart.",
+        says="With five causal neurons per layer suppressed, RoBERTa's accuracy falls below 0.6.",
         params={"task": "Answerability", "backbone": "roberta-mini"},
     ),
     View(
         page="robustness", label="T5 is ahead under typos",
-        says="On question pairs, T5 keeps more accuracy than RoBERTa at every dose.",
+        says="On question pairs, T5 keeps more of its accuracy than RoBERTa at every dose.",
         params={"task": "Question pairs", "backbone": ["roberta-mini", "t5-mini"]},
     ),
     View(
         page="transferability", label="Which prompt to start from",
-        says="RoBERTa: the advised prompt beats the average of all other tasks' prompts.",
+        says="RoBERTa: on average, the recommended prompt beats the mean of all other prompts.",
     ),
     View(
         page="projection", label="Prompts of another backbone",
-        says="Projected from T5, prompts work on RoBERTa for a task the projector never saw.",
+        says="Prompts projected from T5 work on RoBERTa, even for a task not trained on.",
         params={"source": "t5-mini", "target": "roberta-mini"},
     ),
     View(
-        page="ways", label="Other ways, the same neurons",
-        says="Fully fine-tuned RoBERTa, too, loses accuracy without the prompts' causal neurons.",
+        page="ways", label="Other methods, same neurons",
+        says="Fully fine-tuned RoBERTa also loses accuracy without the prompts' causal neurons.",
         params={"task": "Short reviews", "backbone": "roberta-mini"},
     ),
     View(
         page="transferability", label="Released prompts",
-        says="RoBERTa base and T5 base: the prompts of Su et al. 2022 transfer where similar.",
+        says="The more similar two prompts of Su et al. 2022 are, the better they transfer.",
         params={"numbers": "published (Su et al. 2022)"},
     ),
 )  # fmt: skip
@@ -70,7 +70,9 @@ def link(view: View, label: str | None = None) -> None:
 def gallery(lab: Lab) -> None:
     """The views of the embedded default, if it is here."""
     if len(lab.models.embedded()) < 2:
-        st.caption("These views show the embedded backbones, which are not here.")
+        st.caption(
+            "These views need the embedded backbones, which are not available on this machine."
+        )
         return
     half = -(-len(GALLERY) // 2)
     for column, part in zip(st.columns(2), (GALLERY[:half], GALLERY[half:]), strict=True):

@@ -95,7 +95,7 @@ def test_transfer_is_shown_against_shared_neurons() -> None:
 def test_transferability_compares_indicators_from_shipped_answers() -> None:
     page = run("transferability")
     assert not page.exception
-    assert len(page.get("vega_lite_chart")) == 6, "indicators, pairs, two matrices, two maps"
+    assert len(page.get("vega_lite_chart")) == 7, "indicators, pairs, advice, matrices, maps"
     said = " ".join(c.value for c in page.caption)
     assert "Highest mean Spearman of 9 indicators (95 % interval): roberta-mini" in said
     assert "72 ordered pairs of 9 tasks" in said
@@ -872,7 +872,7 @@ def test_what_users_write_is_shown_as_typed_and_fetches_nothing(
     test = run(page, **choices)
     assert not test.exception
     seen = [text for text in marked(test) if re.search(r"x\\?\]", text)]
-    assert seen or page in ("overview", "tuning")
+    assert seen or page in ("overview", "tuning", "projection")
     for text in seen:
         assert not re.search(r"(?<!\\)\[x|(?<!\\)<img|\*\*Odd|(?<!\\)\$x", text), text
 

@@ -13,14 +13,15 @@ from core.figures.words import interval, opposite, positive
 from core.stats.intervals import FEWEST_CLUSTERS, Estimate
 
 MATCHED = (
-    "A weathered backbone was trained on the same texts in the same order as its counterpart, but "
-    "with slips of the keyboard, asides and invented names. The pair tests what messy training "
-    "text does, not what an architecture does, and its slips resemble those of the attack."
+    "A weathered backbone was pretrained on the same texts in the same order as its counterpart, "
+    "but with typos, asides and invented names added. The pair shows the effect of noisy training "
+    "text, not of architecture, and the typos resemble those of the attack."
 )
 LIMITS = (
-    "Backbones that differ in more than one respect cannot show what makes one of them robust. "
-    "Where accuracy is at chance, the ranking is noise as well, so the slope over all points is "
-    "partly a matter of course."
+    "Backbones that differ in several respects cannot show which one makes a backbone robust. "
+    "Where "
+    "accuracy is at chance, the ranking is noise too, so part of the slope over all points is "
+    "expected."
 )
 
 
