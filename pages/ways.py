@@ -24,7 +24,7 @@ ABOUT = (
 )
 COST_HELP = (
     "Points: means over seeds; bars: 95 % bootstrap intervals over seeds and examples. Training "
-    "time counts the optimiser's updates only, on the machine that ran them."
+    "time counts the optimiser's updates only, in processor seconds of the machine that ran them."
 )
 WITHOUT_HELP = (
     "Neurons are ranked with the soft prompts, not with the tuned copies: causal ones by "
@@ -123,7 +123,7 @@ def numbers(table: pd.DataFrame) -> None:
             "high": st.column_config.NumberColumn("95 % to", format="%.3f"),
             "trained": st.column_config.NumberColumn("Trainable parameters", format="localized"),
             "share": st.column_config.NumberColumn("Share of backbone", format="percent"),
-            "seconds": st.column_config.NumberColumn("Training time (s)", format="%.1f"),
+            "seconds": st.column_config.NumberColumn("Processor time (s)", format="%.1f"),
         },
     )  # fmt: skip
 

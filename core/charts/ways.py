@@ -9,13 +9,17 @@ import pandas as pd
 from core.charts.look import KIND_TITLES, Look, finish
 
 Cost = Literal["trained", "seconds"]
-COSTS: dict[Cost, str] = {"trained": "trainable parameters", "seconds": "training time (s)"}
+COSTS: dict[Cost, str] = {
+    "trained": "trainable parameters",
+    "seconds": "training time (processor seconds)",
+}
+MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down")
 SHAPES = {"causal": "triangle-up", "skill": "circle", "random": "cross"}
 
 
 def way_costs(table: pd.DataFrame, look: Look, *, backbone: str, cost: Cost) -> alt.LayerChart:
-    """Accuracy against the number of trained weights, or against training time; a named point per
-    way, with its interval. Columns of `figures.ways.compared`.
+    """Accuracy against the number of trained weights, or against training time; a mark per
+    method, with its interval. Columns of `figures.ways.compared`.
     """
     hue = look.hue(backbone)
     ends = float(table.low.min()), float(table.high.max())
@@ -23,10 +27,10 @@ def way_costs(table: pd.DataFrame, look: Look, *, backbone: str, cost: Cost) -> 
     y = alt.Scale(domain=[low, high], nice=False, zero=False)
     kind: Literal["log", "linear"] = "log" if cost == "trained" else "linear"
     most, least = float(table[cost].max()), float(table[cost].min())
-    domain = [least / 2, most * 8] if kind == "log" else [0, most * 1.35]
+    domain = [least / 2, most * 2] if kind == "log" else [0, most * 1.1]
     x = alt.X(
         f"{cost}:Q", title=COSTS[cost], scale=alt.Scale(type=kind, domain=domain, nice=False),
-        axis=alt.Axis(format="~s", tickCount=5),
+        axis=alt.Axis(format="~s", tickCount=4),
     )  # fmt: skip
     base = alt.Chart(table).encode(
         x=x,
@@ -43,13 +47,15 @@ def way_costs(table: pd.DataFrame, look: Look, *, backbone: str, cost: Cost) -> 
     spans = base.mark_rule(color=hue, strokeWidth=2, opacity=0.5).encode(
         y=alt.Y("low:Q", scale=y, title="accuracy"), y2="high:Q"
     )
-    points = base.mark_point(color=hue, filled=True, size=80, opacity=1).encode(
-        y=alt.Y("accuracy:Q", scale=y)
-    )
-    names = base.mark_text(align="left", dx=8, dy=-6, color=look.ink, fontSize=12).encode(
-        y=alt.Y("accuracy:Q", scale=y), text="title:N"
-    )
-    return finish(alt.layer(spans, points, names), look, 280)
+    points = base.mark_point(color=hue, filled=True, size=90, opacity=1).encode(
+        y=alt.Y("accuracy:Q", scale=y),
+        shape=alt.Shape(
+            "title:N", title=None, sort=list(table.title),
+            scale=alt.Scale(domain=list(table.title), range=list(MARKS[: len(table)])),
+            legend=alt.Legend(columns=2, symbolFillColor=hue, symbolStrokeWidth=0),
+        ),
+    )  # fmt: skip
+    return finish(alt.layer(spans, points), look, 330)
 
 
 def way_without(

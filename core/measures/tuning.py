@@ -174,7 +174,8 @@ def tune(spec: TuneSpec, bench: Bench, progress: Progress) -> SoftPrompt:
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
     """How training went; `accuracy` is that of the best step on the selection rows, `seconds` are
-    those of the updates alone.
+    those of the updates alone: processor time, which other programs do not prolong, or, with
+    several threads or on a GPU, the time that passed.
     """
 
     best_step: int
@@ -202,8 +203,10 @@ def fit(
     optimiser = torch.optim.AdamW(learned, lr=spec.learning_rate, weight_decay=0.0)
     best_accuracy, best_step, best = -1.0, 0, [p.detach().clone() for p in learned]
     history, seconds = list[Step](), 0.0
+    alone = vectors.device.type == "cpu" and torch.get_num_threads() == 1
+    clock = time.thread_time if alone else time.perf_counter
     for step, chosen in enumerate(_batches(len(learn), spec), start=1):
-        since = time.perf_counter()
+        since = clock()
         loss = model.loss(rows.batch(chosen, model.backbone), vectors)
         if not loss.isfinite():
             raise BadInput(
@@ -213,7 +216,7 @@ def fit(
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        seconds += time.perf_counter() - since
+        seconds += clock() - since
         accuracy = None
         if step % spec.evaluate_every == 0 or step == spec.steps:
             accuracy = selection_accuracy(model, vectors.detach(), held)
