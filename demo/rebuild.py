@@ -226,7 +226,9 @@ def take_over(assets: Path, work: Path, store: Store, keep: Keep) -> None:
         return
     with open_store(replace(Settings.from_env(), cache=work / "shipped")) as shipped_store:
         shipped_store.merge(assets / "answers")
-        keys = [key(spec) for spec in shipped_store.specs("prompt")]
+        # A projected prompt follows from its projector, which is trained again.
+        kept = (s for s in shipped_store.specs("prompt") if s.origin != "projected")
+        keys = [key(spec) for spec in kept]
         shipped_store.export(work / "prompts", keys)
     store.merge(work / "prompts")
 

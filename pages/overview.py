@@ -10,6 +10,7 @@ from core import charts
 from core.base.settings import PLAIN
 from core.figures import indicators, overview, queries
 from core.figures.robustness import dose
+from core.lab.lab import job_name
 from core.measures import sweeps
 from core.tasks import data_stamp, load_task
 from core.tasks.attacks import Attack
@@ -35,7 +36,7 @@ look = answers.look(lab.models.names())
 first = load_task(controls.FIRST)
 clean = controls.tasks(adversarial=False)
 place = {b: (lab.pin(first, b), first.evaluation_split) for b in embedded}
-own = {b: controls.prompts(lab, b, [first]) for b in embedded}
+own = {b: controls.standard(lab, b, [first]) for b in embedded}
 
 
 def robustness() -> Finding:
@@ -56,8 +57,9 @@ def suppression() -> Finding:
     backbone = shown[0]
     choices = sweeps.SuppressionChoices(kinds_of_neuron=sweeps.CURVES)
     specs = sweeps.suppression_sweep(
-        own[backbone], controls.own_predictivities(lab, backbone, [first]), *place[backbone],
-        choices, controls.own_attributions(lab, backbone, first),
+        own[backbone],
+        sweeps.predictivities(((p, *place[backbone]) for p in own[backbone]), first.contrasts()),
+        *place[backbone], choices, sweeps.attributions(own[backbone], place[backbone][0]),
     )  # fmt: skip
     table = queries.suppression_curve(lab.store, specs)
     if table.empty:
@@ -75,7 +77,7 @@ def suppression() -> Finding:
 
 def transfer() -> Finding:
     """Whether similar prompts transfer."""
-    prompts = {b: controls.prompts(lab, b, clean) for b in shown}
+    prompts = {b: controls.standard(lab, b, clean) for b in shown}
     grid = tuple(
         spec
         for b in shown
@@ -85,8 +87,8 @@ def transfer() -> Finding:
     )
 
     @st.cache_data(show_spinner=False, max_entries=4)
-    def pairs(known: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-        del known
+    def pairs(name: str, known: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        del name, known
         found = queries.transfer(lab.store, grid, relative=True, clean=lab.clean_name)
         parts = [indicators.of_prompts(lab.store, b, prompts[b]) for b in shown]
         likeness = pd.concat(parts, ignore_index=True)
@@ -95,7 +97,7 @@ def transfer() -> Finding:
         agreed = indicators.agreement(table) if len(table) else table
         return charts.titled(table, controls.titles(clean)), agreed
 
-    table, agreed = pairs(len(lab.known(grid)))
+    table, agreed = pairs(job_name(grid), len(lab.known(grid)))
     if table.empty:
         return "", "", None
     figure = charts.indicator_points(table, look, title="averaged cosine of the prompts")
@@ -109,7 +111,7 @@ FINDINGS: Mapping[str, tuple[Callable[[], Finding], views.View]] = {
     )),
     "Predictive neurons are often not causal": (suppression, views.View(
         page="suppression", label="Suppression",
-        params={"task": first.title, "backbone": "roberta-mini", "seed": list(sweeps.SEEDS)},
+        params={"task": first.title, "backbone": shown[:1], "seed": list(sweeps.SEEDS)},
     )),
     "Similar prompts transfer better": (transfer, views.View(
         page="transferability", label="Transferability", params={"indicator": "cosine_average"},
@@ -157,7 +159,7 @@ specs = tuple(
     sweeps.own_evaluation(prompt, lab.pin(t, backbone), t.evaluation_split)
     for backbone in shown
     for t in found
-    for prompt in controls.prompts(lab, backbone, [names[t.adversarial_of or t.name]])
+    for prompt in controls.standard(lab, backbone, [names[t.adversarial_of or t.name]])
 )
 
 

@@ -11,7 +11,7 @@ from core.base.markdown import plain
 from core.base.specs import key
 from core.figures import projection as figures
 from core.figures import queries, words
-from core.measures import projections, sweeps
+from core.measures import projections
 from core.measures.projector import By, ProjectorSpec, Shape
 from core.measures.tuning import TuneSpec
 from core.tasks import Task
@@ -36,7 +36,8 @@ FIGURE_HELP = (
 answers.heading(
     "Projection",
     "Can a small network translate one backbone's prompts to another backbone? If so, projected "
-    "prompts are nearly as accurate as prompts tuned on the target backbone.",
+    "prompts are nearly as accurate as prompts tuned on the target backbone, and random words "
+    "projected in the same way are not.",
 )
 lab = answers.lab()
 one, two, three = st.columns([3, 2, 2], gap="medium")
@@ -44,14 +45,17 @@ names = list(lab.models.names())
 if len(names) < 2:
     st.info("A projection needs two backbones; add another one on the Library page.")
     st.stop()
+for part in ("source", "target"):
+    controls.refuse(part, names, f"{part} backbone")
 source = one.selectbox("Source backbone", names, index=1, key="source", bind="query-params")
 target = two.selectbox("Target backbone", names, key="target", bind="query-params")
-if source == target:
+if lab.models.pin(source) == lab.models.pin(target):
     st.info("Choose two different backbones.")
     st.stop()
 with three:
-    offered = controls.clean(controls.ranked_set())
+    offered = controls.clean_ranked()
 titles = controls.titles(offered)
+controls.refuse("learned", titles.values(), "task")
 chosen = one.multiselect(
     "Training tasks", list(titles),
     default=[t.name for t in projections.learned_by_default(offered)],
@@ -66,7 +70,7 @@ shape = SHAPES[
 ]  # fmt: skip
 ways = three.pills(
     "Training objective", projections.WAYS, default=list(projections.WAYS), selection_mode="multi",
-    key="by", bind="query-params", help=HOW_HELP,
+    key="objective", bind="query-params", help=HOW_HELP,
 )  # fmt: skip
 if not chosen or not ways:
     st.info("Choose at least one training task and one training objective.")
@@ -75,13 +79,7 @@ if not chosen or not ways:
 
 def tuned(backbone: str, found: Sequence[Task]) -> list[TuneSpec]:
     """The standard prompts; imported ones have no counterpart on the other backbone."""
-    pin, family = lab.models.pin(backbone), lab.models.family(backbone)
-    exact = lab.models.precision(backbone)
-    return [
-        sweeps.standard_prompt(pin, family, lab.pin(t, backbone), seed, precision=exact)
-        for t in found
-        for seed in sweeps.SEEDS
-    ]
+    return controls.standard(lab, backbone, found)
 
 
 learned = [t for t in offered if t.name in chosen]
@@ -129,17 +127,23 @@ def accuracy(table: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
 
 
 def gains() -> pd.DataFrame:
-    """What projection gains over random words, by way and by group of tasks."""
-    parts = [figures.gain(lab.store, asked, group, by) for by in projectors]
+    """What projection gains over random words, projected and not, by way and group of tasks."""
+    parts = [
+        figures.gain(lab.store, asked, group, by, over)
+        for by in projectors
+        for over in (f"{by}-random", "random")
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
 def sentence(table: pd.DataFrame) -> str:
-    """The gain on tasks that no projector was trained on."""
+    """How much the source prompt matters: the gain over random words, projected in the same way."""
     each = []
-    for row in table[table.group != figures.LEARNED].itertuples():
-        each.append(f"{row.group} ({row.tasks}), by {row.how}: {words.two(row.gain)}{span(row)}")
-    return f"Accuracy gain over prompts of random words, {'; '.join(each)}." if each else ""
+    for row in table[table.over != "random"].itertuples():
+        each.append(f"{row.group}, by {row.how} {words.two(row.gain)}{span(row)}")
+    if not each:
+        return ""
+    return f"Accuracy gain over random words projected in the same way: {'; '.join(each)}."
 
 
 def span(row: Any) -> str:
@@ -160,7 +164,8 @@ def draw() -> None:
     if said := sentence(gained):
         st.markdown(
             said,
-            help="Mean difference over tasks and prompts, paired by seed. The 95 % intervals treat "
+            help="Mean difference over tasks and prompts, paired by seed. Where it is near 0, the "
+            "projector gives much the same prompt whatever its source. The 95 % intervals treat "
             "tasks and prompts as random effects and need at least four tasks.",
         )
     heat = charts.projection_heatmap(table, look, backbone=target, tasks=order, kinds=kinds)

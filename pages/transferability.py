@@ -122,9 +122,12 @@ def advice_section(
     table = _tested(pairs.to_csv(index=False), pairs)
     table = table.assign(indicator=table.indicator.map(indicators.title))
     order = list(dict.fromkeys(pairs.target_task))
+    if table.empty:
+        st.caption("A recommendation needs at least five tasks.")
+        return table, ("", None)
     figure = charts.advice_tested(table, look, tasks=order)
     with st.container(border=True):
-        st.markdown("**Which task's prompt should tuning start from?**")
+        st.markdown("**Which other task's prompt works best before any tuning?**")
         st.altair_chart(figure, width="stretch", theme=None)
         st.caption(advised(advice.gained(table)), help=ADVICE_HELP)
         st.dataframe(
@@ -144,13 +147,13 @@ def advised(gains: pd.DataFrame) -> str:
     """What following the advice gains."""
     each = []
     for row in gains.itertuples():
-        known = row.low == row.low
         low, high = words.two(row.low), words.two(row.high)
-        each.append(f"{plain(row.backbone)} {words.two(row.gain)}" + f" ({low} to {high})" * known)
+        span = f" ({low} to {high})" * (row.low == row.low)
+        than = "of all (tick)" if row.over == "all" else "of the same category"
+        each.append(f"{plain(row.backbone)} {words.two(row.gain)}{span} over the mean {than}")
     return (
-        f"Mean gain of the recommended prompt (filled) over the mean of all (tick), "
-        f"{controls.count(gains.tasks)} tasks (95 % interval): {'; '.join(each)}. "
-        "Ring: best prompt."
+        f"Gain of the recommended prompt (filled), {controls.count(gains.tasks)} tasks (95 % "
+        f"interval): {'; '.join(each)}. Ring: best prompt."
     )
 
 

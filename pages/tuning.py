@@ -50,12 +50,7 @@ precision = one.segmented_control(
 
 def standard(name: str, of: Task) -> list[TuneSpec]:
     """The standard prompts of a backbone and a task."""
-    pin, kind = lab.models.pin(name), lab.models.family(name)
-    exact = lab.models.precision(name)
-    return [
-        sweeps.standard_prompt(pin, kind, lab.pin(of, name), s, precision=exact)
-        for s in sweeps.SEEDS
-    ]
+    return controls.standard(lab, name, [of])
 
 
 def called(other: str) -> str:

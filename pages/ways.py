@@ -7,8 +7,8 @@ from core import charts
 from core.backbones.trained import WAYS
 from core.base.markdown import plain
 from core.figures import ways as figures
+from core.figures import words
 from core.measures import alternatives, sweeps
-from core.measures.tuning import TuneSpec
 from core.measures.ways import WaySpec
 from core.tasks import Task
 from pages.common import answers, controls, warnings
@@ -38,35 +38,22 @@ answers.heading(
     "neurons?",
 )
 lab = answers.lab()
-left, middle, right = st.columns([4, 3, 3], gap="medium")
+left, right = st.columns(2, gap="medium")
 with left:
     backbones = controls.backbones(lab)
-with middle:
-    found = controls.clean(controls.ranked_set())
-    task = controls.task(found)
 with right:
-    fraction = controls.fraction("Suppressed in each layer")
-
-
-def tuned(backbone: str) -> list[TuneSpec]:
-    """The standard prompts; an imported one has no tuning to compare."""
-    pin, family = lab.models.pin(backbone), lab.models.family(backbone)
-    exact = lab.models.precision(backbone)
-    return [
-        sweeps.standard_prompt(pin, family, lab.pin(task, backbone), seed, precision=exact)
-        for seed in sweeps.SEEDS
-    ]
+    task = controls.task(controls.clean_ranked())
 
 
 def questions(backbone: str, of: Task) -> tuple[WaySpec, ...]:
     """Every way, over the standard seeds."""
-    prompts, place = tuned(backbone), lab.pin(of, backbone)
+    prompts, place = controls.standard(lab, backbone, [of]), lab.pin(of, backbone)
     predictive = sweeps.predictivities(
         ((p, place, of.evaluation_split) for p in prompts), of.contrasts()
     )
     return alternatives.ways(
         prompts, lab.models.family(backbone), predictive, sweeps.attributions(prompts, place),
-        split=of.evaluation_split, fraction=fraction,
+        split=of.evaluation_split, 
     )  # fmt: skip
 
 
@@ -138,12 +125,33 @@ def neurons(table: pd.DataFrame, names: list[str]) -> list[tuple[str, charts.Fig
         with column, st.container(border=True):
             st.markdown(f"**{plain(name)}: accuracy drop with the prompts' neurons suppressed**")
             st.altair_chart(figure, width="stretch", theme=None)
+    if more := excess(table):
+        st.markdown(
+            more,
+            help="Accuracy drop with causal neurons suppressed minus that with as many random "
+            "ones, the mean over draws; 95 % intervals with seeds and examples as random effects.",
+        )
     st.caption(
-        f"{fraction:.0%} of each layer's neurons suppressed, {controls.count(table.seeds)} seeds "
-        f"per method, {table.draws.max()} random draws.",
+        f"{alternatives.FRACTION:.0%} of each layer's neurons suppressed, "
+        f"{controls.count(table.seeds)} seeds per method, {table.draws.max()} random draws.",
         help=WITHOUT_HELP,
     )
     return drawn
+
+
+def excess(table: pd.DataFrame) -> str:
+    """By how much causal neurons cost more than random ones, where that is clear."""
+    each = []
+    for name, mine in table[table.choose == "causal"].groupby("backbone", sort=False):
+        clear = [
+            f"{r.title} {words.two(r.excess)} ({words.two(r.excess_low)} to "
+            f"{words.two(r.excess_high)})"
+            for r in mine.itertuples()
+            if r.excess_low > 0
+        ]
+        each.append(f"**{plain(str(name))}**: {', '.join(clear) or 'no method'}")
+    said = "; ".join(each)
+    return f"Causal neurons cost clearly more than random ones: {said}." if each else ""
 
 
 answers.show(asked, draw, name="ways", what="tuning runs")

@@ -30,7 +30,7 @@ __all__ = ["FAMILIES", "Backbone", "Layout", "Slot", "Template", "family_of", "l
 
 FAMILIES: dict[str, type[Backbone]] = {"bert": Bert, "roberta": Roberta, "t5": T5}
 # While one thread loads, transformers changes torch's defaults for all: one at a time.
-_LOADING = threading.Lock()
+LOADING = threading.Lock()
 _REQUIRED = 5  # the first of a family's sizes; for the others transformers knows what is usual
 
 
@@ -91,7 +91,7 @@ def load_backbone(
     _check_memory(folder, config, shown, device, precision)
     safe = any(folder.glob("model*.safetensors")) or not any(folder.glob("pytorch_model*.bin"))
     try:
-        with _LOADING, no_panics("its tokenizer broke"):
+        with LOADING, no_panics("its tokenizer broke"):
             import transformers
 
             transformers.logging.disable_progress_bar()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from jaxtyping import Float, Int
 
+from core.backbones import LOADING
 from core.backbones.base import Backbone
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def trainable(
 
     mine, none = private(backbone), vectors[:0]
     removed = list[Callable[[], None]]()
-    with torch.random.fork_rng(devices=[]):
+    with LOADING, torch.random.fork_rng(devices=[]):  # one seed and one dtype for all threads
         torch.manual_seed(seed)
         if way in ("prompt", "prefix"):
             first = vectors.detach().clone().to(mine.device, mine.dtype).requires_grad_(True)

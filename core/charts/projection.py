@@ -8,7 +8,10 @@ import pandas as pd
 from core.charts.heatmaps import heatmap
 from core.charts.look import Look, finish
 
-SHAPES = ("circle", "square", "diamond", "cross")
+SHAPES = {
+    "own": "circle", "task": "square", "distance": "diamond", "task-random": "square",
+    "distance-random": "diamond", "random": "cross",
+}  # fmt: skip
 
 
 def projected_accuracy(
@@ -16,11 +19,11 @@ def projected_accuracy(
     kinds: Mapping[str, str], lowest: float, legend: bool,
 ) -> alt.LayerChart:  # fmt: skip
     """Accuracy on each task, a line per kind of prompt, with its interval; ticks: majority class.
-    `kinds` are their names by `how`; own prompts are hollow, random ones grey.
+    `kinds` are their names by `how`; own prompts are hollow, random words grey.
     """
     hue, named = look.hue(backbone), table.assign(kind=table.how.map(kinds))
     names = list(kinds.values())
-    colours = [hue if how != "random" else look.faint for how in kinds]
+    colours = [look.faint if how.endswith("random") else hue for how in kinds]
     fills = ["transparent" if how == "own" else c for how, c in zip(kinds, colours, strict=True)]
     scale = alt.Scale(domain=[lowest, 1])
     axis = alt.Axis(tickCount=7) if legend else alt.Axis(labels=False, ticks=False, tickCount=7)
@@ -44,7 +47,7 @@ def projected_accuracy(
         x=alt.X("low:Q", scale=scale, title="accuracy" if legend else None, axis=axis),
         x2="high:Q",
     )
-    shapes = alt.Scale(domain=names, range=list(SHAPES[: len(names)]))
+    shapes = alt.Scale(domain=names, range=[SHAPES[how] for how in kinds])
     points = base.mark_point(size=60, opacity=1, strokeWidth=1.5).encode(
         x=alt.X("accuracy:Q", scale=scale, axis=axis),
         shape=alt.Shape("kind:N", title=None, scale=shapes, legend=key),
@@ -57,7 +60,7 @@ def projected_accuracy(
         y=alt.Y("task:N", sort=list(tasks), title=None),
     )  # fmt: skip
     rows = named.task.nunique()
-    return finish(alt.layer(ticks, spans, points), look, 52 * rows + (110 if legend else 12))
+    return finish(alt.layer(ticks, spans, points), look, 64 * rows + (130 if legend else 12))
 
 
 def projection_heatmap(
@@ -65,7 +68,10 @@ def projection_heatmap(
     kinds: Mapping[str, str],
 ) -> alt.LayerChart:  # fmt: skip
     """Accuracy relative to the task's own prompts, a row per task, a column per kind of prompt."""
-    short = {how: name.removeprefix("projected, ") for how, name in kinds.items()}
+    short = {
+        how: name.removeprefix("projected, ").replace("random words, projected", "random,")
+        for how, name in kinds.items()
+    }
     named = table.assign(kind=table.how.map(short))
     tips = [
         "task", alt.Tooltip("kind", title="prompts"), "group",

@@ -27,7 +27,7 @@ def under_attack(table: pd.DataFrame, task: str, edit: str) -> str:
             )
     if not said:
         return ""
-    return f"One {edit} per text lowers accuracy on {plain(task)}: {'; '.join(said)}."
+    return f"Accuracy on {plain(task)} with one {edit} per text: {'; '.join(said)}."
 
 
 def without_neurons(
@@ -40,7 +40,7 @@ def without_neurons(
     values = {k: mean_accuracy(f[0]) for k, f in found.items() if f is not None}
     causal, skill = values["causal"], values["skill"]
     return (
-        f"Suppressing the {fraction:.0%} most causal neurons of each layer lowers "
+        f"Suppressing the {fraction:.0%} most causal neurons of each layer takes "
         f"{plain(backbone)}'s accuracy on {plain(task)} from {two(values['plain'].value)} to "
         f"**{two(causal.value)}** ({two(causal.low)} to {two(causal.high)}). With as many of the "
         f"most predictive ones suppressed, it is **{two(skill.value)}** ({two(skill.low)} to "

@@ -19,6 +19,8 @@ HOW = {
     "own": "tuned on the target",
     "task": "projected, by task",
     "distance": "projected, by distance",
+    "task-random": "random words, projected by task",
+    "distance-random": "random words, projected by distance",
     "random": "random words",
 }
 COLUMNS = "task group how accuracy low high n prompts majority relative".split()  # noqa: SIM905
@@ -60,10 +62,12 @@ def accuracies(store: Store, asked: Asked, group: Mapping[str, str]) -> pd.DataF
     return pd.DataFrame(out, columns=COLUMNS)
 
 
-def gain(store: Store, asked: Asked, group: Mapping[str, str], how: str) -> pd.DataFrame:
-    """What projection gains over random words: per group, the mean over tasks and prompts (of the
-    same seed) of the difference in accuracy: gain, low and high (95 %, tasks and prompts are
-    samples; NaN for fewer than four tasks), tasks, prompts, accuracy (mean of the projected).
+def gain(
+    store: Store, asked: Asked, group: Mapping[str, str], how: str, over: str = "random"
+) -> pd.DataFrame:
+    """What one kind of prompt gains over another: per group, the mean over tasks and prompts (of
+    the same seed) of the difference in accuracy: gain, low and high (95 %, tasks and prompts are
+    samples; NaN for fewer than four tasks), tasks, prompts, accuracy (mean of the first kind).
     """
     out = list[dict[str, object]]()
     for name in GROUPS:
@@ -71,9 +75,9 @@ def gain(store: Store, asked: Asked, group: Mapping[str, str], how: str) -> pd.D
         for task, kinds in asked.items():
             if group[task] != name or how not in kinds:
                 continue
-            pair = right(store, kinds[how]), right(store, kinds["random"])
-            if pair[0] is not None and pair[1] is not None:
-                found.append((pair[0][0].mean(axis=1), pair[1][0].mean(axis=1)))
+            first, second = right(store, kinds[how]), right(store, kinds[over])
+            if first is not None and second is not None:
+                found.append((first[0].mean(axis=1), second[0].mean(axis=1)))
         if found:
             means = np.array(found)  # [task kind prompt]
             value: Estimate = crossed(means[:, 0] - means[:, 1])
@@ -81,10 +85,10 @@ def gain(store: Store, asked: Asked, group: Mapping[str, str], how: str) -> pd.D
                 value = replace(value, low=math.nan, high=math.nan)
             out.append(
                 {
-                    "group": name, "how": how, "gain": value.value, "low": value.low,
-                    "high": value.high, "tasks": len(means), "prompts": means.shape[2],
-                    "accuracy": float(means[:, 0].mean()),
+                    "group": name, "how": how, "over": over, "gain": value.value,
+                    "low": value.low, "high": value.high, "tasks": len(means),
+                    "prompts": means.shape[2], "accuracy": float(means[:, 0].mean()),
                 }
             )  # fmt: skip
-    names = "group how gain low high tasks prompts accuracy".split()  # noqa: SIM905
+    names = "group how over gain low high tasks prompts accuracy".split()  # noqa: SIM905
     return pd.DataFrame(out, columns=names)

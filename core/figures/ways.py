@@ -1,9 +1,12 @@
 """Ways to tune a backbone, side by side: accuracy, cost, and what its neurons carry afterwards."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from jaxtyping import Float
 
 from core.base.specs import key
 from core.measures.ways import WaySpec
@@ -21,6 +24,7 @@ TITLES = {
 COLUMNS = "backbone way title trained share seconds fastest slowest accuracy low high".split()  # noqa: SIM905
 COLUMNS += ["n", "seeds", "majority"]
 WITHOUT = "backbone way title choose fraction drop low high p n seeds draws".split()  # noqa: SIM905
+EXCESS = ["excess", "excess_low", "excess_high"]
 
 
 def _stored(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:
@@ -65,7 +69,8 @@ def compared(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:
 def without(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:
     """What accuracy loses without neurons that prompt tuning found: one row per backbone, way, kind
     of neuron and fraction: drop, low and high (95 %; seeds, draws and examples are samples), p, n,
-    seeds, draws.
+    seeds, draws, and excess over as many random neurons (mean over draws), with excess_low and
+    excess_high; NaN for random ones.
     """
     runs = _stored(store, specs)
     rows = store.frame(
@@ -75,21 +80,30 @@ def without(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:
     ).rename(columns={"correct_rows": "kept"})
     both = runs.merge(rows, on="key")
     out = list[dict[str, object]]()
-    for (backbone, way, choose, fraction), mine in both.groupby(
-        ["backbone", "way", "choose", "fraction"], sort=False
+    for (backbone, way, fraction), group in both.groupby(
+        ["backbone", "way", "fraction"], sort=False
     ):
-        lost = [
-            np.array(run.correct_rows.to_list(), float) - np.array(run.kept.to_list(), float)
-            for _, run in mine.groupby("key", sort=False)
-        ]
-        table = np.array(lost)  # [seed draw example]
-        value = crossed(table)
-        out.append(
-            {
-                "backbone": backbone, "way": way, "title": TITLES[str(way)], "choose": choose,
-                "fraction": fraction, "drop": value.value, "low": value.low, "high": value.high,
-                "p": value.p, "n": table.shape[2], "seeds": table.shape[0],
-                "draws": table.shape[1],
-            }
-        )  # fmt: skip
-    return pd.DataFrame(out, columns=WITHOUT)
+        lost = {str(c): _lost(mine) for c, mine in group.groupby("choose", sort=False)}
+        for choose, table in lost.items():
+            value, over = crossed(table), dict.fromkeys(EXCESS, math.nan)
+            if choose != "random" and "random" in lost:
+                found = crossed(table.mean(axis=1) - lost["random"].mean(axis=1))
+                over = dict(zip(EXCESS, (found.value, found.low, found.high), strict=True))
+            out.append(
+                {
+                    "backbone": backbone, "way": way, "title": TITLES[str(way)], "choose": choose,
+                    "fraction": fraction, "drop": value.value, "low": value.low,
+                    "high": value.high, "p": value.p, "n": table.shape[2],
+                    "seeds": table.shape[0], "draws": table.shape[1], **over,
+                }
+            )  # fmt: skip
+    return pd.DataFrame(out, columns=[*WITHOUT, *EXCESS])
+
+
+def _lost(rows: pd.DataFrame) -> Float[npt.NDArray[np.float64], "seed draw example"]:
+    """1 where an answer is lost, -1 where one is gained."""
+    runs = [
+        np.array(run.correct_rows.to_list(), float) - np.array(run.kept.to_list(), float)
+        for _, run in rows.groupby("key", sort=False)
+    ]
+    return np.array(runs)

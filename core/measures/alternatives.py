@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from core.backbones.trained import WAYS, Way
+from core.base.specs import Precision
 from core.measures import sweeps
 from core.measures.attribution import AttributionSpec
 from core.measures.evaluation import Suppression
@@ -42,6 +43,11 @@ def rate(tuning: TuneSpec, family: str, way: Way) -> float:
     return rates[family][way]
 
 
+def _trained_in(tuning: TuneSpec) -> Precision:
+    """Weights cannot be trained in bf16."""
+    return "fp32" if tuning.precision == "bf16" else tuning.precision
+
+
 def ways(
     prompts: Sequence[TuneSpec],
     family: str,
@@ -72,7 +78,7 @@ def ways(
             tuning=replace(
                 p,
                 learning_rate=rate(p, family, way),
-                precision=sweeps.measured_in(p) or p.precision,
+                precision=sweeps.measured_in(p) or _trained_in(p),
             ),
             suppressions=how,
             split=split,

@@ -54,12 +54,21 @@ def projected_starts(
     tasks: Sequence[Task],
 ) -> list[ProjectedPrompt]:
     """A task's prompts of a source backbone for a target backbone, by the projector that figures
-    show, trained by task. `prompts` gives the standard prompts of a backbone and a task.
+    show, trained by task, but never on this task. `prompts` gives the standard prompts of a
+    backbone and a task.
     """
-    learned = learned_by_default(tasks)
+    learned = [t for t in learned_by_default(tasks) if t.name != task.name]
     pairs = [[p for t in learned for p in prompts(name, t)] for name in (source, target)]
     found = projector(pairs[0], pairs[1], "task")
     return [projected(found, p) for p in prompts(source, task)]
+
+
+def random_words(like: Prompt) -> RandomPrompt:
+    """Random words for the same backbone, as many, with the same seed."""
+    return RandomPrompt(
+        backbone=like.backbone, seed=like.seed, prompt_length=like.prompt_length,
+        max_length=like.max_length, precision=like.precision,
+    )  # fmt: skip
 
 
 def questions(
@@ -68,19 +77,15 @@ def questions(
     sources: Sequence[Prompt],
     own: Sequence[TuneSpec],
 ) -> dict[str, tuple[EvaluationSpec, ...]]:
-    """One task on the target backbone with its own prompts (`own`), random ones (`random`), and the
-    source backbone's prompts projected in each way.
+    """One task on the target backbone with its own prompts (`own`), random words (`random`), and,
+    projected in each way, the source backbone's prompts and random words (`distance-random`,
+    `task-random`): where these do as well, the source prompt does not matter.
     """
     kinds: dict[str, Sequence[Prompt]] = {"own": own}
     for by, found in projectors.items():
         kinds[by] = [projected(found, p) for p in sources]
-    kinds["random"] = [
-        RandomPrompt(
-            backbone=p.backbone, seed=p.seed, prompt_length=p.prompt_length,
-            max_length=p.max_length, precision=p.precision,
-        )
-        for p in own
-    ]  # fmt: skip
+        kinds[f"{by}-random"] = [projected(found, random_words(p)) for p in sources]
+    kinds["random"] = [random_words(p) for p in own]
     return {
         how: tuple(sweeps.own_evaluation(p, *place) for p in found) for how, found in kinds.items()
     }

@@ -68,6 +68,12 @@ class ProjectorSpec(Spec):
                 raise BadInput(f"The prompts to project {what} are for different backbones.")
         if len({p.prompt_length for p in self.targets}) > 1:
             raise BadInput("The prompts to project to differ in length.")
+        lengths = {p.prompt_length - (p.layout == "published") for p in self.sources}
+        if self.shape == "each" and lengths != {self.target.prompt_length}:
+            raise BadInput(
+                "Vectors are projected each by itself only between prompts of equal length; "
+                "project them as a whole."
+            )
 
     @property
     def target(self) -> TuneSpec:
@@ -94,8 +100,8 @@ class Projector:
 
 
 def project(
-    weights: Mapping[str, Tensor], vectors: Float[Tensor, "token hidden"], length: int
-) -> Float[Tensor, "length other"]:
+    weights: Mapping[str, Tensor], vectors: Float[Tensor, "*prompt token hidden"], length: int
+) -> Float[Tensor, "*prompt length other"]:
     """Linear, leaky ReLU, linear, and a layer normalization of each vector with its own gain and
     bias, from vectors divided by the spread of those that were learned from. Raises: BadInput if
     they are not as many, or not as wide, as what it was trained on.
@@ -104,19 +110,19 @@ def project(
 
     given, width = weights["first.weight"].shape[1], len(weights["norm.weight"])
     each = weights["last.weight"].shape[0] == width and length != 1
-    if given != (vectors.shape[1] if each else vectors.numel()) or (
-        each and len(vectors) != length
-    ):
+    token, hidden = vectors.shape[-2:]
+    if given != (hidden if each else token * hidden) or (each and token != length):
         raise BadInput(
-            f"A prompt of {len(vectors)} vectors of width {vectors.shape[1]} does not fit this "
-            "projector; choose one like those that it was trained on."
+            f"A prompt of {token} vectors of width {hidden} does not fit this projector; choose "
+            "one like those that it was trained on."
         )
-    into = (vectors if each else vectors.flatten()) / weights["spread"]
-    hidden = F.leaky_relu(
+    into = (vectors if each else vectors.flatten(-2)) / weights["spread"]
+    inner = F.leaky_relu(
         F.linear(into, weights["first.weight"], weights["first.bias"]), negative_slope=SLOPE
     )
-    out = F.linear(hidden, weights["last.weight"], weights["last.bias"]).reshape(length, width)
-    found: Tensor = F.layer_norm(out, (width,), weights["norm.weight"], weights["norm.bias"])
+    out = F.linear(inner, weights["last.weight"], weights["last.bias"])
+    rows = out.reshape(*vectors.shape[:-2], length, width)
+    found: Tensor = F.layer_norm(rows, (width,), weights["norm.weight"], weights["norm.bias"])
     return found
 
 
@@ -135,7 +141,9 @@ def fresh(
     out = width if each else spec.target.prompt_length * width
 
     def uniform(fan_in: int, *shape: int) -> Tensor:
-        drawn: Tensor = (2 * torch.rand(*shape, generator=generator) - 1) / fan_in**0.5
+        drawn: Tensor = (
+            2 * torch.rand(*shape, generator=generator, dtype=torch.float32) - 1
+        ) / fan_in**0.5
         return drawn
 
     return {
@@ -144,8 +152,8 @@ def fresh(
         "first.bias": uniform(into, spec.width),
         "last.weight": uniform(spec.width, out, spec.width),
         "last.bias": uniform(spec.width, out),
-        "norm.weight": torch.full((width,), float(words.float().std())),
-        "norm.bias": torch.zeros(width),
+        "norm.weight": torch.full((width,), float(words.float().std()), dtype=torch.float32),
+        "norm.bias": torch.zeros(width, dtype=torch.float32),
     }
 
 
@@ -236,8 +244,8 @@ def by_distance(
     goals = torch.stack([live(t, bench).to(prompts[0].device) for t in spec.targets])
     norm = goals.square().mean()
     for _ in range(spec.steps):
-        found = [project(training.weights, p, spec.target.prompt_length) for p in prompts]
-        loss = (torch.stack(found) - goals).square().mean() / norm
+        found = project(training.weights, torch.stack(prompts), spec.target.prompt_length)
+        loss = (found - goals).square().mean() / norm
         yield Step(step=training.step(loss), loss=loss.item())
 
 
@@ -247,7 +255,8 @@ def by_task(
     """One prompt and one batch of its task at each step: cross entropy of the projected prompt on
     the target backbone.
     """
-    places = {t.source_task: Place.of(t, bench) for t in reversed(spec.targets)}
+    first = {t.source_task: t for t in reversed(spec.targets)}
+    places = {name: Place.of(t, bench) for name, t in first.items()}
     rng = random.Random(spec.seed)
     length = spec.target.prompt_length
     turns = _turns(len(prompts), spec.steps, rng)

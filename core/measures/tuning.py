@@ -130,6 +130,20 @@ def initial_words(spec: Prompt, vocabulary: int) -> Int[Tensor, " token"]:
     return torch.randint(vocabulary, (spec.prompt_length,), generator=generator)
 
 
+def _clock(vectors: Tensor) -> Callable[[], float]:
+    """Seconds: of this thread alone where it does all the work, else of the clock on the wall."""
+    import torch
+
+    if vectors.device.type == "cuda":
+
+        def finished() -> float:
+            torch.cuda.synchronize()
+            return time.perf_counter()
+
+        return finished
+    return time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+
+
 def split_selection(examples: Examples, spec: TuneSpec) -> tuple[Examples, Examples]:
     """Disjoint rows for training and for choosing the best step, drawn with a fixed seed."""
     import torch
@@ -203,8 +217,7 @@ def fit(
     optimiser = torch.optim.AdamW(learned, lr=spec.learning_rate, weight_decay=0.0)
     best_accuracy, best_step, best = -1.0, 0, [p.detach().clone() for p in learned]
     history, seconds = list[Step](), 0.0
-    alone = vectors.device.type == "cpu" and torch.get_num_threads() == 1
-    clock = time.thread_time if alone else time.perf_counter
+    clock = _clock(vectors)
     for step, chosen in enumerate(_batches(len(learn), spec), start=1):
         since = clock()
         loss = model.loss(rows.batch(chosen, model.backbone), vectors)

@@ -13,6 +13,7 @@ from jaxtyping import Bool
 from core.backbones.hooks import Intervention, suppress
 from core.backbones.prompted import PromptedModel
 from core.backbones.trained import Way, trainable
+from core.base.errors import BadInput
 from core.base.measure import Measure, Stored, Table
 from core.base.progress import Progress
 from core.base.prompts import SoftPrompt, Step
@@ -47,6 +48,10 @@ class WaySpec(Spec):
     def __post_init__(self) -> None:
         super().__post_init__()
         positive(self, "rank", "limit")
+        if self.tuning.precision == "bf16":
+            raise BadInput(
+                "Weights are not trained in bf16, whose steps are too coarse for them; choose fp32."
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -131,7 +136,13 @@ def _right(
     with torch.inference_mode(), suppress(model.down_projections(), hook) as current:
         for batch in batches:
             current[:] = index[batch.rows].tolist()
-            answers = model.scores(batch).argmax(1).cpu()
+            scores = model.scores(batch)
+            if not scores.isfinite().all():
+                raise BadInput(
+                    f"After tuning, {model.backbone.name} produces logits that are not finite; "
+                    "choose a lower learning rate."
+                )
+            answers = scores.argmax(1).cpu()
             found[batch.rows] = (answers == batch.labels).numpy()
     return found
 

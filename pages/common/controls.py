@@ -16,9 +16,9 @@ from core.measures.attribution import AttributionSpec
 from core.measures.evaluation import Kind
 from core.measures.predictivity import PredictivitySpec
 from core.measures.questions import Positions
-from core.measures.tuning import Init
+from core.measures.tuning import Init, TuneSpec
 from core.stats.neurons import Choose, Scope
-from core.tasks import Task, builtin_names, clean_task, load_task, own_names, paper_names, pin_task
+from core.tasks import Task, builtin_names, clean_task, load_task, own_names, paper_names
 
 FIRST = "short_reviews"  # the task a page shows before one is chosen
 TUNED, IMPORTED, PROMPTS = "tuned here", "imported", "prompts"
@@ -134,6 +134,15 @@ def ranked_set() -> list[Task]:
     return found
 
 
+def clean_ranked() -> list[Task]:
+    """The clean ones of these tasks, ready to be tuned on."""
+    found = [t for t in origins(ranked_set()) if t.ready]
+    if not found:
+        st.info("None of these tasks has train data here; choose other tasks.")
+        st.stop()
+    return found
+
+
 def answered_by(lab: Lab, backbone: str, found: Sequence[Task]) -> list[Task]:
     """Without the tasks with written answers, if the backbone cannot write."""
     writes = FAMILIES[lab.models.family(backbone)].writes
@@ -197,12 +206,20 @@ def prompts(
     lab: Lab, backbone: str, found: Sequence[Task], seeds: Sequence[int] = sweeps.SEEDS
 ) -> list[Prompt]:
     """The standard prompts of a backbone, task by task, or the imported ones if chosen."""
-    pin, family = lab.models.pin(backbone), lab.models.family(backbone)
+    pin = lab.models.pin(backbone)
     if st.session_state.get(PROMPTS) == IMPORTED:
         return [p for t in found for p in lab.imported(pin, t.name)]
-    precision = lab.models.precision(backbone)
+    return [*standard(lab, backbone, found, seeds)]
+
+
+def standard(
+    lab: Lab, backbone: str, found: Sequence[Task], seeds: Sequence[int] = sweeps.SEEDS
+) -> list[TuneSpec]:
+    """The standard prompts of a backbone, task by task, whether or not imported ones are chosen."""
+    pin, family = lab.models.pin(backbone), lab.models.family(backbone)
+    exact = lab.models.precision(backbone)
     return [
-        sweeps.standard_prompt(pin, family, pin_task(t, family), seed, precision=precision)
+        sweeps.standard_prompt(pin, family, lab.pin(t, backbone), seed, precision=exact)
         for t in found
         for seed in seeds
     ]

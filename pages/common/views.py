@@ -26,29 +26,43 @@ class View:
         }
 
 
+MARK = "view"  # in the address of a named view, until the page is drawn
+
+
+def forget_choices() -> None:
+    """Before a page that a named view opens: choices made on other pages do not alter the view."""
+    if MARK not in st.query_params:
+        return
+    for name in list(st.session_state):
+        if name not in KEPT:
+            del st.session_state[name]
+    del st.query_params[MARK]
+
+
+KEPT = ("follower", "from_app")  # who this visitor is, not what was chosen
 GALLERY = (
     View(
         page="suppression", label="A few neurons carry a skill",
         says="With five causal neurons per layer suppressed, RoBERTa's accuracy falls below 0.6.",
-        params={"task": "Answerability", "backbone": "roberta-mini"},
+        params={"task": "Answerability", "backbone": "roberta-mini", "seed": [0, 1, 2, 3, 4]},
     ),
     View(
-        page="robustness", label="T5 is ahead under typos",
-        says="On question pairs, T5 keeps more of its accuracy than RoBERTa at every dose.",
+        page="robustness", label="Question pairs under typos",
+        says="One typo per text leaves T5 more accurate than RoBERTa; not so on every task.",
         params={"task": "Question pairs", "backbone": ["roberta-mini", "t5-mini"]},
     ),
     View(
-        page="transferability", label="Which prompt to start from",
-        says="RoBERTa: on average, the recommended prompt beats the mean of all other prompts.",
+        page="transferability", label="Which other prompt works best",
+        says="RoBERTa: the most similar one beats the mean of all, but not that of its category.",
     ),
     View(
         page="projection", label="Prompts of another backbone",
-        says="Prompts projected from T5 work on RoBERTa, even for a task not trained on.",
+        says="Trained by task, a projector makes as good a prompt of random words as of T5's own.",
         params={"source": "t5-mini", "target": "roberta-mini"},
     ),
     View(
-        page="ways", label="Other methods, same neurons",
-        says="Fully fine-tuned RoBERTa also loses accuracy without the prompts' causal neurons.",
+        page="ways", label="Causal for fine-tuning, too",
+        says="Fully fine-tuned RoBERTa loses more without the prompts' causal neurons than random.",
         params={"task": "Short reviews", "backbone": "roberta-mini"},
     ),
     View(
@@ -63,7 +77,7 @@ def link(view: View, label: str | None = None) -> None:
     """A link that keeps the session."""
     st.page_link(
         f"pages/{view.page}.py", label=label or view.label, icon=":material/arrow_forward:",
-        query_params=view.query,
+        query_params={**view.query, MARK: view.page},
     )  # fmt: skip
 
 

@@ -646,7 +646,7 @@ def test_a_projector_is_trained_and_what_it_made_is_evaluated(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = {row["how"]: row for row in json.loads(done.stdout)}
-    assert set(rows) == {"own", "task", "random"}
+    assert set(rows) == {"own", "task", "task-random", "random"}
     assert rows["own"]["prompt"] is None
     found = json.loads(call(cache, "evaluate", out, toml, "--json").stdout)
     assert found["accuracy"] == pytest.approx(rows["task"]["accuracy"])

@@ -110,7 +110,7 @@ def test_project(by_page: Asked, by_command: Asked) -> None:
     asked = by_command(
         "project", "t5-mini", BACKBONE, "--tasks", learned, "--test", "excuses", "--by", "distance"
     )
-    assert len(asked) == 1 + 3 * 5
+    assert len(asked) == 1 + 4 * 5
     assert asked <= page
 
 

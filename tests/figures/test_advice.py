@@ -58,13 +58,32 @@ def test_a_perfect_indicator_advises_the_best_source_and_gains_what_it_says() ->
     table = advice.tested(pairs(good=good()))
     assert (table.source_task == table.best_source).all()
     assert table.advised.tolist() == table.best.tolist()
-    row = advice.gained(table).iloc[0]
+    assert table.alike.isna().all(), "no two tasks are of one category"
+    (row,) = advice.gained(table).itertuples()
+    assert row.over == "all"
     gains = (table.advised - table["mean"]).to_numpy()
     half = t.ppf(0.975, 4) * gains.std(ddof=1) / np.sqrt(5)
     assert (row.gain, row.low, row.high) == pytest.approx(
         (gains.mean(), gains.mean() - half, gains.mean() + half)
     )
     assert (row.lost, row.tasks) == (0, 5)
+
+
+def test_advice_is_compared_with_the_tasks_of_the_category_too() -> None:
+    table = pairs(good=good())
+    table["same"] = table.source_task.isin(["a", "b"]) & table.target_task.isin(["a", "b"])
+    found = advice.tested(table).set_index("target_task")
+    transfer = table.set_index(["source_task", "target_task"]).transferred
+    assert found.alike["a"] == transfer["b", "a"]
+    assert np.isnan(found.alike["c"])
+    gains = advice.gained(found.reset_index()).set_index("over")
+    assert gains.tasks.to_dict() == {"all": 5, "category": 2}
+    assert gains.gain["category"] == pytest.approx((found.advised - found.alike).mean())
+
+
+def test_what_rests_on_the_tested_labels_gives_no_advice() -> None:
+    table = pairs(predictivity=good(), bad=bad())
+    assert set(advice.tested(table).indicator) == {"bad"}
 
 
 def test_where_nothing_can_be_compared_nothing_is_advised() -> None:

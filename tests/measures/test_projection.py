@@ -222,6 +222,39 @@ def test_a_prompt_of_another_size_is_refused(
     longer = replace(tuned("t5", tasks[0], 0), prompt_length=LENGTH + 1)
     with pytest.raises(BadInput, match="A prompt of 5 vectors of width 16 does not fit"):
         lab.ask(projected(spec, longer))
+    with pytest.raises(BadInput, match="only between prompts of equal length"):
+        replace(spec, shape="each", sources=(longer, longer))
+
+
+def test_training_by_task_lowers_the_loss(lab: Lab, tuned: Tuned, tasks: list[Task]) -> None:
+    spec = spec_of(
+        tuned, tasks[:1], "roberta-t5", steps=60, evaluate_every=60, learning_rate=0.02, width=16
+    )
+    losses = [step.loss for step in train(spec, lab, no_progress).history]
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])
+
+
+def test_several_prompts_are_projected_as_each_of_them(
+    lab: Lab, tuned: Tuned, tasks: list[Task]
+) -> None:
+    spec = spec_of(tuned, tasks, "t5-roberta")
+    prompts = [live(p, lab) for p in spec.sources]
+    weights = fresh(spec, prompts, lab.backbone(spec.target).word_vectors())
+    together = project(weights, torch.stack(prompts), LENGTH)
+    for one, prompt in zip(together, prompts, strict=True):
+        assert torch.allclose(one, project(weights, prompt, LENGTH), atol=1e-5)
+    assert not torch.allclose(together[0], together[1])
+
+
+def test_a_projected_start_has_not_seen_its_task(tuned: Tuned, tasks: list[Task]) -> None:
+    of = [replace(t, category="x") for t in (*tasks, replace(tasks[0], name="three"))]
+
+    def standard(name: str, task: Task) -> list[TuneSpec]:
+        return [tuned(name, task, 0)]
+
+    (start,) = projections.projected_starts(standard, "t5", "roberta", of[0], of)
+    assert start.source_task == of[0].name
+    assert of[0].name not in start.projector.tasks
 
 
 def test_what_cannot_be_a_projector_is_refused(tuned: Tuned, tasks: list[Task]) -> None:
@@ -258,7 +291,7 @@ def test_figures_are_means_of_the_stored_rows(lab: Lab, tuned: Tuned, tasks: lis
             for one in specs:
                 lab.ask(one)
     table = figures.accuracies(lab.store, asked, group).set_index(["task", "how"])
-    assert len(table) == 6
+    assert len(table) == 2 * 4
     scores = {
         (t, how): np.array([lab.store.read(s).scores for s in specs])
         for t, kinds in asked.items()
@@ -277,6 +310,10 @@ def test_figures_are_means_of_the_stored_rows(lab: Lab, tuned: Tuned, tasks: lis
         scores[other, "task"].mean() - scores[other, "random"].mean()
     )
     assert (gain.loc[figures.OTHER, "tasks"], gain.loc[figures.OTHER, "prompts"]) == (1, 2)
+    same = figures.gain(lab.store, asked, group, "task", "task-random").set_index("group")
+    assert same.loc[figures.OTHER, "gain"] == pytest.approx(
+        scores[other, "task"].mean() - scores[other, "task-random"].mean()
+    )
 
 
 def test_tasks_are_grouped_by_what_was_learned() -> None:

@@ -227,6 +227,28 @@ def test_figures_are_means_of_the_stored_answers(lab: Lab, tuning: TuneSpec) -> 
             (crossed(drops).low, crossed(drops).high)
         )
         assert (lost.draws[way], lost.seeds[way]) == (2, 2)
+        assert np.isnan(lost.excess[way])
+
+
+def test_the_excess_over_random_neurons_is_paired(lab: Lab, tuning: TuneSpec) -> None:
+    ranking = sweeps.attributions([tuning], tuning.task)
+    how = (
+        Suppression(ranking=ranking, choose="causal", fraction=0.3),
+        *(Suppression(ranking=(), choose="random", fraction=0.3, seed=d) for d in (0, 1)),
+    )
+    specs = [
+        WaySpec(way="lora", tuning=replace(tuning, seed=seed), suppressions=how) for seed in (0, 1)
+    ]
+    drops = []
+    for spec in specs:
+        found = lab.recompute(spec)
+        lost = found.right * 1.0 - found.without
+        drops.append(lost[0] - lost[1:].mean(axis=0))
+    expected = crossed(np.array(drops))
+    row = figures.without(lab.store, specs).set_index("choose").loc["causal"]
+    assert (row.excess, row.excess_low, row.excess_high) == pytest.approx(
+        (expected.value, expected.low, expected.high)
+    )
 
 
 def test_every_way_has_a_rate_for_every_family_and_is_asked_alike(
@@ -247,8 +269,12 @@ def test_written_answers_and_bad_settings_are_refused(
 ) -> None:
     with pytest.raises(BadInput, match="rank is 0"):
         WaySpec(way="lora", tuning=tuning, rank=0)
-    echo = load_task(str(write_text_task(tmp_path)))
+    coarse = replace(tuning, precision="bf16")
+    with pytest.raises(BadInput, match="not trained in bf16"):
+        WaySpec(way="full", tuning=coarse)
     family = lab.models.family(tuning.backbone.name)
+    assert {s.tuning.precision for s in alternatives.ways([coarse], family, (), ())} == {"fp32"}
+    echo = load_task(str(write_text_task(tmp_path)))
     spec = WaySpec(way="full", tuning=replace(tuning, task=pin_task(echo, family)))
     with pytest.raises(BadTask, match="comparing ways to tune"):
         lab.answer(spec)

@@ -8,9 +8,9 @@ import streamlit as st
 
 from core.base.settings import ROOT, Settings
 from core.figures import advice, indicators, literature, projection, queries, ways
-from core.figures.robustness import dose
+from core.figures.robustness import claim, dose
 from core.lab.lab import Lab
-from core.measures import sweeps
+from core.measures import projections, sweeps
 from core.tasks import load_task
 from demo import rebuild
 from pages.common import views
@@ -36,11 +36,19 @@ def a_few_neurons(lab: Lab) -> None:
     assert min(at["skill"], at["random"]) > 0.85
 
 
-def t5_is_ahead(lab: Lab) -> None:
+def question_pairs(lab: Lab) -> None:
     task = load_task("question_pairs")
     table = dose.accuracy(lab.store, {b: rebuild.struck(lab, b, task) for b in (R, T)})
-    kept = table[table.dose > 0].pivot(index="dose", columns="backbone", values="accuracy_kept")
-    assert (kept[T] > kept[R]).all()
+    at = table[table.dose == 1].set_index("backbone")
+    assert at.low[T] > at.high[R]
+    asked = {
+        (b, t.title, "typo"): rebuild.struck(lab, b, t) for b in (R, T) for t in rebuild.tasks()[0]
+    }
+    points = claim.points(lab.store, asked, 0.05)
+    ((low, high),) = claim.differences(points[points.neurons == "skill"])[
+        ["accuracy_low", "accuracy_high"]
+    ].to_numpy()
+    assert low < 0 < high, "over all tasks the two do not differ clearly"
 
 
 def which_start(lab: Lab) -> None:
@@ -53,29 +61,34 @@ def which_start(lab: Lab) -> None:
     likeness = indicators.of_everything(lab.store, R, sweep, dead_row=False, clean=lab.clean_name)
     transfer = queries.transfer(lab.store, sweep.grid, relative=True)
     pairs = indicators.joined(likeness, transfer, {t.name: t.category for t in clean})
-    assert advice.gained(advice.tested(pairs)).low.iloc[0] > 0.05
+    gains = advice.gained(advice.tested(pairs)).set_index("over")
+    assert gains.low["all"] > 0.05
+    assert gains.low["category"] < 0.01
 
 
 def prompts_of_another_backbone(lab: Lab) -> None:
     clean = rebuild.tasks()[0]
-    every = [s for s in rebuild.projected(lab, R, clean) if hasattr(s, "prompt")]
-    mine = [s for s in every if s.task.name == "short_reviews"]
+    learned = projections.learned_by_default(clean)
+    pairs = [[p for t in learned for p in rebuild.prompts(lab, b, t)] for b in (T, R)]
     asked = {
-        "short": {
-            how: [s for s in mine if s.prompt.origin == origin]
-            for how, origin in (("own", "tuned"), ("task", "projected"), ("random", "random"))
-        }
-    }
-    asked["short"]["task"] = [s for s in asked["short"]["task"] if s.prompt.projector.by == "task"]
-    table = projection.accuracies(lab.store, asked, {"short": projection.SAME}).set_index("how")
-    assert table.relative["task"] > 0.95 > 0.8 > table.relative["random"]
+        t.name: projections.questions(
+            {"task": projections.projector(pairs[0], pairs[1], "task")},
+            (lab.pin(t, R), t.evaluation_split), rebuild.prompts(lab, T, t),
+            rebuild.prompts(lab, R, t),
+        )
+        for t in clean
+    }  # fmt: skip
+    group = projection.groups({t.name: t.category for t in clean}, [t.name for t in learned])
+    table = projection.gain(lab.store, asked, group, "task", "task-random").set_index("group")
+    assert table.gain.abs().max() < 0.03
+    against = projection.gain(lab.store, asked, group, "task", "random").set_index("group")
+    assert against.gain[projection.LEARNED] > 0.2
 
 
 def same_neurons(lab: Lab) -> None:
     specs = rebuild.tuned_otherwise(lab, R, load_task("short_reviews"))
     lost = ways.without(lab.store, specs).set_index(["way", "choose"])
-    assert lost.low["full", "causal"] > 0.02
-    assert lost.loc[("full", "causal"), "drop"] > 2 * lost.loc[("full", "random"), "drop"]
+    assert lost.excess_low["full", "causal"] > 0
 
 
 def released(lab: Lab) -> None:
@@ -91,10 +104,10 @@ def released(lab: Lab) -> None:
 
 HOLDS: dict[str, Callable[[Lab], None]] = {
     "A few neurons carry a skill": a_few_neurons,
-    "T5 is ahead under typos": t5_is_ahead,
-    "Which prompt to start from": which_start,
+    "Question pairs under typos": question_pairs,
+    "Which other prompt works best": which_start,
     "Prompts of another backbone": prompts_of_another_backbone,
-    "Other methods, same neurons": same_neurons,
+    "Causal for fine-tuning, too": same_neurons,
     "Released prompts": released,
 }
 

@@ -1,0 +1,97 @@
+"""Addresses: they say what a page shows, they travel between pages, and they refuse aloud."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.test_browser import CHART, no_error, open_page
+
+pytestmark = pytest.mark.browser
+
+
+def to_page(page: Page, group: str, name: str) -> None:
+    """By the bar at the top."""
+    page.get_by_test_id("stTopNavSection").filter(has_text=group).click()
+    named = page.get_by_text(name, exact=True)
+    page.get_by_test_id("stTopNavDropdownLink").filter(has=named).click()
+
+
+def heading(page: Page, text: str | re.Pattern[str]) -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text(text)
+
+
+def test_a_neurons_address_says_layer_and_neuron(page: Page, app: str) -> None:
+    open_page(page, app, "neuron")
+    layer, neuron = page.get_by_role("heading", level=1).inner_text().split(" / ")
+    page.get_by_test_id("stNumberInputStepUp").nth(1).click()
+    after = f"{layer} / {int(neuron) + 1}"
+    heading(page, after)
+    expect(page).to_have_url(re.compile(rf"layer={layer}&neuron={int(neuron) + 1}$"))
+    page.reload()
+    heading(page, after)
+    page.go_back()
+    heading(page, f"{layer} / {neuron}")
+    no_error(page)
+
+
+def test_an_address_with_what_is_not_there_is_refused_aloud(page: Page, app: str) -> None:
+    page.goto(f"{app}/neuron?layer=99&neuron=4&task=Nonsense")
+    toasts = page.get_by_test_id("stToast")
+    expect(toasts.filter(has_text="unavailable layer: 99")).to_be_visible()
+    expect(toasts.filter(has_text="unavailable task: Nonsense")).to_be_visible()
+    heading(page, "0 / 4")
+
+
+def test_the_backbone_and_the_seed_travel_between_pages(page: Page, app: str) -> None:
+    page.goto(f"{app}/suppression?backbone=t5-mini&seed=2&seed=3")
+    heading(page, "Suppression")
+    to_page(page, "Explore", "Neuron")
+    heading(page, re.compile(r"^\d+ / \d+$"))
+    chosen = page.get_by_role("combobox")
+    expect(chosen.nth(0)).to_have_value("t5-mini")
+    expect(chosen.nth(2)).to_have_value("2")
+    to_page(page, "Findings", "Transfer")
+    heading(page, "Transfer")
+    expect(page).to_have_url(re.compile("backbone=t5-mini$"))
+    expect(page.locator(f"{CHART}:visible")).to_have_count(1)
+    no_error(page)
+
+
+def test_findings_open_the_view_they_show_and_tabs_have_titles(page: Page, app: str) -> None:
+    open_page(page, app, "")
+    expect(page).to_have_title("Skillscope")
+    expect(page.locator(f"{CHART}:visible")).to_have_count(3)
+    page.get_by_role("link", name="Open Suppression").click()
+    heading(page, "Suppression")
+    expect(page).to_have_title("Suppression - Skillscope")
+    expect(page).to_have_url(re.compile("backbone=roberta-mini"))
+    expect(page).to_have_url(re.compile("seed=4"))
+    expect(page.locator(f"{CHART}:visible")).to_have_count(1)
+    page.go_back()
+    heading(page, "Skillscope")
+    no_error(page)
+
+
+def test_a_named_view_is_not_altered_by_what_was_chosen_before(page: Page, app: str) -> None:
+    page.goto(f"{app}/suppression?backbone=t5-mini&task=Opinions&seed=2")
+    heading(page, "Suppression")
+    expect(page.get_by_role("combobox").first).to_have_value("Opinions")
+    page.get_by_test_id("stTopNavLink").filter(has_text="Overview").click()
+    heading(page, "Skillscope")
+    page.get_by_role("link", name="Open Suppression").click()
+    heading(page, "Suppression")
+    expect(page.get_by_role("combobox").first).to_have_value("Short reviews")
+    expect(page).to_have_url(re.compile("seed=4"))
+    page.go_back()
+    heading(page, "Skillscope")
+    page.get_by_role("link", name="Released prompts").click()
+    heading(page, "Transferability")
+    expect(page).to_have_url(re.compile("numbers=published"))
+    page.go_back()
+    heading(page, "Skillscope")
+    page.get_by_role("link", name="Which other prompt works best").click()
+    heading(page, "Transferability")
+    expect(page.get_by_text("map of the prompts").first).to_be_visible()
+    expect(page).not_to_have_url(re.compile("numbers=published"))
+    no_error(page)
