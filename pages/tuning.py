@@ -67,9 +67,8 @@ def sources() -> dict[str, list[Prompt]]:
         t.title: [*standard(backbone, t)] for t in classes if t.name != task.name
     }
     for other in (n for n in lab.models.names() if n != backbone and task.labels):
-        known[called(other)] = [
-            *projections.projected_starts(standard, other, backbone, task, classes)
-        ]
+        if here := projections.projected_starts(standard, other, backbone, task, classes):
+            known[called(other)] = [*here]
     return known
 
 

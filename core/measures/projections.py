@@ -55,9 +55,11 @@ def projected_starts(
 ) -> list[ProjectedPrompt]:
     """A task's prompts of a source backbone for a target backbone, by the projector that figures
     show, trained by task, but never on this task. `prompts` gives the standard prompts of a
-    backbone and a task.
+    backbone and a task. None if there is no other task to train on.
     """
     learned = [t for t in learned_by_default(tasks) if t.name != task.name]
+    if not learned:
+        return []
     pairs = [[p for t in learned for p in prompts(name, t)] for name in (source, target)]
     found = projector(pairs[0], pairs[1], "task")
     return [projected(found, p) for p in prompts(source, task)]

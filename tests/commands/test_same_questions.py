@@ -87,7 +87,7 @@ def test_tune(by_page: Asked, by_command: Asked, prompt: Callable[..., str]) -> 
     page = by_page("tuning", backbone=BACKBONE, task=TASK, seed=7)
     assert by_command("tune", BACKBONE, TASK, "--seed", 7) == {prompt(seed=7)}
     assert prompt(seed=7) in page
-    assert len(page) == 1 + 25, "and the runs whose starts are compared"
+    assert len(page) == 1 + 30, "and the runs whose starts are compared"
 
 
 def test_indicators(by_page: Asked, by_command: Asked, prompt: Callable[..., str]) -> None:

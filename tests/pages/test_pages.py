@@ -103,7 +103,7 @@ def test_transferability_compares_indicators_from_shipped_answers() -> None:
     assert not page.button, "nothing is left to compute"
     page = run("transferability", numbers="published (Su et al. 2022)", map="t-SNE")
     assert not page.exception
-    assert len(page.get("vega_lite_chart")) == 6
+    assert len(page.get("vega_lite_chart")) == 7
     said = " ".join(c.value for c in page.caption)
     assert "One released run per task" in said
     assert "RoBERTa base 0.39 (" in said
@@ -134,8 +134,11 @@ def test_tuning_compares_starts_from_shipped_answers() -> None:
     assert len(page.get("vega_lite_chart")) == 3, "loss, accuracy, starts"
     assert not page.button, "nothing is left to compute"
     rows = page.dataframe[0].value.set_index("start")
-    assert list(rows.index) == ["vocabulary", "Long reviews", "Treatment", "labels", "random"]
-    assert rows.runs.tolist() == [5] * 5
+    assert list(rows.index) == [
+        "vocabulary", "Long reviews", "Treatment", "labels", "projected from roberta-mini",
+        "random",
+    ]  # fmt: skip
+    assert rows.runs.tolist() == [5] * 6
     assert rows.speedup["vocabulary"] == 1
     assert rows.low["Long reviews"] > 1, "the one clear effect"
     assert "[This prompt in detail](prompt?key=" in " ".join(c.value for c in page.caption)
@@ -287,8 +290,11 @@ def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
             doses = 9 * 4 * (len(sweeps.SEEDS) + 2)  # accuracy; skill and causal neurons kept
             # Activated neurons and nearest words; vectors left out, and a prompt in words.
             told = 9 * (2 * len(sweeps.SEEDS) + 1 + 2)
-            told += 5 * len(sweeps.SEEDS)  # starts compared
-            total = basic + 3 + curves + causal + doses + told + 1
+            told += 6 * len(sweeps.SEEDS)  # starts compared
+            # Two projectors; each task with five kinds of prompt beside its own.
+            projected = 2 + 9 * 5 * len(sweeps.SEEDS)
+            ways = 6 * len(sweeps.SEEDS)
+            total = basic + 3 + curves + causal + doses + told + projected + ways + 1
             assert len({key(s) for s in specs}) == total
     finally:
         lab.store.close()
