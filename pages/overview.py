@@ -107,14 +107,14 @@ def transfer() -> Finding:
 
 FINDINGS: Mapping[str, tuple[Callable[[], Finding], views.View]] = {
     "Typos cost accuracy": (robustness, views.View(
-        page="robustness", label="Robustness", params={"task": first.title},
+        page="robustness", label="Robustness",
     )),
     "Predictive neurons are often not causal": (suppression, views.View(
         page="suppression", label="Suppression",
-        params={"task": first.title, "backbone": shown[:1], "seed": list(sweeps.SEEDS)},
+        params={"backbone": shown[:1], "seed": list(sweeps.SEEDS)},
     )),
     "Similar prompts transfer better": (transfer, views.View(
-        page="transferability", label="Transferability", params={"indicator": "cosine_average"},
+        page="transferability", label="Transferability",
     )),
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Named views: a page with its settings, and what it shows there. Tests keep the names true."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +11,9 @@ from core.lab.lab import Lab
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A page and the settings in its address; `label` is short, `says` is what the page shows."""
+    """A page and its settings that are not at their default; `label` is short, `says` is what the
+    page shows. (Streamlit would take a default out of the address: one more step to go back over.)
+    """
 
     page: str
     label: str
@@ -26,20 +29,25 @@ class View:
         }
 
 
-MARK = "view"  # in the address of a named view, until the page is drawn
+MARK = "view"  # in the address of a named view: which link opened it, once
 
 
 def forget_choices() -> None:
-    """Before a page that a named view opens: choices made on other pages do not alter the view."""
-    if MARK not in st.query_params:
+    """Before a page that a named view opens: choices made on other pages do not alter the view.
+
+    The mark stays in the address, because taking it out would be another step to go back over.
+    """
+    mark = st.query_params.get(MARK)
+    if mark is None or mark == st.session_state.get(OPENED):
         return
     for name in list(st.session_state):
         if name not in KEPT:
             del st.session_state[name]
-    del st.query_params[MARK]
+    st.session_state[OPENED] = mark
 
 
-KEPT = ("follower", "from_app")  # who this visitor is, not what was chosen
+OPENED = "opened-view"
+KEPT = ("follower", "from_app", OPENED)  # who this visitor is, not what was chosen
 GALLERY = (
     View(
         page="suppression", label="A few neurons carry a skill",
@@ -49,7 +57,7 @@ GALLERY = (
     View(
         page="robustness", label="Question pairs under typos",
         says="One typo per text leaves T5 more accurate than RoBERTa; not so on every task.",
-        params={"task": "Question pairs", "backbone": ["roberta-mini", "t5-mini"]},
+        params={"task": "Question pairs"},
     ),
     View(
         page="transferability", label="Which other prompt works best",
@@ -58,12 +66,11 @@ GALLERY = (
     View(
         page="projection", label="Prompts of another backbone",
         says="Trained by task, a projector makes as good a prompt of random words as of T5's own.",
-        params={"source": "t5-mini", "target": "roberta-mini"},
     ),
     View(
         page="ways", label="Causal for fine-tuning, too",
         says="Fully fine-tuned RoBERTa loses more without the prompts' causal neurons than random.",
-        params={"task": "Short reviews", "backbone": "roberta-mini"},
+        params={"backbone": "roberta-mini"},
     ),
     View(
         page="transferability", label="Released prompts",
@@ -77,7 +84,7 @@ def link(view: View, label: str | None = None) -> None:
     """A link that keeps the session."""
     st.page_link(
         f"pages/{view.page}.py", label=label or view.label, icon=":material/arrow_forward:",
-        query_params={**view.query, MARK: view.page},
+        query_params={**view.query, MARK: uuid.uuid4().hex[:8]},
     )  # fmt: skip
 
 
