@@ -27,7 +27,7 @@ def projected_accuracy(
     fills = ["transparent" if how == "own" else c for how, c in zip(kinds, colours, strict=True)]
     scale = alt.Scale(domain=[lowest, 1])
     axis = alt.Axis(tickCount=7) if legend else alt.Axis(labels=False, ticks=False, tickCount=7)
-    key = alt.Legend(columns=2, orient="bottom") if legend else None
+    key = alt.Legend(columns=1, orient="bottom") if legend else None
     base = alt.Chart(named).encode(
         y=alt.Y("task:N", sort=list(tasks), title=None),
         yOffset=alt.YOffset("kind:N", sort=names),
@@ -60,26 +60,26 @@ def projected_accuracy(
         y=alt.Y("task:N", sort=list(tasks), title=None),
     )  # fmt: skip
     rows = named.task.nunique()
-    return finish(alt.layer(ticks, spans, points), look, 64 * rows + (130 if legend else 12))
+    return finish(alt.layer(ticks, spans, points), look, 64 * rows + (210 if legend else 12))
 
 
 def projection_heatmap(
     table: pd.DataFrame, look: Look, *, backbone: str, tasks: Sequence[str],
     kinds: Mapping[str, str],
 ) -> alt.LayerChart:  # fmt: skip
-    """Accuracy relative to the task's own prompts, a row per task, a column per kind of prompt."""
+    """Accuracy relative to the task's own prompts, a row per task, a column per other kind."""
     short = {
         how: name.removeprefix("projected, ").replace("random words, projected", "random,")
         for how, name in kinds.items()
     }
-    named = table.assign(kind=table.how.map(short))
+    named = table[table.how != "own"].assign(kind=table.how.map(short))
     tips = [
         "task", alt.Tooltip("kind", title="prompts"), "group",
         alt.Tooltip("relative", format=".3f"), alt.Tooltip("accuracy", format=".3f"),
     ]  # fmt: skip
     return heatmap(
         named, look, look.hue(backbone), tips, value="relative", domain=[0.4, 1.05],
-        title="relative accuracy", angle=0,
+        title="relative accuracy",
         y=alt.Y("task:N", sort=list(tasks), title=None),
         x=alt.X("kind:N", sort=list(short.values()), title=None),
     )  # fmt: skip

@@ -72,7 +72,10 @@ def way_without(
     base = alt.Chart(table.assign(kind=table.choose.map(KIND_TITLES))).encode(
         y=alt.Y("title:N", sort=list(ways), title=None),
         yOffset=alt.YOffset("kind:N", sort=names),
-        color=alt.Color("kind:N", title=None, scale=alt.Scale(domain=names, range=hues)),
+        color=alt.Color(
+            "kind:N", title=None, scale=alt.Scale(domain=names, range=hues),
+            legend=alt.Legend(columns=1),
+        ),
         tooltip=[
             alt.Tooltip("title", title="method"), alt.Tooltip("kind", title="without"),
             alt.Tooltip("fraction", format=".0%"),
@@ -93,4 +96,4 @@ def way_without(
     )
     rows = table.title.nunique()
     layers = alt.layer(zero.encode(x=alt.X("x:Q", scale=scale)), spans, points)
-    return finish(layers, look, 46 * rows + 110)
+    return finish(layers, look, 46 * rows + 150)
