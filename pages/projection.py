@@ -96,8 +96,9 @@ asked = {
 }
 group = figures.groups({t.title: t.category for t in offered}, [t.title for t in learned])
 order = sorted(group, key=lambda title: figures.GROUPS.index(group[title]))
+left_out = [by for by in projections.WAYS if by not in ways]
 kinds = {
-    how: name for how, name in figures.HOW.items() if how not in projections.WAYS or how in ways
+    how: name for how, name in figures.HOW.items() if how.removesuffix("-random") not in left_out
 }
 look = answers.look(names)
 

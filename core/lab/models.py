@@ -130,7 +130,10 @@ class Models:
 
     def has_dead_row(self, prompt: Prompt) -> bool:
         """Whether a prompt's first vector never reaches its backbone."""
-        return FAMILIES[self.family(prompt.backbone.name)].has_dead_row(prompt.layout)
+        if prompt.layout == "mask_first":
+            return False
+        name = self.found(prompt.backbone).name  # which may have moved
+        return FAMILIES[self.family(name)].has_dead_row(prompt.layout)
 
     def describe(self, name: str) -> dict[str, str | int]:
         """A backbone's family and sizes."""

@@ -218,6 +218,13 @@ DEFAULTS = {
     },
     "ImportedPrompt": {"layout": "mask_first", "max_length": 128, "precision": "fp32"},
     "WordsPrompt": {"layout": "mask_first", "max_length": 128, "precision": "fp32"},
+    "ProjectedPrompt": {"layout": "mask_first", "max_length": 128, "precision": "fp32"},
+    "RandomPrompt": {"layout": "mask_first", "max_length": 128, "precision": "fp32"},
+    "ProjectorSpec": {
+        "evaluate_every": 50, "learning_rate": 0.005, "seed": 0, "shape": "whole", "steps": 400,
+        "width": 768,
+    },
+    "WaySpec": {"limit": None, "rank": 8, "split": "validation", "suppressions": ()},
     "PredictivitySpec": {
         "attack": None, "contrast": None, "limit": None, "permutations": 100, "precision": None,
         "split": "validation", "train_limit": None,

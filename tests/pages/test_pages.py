@@ -128,6 +128,31 @@ def test_a_prompts_page_shows_words_vectors_and_where_it_works() -> None:
     assert "without the diagonal" not in " ".join(c.value for c in page.caption)
 
 
+def test_projection_shows_what_is_chosen_and_all_of_it_is_shipped() -> None:
+    page = run("projection")
+    assert not page.exception
+    assert not page.button, "nothing is left to compute"
+    assert len(page.get("vega_lite_chart")) == 6, "three groups, relative, two trainings"
+    said = " ".join(m.value for m in page.markdown)
+    assert "gain over random words projected in the same way: training tasks, by distance" in said
+    page = run("projection", objective="distance", source="roberta-mini", target="t5-mini")
+    drawn = json.dumps(charts(page))
+    assert "random words, projected by distance" in drawn
+    assert "by task" not in drawn
+    page = run("projection", source="t5-mini", target="t5-mini")
+    assert [i.value for i in page.info] == ["Choose two different backbones."]
+
+
+def test_ways_to_tune_are_shipped_for_the_first_task() -> None:
+    page = run("ways")
+    assert not page.exception
+    assert not page.button, "nothing is left to compute"
+    assert len(page.get("vega_lite_chart")) == 6, "two costs and the neurons, twice"
+    assert len(page.dataframe[0].value) == 12
+    said = " ".join(m.value for m in page.markdown)
+    assert "Causal neurons cost clearly more than random ones: **roberta-mini**: prompt" in said
+
+
 def test_tuning_compares_starts_from_shipped_answers() -> None:
     page = run("tuning", backbone="t5-mini")
     assert not page.exception

@@ -29,8 +29,10 @@ from core.measures.evaluation import Evaluation, EvaluationSpec, Suppression
 from core.measures.faithfulness import Faithfulness, FaithfulnessSpec
 from core.measures.nearest import Nearest, NearestSpec
 from core.measures.predictivity import Predictivity, PredictivitySpec
+from core.measures.projector import Projector, ProjectorSpec
 from core.measures.stability import Stability, StabilitySpec
 from core.measures.tuning import TuneSpec
+from core.measures.ways import Tuned, WaySpec
 from core.store import SCHEMA, Store
 from core.tasks.attacks import Attack
 from tests.conftest import here, some_floor
@@ -136,6 +138,25 @@ def of_prompt() -> tuple[Activated, Nearest, Dropped]:
     )  # fmt: skip
 
 
+def trained() -> tuple[Projector, Tuned]:
+    """A projector, and a backbone tuned in another way."""
+    steps = (Step(step=1, loss=0.5), Step(step=2, loss=0.25, accuracy=0.75))
+    how = Suppression(ranking=(), choose="random", fraction=0.1)
+    return (
+        Projector(
+            spec=ProjectorSpec(by="task", sources=(TUNED,), targets=(TUNED,)),
+            weights={"first.weight": torch.eye(3), "spread": torch.tensor(2.0)}, best_step=2,
+            selection_accuracy=0.75, history=steps,
+        ),
+        Tuned(
+            spec=WaySpec(way="lora", tuning=TUNED, suppressions=(how,)),
+            right=np.array([True, False, True]), without=np.array([[False, False, True]]),
+            majority=0.5, trained=12, weights=1200, seconds=1.5, best_step=2,
+            selection_accuracy=0.75, history=steps,
+        ),
+    )  # fmt: skip
+
+
 def activated(seed: int = 1, examples: int = 4) -> Activations:
     values = np.random.default_rng(examples).random((examples, 2, 5), np.float32)
     index = np.arange(examples) * 2
@@ -154,7 +175,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def fill(store: Store) -> None:
     answers = (prompt(), prompt(4), measured(), evaluated(), evaluated(fraction=0.1), effect())
-    for result in (*answers, compared(), attributed(), faithful(), searched(), *of_prompt()):
+    later = (compared(), attributed(), faithful(), searched(), *of_prompt(), *trained())
+    for result in (*answers, *later):
         store.add(result, RUN)
 
 
@@ -321,7 +343,7 @@ def test_export_and_merge_into_an_empty_store_give_the_same(store: Store, tmp_pa
     fill(store)
     store.export(tmp_path / "out")
     with here(tmp_path / "other") as other:
-        assert other.merge(tmp_path / "out") == 13
+        assert other.merge(tmp_path / "out") == 15
         assert_same(tables(other), tables(store))
         assert files(other) == files(store)
 
@@ -459,7 +481,7 @@ def test_columns_that_either_side_lacks_are_empty_after_a_merge(
     file = tmp_path / "out" / "stability.parquet"
     pd.read_parquet(file).assign(later=7).drop(columns="shared").to_parquet(file)
     with here(tmp_path / "other") as other:
-        assert other.merge(tmp_path / "out") == 13
+        assert other.merge(tmp_path / "out") == 15
         assert other.frame("SELECT shared FROM stability").shared.isna().all()
 
 
