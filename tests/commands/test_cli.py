@@ -236,6 +236,7 @@ def test_the_options_of_an_attack_need_one(cache: Path, toml: Path, prompt: str)
     assert "need --attack KIND" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_dose_response_has_a_row_per_dose(cache: Path, toml: Path, prompt: str) -> None:
     rows = answer(cache, "dose", prompt, toml, "--doses", "1,3", "--top", 0.09)
     assert [row["dose"] for row in rows] == [0, 1, 3]
@@ -570,6 +571,7 @@ def test_a_prompt_for_written_answers_does_not_start_from_answer_words(
     assert "no answer words to start from" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_own_task_with_written_answers_has_no_baselines(
     cache: Path, echo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,6 +161,7 @@ def test_shipped_similarities_name_known_tasks_and_go_with_the_released_accuraci
     assert found.spearman["RoBERTa base", "cosine_concat_live"] == pytest.approx(0.33, abs=0.006)
 
 
+@pytest.mark.slow
 def test_published_correlations_are_those_of_a_loop_over_the_files() -> None:
     likeness = pd.read_csv(ASSETS / "published" / "su2022_indicators.csv")
     accuracy = pd.read_csv(ASSETS / "published" / "su2022_transfer_accuracy.csv")

@@ -101,6 +101,7 @@ def test_finite_differences_agree(lab: Lab, tiny_folder: Path, spec: Attribution
         )
 
 
+@pytest.mark.slow
 def test_integrated_gradients_add_up_to_what_a_layer_adds(
     lab: Lab, tiny_folder: Path, spec: AttributionSpec
 ) -> None:

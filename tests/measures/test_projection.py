@@ -25,6 +25,7 @@ from core.stats.intervals import mean_accuracy
 from core.tasks import Task, load_task, pin_task
 from tests.conftest import TINY, save_backbone, write_task
 
+pytestmark = pytest.mark.slow
 LENGTH = 4
 Tuned = Callable[[str, Task, int], TuneSpec]
 

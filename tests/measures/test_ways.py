@@ -22,6 +22,7 @@ from core.stats.intervals import crossed, mean_accuracy
 from core.tasks import Task, load_task, pin_task
 from tests.conftest import random_vectors, write_task, write_text_task
 
+pytestmark = pytest.mark.slow
 LENGTH, RANK = 3, 2
 
 
