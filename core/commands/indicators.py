@@ -177,18 +177,8 @@ def _similarity(
     lab: Lab, name: str, found: list[Task], seeds: tuple[int, ...], steps: int | None
 ) -> sweeps.SimilaritySweep:
     """All questions that the Transferability page asks of these tasks."""
-    pin, family = lab.models.pin(name), lab.models.family(name)
-    exact = lab.models.precision(name)
     return sweeps.similarity(
-        {
-            t.name: [
-                sweeps.standard_prompt(
-                    pin, family, lab.pin(t, name), seed, precision=exact, steps=steps
-                )
-                for seed in seeds
-            ]
-            for t in found
-        },
+        {t.name: lab.standard(name, t, seeds, steps=steps) for t in found},
         {t.name: (lab.pin(t, name), t.evaluation_split) for t in found},
         {t.name: t.contrasts() for t in found},
     )

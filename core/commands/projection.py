@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,7 +11,6 @@ from core.base.errors import BadInput
 from core.base.specs import key
 from core.commands.common import AsJson, BackboneArg, Exact, Length, ask_all, bar, open_lab, say
 from core.figures import projection as figures
-from core.lab.lab import Lab
 from core.measures import projections, sweeps
 from core.measures.projected import projected
 from core.measures.projector import By, Shape
@@ -78,10 +77,12 @@ def project(
         learned, tested = (_tasks(text) for text in (tasks, test or tasks))
 
         def tuned(name: str, found: list[Task]) -> list[TuneSpec]:
-            return _tuned(
-                lab, name, found, seeds, steps=tune_steps, precision=precision,
-                prompt_length=prompt_length, selection=selection,
-            )  # fmt: skip
+            settings = {
+                "steps": tune_steps, "precision": precision, "prompt_length": prompt_length,
+                "selection": selection,
+            }  # fmt: skip
+            chosen = sweeps.SEEDS[:seeds]
+            return [p for t in found for p in lab.standard(name, t, chosen, **settings)]
 
         spec = projections.projector(
             tuned(names[0], learned), tuned(names[1], learned), by, shape=shape, steps=steps,
@@ -114,14 +115,3 @@ def _tasks(text: str) -> list[Task]:
     for task in found:
         task.need_classes("projection")
     return found
-
-
-def _tuned(lab: Lab, name: str, found: list[Task], seeds: int, **changes: Any) -> list[TuneSpec]:
-    """The standard prompts of some tasks."""
-    pin, family = lab.models.pin(name), lab.models.family(name)
-    exact = changes.pop("precision") or lab.models.precision(name)
-    return [
-        sweeps.standard_prompt(pin, family, lab.pin(t, name), seed, precision=exact, **changes)
-        for t in found
-        for seed in sweeps.SEEDS[:seeds]
-    ]

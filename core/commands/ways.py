@@ -53,14 +53,11 @@ def compare_tuning(
     with open_lab() as lab:
         name, found = lab.models.obtain(backbone, bar()), obtain_task(task, bar())
         found.need_classes("comparing ways to tune")
-        pin, family, place = lab.models.pin(name), lab.models.family(name), lab.pin(found, name)
-        prompts = [
-            sweeps.standard_prompt(
-                pin, family, place, seed, steps=steps, prompt_length=prompt_length,
-                selection=selection, precision=precision or lab.models.precision(name),
-            )
-            for seed in sweeps.SEEDS[:seeds]
-        ]  # fmt: skip
+        family, place = lab.models.family(name), lab.pin(found, name)
+        prompts = lab.standard(
+            name, found, sweeps.SEEDS[:seeds], steps=steps, prompt_length=prompt_length,
+            selection=selection, precision=precision,
+        )  # fmt: skip
         specs = alternatives.ways(
             prompts, family,
             sweeps.predictivities(

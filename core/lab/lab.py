@@ -32,6 +32,8 @@ from core.measures.predictivity import PredictivitySpec
 from core.measures.prompts import ImportedPrompt
 from core.measures.reading import Alone, Reading, alone, read
 from core.measures.registry import MEASURES
+from core.measures.sweeps import SEEDS, standard_prompt
+from core.measures.tuning import TuneSpec
 from core.measures.words import WordsPrompt
 from core.store import Store
 from core.tasks import Task, clean_name, load_task, pin_task
@@ -298,6 +300,19 @@ class Lab:
             )
         self.store.add(replace(prompt, spec=spec), self._run(datetime.now(UTC), 0.0))
         return spec
+
+    def standard(
+        self, backbone: str, task: Task, seeds: Sequence[int] = SEEDS, **changes: Any
+    ) -> list[TuneSpec]:
+        """The prompts of a task that figures show by default, one per seed, with other settings
+        where `changes` are not None.
+        """
+        pin, family = self.models.pin(backbone), self.models.family(backbone)
+        exact = changes.pop("precision", None) or self.models.precision(backbone)
+        place = self.pin(task, backbone)
+        return [
+            standard_prompt(pin, family, place, seed, precision=exact, **changes) for seed in seeds
+        ]
 
     def in_words(self, backbone: str, task: Task, text: str) -> WordsPrompt:
         """A prompt of a text's own tokens. Raises: BadInput for none, or more than 512."""

@@ -216,13 +216,7 @@ def standard(
     lab: Lab, backbone: str, found: Sequence[Task], seeds: Sequence[int] = sweeps.SEEDS
 ) -> list[TuneSpec]:
     """The standard prompts of a backbone, task by task, whether or not imported ones are chosen."""
-    pin, family = lab.models.pin(backbone), lab.models.family(backbone)
-    exact = lab.models.precision(backbone)
-    return [
-        sweeps.standard_prompt(pin, family, lab.pin(t, backbone), seed, precision=exact)
-        for t in found
-        for seed in seeds
-    ]
+    return [prompt for t in found for prompt in lab.standard(backbone, t, seeds)]
 
 
 def own_attributions(
