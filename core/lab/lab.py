@@ -27,12 +27,12 @@ from core.base.specs import Pinned, Precision, Spec, key
 from core.lab.migration import upgrader
 from core.lab.models import Models
 from core.lab.workers import InlineWorker, Status, Worker
+from core.measures import sweeps
 from core.measures.evaluation import Suppression, suppressed_neurons
 from core.measures.predictivity import PredictivitySpec
 from core.measures.prompts import ImportedPrompt
 from core.measures.reading import Alone, Reading, alone, read
 from core.measures.registry import MEASURES
-from core.measures.sweeps import SEEDS, standard_prompt
 from core.measures.tuning import TuneSpec
 from core.measures.words import WordsPrompt
 from core.store import Store
@@ -302,7 +302,7 @@ class Lab:
         return spec
 
     def standard(
-        self, backbone: str, task: Task, seeds: Sequence[int] = SEEDS, **changes: Any
+        self, backbone: str, task: Task, seeds: Sequence[int] = sweeps.SEEDS, **changes: Any
     ) -> list[TuneSpec]:
         """The prompts of a task that figures show by default, one per seed, with other settings
         where `changes` are not None.
@@ -311,7 +311,8 @@ class Lab:
         exact = changes.pop("precision", None) or self.models.precision(backbone)
         place = self.pin(task, backbone)
         return [
-            standard_prompt(pin, family, place, seed, precision=exact, **changes) for seed in seeds
+            sweeps.standard_prompt(pin, family, place, seed, precision=exact, **changes)
+            for seed in seeds
         ]
 
     def in_words(self, backbone: str, task: Task, text: str) -> WordsPrompt:
