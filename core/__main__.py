@@ -17,10 +17,13 @@ from core.commands import (
     tuning,
     ways,
     whole_paper,
+    written,
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for group in (library, tuning, answers, neurons, indicators, projection, ways, whole_paper):
+for group in (
+    library, tuning, answers, written, neurons, indicators, projection, ways, whole_paper,
+):  # fmt: skip
     app.add_typer(group.app)
 
 

@@ -25,7 +25,7 @@ class Batch:
     mask: Bool[Tensor, "batch seq"]
     labels: Int[Tensor, " batch"]
     rows: list[int]
-    targets: list[str] | None = None
+    targets: list[tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Encoded:
 
     ids: list[list[int]]
     labels: list[int]
-    targets: tuple[str, ...] | None = None
+    targets: tuple[tuple[str, ...], ...] | None = None
 
     @classmethod
     def of(

@@ -114,7 +114,8 @@ class PromptedModel:
         if isinstance(self.task.answer, Text):
             assert batch.targets is not None
             here = self.vectors if vectors is None else vectors.to(self.backbone.dtype)
-            return self.backbone.text_loss(here, batch.ids, batch.mask, batch.targets)
+            first = [references[0] for references in batch.targets]
+            return self.backbone.text_loss(here, batch.ids, batch.mask, first)
         scores = self.scores(batch, vectors).float()
         return nn.functional.cross_entropy(scores, batch.labels.to(scores.device))
 
@@ -135,9 +136,9 @@ class PromptedModel:
         return torch.from_numpy(self.score_texts(self.write(batch, vectors), batch))
 
     def score_texts(self, written: list[str], batch: Batch) -> npt.NDArray[np.float64]:
-        """Each written text's score by the task's metric, `[example]`."""
+        """Each written text's score by the task's metric, against the best of its references."""
         answer = self.task.answer
         assert isinstance(answer, Text)
         assert batch.targets is not None
         metric = METRICS[answer.metric]
-        return np.array([metric(w, t) for w, t in zip(written, batch.targets, strict=True)])
+        return np.array([metric(w, r) for w, r in zip(written, batch.targets, strict=True)])

@@ -80,6 +80,9 @@ def tune(
     selection: Annotated[
         int, typer.Option(min=1, help="Train examples set aside for choosing the best step.")
     ] = 200,
+    max_length: Annotated[
+        int | None, typer.Option(min=4, max=4096, help="Tokens of a text that are read; else 128.")
+    ] = None,
     precision: Exact = None,
     out: Annotated[
         Path | None, typer.Option(help="safetensors file of the prompt, beside that in the cache.")
@@ -111,6 +114,7 @@ def tune(
             learning_rate=learning_rate,
             batch_size=batch_size,
             selection=selection,
+            max_length=max_length,
             precision=precision or lab.models.precision(backbone),
         )
         prompt = lab.prompt(spec, bar())

@@ -136,10 +136,7 @@ class Evaluation:
         """95 % interval of the score: Wilson's for shares, else a percentile bootstrap over
         examples.
         """
-        if np.isin(self.scores, (0, 1)).all():
-            return wilson(self.correct, self.n)
-        low, high = np.quantile(redrawn(self.scores[None]), [0.025, 0.975])
-        return float(low), float(high)
+        return mean_interval(self.scores)
 
     @property
     def majority(self) -> float:
@@ -159,6 +156,14 @@ class Evaluation:
         return self.correct / self.n
 
 
+def mean_interval(scores: Float[Values, " example"]) -> tuple[float, float]:
+    """95 % interval of a mean score: Wilson's where each is 0 or 1, else a percentile bootstrap."""
+    if np.isin(scores, (0, 1)).all():
+        return wilson(int(scores.sum()), len(scores))
+    low, high = np.quantile(redrawn(scores[None]), [0.025, 0.975])
+    return float(low), float(high)
+
+
 def needs(spec: EvaluationSpec) -> tuple[Spec, ...]:
     """The prompt, the search for the worst texts, and what ranks the suppressed neurons."""
     how = spec.suppression
@@ -173,7 +178,8 @@ def needs(spec: EvaluationSpec) -> tuple[Spec, ...]:
 def evaluate(spec: EvaluationSpec, bench: Bench, progress: Progress) -> Evaluation:
     """Answer every example, with or without a suppression."""
     task = bench.task(spec.task, spec.prompt)
-    screened = spec.precision == "fp64" and spec.prompt.precision == "fp32"
+    classes = not isinstance(task.answer, Text)
+    screened = classes and spec.precision == "fp64" and spec.prompt.precision == "fp32"
     model = bench.model(spec.prompt, task, "fp32" if screened else spec.precision)
     examples = asked_examples(spec, bench)
     hook = None if spec.suppression is None else intervention(spec.suppression, bench, model)

@@ -29,7 +29,7 @@ __all__ = [
     "Template", "Text", "builtin_names", "clean_name", "clean_task", "data_hashes", "data_stamp",
     "load_task", "own_names", "own_problems", "paper_names", "pin_task",
 ]  # fmt: skip
-_ORDER = {"sentiment": 0, "inference": 1, "paraphrase": 2, "ethics": 3}
+_CATEGORIES = ("sentiment", "inference", "paraphrase", "ethics", "questions", "summaries")
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -83,8 +83,13 @@ def _names(folder: Path) -> tuple[str, ...]:
     return _sorted([load_task(file.stem) for file in folder.glob("*.toml")])
 
 
+def _place(category: str) -> int:
+    known = category in _CATEGORIES
+    return _CATEGORIES.index(category) if known else len(_CATEGORIES)
+
+
 def _sorted(tasks: list[Task]) -> tuple[str, ...]:
-    tasks.sort(key=lambda t: (t.adversarial_of is not None, _ORDER.get(t.category, 9), t.name))
+    tasks.sort(key=lambda t: (t.adversarial_of is not None, _place(t.category), t.name))
     return tuple(t.name for t in tasks)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from os.path import isfile  # unlike Path.is_file, false for a name that no file can have
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,14 @@ from core.base.settings import Places
 from core.tasks import PAPERS, Choice, Remote, Task, clean_task, load_task
 from core.tasks.metrics import normal
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Examples:
     """Rows of one split. `index` is each row's place in the file. Tasks whose answers are written
-    have `targets`, and 0 for every label.
+    have `targets`, the references of each row (the first is the one to learn), and 0 for every
+    label.
     """
 
     text_a: tuple[str, ...]
@@ -32,7 +35,7 @@ class Examples:
     labels: npt.NDArray[np.int64]
     attack: tuple[str, ...] | None
     index: npt.NDArray[np.int64]
-    targets: tuple[str, ...] | None = None
+    targets: tuple[tuple[str, ...], ...] | None = None
 
     @classmethod
     def of_text(cls, text_a: str, text_b: str | None = None) -> "Examples":
@@ -47,7 +50,7 @@ class Examples:
     def take(self, rows: npt.NDArray[np.int64]) -> "Examples":
         """Some rows, in the given order."""
 
-        def pick(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        def pick(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
             return None if values is None else tuple(values[i] for i in rows)
 
         return Examples(
@@ -151,20 +154,17 @@ def _examples(
     path: Path, frame: pd.DataFrame, fields: tuple[str | None, ...], values: tuple[str, ...] | None
 ) -> Examples:
     """Rows with a known label; of written answers (no `values`) all rows."""
-    for column in filter(None, fields):
-        if column not in frame.columns:
-            have = ", ".join(map(str, frame.columns))
-            raise BadTask(f"{path} has no column {column!r}; it has {have}.")
+    found = {name: _column(path, frame, name) for name in fields if name is not None}
     text_a, text_b, label, attack = fields
     labels = np.zeros(len(frame), np.int64) if values is None else _classes(
-        path, frame[label], values
+        path, found[str(label)], values
     )  # fmt: skip
     kept = np.flatnonzero(labels >= 0)
 
     def texts(column: str | None) -> tuple[str, ...] | None:
         if column is None:
             return None
-        values = frame[column].iloc[kept].astype(object)
+        values = found[column].iloc[kept].astype(object)
         return tuple(str(v) for v in values.where(values.notna(), ""))
 
     first = texts(text_a) or ()
@@ -177,8 +177,33 @@ def _examples(
         labels=labels[kept],
         attack=texts(attack),
         index=kept.astype(np.int64),
-        targets=texts(label) if values is None else None,
+        targets=_references(path, found[str(label)], str(label)) if values is None else None,
     )
+
+
+def _column(path: Path, frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
+    """A column, or what its cells hold under a name: `answers.text`. Raises: BadTask."""
+    if name in frame.columns:
+        return frame[name]
+    outer, _, inner = name.partition(".")
+    if inner and outer in frame.columns:
+        return frame[outer].map(lambda cell: cell.get(inner) if isinstance(cell, dict) else None)
+    have = ", ".join(map(str, frame.columns))
+    raise BadTask(f"{path} has no column {name!r}; it has {have}.")
+
+
+def _references(path: Path, column: "pd.Series[Any]", name: str) -> tuple[tuple[str, ...], ...]:
+    """The texts, one or a list of them, that answer each row. Raises: BadTask if a row has none."""
+
+    def texts(cell: object) -> tuple[str, ...]:
+        many = cell if isinstance(cell, list | tuple | np.ndarray) else [cell]
+        found = (str(t).strip() for t in many if t is not None and t == t)
+        return tuple(t for t in found if t)
+
+    answers = tuple(map(texts, column))
+    if () in answers:
+        raise BadTask(f"Row {answers.index(()) + 1} of {path} has no answer in {name!r}.")
+    return answers
 
 
 def _classes(

@@ -601,6 +601,25 @@ def test_a_written_score_has_its_metrics_name_and_an_interval(
     assert [points[0][name] for name in names] == [row[name] for name in names]
 
 
+def test_generate_writes_every_answer_with_its_references_and_scores(
+    cache: Path, echo: Path, toml: Path, writing: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "answers.jsonl"
+    found = answer(cache, "generate", writing, echo, "--out", out, "--limit", 5)
+    assert [row["metric"] for row in found] == ["exact_match", "f1"]
+    assert all(row["low"] <= row["score"] <= row["high"] for row in found)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(rows) == found[0]["n"] == 5
+    names = {"example", "text_a", "written", "references", "exact_match", "f1"}
+    assert set(rows[0]) == names
+    for row in found:
+        mean = sum(r[row["metric"]] for r in rows) / len(rows)
+        assert row["score"] == pytest.approx(mean, abs=1e-6)
+    done = call(cache, "generate", writing, toml, "--out", out)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "has classes, so nothing is written" in done.stderr
+
+
 def test_written_answers_are_suppressed_by_a_ranking_on_classes(
     cache: Path, echo: Path, toml: Path, writing: str
 ) -> None:

@@ -1,5 +1,6 @@
 """Tasks whose answers are written: the frame, with one tiny task and metric."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from core.base.errors import BadInput, BadTask
 from core.base.measure import Run
 from core.base.specs import Pinned
 from core.figures import queries
+from core.figures import written as figures
 from core.lab.lab import Lab
 from core.measures import sweeps
 from core.measures.evaluation import (
@@ -27,7 +29,7 @@ from core.measures.tuning import TuneSpec
 from core.stats.intervals import wilson
 from core.tasks import Task, Text, load_task, pin_task
 from core.tasks.data import load_split
-from core.tasks.metrics import METRICS, exact_match
+from core.tasks.metrics import exact_match
 from tests.conftest import TINY, save_backbone, write_text_task
 
 
@@ -61,7 +63,7 @@ def test_a_written_task_has_no_classes_and_its_targets_are_texts(echo: Task) -> 
         echo.contrasts()
     examples = load_split(echo, "validation")
     assert examples.targets is not None
-    assert [t.split()[0].strip(".") for t in examples.text_a] == list(examples.targets)
+    assert [(t.split()[0].strip("."),) for t in examples.text_a] == list(examples.targets)
 
 
 def test_an_evaluation_is_a_score_per_example_with_its_metric(
@@ -165,10 +167,62 @@ def test_a_bad_answer_entry_is_refused(echo: Task, entry: str, why: str) -> None
         load_task(str(echo.file.parent / "bad.toml"))
 
 
-def test_exact_match_looks_past_case_and_punctuation() -> None:
-    assert METRICS["exact_match"] is exact_match
-    assert exact_match("The film.", "the  film") == 1
-    assert exact_match("a film", "the film") == 0
+def test_the_first_reference_is_learnt_and_the_best_one_counts(
+    lab: Lab, t5: Path, echo: Task
+) -> None:
+    prompt = tuned(lab, t5, echo)
+    spec = EvaluationSpec(prompt=prompt, task=prompt.task)
+    written = lab.answer(spec).written
+    folder = echo.file.parent
+    for split in ("train", "validation"):
+        rows = [json.loads(x) for x in (folder / f"{split}.jsonl").read_text().splitlines()]
+        for i, row in enumerate(rows):
+            extra = written[i] if split == "validation" else "never learnt"
+            row["answer"] = {"text": [row["answer"], extra]}
+        (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    text = echo.file.read_text().replace('label = "answer"', 'label = "answer.text"')
+    echo.file.write_text(text)
+    many = load_task(str(echo.file))
+    pin = pin_task(many, "t5")
+    same = replace(prompt, task=pin)
+    assert torch.equal(lab.prompt(same).vectors, lab.prompt(prompt).vectors)
+    found = lab.answer(EvaluationSpec(prompt=same, task=pin))
+    assert found.written == written
+    assert found.score == 1
+
+
+def test_an_fp32_prompts_texts_are_written_in_the_precision_that_is_asked_for(
+    lab: Lab, t5: Path, echo: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    usual = PromptedModel.write
+    monkeypatch.setattr(
+        PromptedModel, "write",
+        lambda self, *a, **k: seen.append(self.backbone.dtype) or usual(self, *a, **k),
+    )  # fmt: skip
+    prompt = tuned(lab, t5, echo)
+    lab.ask(prompt)
+    seen.clear()
+    lab.ask(EvaluationSpec(prompt=prompt, task=prompt.task, precision="fp64"))
+    assert set(seen) == {torch.float64}
+
+
+def test_a_table_of_what_is_written_has_every_usual_metric(lab: Lab, t5: Path, echo: Task) -> None:
+    prompt = tuned(lab, t5, echo)
+    spec = EvaluationSpec(prompt=prompt, task=prompt.task)
+    found, examples = lab.answer(spec), load_split(echo, "validation")
+    rows, means = figures.answers(found, examples), figures.scores(found, examples)
+    assert rows.exact_match.tolist() == found.scores.tolist()
+    assert rows.written.tolist() == list(found.written)
+    by_metric = means.set_index("metric")
+    assert list(by_metric.index) == ["exact_match", "f1"]
+    assert by_metric.score["exact_match"] == pytest.approx(found.score)
+    assert (by_metric.low["exact_match"], by_metric.high["exact_match"]) == found.interval
+    assert (rows.f1 >= rows.exact_match).all()
+    firsts = [r[0] for r in examples.targets]
+    most = max(firsts, key=firsts.count)
+    right = [exact_match(most, r) for r in examples.targets]
+    assert by_metric.constant["exact_match"] == pytest.approx(np.mean(right))
 
 
 def evaluation(scores: list[float]) -> Evaluation:

@@ -61,6 +61,7 @@ def test_a_task_file_is_whole(name: str) -> None:
     assert task.source
     for family in ("roberta", "t5", "bert"):
         assert len(task.words(family)) == len(task.labels)
+    assert task.labels or "t5" in task.templates
     origin = clean_task(task)
     assert origin.adversarial_of is None
     assert (task is origin) == (not name.startswith("adv_"))
@@ -91,7 +92,7 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_data
-@pytest.mark.parametrize("name", paper_names())
+@pytest.mark.parametrize("name", [n for n in paper_names() if load_task(n).labels])
 @pytest.mark.usefixtures("copies")
 def test_a_local_copy_loads_and_is_measured(
     lab: Lab, tiny_roberta: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -224,6 +225,70 @@ def test_a_dataset_given_by_its_files(here: Hub) -> None:
     examples = load_split(task, "test")
     assert examples.text_b == ("no", "test")
     assert examples.labels.tolist() == [0, 1]
+
+
+def written(folder: Path) -> dict[str, Repo]:
+    """Sets with written answers, with columns as on the hub."""
+    tables = {
+        "rajpurkar/squad": {
+            "question": ["Who?", "Where?"], "context": ["Ann sat.", "In Rome."],
+            "answers": [
+                {"text": ["Ann"], "answer_start": [0]},
+                {"text": ["Rome", "In Rome"], "answer_start": [3, 0]},
+            ],
+        },
+        "google-research-datasets/nq_open": {
+            "question": ["who", "where"], "answer": [["Ann", "Anna"], ["Rome"]]
+        },
+        "knkarthick/samsum": {"dialogue": ["A: Hi.", "B: Bye."], "summary": ["A greets.", "B."]},
+        "alexfabbri/multi_news": {"document": ["One ||||| Two", "Three"], "summary": ["1", "2"]},
+    }  # fmt: skip
+    repos = {}
+    for name, table in tables.items():
+        place = folder / name
+        converted = name.startswith("alex")
+        for split in ("train", "validation", "test"):
+            file = f"default/{split}/0000" if converted else f"{split}-00000-of-00001"
+            if name.startswith("rajpurkar"):
+                file = f"plain_text/{file}"
+            if name.startswith("google"):
+                file = f"nq_open/{file}"
+            (place / file).parent.mkdir(parents=True, exist_ok=True)
+            pd.DataFrame(table).to_parquet(place / f"{file}.parquet")
+        for config in ("plain_text", "nq_open"):
+            if (place / config).is_dir():
+                (place / "README.md").write_text(
+                    f"---\nconfigs:\n- config_name: {config}\n  data_files:\n"
+                    + "".join(
+                        f"  - split: {s}\n    path: {config}/{s}-*\n"
+                        for s in ("train", "validation", "test")
+                    )
+                    + "---\n"
+                )
+        revisions = ("refs/convert/parquet",) if converted else ("main",)
+        repos[name] = Repo(place, kind="dataset", revisions=revisions)
+    return repos
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "references"),
+    [
+        ("squad", "Where?", ("Rome", "In Rome")),
+        ("nq_open", "where", ("Rome",)),
+        ("samsum", "B: Bye.", ("B.",)),
+        ("multi_news", "Three", ("2",)),
+    ],
+)
+def test_sets_with_written_answers_of_the_hub(
+    here: Hub, tmp_path: Path, name: str, text: str, references: tuple[str, ...]
+) -> None:
+    here.repos.update(written(tmp_path / "written"))
+    task = load_task(name)
+    download(task)
+    examples = load_split(task, task.evaluation_split)
+    assert examples.targets is not None
+    assert (examples.text_a[1], examples.targets[1]) == (text, references)
+    assert (examples.text_b is not None) == (name == "squad")
 
 
 def test_the_data_are_part_of_a_tasks_pin(here: Hub) -> None:

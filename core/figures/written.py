@@ -1,0 +1,59 @@
+"""What a prompt writes, and how well, for tasks whose answers are written."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from core.measures.evaluation import Evaluation, mean_interval
+from core.tasks.data import Examples
+from core.tasks.metrics import METRICS, beside
+
+
+def scores(found: Evaluation, examples: Examples) -> pd.DataFrame:
+    """Per metric that is usually reported with the task's: metric, score (the mean), low and high
+    (95 %), n, and constant, the score of always writing the most frequent first reference.
+    """
+    written, references = _aligned(found, examples)
+    usual = _most_frequent(references)
+    rows = []
+    for name, metric in beside(found.metric).items():
+        values = np.array([metric(w, r) for w, r in zip(written, references, strict=True)])
+        low, high = mean_interval(values)
+        constant = float(np.mean([metric(usual, r) for r in references]))
+        rows.append((name, float(values.mean()), low, high, len(values), constant))
+    return pd.DataFrame(rows, columns="metric score low high n constant".split())  # noqa: SIM905
+
+
+def answers(found: Evaluation, examples: Examples) -> pd.DataFrame:
+    """Per example: example, text_a, text_b (only of pairs), written, references, and a column for
+    each metric that is usually reported with the task's.
+    """
+    written, references = _aligned(found, examples)
+    each = {
+        name: [metric(w, r) for w, r in zip(written, references, strict=True)]
+        for name, metric in beside(found.metric).items()
+    }
+    pairs = {} if examples.text_b is None else {"text_b": examples.text_b}
+    return pd.DataFrame(
+        {
+            "example": examples.index, "text_a": examples.text_a, **pairs, "written": written,
+            "references": [list(r) for r in references], **each,
+        }
+    )  # fmt: skip
+
+
+def _aligned(
+    found: Evaluation, examples: Examples
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """The written texts and the references, row by row."""
+    assert found.written is not None
+    assert found.metric in METRICS
+    assert examples.targets is not None
+    assert np.array_equal(found.index, examples.index)
+    return found.written, examples.targets
+
+
+def _most_frequent(references: Sequence[tuple[str, ...]]) -> str:
+    """The first reference that most examples have; of equally frequent ones the earliest."""
+    return str(pd.Series([r[0] for r in references]).value_counts().index[0])
