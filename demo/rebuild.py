@@ -10,6 +10,7 @@ from typing import Literal
 
 import pandas as pd
 
+from core.backbones import FAMILIES
 from core.base.prompts import Prompt
 from core.base.settings import EMBEDDED, PLAIN, Settings
 from core.base.specs import Spec, key
@@ -32,9 +33,15 @@ REPORT_FRACTIONS = (0.0, 0.05, 0.15, 0.3, 0.5)
 
 
 def tasks() -> tuple[list[Task], list[Task]]:
-    """The clean tasks, and all of them."""
-    every = [load_task(name) for name in builtin_names()]
+    """The clean tasks with classes, and all with classes."""
+    every = [t for t in map(load_task, builtin_names()) if t.labels]
     return [t for t in every if t.adversarial_of is None], every
+
+
+def written_tasks(lab: Lab, backbone: str) -> list[Task]:
+    """The tasks with written answers, if the backbone can write."""
+    writes = FAMILIES[lab.models.family(backbone)].writes
+    return [t for t in map(load_task, builtin_names()) if writes and not t.labels]
 
 
 def prompts(lab: Lab, backbone: str, task: Task) -> list[TuneSpec]:
@@ -51,8 +58,11 @@ def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
     clean, every = tasks()
     if backbone not in PLAIN:
         return weathered(lab, backbone, clean)
-    tuned = [p for t in clean for p in prompts(lab, backbone, t)]
-    grid = sweeps.transfer_grid(tuned, [(lab.pin(t, backbone), t.evaluation_split) for t in every])
+    texts = written_tasks(lab, backbone)
+    writing = [p for t in texts for p in prompts(lab, backbone, t)]
+    tuned = [p for t in clean for p in prompts(lab, backbone, t)] + writing
+    places = [(lab.pin(t, backbone), t.evaluation_split) for t in (*every, *texts)]
+    grid = sweeps.transfer_grid(tuned, places)
     attacked = [
         spec
         for t in every
@@ -67,6 +77,7 @@ def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
     )
     boxes = measured(lab, backbone, every)
     told = [spec for t in clean for spec in of_prompts(lab, backbone, t)]
+    told += [*sweeps.activated(writing), *(NearestSpec(prompt=p) for p in writing)]
     begun = starts(lab, backbone, first, clean)
     brought = projected(lab, backbone, clean)
     otherwise = tuned_otherwise(lab, backbone, first)
@@ -212,7 +223,7 @@ def rebuild(
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(work / "both" / "export", target)
     say(f"Exported to {target}.")
-    write_shipped(assets, tasks()[1])
+    write_shipped(assets, map(load_task, builtin_names()))
     table = pd.concat([pd.read_csv(work / name / "report.csv") for name in PLAIN])
     table.to_csv(assets / "report.csv", index=False)
     say(table.to_string(index=False, float_format="%.3f"))

@@ -2,17 +2,18 @@
 
 import json
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from core.tasks.attacks import slips
 from demo.corpus import normalised
-from demo.texts import ADVERSARIAL, GENERATORS, HAND_WRITTEN
+from demo.texts import ADVERSARIAL, GENERATORS, HAND_WRITTEN, stories
 from demo.texts.example import Example, Generator
 
 SIZES = {"train": 2400, "validation": 600}
 ADVERSARIAL_PER_ATTACK = 40
 SEED = 2024
+WRITTEN = {"story_questions": stories.question_row, "story_summaries": stories.summary_row}
 
 
 def draw(generator: Generator, n: int, rng: random.Random, seen: set[str]) -> list[Example]:
@@ -33,6 +34,19 @@ def splits(task: str) -> dict[str, list[Example]]:
     """Train and validation of a task, without a shared text."""
     rng, seen = random.Random(f"{SEED}/{task}"), set[str]()
     return {name: draw(GENERATORS[task], n, rng, seen) for name, n in SIZES.items()}
+
+
+def written(task: str) -> dict[str, list[stories.Row]]:
+    """Train and validation of a task with written answers, without a shared story."""
+    rng, seen, found = random.Random(f"{SEED}/{task}"), set[str](), dict[str, list[stories.Row]]()
+    for name, n in SIZES.items():
+        rows = found.setdefault(name, [])
+        while len(rows) < n:
+            row = WRITTEN[task](rng)
+            if row["text"] not in seen:
+                seen.add(row["text"])
+                rows.append(row)
+    return found
 
 
 def adversarial(task: str) -> list[Example]:
@@ -63,17 +77,24 @@ def write(folder: Path) -> Iterator[Path]:
     """Write `<task>/<split>.jsonl`; yields the files."""
     for task in GENERATORS:
         for name, examples in splits(task).items():
-            yield _write(folder / task / f"{name}.jsonl", examples, "construction")
+            rows = [_row(e, "construction") for e in examples]
+            yield _write(folder / task / f"{name}.jsonl", rows)
+    for task in WRITTEN:
+        for name, stories_told in written(task).items():
+            yield _write(folder / task / f"{name}.jsonl", stories_told)
     for task in ADVERSARIAL:
-        yield _write(folder / task / "adversarial.jsonl", adversarial(task), "attack")
+        rows = [_row(e, "attack") for e in adversarial(task)]
+        yield _write(folder / task / "adversarial.jsonl", rows)
 
 
-def _write(file: Path, examples: list[Example], kind: str) -> Path:
+def _row(e: Example, kind: str) -> dict[str, object]:
+    """An example as it stands in a file; `kind` names the column of its construction."""
+    second = {} if e.text_b is None else {"text_b": e.text_b}
+    return {"text": e.text_a, **second, "label": e.label, kind: e.kind}
+
+
+def _write(file: Path, rows: Sequence[Mapping[str, object]]) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", encoding="utf-8") as lines:
-        for e in examples:
-            row = {"text": e.text_a} if e.text_b is None else {"text": e.text_a, "text_b": e.text_b}
-            lines.write(
-                json.dumps({**row, "label": e.label, kind: e.kind}, ensure_ascii=False) + "\n"
-            )
+        lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     return file

@@ -12,10 +12,11 @@ from core.figures import indicators, overview, queries
 from core.figures.robustness import dose
 from core.lab.lab import job_name
 from core.measures import sweeps
-from core.tasks import data_stamp, load_task
+from core.tasks import Text, data_stamp, load_task
 from core.tasks.attacks import Attack
-from core.tasks.baselines import bag_of_words, read_shipped
+from core.tasks.baselines import bag_of_words, constant_answer, read_shipped
 from core.tasks.data import load_split
+from core.tasks.metrics import TITLES
 from pages.common import answers, controls, views
 
 Finding = tuple[str, str, charts.Figure | None]
@@ -153,33 +154,37 @@ right.markdown(
 st.subheader("Suggested views", anchor=False)
 views.gallery(lab)
 
-found = controls.tasks(adversarial=True)
+found = [*controls.tasks(adversarial=True), *controls.tasks(adversarial=False, written=True)]
 names = {t.name: t for t in found}
 specs = tuple(
     sweeps.own_evaluation(prompt, lab.pin(t, backbone), t.evaluation_split)
     for backbone in shown
-    for t in found
+    for t in controls.answered_by(lab, backbone, found)
     for prompt in controls.standard(lab, backbone, [names[t.adversarial_of or t.name]])
 )
 
 
 @st.cache_data(show_spinner=False)
 def baselines(fingerprints: tuple[str, ...]) -> pd.DataFrame:
-    """Counts, majority-class accuracy and bag-of-words accuracy for each task."""
+    """Counts, and for each task majority-class and bag-of-words accuracy; for written answers the
+    score of always writing the most frequent one.
+    """
     assert len(fingerprints) == len(found)
     shipped = read_shipped(lab.settings.assets)
     return pd.DataFrame(
         {
             "target_task": t.name,
             "Task": t.title,
-            "Majority": load_split(t, t.evaluation_split).majority,
-            "Bag of words": bag_of_words(t, shipped),
+            "Majority": load_split(t, t.evaluation_split).majority if t.labels
+            else constant_answer(t, shipped),
+            "Bag of words": bag_of_words(t, shipped) if t.labels else None,
             "n": len(load_split(t, t.evaluation_split)),
+            "Metric": TITLES[t.answer.metric if isinstance(t.answer, Text) else "accuracy"],
             "Category": t.category,
             "Question": t.about,
         }
         for t in found
-    )
+    )  # fmt: skip
 
 
 def draw() -> None:
@@ -190,7 +195,7 @@ def draw() -> None:
         mine = rows[rows.backbone == backbone].set_index("target_task")
         error = mine["sem"].map(" ± {:.3f}".format).where(mine["sem"].notna(), "")
         accuracy = mine.accuracy.map("{:.3f}".format) + error
-        table.insert(2 + i, backbone, table.target_task.map(accuracy))
+        table.insert(2 + i, backbone, table.target_task.map(accuracy).fillna("\N{EN DASH}"))
     shares = {"Majority": "Majority class", "Bag of words": "Bag of words"}
     st.dataframe(
         table.drop(columns="target_task"),
@@ -201,10 +206,12 @@ def draw() -> None:
         },
     )
     st.caption(
-        f"Accuracy of each task's own prompts: mean ± standard error over {len(sweeps.SEEDS)} "
-        "seeds on n validation examples. Adversarial versions use their clean task's prompts.",
-        help="Majority class: accuracy of always predicting the most frequent class. Bag of words: "
-        "logistic regression on word counts.",
+        f"Accuracy, or score, of each task's own prompts: mean ± standard error over "
+        f"{len(sweeps.SEEDS)} seeds on n validation examples. Adversarial versions use their clean "
+        "task's prompts.",
+        help="Majority class: accuracy of always predicting the most frequent class, or the score "
+        "of always writing the most frequent answer. Bag of words: logistic regression on word "
+        "counts. Only T5 can write answers; RoBERTa predicts one masked token.",
     )
 
 

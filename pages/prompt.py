@@ -12,11 +12,14 @@ from core.base.markdown import plain
 from core.base.prompts import Prompt
 from core.base.specs import key
 from core.figures import prompt as figures
-from core.figures import queries
+from core.figures import queries, written
+from core.figures import words as numbers
 from core.measures import sweeps
 from core.measures.dropped import DroppedSpec
 from core.measures.nearest import METRICS, NearestSpec
 from core.tasks import Task, load_task
+from core.tasks.data import load_split
+from core.tasks.metrics import TITLES
 from pages.common import answers, controls, sharing, warnings
 
 NONE = "none"
@@ -132,11 +135,17 @@ def works() -> None:
         return
     figure = charts.works_on(table, look, backbone=backbone, tasks=[t.title for t in targets])
     st.altair_chart(figure, width="stretch", theme=None)
+    named = [
+        f"{title}: {TITLES[metric]}"
+        for title, metric in zip(table.task, table.metric, strict=True) if metric != "accuracy"
+    ]  # fmt: skip
+    scored = f" Written answers have a score ({plain('; '.join(named))})." if named else ""
     st.caption(
         f"Accuracy of this one prompt on {controls.count(table.n)} examples of each task's "
         "evaluation split, with 95 % intervals. Filled: the task it was tuned on. Ticks: "
-        "majority-class accuracy.",
-        help="Wilson intervals, over examples. The Transfer page gives means over seeds.",
+        f"majority-class accuracy.{scored}",
+        help="Wilson intervals, over examples; for scores a bootstrap over examples. The Transfer "
+        "page gives means over seeds.",
     )
     answers.downloads("prompt-transfer", table, ("", figure))
 
@@ -319,6 +328,60 @@ def in_words(of: Task) -> None:
     answers.show([soft, hard], draw, name="words", what="evaluations", start_at_once=ready)
 
 
+def writes(of: Task) -> None:
+    """What the prompt makes the backbone write, and how well it answers."""
+    spec = sweeps.own_evaluation(prompt, lab.pin(of, backbone), of.evaluation_split)
+
+    @st.cache_data(show_spinner="Scoring ...", max_entries=10)
+    def tables(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        del name
+        found, examples = lab.stored(spec), load_split(of, spec.split)
+        return written.scores(found, examples), written.answers(found, examples)
+
+    def draw() -> None:
+        if not lab.known([spec]):
+            st.caption("Nothing computed yet.")
+            return
+        means, rows = tables(key(spec))
+        first = means.metric.iloc[0]
+        st.markdown("; ".join(said_of_score(row) for row in means.itertuples()) + ".")
+        only = st.segmented_control(
+            "Show", SHOWN, default=SHOWN[0], key="shown", bind="query-params"
+        )
+        kept = {SHOWN[1]: rows[first] < 1, SHOWN[2]: rows[first] == 1}.get(str(only))
+        st.dataframe(
+            rows if kept is None else rows[kept], hide_index=True, width="stretch", height=320,
+            column_config={
+                "example": st.column_config.NumberColumn("Example", width=70),
+                "text_a": "Text", "text_b": "Second text", "written": "Written",
+                "references": "References",
+                **{
+                    m: st.column_config.NumberColumn(TITLES[m], format="%.2f", width=80)
+                    for m in means.metric
+                },
+            },
+        )  # fmt: skip
+        st.caption(
+            f"{plain(of.title)}, {of.evaluation_split} split, {means.n.iloc[0]} examples. Mean "
+            "scores with 95 % intervals; in brackets, the score of always writing the most "
+            "frequent answer.",
+            help="The likeliest next token is written each time (greedy decoding). Intervals are "
+            "over examples: Wilson's for exact match, else a bootstrap.",
+        )
+        answers.downloads("prompt-written", rows)
+
+    answers.show([spec], draw, name="prompt-written", what="evaluations")
+
+
+SHOWN = ("all", "not full score", "full score")
+
+
+def said_of_score(row: Any) -> str:
+    """A metric's mean, its interval and what the constant answer reaches."""
+    score, low, high, always = map(numbers.two, (row.score, row.low, row.high, row.constant))
+    return f"{TITLES[row.metric]} **{score}** ({low} to {high}) [{always}]"
+
+
 left, right = st.columns([2, 3], gap="medium")
 with left, st.container(border=True):
     st.subheader("On which tasks does it work?", anchor=False)
@@ -326,6 +389,11 @@ with left, st.container(border=True):
 with right, st.container(border=True):
     st.subheader("Which tokens are nearest to its vectors?", anchor=False)
     answers.show([nearest], words, name="prompt-nearest", what="results", start_at_once=True)
+if not task.labels and task.ready:
+    with st.container(border=True):
+        st.subheader("What does it write?", anchor=False)
+        with answers.shown_errors():
+            writes(task)
 if task.labels and task.ready:
     st.subheader("What if vectors are left out?", anchor=False)
     without = sweeps.dropped(prompt, lab.pin(task, backbone), task.evaluation_split)

@@ -12,6 +12,8 @@ from core.figures import literature, queries, rankings, transferred, words
 from core.lab.lab import job_name
 from core.measures import sweeps
 from core.measures.evaluation import EvaluationSpec
+from core.tasks import Text
+from core.tasks.metrics import TITLES
 from pages.common import answers, controls, warnings
 
 ADVERSARIAL = {
@@ -55,13 +57,36 @@ def heatmaps(
             if mine.empty:
                 st.caption(empty(name))
                 continue
+            here = set(mine.source_task) | set(mine.target_task)  # not what it cannot answer
             figure = charts.transfer_heatmap(
-                mine, look, backbone=name, relative=relative, rows=rows, columns=columns
-            )
+                mine, look, backbone=name, relative=relative,
+                rows=[t for t in rows if t in here], columns=[t for t in columns if t in here],
+            )  # fmt: skip
             st.altair_chart(figure, width="stretch", theme=None)
             figures.append((name, figure))
             st.caption(caption(mine))
+            if source == COMPUTED:
+                left_out(name)
     answers.downloads("transfer", table, *figures)
+
+
+def scored() -> str:
+    """The metrics of the tasks with written answers, in brackets."""
+    named = [
+        f"{plain(t.title)}: {TITLES[t.answer.metric]}"
+        for t in targets if isinstance(t.answer, Text)
+    ]  # fmt: skip
+    return f" ({'; '.join(named)})" if named else ""
+
+
+def left_out(name: str) -> None:
+    """Say which tasks a backbone cannot answer."""
+    mine = {t.name for t in controls.answered_by(lab, name, targets)}
+    if others := [plain(t.title) for t in targets if t.name not in mine]:
+        st.caption(
+            f"{plain(name)} is a masked language model and cannot write: {', '.join(others)} "
+            f"{'is' if len(others) == 1 else 'are'} left out."
+        )
 
 
 def empty(name: str) -> str:
@@ -81,7 +106,9 @@ def caption(mine: pd.DataFrame) -> str:
     known = mine.majority.dropna()
     chance = f"; chance (majority class): {controls.count(known, '.2f')}" if len(known) else ""
     written = (
-        " Written answers are scored by their task's metric." if len(known) < len(mine) else ""
+        f" Written answers are scored by their task's metric{scored()}."
+        if len(known) < len(mine)
+        else ""
     )
     return (
         f"Mean of {mine.seeds.max()} seeds; {controls.count(mine.n)} examples per task{chance}. "

@@ -300,7 +300,8 @@ def computed() -> None:
     with left:
         backbones = controls.backbones(lab)
     with middle:
-        found = controls.clean(controls.task_set())
+        every = controls.clean(controls.task_set())
+        found = [t for t in every if t.labels] or every
     method = mapped()
     for b in backbones:
         if not controls.answered_by(lab, b, found):

@@ -16,6 +16,7 @@ def works_on(
     task that it was tuned on.
     """
     hue = look.hue(backbone)
+    plain = set(table.metric) <= {"accuracy"}
     lowest = float(table[["low", "accuracy"]].min().min())
     scale = alt.Scale(domain=[min(0.4, lowest), 1])
     base = alt.Chart(table).encode(
@@ -26,10 +27,12 @@ def works_on(
             alt.Tooltip("high", title="to", format=".3f"),
             alt.Tooltip("majority", title="majority-class accuracy", format=".3f"),
             alt.Tooltip("n", title="examples"),
+            *([] if plain else [alt.Tooltip("metric", title="metric")]),
         ],
     )  # fmt: skip
     spans = base.mark_rule(color=hue, strokeWidth=2, opacity=0.6).encode(
-        x=alt.X("low:Q", scale=scale, title="accuracy"), x2="high:Q"
+        x=alt.X("low:Q", scale=scale, title="accuracy" if plain else "accuracy or score"),
+        x2="high:Q",
     )
     points = base.mark_point(color=hue, size=80, opacity=1).encode(
         x=alt.X("accuracy:Q", scale=scale),

@@ -168,9 +168,9 @@ def advise(
 
 
 def _builtin() -> list[Task]:
-    """The clean built-in tasks."""
+    """The clean built-in tasks with classes."""
     every = [load_task(name) for name in builtin_names()]
-    return [t for t in every if t.adversarial_of is None]
+    return [t for t in every if t.labels and t.adversarial_of is None]
 
 
 def _similarity(

@@ -1,11 +1,10 @@
 """One soft prompt: where it works, the tokens near it, and what its vectors do."""
 
-import math
-
 import numpy as np
 import pandas as pd
 
 from core.base.prompts import Prompt, SoftPrompt
+from core.base.specs import key
 from core.figures import queries
 from core.measures.dropped import DroppedSpec
 from core.measures.evaluation import EvaluationSpec
@@ -16,18 +15,20 @@ from core.store import Store
 
 
 def works_on(store: Store, specs: list[EvaluationSpec]) -> pd.DataFrame:
-    """Accuracy per target task, with its 95 % Wilson interval (none for the mean score of written
-    answers): task, accuracy, low, high, n, majority, own (whether the prompt was tuned on it).
+    """Accuracy per target task, or the mean score of written answers, with its 95 % interval
+    (Wilson's for accuracy, else a bootstrap over examples): task, metric, accuracy, low, high, n,
+    majority, own (whether the prompt was tuned on it).
     """
     rows = queries.evaluations(store, specs)
-    counted = rows.correct.notna()
+    by_key = {key(spec): spec for spec in specs}
     spans = [
-        wilson(int(c), int(n)) if known else (math.nan, math.nan)
-        for c, n, known in zip(rows.correct, rows.n, counted, strict=True)
-    ]
+        wilson(int(row.correct), int(row.n)) if row.metric == "accuracy"
+        else store.read(by_key[row.key]).interval
+        for row in rows.itertuples()
+    ]  # fmt: skip
     return pd.DataFrame(
         {
-            "task": rows.target_task, "accuracy": rows.accuracy,
+            "task": rows.target_task, "metric": rows.metric, "accuracy": rows.accuracy,
             "low": [low for low, _ in spans], "high": [high for _, high in spans], "n": rows.n,
             "majority": rows.majority, "own": rows.target_task == rows.source_task,
         }

@@ -29,11 +29,11 @@ CURVE_COLUMNS = (
 
 def evaluations(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataFrame:
     """One row per stored evaluation: backbone, source_task, prompt (its key), seed, target_task,
-    split, n, correct, accuracy, majority, choose, fraction, draw, key.
+    split, n, metric, correct, accuracy, majority, choose, fraction, draw, key.
     """
     return store.frame(
         "SELECT a.backbone, a.source_task, a.prompt, a.seed, a.target_task, a.split, e.n,"
-        " e.correct, e.accuracy, e.majority, e.choose, e.fraction, e.draw, key"
+        " e.metric, e.correct, e.accuracy, e.majority, e.choose, e.fraction, e.draw, key"
         " FROM asked a JOIN evaluation e USING (key)"
         " ORDER BY ALL",
         asked=asked.table(specs),

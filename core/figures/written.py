@@ -1,11 +1,10 @@
 """What a prompt writes, and how well, for tasks whose answers are written."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from core.measures.evaluation import Evaluation, mean_interval
+from core.tasks.baselines import constant
 from core.tasks.data import Examples
 from core.tasks.metrics import METRICS, beside
 
@@ -15,13 +14,12 @@ def scores(found: Evaluation, examples: Examples) -> pd.DataFrame:
     (95 %), n, and constant, the score of always writing the most frequent first reference.
     """
     written, references = _aligned(found, examples)
-    usual = _most_frequent(references)
     rows = []
     for name, metric in beside(found.metric).items():
         values = np.array([metric(w, r) for w, r in zip(written, references, strict=True)])
         low, high = mean_interval(values)
-        constant = float(np.mean([metric(usual, r) for r in references]))
-        rows.append((name, float(values.mean()), low, high, len(values), constant))
+        always = constant(references, name)
+        rows.append((name, float(values.mean()), low, high, len(values), always))
     return pd.DataFrame(rows, columns="metric score low high n constant".split())  # noqa: SIM905
 
 
@@ -52,8 +50,3 @@ def _aligned(
     assert examples.targets is not None
     assert np.array_equal(found.index, examples.index)
     return found.written, examples.targets
-
-
-def _most_frequent(references: Sequence[tuple[str, ...]]) -> str:
-    """The first reference that most examples have; of equally frequent ones the earliest."""
-    return str(pd.Series([r[0] for r in references]).value_counts().index[0])

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from core.backbones.batches import Encoded
     from core.tasks.data import Examples
 
+FEWEST = 8  # train rows, a quarter of which choose the best step
 Init = Literal["vocabulary", "random", "labels"]
 BEGINS: dict[Init, str] = {
     "vocabulary": "of random words",
@@ -145,17 +146,18 @@ def _clock(vectors: Tensor) -> Callable[[], float]:
 
 
 def split_selection(examples: Examples, spec: TuneSpec) -> tuple[Examples, Examples]:
-    """Disjoint rows for training and for choosing the best step, drawn with a fixed seed."""
+    """Disjoint rows for training and for choosing the best step, drawn with a fixed seed: as many
+    of the latter as `selection` says, but at most a quarter of all.
+    """
     import torch
 
-    if len(examples) < spec.selection + 2:
+    if len(examples) < FEWEST:
         raise BadInput(
-            f"The train split has {len(examples)} examples; {spec.selection} are set aside for "
-            f"choosing the best step, so at least {spec.selection + 2} are needed; lower "
-            "`selection`."
+            f"The train split has {len(examples)} examples; tuning needs at least {FEWEST}."
         )
+    held = min(spec.selection, len(examples) // 4)
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0)).numpy()
-    return examples.take(order[spec.selection :]), examples.take(order[: spec.selection])
+    return examples.take(order[held:]), examples.take(order[:held])
 
 
 def tune(spec: TuneSpec, bench: Bench, progress: Progress) -> SoftPrompt:

@@ -1,13 +1,16 @@
 """What a task gives away without a language model."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from statistics import fmean
 
 from core.base.settings import Places
-from core.tasks import Task, data_stamp, load_task
+from core.tasks import Task, Text, data_stamp, load_task
 from core.tasks.data import Examples, load_split
+from core.tasks.metrics import METRICS
 
 
 def bag_of_words(task: Task, shipped: Mapping[str, float] | None = None) -> float:
@@ -21,15 +24,38 @@ def bag_of_words(task: Task, shipped: Mapping[str, float] | None = None) -> floa
     return _fit(task.name, task.places, fingerprint)
 
 
+def constant_answer(task: Task, shipped: Mapping[str, float] | None = None) -> float:
+    """Mean score on the evaluation split, by the task's metric, of writing the most frequent answer
+    of that split to every example; for tasks with written answers.
+
+    Computed, unless `shipped` has it under the stamp of its data.
+    """
+    fingerprint = data_stamp(task)
+    if shipped and fingerprint in shipped:
+        return shipped[fingerprint]
+    assert isinstance(task.answer, Text)
+    return constant(load_split(task, task.evaluation_split).targets or (), task.answer.metric)
+
+
+def constant(references: Sequence[tuple[str, ...]], metric: str) -> float:
+    """Mean score of always writing the most frequent first reference, of equals the earliest."""
+    firsts = Counter(r[0] for r in references)
+    usual = firsts.most_common(1)[0][0]
+    return fmean(METRICS[metric](usual, r) for r in references)
+
+
 def read_shipped(assets: Path) -> dict[str, float]:
-    """Stamp of the data -> bag of words, of the built-in tasks."""
+    """Stamp of the data -> bag of words, or the constant answer, of the built-in tasks."""
     file = assets / "tasks" / "baselines.json"
     return dict(json.loads(file.read_text("utf-8"))) if file.is_file() else {}
 
 
 def write_shipped(assets: Path, tasks: Iterable[Task]) -> None:
     """Compute and write what `read_shipped` reads."""
-    values = {data_stamp(task): bag_of_words(task) for task in tasks}
+    values = {
+        data_stamp(task): bag_of_words(task) if task.labels else constant_answer(task)
+        for task in tasks
+    }
     (assets / "tasks" / "baselines.json").write_text(json.dumps(values, indent=1) + "\n")
 
 

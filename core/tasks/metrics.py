@@ -51,7 +51,7 @@ QUESTIONS: Mapping[str, Metric] = {"exact_match": exact_match, "f1": f1}
 SUMMARIES: Mapping[str, Metric] = {n: _rouge(n) for n in ("rouge1", "rouge2", "rougeL")}
 METRICS: Mapping[str, Metric] = {**QUESTIONS, **SUMMARIES}
 TITLES: Mapping[str, str] = {
-    "accuracy": "accuracy", "exact_match": "exact match", "f1": "F1",
+    "accuracy": "Accuracy", "exact_match": "Exact match", "f1": "F1",
     "rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L",
 }  # fmt: skip
 

@@ -169,3 +169,21 @@ def in_words(question: str, s: Story) -> str:
 
 
 ASKED_IN_WORDS = ("who", "where", "when", "how many", "what")
+READABLE = ("where", "when", "how many")  # whose answers backbones of this size can find
+Row = dict[str, str]
+
+
+def question_row(rng: random.Random) -> Row:
+    """A story and a question about it in words, with its answer."""
+    s, asked = story(rng), rng.choice(READABLE)
+    told = text(s, rng)
+    return {
+        "question": in_words(asked, s), "text": told, "answer": answer(asked, s, told) or "",
+        "construction": asked,
+    }  # fmt: skip
+
+
+def summary_row(rng: random.Random) -> Row:
+    """A story and its main event in one line."""
+    s = story(rng)
+    return {"text": text(s, rng), "summary": s.summary()}

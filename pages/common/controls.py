@@ -149,9 +149,9 @@ def answered_by(lab: Lab, backbone: str, found: Sequence[Task]) -> list[Task]:
     return [t for t in found if t.labels or writes]
 
 
-def tasks(*, adversarial: bool) -> list[Task]:
-    """The built-in tasks, clean ones first."""
-    found = [load_task(name) for name in builtin_names()]
+def tasks(*, adversarial: bool, written: bool = False) -> list[Task]:
+    """The built-in tasks with classes, or those with written answers; clean ones first."""
+    found = [t for t in map(load_task, builtin_names()) if bool(t.labels) != written]
     return [t for t in found if adversarial or t.adversarial_of is None]
 
 

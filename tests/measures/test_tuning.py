@@ -94,6 +94,7 @@ def test_learning_and_selection_rows_are_disjoint_and_complete(spec: TuneSpec, t
     train = load_split(task, "train")
     learn, select = split_selection(train, spec)
     assert len(select) == 20
+    assert len(split_selection(train, replace(spec, selection=1000))[1]) == len(train) // 4
     assert sorted([*learn.index, *select.index]) == train.index.tolist()
 
 
@@ -104,9 +105,10 @@ def test_selection_rows_do_not_depend_on_the_seed(spec: TuneSpec, task: Task) ->
 
 
 def test_a_too_small_train_split_is_refused(spec: TuneSpec, task: Task) -> None:
-    few: Examples = load_split(task, "train", 21)
-    with pytest.raises(BadInput, match="lower `selection`"):
-        split_selection(few, spec)
+    few: Examples = load_split(task, "train", 8)
+    assert [len(part) for part in split_selection(few, spec)] == [6, 2]
+    with pytest.raises(BadInput, match="has 7 examples; tuning needs at least 8"):
+        split_selection(load_split(task, "train", 7), spec)
 
 
 def test_the_loss_falls_where_there_is_something_to_learn(lab: Lab, spec: TuneSpec) -> None:

@@ -848,6 +848,15 @@ def test_written_answers_are_asked_of_backbones_that_write(
     assert any("at most 3 tokens" in c.value for c in library.caption)
     prompt = run("prompt", **t5)
     assert not prompt.exception
+    (said,) = [m.value for m in prompt.markdown if m.value.startswith("Exact match **")]
+    found = lab.stored(sweeps.own_evaluation(prompts[0], lab.pin(task, "t5-mini")))
+    assert f"Exact match **{found.score:.2f}**" in said
+    assert "; F1 **" in said
+    (shown,) = [d.value for d in prompt.dataframe if "written" in d.value]
+    assert shown.written.tolist() == list(found.written)
+    wrong = run("prompt", **t5, shown="not full score")
+    (kept,) = [d.value for d in wrong.dataframe if "written" in d.value]
+    assert len(kept) == int((found.scores < 1).sum())
     assert any("Accuracy of this one prompt on" in c.value for c in prompt.caption)
     assert not [t for t in prompt.text_input if t.label == "Prompt in words"], "no classes"
 
