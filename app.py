@@ -41,7 +41,7 @@ if __name__ == "__main__" and not runtime.exists():
 
 st.session_state["from_app"] = True  # see pages/common
 
-from pages.common import answers, views  # noqa: E402
+from pages.common import about, answers, views  # noqa: E402
 
 ICON = Path(__file__).parent / "assets" / "icon.svg"
 
@@ -78,5 +78,6 @@ st.set_page_config(
 # Less nothing between the navigation and the page's title than streamlit leaves.
 st.html("<style>[data-testid='stMainBlockContainer'] { padding-top: 4rem; }</style>")
 views.forget_choices()
+about.begin(page.title)
 with answers.shown_errors():
     page.run()

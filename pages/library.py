@@ -37,6 +37,12 @@ def backbones() -> None:
             on_click=lab.store.remove_backbone, args=[name],
             help="Its results stay in the cache and are available again if you add it back.",
         )  # fmt: skip
+    added = [name for name in lab.store.backbones() if name not in lab.models.missing()]
+    if added:
+        with st.popover("Remove a backbone", icon=":material/delete:"):
+            gone = st.selectbox("Backbone", added, key="gone")
+            st.caption("Its results stay in the cache and are available again if you add it back.")
+            st.button("Remove", key="remove-added", on_click=lab.store.remove_backbone, args=[gone])
     with st.form("add", border=True):
         left, right = st.columns([4, 1], vertical_alignment="bottom")
         name = left.text_input(
@@ -74,7 +80,9 @@ def tasks() -> None:
     )  # fmt: skip
     names = {t.name: t for t in found}
     chosen = names[
-        st.selectbox("Task", list(names), format_func=lambda n: names[n].title, key="shown")
+        st.selectbox(
+            "Task", list(names), format_func=lambda n: names[n].title, key=upload.SHOWN_TASK
+        )
     ]
     st.markdown(f"{plain(chosen.about)} *{plain(chosen.source)}*")
     if not chosen.ready:
@@ -88,6 +96,8 @@ def tasks() -> None:
         )
     else:
         answer_words(chosen)
+    if shown == "own":
+        upload.manage(lab, chosen)
     warnings.shared([clean_task(chosen)], [chosen])
 
 
@@ -152,6 +162,18 @@ def answer_words(task: Task) -> None:
         st.warning(plain(warning), icon=":material/warning:")
 
 
+def delete(key: str) -> None:
+    """Delete a prompt that is not shipped, with the results that rest on it."""
+    if (lab.settings.assets / "answers" / "prompts" / f"{key}.safetensors").is_file():
+        return
+    with st.popover("Delete", icon=":material/delete:"):
+        resting = lab.store.resting_on(key=key, prompt=key)
+        st.markdown(f"This deletes the prompt and {len(resting) - 1:,} results measured with it.")
+        if st.button("Delete the prompt", type="primary", key=f"drop-{key}"):
+            lab.store.remove(resting)
+            st.rerun()
+
+
 def prompts() -> None:
     """All stored prompts, one to share, and a folder to import."""
     table = queries.prompts(lab.store)
@@ -172,8 +194,9 @@ def prompts() -> None:
         st.warning(plain(said), icon=":material/warning:")
     key = st.selectbox("Share", list(table.key), index=None, placeholder="a prompt's key")
     if key is not None:
-        with answers.shown_errors():
+        with answers.shown_errors(), st.container(horizontal=True):
             sharing.download(lab, key)
+            delete(key)
     with st.form("import", border=True):
         left, right = st.columns([4, 1], vertical_alignment="bottom")
         folder = left.text_input(

@@ -148,7 +148,8 @@ def draw() -> None:
     answers.downloads("tuning", table, ("loss", loss), ("accuracy", accuracy))
 
 
-answers.show((spec,), draw, name="tuning", what="prompt")
+begun = st.query_params.get("start") == key(spec)  # a link that asks for exactly this prompt
+answers.show((spec,), draw, name="tuning", what="prompt", start_at_once=begun)
 warnings.shared([task], [task])
 
 

@@ -16,7 +16,7 @@ from core.charts.indicators import (
     prompt_map,
     transfer_points,
 )
-from core.charts.look import Figure, Look, png, quickly, svg, titled
+from core.charts.look import Figure, Head, Look, png, quickly, svg, titled
 from core.charts.neurons import (
     activation_histogram,
     contribution,
@@ -48,6 +48,7 @@ from core.charts.ways import COSTS, way_costs, way_without
 __all__ = [
     "COSTS",
     "Figure",
+    "Head",
     "Look",
     "accuracy_points",
     "activation_histogram",

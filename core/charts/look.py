@@ -5,9 +5,10 @@ that is legible on the page's background; files are always drawn for a light pag
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 import altair as alt
@@ -135,19 +136,30 @@ def titled(table: pd.DataFrame, titles: dict[str, str]) -> pd.DataFrame:
     return table.assign(**{c: table[c].map(lambda t: titles.get(t, t)) for c in columns})
 
 
-def png(chart: Figure) -> bytes:
+LINE = 110  # characters of a line above a figure in a file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """What stands above a figure in a file: a title, and lines that say what it shows."""
+
+    title: str
+    lines: Sequence[str] = ()
+
+
+def png(chart: Figure, head: Head | None = None) -> bytes:
     """The figure as a picture, at twice the screen's resolution, on white."""
-    data: bytes = vlc.vegalite_to_png(_for_file(chart), scale=2)
+    data: bytes = vlc.vegalite_to_png(_for_file(chart, head), scale=2)
     return data
 
 
-def svg(chart: Figure) -> str:
+def svg(chart: Figure, head: Head | None = None) -> str:
     """The figure as a drawing, on white."""
-    text: str = vlc.vegalite_to_svg(_for_file(chart))
+    text: str = vlc.vegalite_to_svg(_for_file(chart, head))
     return text
 
 
-def _for_file(chart: Figure) -> dict[str, Any]:
+def _for_file(chart: Figure, head: Head | None = None) -> dict[str, Any]:
     with alt.data_transformers.disable_max_rows():  # a file has room for all of them
         drawn = chart.to_dict()
     text, dark, light = json.dumps(drawn), Look(dark=True), Look()
@@ -158,4 +170,17 @@ def _for_file(chart: Figure) -> dict[str, Any]:
     spec["config"]["background"] = "white"
     if "facet" not in str(spec.get("encoding", {})):
         spec.setdefault("width", 640)
+    if head is not None:
+        spec["title"] = _title(head, spec.get("title"))
     return spec
+
+
+def _title(head: Head, own: Any) -> dict[str, Any]:
+    """A title for Vega-Lite, with what the figure itself has as its first line."""
+    first = own.get("text", "") if isinstance(own, dict) else own
+    said = [*([str(first)] if first else []), *head.lines]
+    return {
+        "text": head.title, "subtitle": [part for line in said for part in wrap(line, LINE)],
+        "anchor": "start", "fontSize": 14, "subtitleFontSize": 11, "offset": 14,
+        "color": Look().ink, "subtitleColor": Look().ink,
+    }  # fmt: skip

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from core.backbones import load_backbone
 from core.backbones.base import Backbone
 from core.backbones.hooks import Intervention
 from core.backbones.prompted import PromptedModel
-from core.base.errors import BadInput
+from core.base.errors import BadInput, NotDownloaded
 from core.base.measure import Run
 from core.base.progress import Progress, no_progress, part
 from core.base.prompts import Prompt, SoftPrompt, Step
@@ -430,10 +430,19 @@ class Lab:
         wanted = tuple(specs)
 
         def job(progress: Progress) -> None:
-            todo = self.missing(wanted)
+            todo, failed = self.missing(wanted), dict[str, str]()
             for i, spec in enumerate(todo):
+                if _rests_on(spec, failed):
+                    continue
                 inner = part(progress, i / len(todo), (i + 1) / len(todo))
-                self.ask(spec, _counted(inner, i, len(todo)))
+                try:
+                    self.ask(spec, _counted(inner, i, len(todo)))
+                except NotDownloaded:
+                    raise  # nor will the others be
+                except BadInput as error:
+                    failed[key(spec)] = _named(spec, error)
+            if failed:
+                raise BadInput(_all_failures(failed, len(todo)))
 
         with self._following:
             self._followers.setdefault(name, set()).add(follower)
@@ -492,6 +501,31 @@ def _size(value: Any) -> int:
 def job_name(specs: Sequence[Spec]) -> str:
     """One name for a set of questions."""
     return hashlib.sha256(" ".join(key(s) for s in specs).encode()).hexdigest()[:16]
+
+
+def _named(spec: Spec, error: BadInput) -> str:
+    """An error's sentence, and which task it is about."""
+    task = getattr(spec, "task", None)
+    if task is None or task.name in str(error):
+        return str(error)
+    return f"{task.name}: {error}"
+
+
+def _rests_on(spec: Spec, failed: Mapping[str, str]) -> bool:
+    """Whether a question needs the answer to one that failed."""
+    if not failed:
+        return False
+    needed = MEASURES[type(spec)].needs(spec)
+    return any(key(n) in failed or _rests_on(n, failed) for n in needed)
+
+
+def _all_failures(failed: Mapping[str, str], asked: int) -> str:
+    """What a job says of the questions that it could not answer, each reason once."""
+    reasons = list(dict.fromkeys(failed.values()))
+    if asked == 1:
+        return reasons[0]
+    more = f" There are {len(reasons) - 3} more reasons." if len(reasons) > 3 else ""
+    return f"Not everything could be computed. {' '.join(reasons[:3])}{more}"
 
 
 def _counted(progress: Progress, i: int, n: int) -> Progress:

@@ -334,6 +334,41 @@ class Store:
                 for table in (*measure.tables, RUN):
                     cursor.execute(f"DELETE FROM {table.name} WHERE key = ?", [name])
 
+    def resting_on(self, **values: str) -> tuple[str, ...]:
+        """Keys of the answers in whose main table one of these columns has this value, e.g.
+        `source_task="mine", target_task="mine"`.
+        """
+        found = set[str]()
+        for table in self.main_tables:
+            there = {c: v for c, v in values.items() if c in self._names_of(table)}
+            if there:
+                where = " OR ".join(f"{column} = ?" for column in there)
+                rows = self._cursor().execute(
+                    f"SELECT key FROM {table} WHERE {where}", list(there.values())
+                )
+                found |= {name for (name,) in rows.fetchall()}
+        return tuple(sorted(found))
+
+    def _names_of(self, table: str) -> list[str]:
+        """The columns of a table."""
+        return _columns(self._cursor(), f"SELECT * FROM {table} LIMIT 0")
+
+    def remove(self, keys: Iterable[str]) -> int:
+        """Delete these answers, with their files; how many there were."""
+        wanted, gone = sorted(set(keys)), 0
+        with self._writing:
+            for measure in self.measures.values():
+                rows = self._cursor().execute(
+                    f"SELECT key FROM {measure.table} WHERE key IN ?", [wanted]
+                )
+                names = [name for (name,) in rows.fetchall()]
+                self._drop(measure, names)
+                gone += len(names)
+                for kind in measure.artifacts:
+                    for name in names:
+                        self.file(kind, name).unlink(missing_ok=True)
+        return gone
+
     def _insert(self, tables: Mapping[str, pd.DataFrame]) -> None:
         """All rows or none; rows whose key is already there are left alone."""
         cursor = self._cursor()

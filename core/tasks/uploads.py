@@ -8,8 +8,10 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,15 @@ import tomli_w
 
 from core.base.errors import BadInput, BadTask, reason
 from core.base.settings import Places
-from core.tasks import Choice, Task, load_task
+from core.tasks import Choice, Task, load_task, own_names
 from core.tasks.metrics import normal
+from core.tasks.toml import NAME
 
 LARGEST = 200 * 2**20  # bytes
 MOST_CLASSES = 20
 FEWEST_ROWS = 10  # different texts per class
+RARER = 10  # times that a slip of a class is rarer than the class
+ALIKE = 0.75  # how alike a slip and its class are (difflib's ratio)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +189,55 @@ def label_values(table: pd.DataFrame, column: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def problems(
+    table: pd.DataFrame, text_a: str, label: str, text_b: str | None = None
+) -> pd.DataFrame:
+    """The rows that cannot be used as they are: the columns in use, and `problem`, in words. The
+    index is the table's. Two different roles of one column are no matter of rows.
+    """
+    used = list(dict.fromkeys([text_a, *([text_b] if text_b else []), label]))
+    no_text = _texts(table[text_a]).str.strip() == ""
+    no_label = table[label].map(lambda v: v is None or v != v or not str(v).strip())
+    found = table.loc[no_text | no_label, used]
+    said = [
+        " and ".join([*["no text"] * bool(a), *["no label"] * bool(b)])
+        for a, b in zip(no_text[found.index], no_label[found.index], strict=True)
+    ]
+    return found.assign(problem=said)
+
+
+def corrected(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The table with the cells of some rows, known by their index, as in `rows`."""
+    new = table.copy()
+    for column in (c for c in rows.columns if c in table.columns):
+        new.loc[rows.index, column] = rows[column]
+    return new
+
+
+def typos(table: pd.DataFrame, label: str) -> dict[str, str]:
+    """Classes that look like a slip of another one, ten times as frequent: value -> that class.
+
+    `Positive ` and `positve` are slips of `positive`; numbers are never one of another.
+    """
+    counts = table[label].map(plain_value).value_counts()
+    found = dict[str, str]()
+    for value, n in counts.items():
+        larger = [str(v) for v, m in counts.items() if m >= RARER * n and not _number(str(v))]
+        if likely := get_close_matches(str(value).casefold(), larger, n=1, cutoff=ALIKE):
+            found[str(value)] = likely[0]
+    return found
+
+
+def merged(table: pd.DataFrame, label: str, into: Mapping[str, str]) -> pd.DataFrame:
+    """The table with some classes' rows given to others."""
+    plain = table[label].map(plain_value)
+    return table.assign(**{label: plain.map(lambda v: into.get(v, v)).astype(object)})
+
+
+def _number(text: str) -> bool:
+    return text.replace(".", "").lstrip("-").isdigit()
+
+
 def plain_value(value: object) -> str:
     """A label cell as text: whole numbers without decimals."""
     return re.sub(r"(?<=\d)\.0+$", "", str(value).strip())
@@ -256,6 +310,40 @@ def save_version(places: Places, table: pd.DataFrame, clean: Task, title: str) -
     return _write(places, slug(title), {"validation": table}, entries)
 
 
+def rename(places: Places, task: Task, title: str) -> None:
+    """Give a user's own task another title; its name and its answers stay. Raises: BadInput."""
+    file = _own_file(places, task)
+    if not title.strip():
+        raise BadInput("Enter a title.")
+    entries = tomllib.loads(file.read_text("utf-8"))
+    part = file.with_suffix(".part")
+    part.write_text(tomli_w.dumps({**entries, "title": title.strip()}), "utf-8")
+    part.replace(file)
+
+
+def remove(places: Places, task: Task) -> None:
+    """Delete a user's own task: its TOML, and its data where they lie in a folder of its name
+    beside it. Raises: BadInput if an adversarial version needs it.
+    """
+    file = _own_file(places, task)
+    own = (load_task(name, places) for name in own_names(places))
+    versions = [t.title for t in own if t.adversarial_of == task.name]
+    if versions:
+        raise BadInput(f"Delete its adversarial versions first: {', '.join(versions)}.")
+    file.unlink()
+    folder = places.tasks / file.stem
+    if not folder.is_symlink():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own_file(places: Places, task: Task) -> Path:
+    """The TOML of a task among the user's own. Raises: BadInput for any other."""
+    file = places.tasks / f"{task.name}.toml"
+    if not NAME.fullmatch(task.name) or not file.is_file() or file.is_symlink():
+        raise BadInput(f"{task.title} is not one of your own tasks.")
+    return file
+
+
 def _write(
     places: Places, name: str, splits: dict[str, pd.DataFrame], entries: dict[str, Any]
 ) -> Task:
@@ -316,7 +404,7 @@ def _splits(table: pd.DataFrame, wish: Wish) -> dict[str, pd.DataFrame]:
 
 def _texts(column: "pd.Series[Any]") -> "pd.Series[str]":
     """Cells as text; absent ones are empty."""
-    return column.map(lambda cell: "" if cell is None else str(cell))
+    return column.map(lambda cell: "" if cell is None or cell != cell else str(cell))
 
 
 def _entries(wish: Wish) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from core.base.settings import Settings
 from core.base.specs import Spec
 from core.lab.lab import Lab
 from core.lab.workers import Status, ThreadWorker
+from pages.common import about
 
 POLL_EVERY = 1.0  # seconds; drawing costs time that the job could use
 PATIENCE = 0.8  # seconds a page waits for the first answer of a job it starts
@@ -166,32 +167,40 @@ def downloads(
     *figures: tuple[str, charts.Figure],
     label: str = "Download",
 ) -> None:
-    """CSV of the figure's data; PNG and SVG of each chart, made when asked for."""
+    """CSV of the figure's data with the view's settings; PNG and SVG of each chart, made when asked
+    for, which say what they show.
+    """
     if table.empty:
         return
+    chosen = about.settings()
+    title = about.page() or name.capitalize()
     with st.popover(label, icon=":material/download:"):
         st.download_button(
             "Data (CSV)",
-            table.to_csv(index=False),
-            f"{name}.csv",
+            about.with_settings(table, chosen).to_csv(index=False),
+            f"{about.stem(name, chosen)}.csv",
             "text/csv",
             key=f"{name}-csv",
             on_click="ignore",
         )
-        for title, figure in figures:
-            stem = f"{name}-{title}" if title else name
+        for part, figure in figures:
+            stem = f"{name}-{part}" if part else name
+            file = about.stem(stem, chosen)
+            head = charts.Head(
+                title=f"{title}: {part}" if part else title, lines=about.lines(table, chosen)
+            )
             st.download_button(
-                f"Picture (PNG) {plain(title)}".strip(),
-                lambda figure=figure: charts.png(figure),  # type: ignore[misc]
-                f"{stem}.png",
+                f"Picture (PNG) {plain(part)}".strip(),
+                lambda figure=figure, head=head: charts.png(figure, head),  # type: ignore[misc]
+                f"{file}.png",
                 "image/png",
                 key=f"{stem}-png",
                 on_click="ignore",
             )
             st.download_button(
-                f"Drawing (SVG) {plain(title)}".strip(),
-                lambda figure=figure: charts.svg(figure),  # type: ignore[misc]
-                f"{stem}.svg",
+                f"Drawing (SVG) {plain(part)}".strip(),
+                lambda figure=figure, head=head: charts.svg(figure, head),  # type: ignore[misc]
+                f"{file}.svg",
                 "image/svg+xml",
                 key=f"{stem}-svg",
                 on_click="ignore",

@@ -19,6 +19,7 @@ from core.measures.questions import Positions
 from core.measures.tuning import Init, TuneSpec
 from core.stats.neurons import Choose, Scope
 from core.tasks import Task, builtin_names, clean_task, load_task, own_names, paper_names
+from pages.common import about
 
 FIRST = "short_reviews"  # the task a page shows before one is chosen
 TUNED, IMPORTED, PROMPTS = "tuned here", "imported", "prompts"
@@ -75,6 +76,7 @@ def one_backbone(lab: Lab, place: Any) -> str:
     refuse("backbone", known, "backbone")
     one("backbone")
     chosen: str = place.selectbox("Backbone", known, key="backbone", bind="query-params")
+    about.note(backbone=chosen)
     return chosen
 
 
@@ -92,6 +94,7 @@ def backbones(lab: Lab, first: Sequence[str] = PLAIN) -> list[str]:
         st.info("Choose a backbone.")
         st.stop()
     prompt_kind(lab, chosen)
+    about.note(backbone=chosen)
     return [name for name in known if name in chosen]
 
 
@@ -187,6 +190,7 @@ def task(found: Sequence[Task], label: str = "Task", key: str = "task") -> Task:
         label, names, index=names.index(FIRST) if FIRST in names else 0,
         format_func=lambda n: titles(found)[n], key=key, bind="query-params",
     )  # fmt: skip
+    about.note(**{"task" if key == "task" else label: found[names.index(chosen)].title})
     return found[names.index(chosen)]
 
 
@@ -199,6 +203,7 @@ def seeds() -> tuple[int, ...]:
         bind="query-params",
         help="Each seed is a separate prompt, tuned from a different initialization.",
     )  # fmt: skip
+    about.note(seeds=tuple(chosen) or (0,))
     return tuple(chosen) or (0,)
 
 
@@ -263,12 +268,12 @@ def one_seed(place: Any, found: Iterable[Prompt]) -> int:
     known = sorted({prompt.seed for prompt in found}) or [0]
     refuse("seed", known, "seed")
     one("seed")
-    return int(
-        place.selectbox(
-            "Seed", known, key="seed", bind="query-params",
-            help="Each seed is a separate prompt, tuned from a different initialization.",
-        )
+    chosen = place.selectbox(
+        "Seed", known, key="seed", bind="query-params",
+        help="Each seed is a separate prompt, tuned from a different initialization.",
     )  # fmt: skip
+    about.note(seeds=(chosen,))
+    return int(chosen)
 
 
 def contrast(task: Task) -> Contrast | None:

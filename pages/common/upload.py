@@ -1,16 +1,20 @@
-"""The form that turns an uploaded file into a task."""
+"""The form that turns an uploaded file into a task, and what can be done with one's own tasks."""
 
 import pandas as pd
 import streamlit as st
 
 from core.base.errors import BadInput
 from core.base.markdown import plain
+from core.base.specs import key
 from core.lab.lab import Lab
-from core.tasks import Task
+from core.tasks import Task, uploads
 from core.tasks.uploads import Columns, Wish, label_values, read_table, save
 from pages.common import answers
 
 NONE = "(none)"
+SHOWN = 10  # rows of the preview
+SHOWN_TASK = "shown"  # key of the control that says which task the Library shows
+EDITED = 500  # rows that are offered for correction at once
 
 
 @st.cache_resource(max_entries=2, ttl=3600, show_spinner="Reading the file ...")
@@ -20,8 +24,8 @@ def _table(name: str, data: bytes) -> pd.DataFrame:
 
 
 def form(lab: Lab, own: list[Task]) -> None:
-    """File, preview, columns, answer words with their pieces, split, save."""
-    made: list[str] = st.session_state.setdefault("made", [])
+    """File, preview, columns, rows to correct, answer words with their pieces, split, save."""
+    made: list[Task] = st.session_state.setdefault("made", [])
     file = st.file_uploader(
         "Add a task from a file", type=["csv", "tsv", "jsonl", "parquet"],
         help="One row per example, UTF-8, at most 200 MB. It stays on this machine.",
@@ -29,26 +33,43 @@ def form(lab: Lab, own: list[Task]) -> None:
     )  # fmt: skip
     if file is None:
         if made:
-            st.success(
-                f"{plain(made[-1])} is saved; the other pages offer it.", icon=":material/check:"
-            )
+            _saved(lab, made[-1])
         return
     with answers.shown_errors():
         table = _table(file.name, file.getvalue())
-        st.dataframe(table.head(5), hide_index=True, width="stretch")
-        wish = _wish(lab, own, table)
+        st.dataframe(table.head(SHOWN), hide_index=True, width="stretch")
+        st.caption(f"The first {min(SHOWN, len(table))} of {len(table)} rows.")
+        wish, table = _wish(lab, own, table)
         if wish is not None and st.button("Save task", type="primary", icon=":material/save:"):
             task = save(lab.settings.places, table, wish)
-            made.append(task.title)
+            made.append(task)
             st.rerun()
 
 
-def _wish(lab: Lab, own: list[Task], table: pd.DataFrame) -> Wish | None:
+def _saved(lab: Lab, task: Task) -> None:
+    """What can be done with a task that was just saved."""
+    left, right = st.columns([3, 2], vertical_alignment="center")
+    left.success(
+        f"{plain(task.title)} is saved; the other pages offer it.", icon=":material/check:"
+    )
+    backbone = lab.models.names()[0]
+    (first,) = lab.standard(backbone, task, [0])
+    params = {"from": "own", "task": task.title, "backbone": backbone, "start": key(first)}
+    right.page_link(
+        "pages/tuning.py", label="Tune its first prompt", icon=":material/play_arrow:",
+        query_params=params,
+    )  # fmt: skip
+
+
+def _wish(lab: Lab, own: list[Task], table: pd.DataFrame) -> tuple[Wish | None, pd.DataFrame]:
+    """What task is wished for, None while the title is empty, and the rows it is made of."""
     names = list(table.columns)
     one, two, three = st.columns(3)
     text_a = one.selectbox("Text", names, key="up_a")
-    text_b = two.selectbox("Second text", [NONE, *names], key="up_b")
+    chosen = two.selectbox("Second text", [NONE, *names], key="up_b")
     label = three.selectbox("Label", names, index=len(names) - 1, key="up_label")
+    text_b = None if chosen == NONE else chosen
+    table = _merged(_repaired(table, text_a, label, text_b), label)
     values = label_values(table, label)
     title = st.text_input("Title", key="up_title", placeholder="the task's name in figures")
     cells = st.columns(min(4, len(values)))
@@ -69,14 +90,52 @@ def _wish(lab: Lab, own: list[Task], table: pd.DataFrame) -> Wish | None:
     )  # fmt: skip
     if not title.strip():
         st.caption("Enter a title to save the task.")
-        return None
-    columns = Columns(
-        text_a=text_a, text_b=None if text_b == NONE else text_b, label=label, values=values
-    )
-    return Wish(
+        return None, table
+    columns = Columns(text_a=text_a, text_b=text_b, label=label, values=values)
+    wish = Wish(
         title=title, columns=columns, words=words, held=held / 100,
         adversarial_of=None if original == NONE else original,
     )  # fmt: skip
+    return wish, table
+
+
+def _repaired(table: pd.DataFrame, text_a: str, label: str, text_b: str | None) -> pd.DataFrame:
+    """The table with the bad rows corrected or, if the user says so, left out."""
+    bad = uploads.problems(table, text_a, label, text_b)
+    if bad.empty:
+        return table
+    place = f"{text_a}_{label}_{text_b}"
+    st.warning(
+        f"{len(bad)} of {len(table)} rows have no text or no label. Correct them here, or skip "
+        "them.",
+        icon=":material/edit:",
+    )
+    edited = st.data_editor(
+        bad.head(EDITED).assign(row=bad.index[:EDITED] + 1), hide_index=True, width="stretch",
+        disabled=["row", "problem"], column_order=["row", "problem", *bad.columns.drop("problem")],
+        column_config={"row": "Row", "problem": "Problem"}, key=f"up_edit_{place}",
+    )  # fmt: skip
+    table = uploads.corrected(table, edited)
+    left = uploads.problems(table, text_a, label, text_b)
+    if len(left) and st.checkbox(f"Skip the rows that are not corrected ({len(left)})",
+                                 key=f"up_skip_{place}"):  # fmt: skip
+        return table.drop(index=left.index)
+    return table
+
+
+def _merged(table: pd.DataFrame, label: str) -> pd.DataFrame:
+    """The table with those classes merged that look like slips of others, unless refused."""
+    likely = uploads.typos(table, label)
+    counts = table[label].map(uploads.plain_value).value_counts()
+    kept = {
+        value: other
+        for value, other in likely.items()
+        if st.checkbox(
+            f"Treat {plain(repr(value))} ({counts[value]} rows) as {plain(repr(other))}",
+            value=True, key=f"up_merge_{label}_{value}",
+        )
+    }  # fmt: skip
+    return uploads.merged(table, label, kept) if kept else table
 
 
 def _pieces(lab: Lab, words: tuple[str, ...]) -> None:
@@ -94,3 +153,38 @@ def _pieces(lab: Lab, words: tuple[str, ...]) -> None:
             " Only the first piece of a word is scored." if split else ""
         )  # fmt: skip
         st.caption(plain(f"{name} tokenizes {shown}.{note}"))
+
+
+def manage(lab: Lab, task: Task) -> None:
+    """Rename or delete one of the user's own tasks; what depends on it is said first."""
+    with st.popover("Rename or delete", icon=":material/edit:"), answers.shown_errors():
+        title = st.text_input("Title", task.title, key=f"retitle-{task.name}")
+        st.button(
+            "Rename", key=f"rename-{task.name}", on_click=_rename, args=[lab, task, title],
+            disabled=title.strip() in ("", task.title),
+        )  # fmt: skip
+        resting = lab.store.resting_on(task=task.name, source_task=task.name, target_task=task.name)
+        st.markdown(f"{_answers(len(resting))} on this task or its prompts.")
+        also = bool(resting) and st.checkbox(
+            "Delete these results, too", key=f"also-{task.name}",
+            help="Otherwise they are available again when you add the same data under this name.",
+        )  # fmt: skip
+        if st.button(
+            "Delete the task", type="primary", icon=":material/delete:", key=f"drop-{task.name}"
+        ):
+            uploads.remove(lab.settings.places, task)
+            if also:
+                lab.store.remove(resting)
+            st.rerun()
+
+
+def _rename(lab: Lab, task: Task, title: str) -> None:
+    """A callback: the control that shows the task must take its new title up."""
+    uploads.rename(lab.settings.places, task, title)
+    st.session_state[SHOWN_TASK] = task.name
+
+
+def _answers(n: int) -> str:
+    return "No stored result rests" if n == 0 else (
+        "One stored result rests" if n == 1 else f"{n:,} stored results rest"
+    )  # fmt: skip

@@ -38,7 +38,7 @@ def table(page: Page, name: str, label: str = "Download") -> pd.DataFrame:
             page.keyboard.press("Escape")
             expect(data).to_have_count(0)  # else the next click may reach this one's button
             seen.append(waiting.value.suggested_filename)
-            if seen[-1] == f"{name}.csv":
+            if re.fullmatch(rf"{name}(_.+)?\.csv", seen[-1]):
                 return pd.read_csv(io.StringIO(Path(waiting.value.path()).read_text()))
         quiet(page)  # a page draws itself once more when its job is done
     raise AssertionError(f"No popover hands out {name}.csv, only {seen}.")

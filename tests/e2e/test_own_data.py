@@ -33,6 +33,41 @@ def test_a_file_becomes_a_task_that_other_pages_offer(page: Page, app: str) -> N
     no_error(page)
 
 
+def test_bad_rows_are_skipped_slips_merged_and_a_task_is_tuned_renamed_and_deleted(
+    page: Page, app: str
+) -> None:
+    rows = "".join(f"meal {i} was {w},{w}\n" for i in range(60) for w in ("tasty", "bland"))
+    rows += ",tasty\nno verdict,\nodd meal,tastyy\n"
+    open_page(page, app, "library?section=tasks&from=own")
+    uploaded(page, "meals.csv", "words,verdict\n" + rows)
+    expect(page.get_by_text("2 of 123 rows have no text or no label.")).to_be_visible()
+    expect(page.get_by_text("Row 121 has no")).to_have_count(0)
+    page.get_by_text("Skip the rows that are not corrected (2)").click()
+    expect(page.get_by_text("Treat 'tastyy' (1 rows) as 'tasty'")).to_be_visible()
+    expect(page.get_by_label("Answer word for 'tastyy'")).to_have_count(0)
+    page.get_by_role("textbox", name="Title").fill("Meals")
+    page.get_by_role("textbox", name="Title").press("Enter")
+    page.get_by_role("button", name="Save task").click()
+    page.get_by_role("link", name="Tune its first prompt").click()
+    expect(page.get_by_role("heading", name="Tuning")).to_be_visible()
+    expect(page.get_by_role("combobox", name="Task", exact=True)).to_have_value("Meals")
+    expect(page.get_by_text(re.compile("on 24 selection rows"))).to_be_visible(timeout=90_000)
+    open_page(page, app, "library?section=tasks&from=own")
+    page.get_by_role("combobox", name="Task", exact=True).click()
+    page.get_by_role("option", name="Meals").click()
+    page.get_by_role("button", name="Rename or delete").click()
+    expect(page.get_by_text("One stored result rests on this task or its prompts.")).to_be_visible()
+    page.get_by_role("textbox", name="Title", exact=True).last.fill("Dishes")
+    page.get_by_role("textbox", name="Title", exact=True).last.press("Enter")
+    page.get_by_role("button", name="Rename", exact=True).click()
+    expect(page.get_by_role("combobox", name="Task", exact=True)).to_have_value("Dishes")
+    page.get_by_text("Delete these results, too").click()
+    page.get_by_role("button", name="Delete the task").click()
+    expect(page.locator('input[value="Dishes"]')).to_have_count(0)
+    expect(page.get_by_role("gridcell", name="Dishes")).to_have_count(0)
+    no_error(page)
+
+
 def test_own_data_get_a_causal_curve_and_a_dose_response(page: Page, app: str) -> None:
     """Without an adversarial file: prompts are tuned, neurons ranked, texts attacked."""
     places = ["The film", "The meal", "A hotel", "My book", "Our guide"]

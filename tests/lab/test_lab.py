@@ -140,6 +140,25 @@ def test_a_job_that_waits_for_another_can_be_cancelled(lab: Lab, whole: Evaluati
     holder.join()
 
 
+def test_a_job_goes_on_after_a_question_that_fails_and_names_its_task(
+    lab: Lab, whole: EvaluationSpec
+) -> None:
+    assert isinstance(whole.prompt, TuneSpec)
+    wild = replace(whole.prompt, learning_rate=1e30, steps=5)
+    asked, tried = [replace(whole, prompt=wild, limit=n) for n in (5, 6)], list[str]()
+    usual = lab.ask
+    lab.ask = lambda spec, *a: (tried.append(key(spec)), usual(spec, *a))[1]  # type: ignore[method-assign]
+    specs = [wild, *asked, whole]
+    lab.submit(specs)
+    status = lab.status(specs)
+    assert status is not None
+    assert status.state == "failed"
+    assert status.error.startswith(f"Not everything could be computed. {wild.task.name}: Tuning")
+    assert status.error.count("Tuning diverged") == 1
+    assert lab.known(specs) == {key(whole), key(whole.prompt)} & {key(s) for s in specs}
+    assert not {key(s) for s in asked} & set(tried), "what rests on a failure is not tried"
+
+
 def test_a_part_keeps_the_run_of_the_whole(lab: Lab, whole: EvaluationSpec) -> None:
     lab.ask(whole)
     some = replace(whole, limit=5)

@@ -280,6 +280,24 @@ def test_adding_twice_changes_nothing(store: Store) -> None:
     assert files(store) == kept
 
 
+def test_what_rests_on_a_task_or_a_prompt_is_found_and_removed(store: Store) -> None:
+    fill(store)
+    on_task = store.resting_on(task="opinions", source_task="opinions", target_task="opinions")
+    assert {key(TUNED), key(MEASURED), key(evaluated().spec)} <= set(on_task)
+    assert store.resting_on(task="other", source_task="other") == ()
+    on_prompt = store.resting_on(key=key(TUNED), prompt=key(TUNED))
+    assert key(TUNED) in on_prompt
+    there = store.counts()
+    assert store.remove([key(MEASURED), "nothing"]) == 1
+    assert store.known([key(MEASURED), key(TUNED)]) == {key(TUNED)}
+    assert store.counts()["predictivity"] == there["predictivity"] - 1
+    store.remove(on_prompt)
+    assert store.known(on_prompt) == set()
+    assert not store.file("prompts", key(TUNED)).exists()
+    store.add(prompt(), RUN)
+    assert store.known([key(TUNED)]) == {key(TUNED)}, "it can be stored again"
+
+
 # --- all or nothing ------------------------------------------------------------------------------
 def test_a_row_whose_file_is_gone_is_no_answer_until_it_is_stored_again(store: Store) -> None:
     fill(store)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from core.base.errors import BadInput
+from core.base.errors import BadInput, UnknownName
 from core.base.settings import Places, Settings
-from core.tasks import load_task, own_names, pin_task
+from core.tasks import load_task, own_names, pin_task, uploads
 from core.tasks.data import load_split, overlap
 from core.tasks.uploads import Columns, Wish, label_values, read_table, save, slug
 
@@ -320,3 +320,85 @@ def test_quotes_mean_nothing_in_a_tsv() -> None:
 
 def test_a_long_text_is_read() -> None:
     assert len(read_table("x.csv", b"a,b\n" + b"w" * 200_000 + b",1\n").a[0]) == 200_000
+
+
+# --- rows and classes that need a look -----------------------------------------------------------
+MESSY = pd.DataFrame(
+    {
+        "words": ["fine", "", "dull", "  ", "grand", None],
+        "verdict": ["good", "bad", None, "", "good", "bad"],
+    }
+)
+
+
+def test_all_bad_rows_are_listed_with_what_they_lack() -> None:
+    found = uploads.problems(MESSY, "words", "verdict")
+    assert found.problem.to_dict() == {
+        1: "no text", 2: "no label", 3: "no text and no label", 5: "no text",
+    }  # fmt: skip
+    assert list(found.columns) == ["words", "verdict", "problem"]
+    assert uploads.problems(MESSY.iloc[[0, 4]], "words", "verdict").empty
+
+
+def test_corrected_cells_are_put_back_and_nothing_else_changes() -> None:
+    found = uploads.problems(MESSY, "words", "verdict")
+    found.loc[1, "words"] = "awful"
+    found.loc[2, "verdict"] = "bad"
+    table = uploads.corrected(MESSY, found.assign(row=found.index + 1))
+    assert list(table.columns) == list(MESSY.columns)
+    assert table.words.tolist()[:3] == ["fine", "awful", "dull"]
+    assert table.verdict.tolist()[:3] == ["good", "bad", "bad"]
+    assert uploads.problems(table, "words", "verdict").index.tolist() == [3, 5]
+    assert MESSY.words[1] == "", "the file's own table is as it was"
+
+
+@pytest.mark.parametrize(
+    ("rare", "likely"),
+    [("positve", "positive"), ("Positive", "positive"), ("negativ", "negative"), ("neutral", None),
+     ("11", None)],
+)  # fmt: skip
+def test_rare_classes_that_look_like_slips_are_named(rare: str, likely: str | None) -> None:
+    labels = ["positive"] * 30 + ["negative"] * 30 + ["1"] * 30 + [rare] * 2
+    table = pd.DataFrame({"l": labels})
+    assert uploads.typos(table, "l") == ({} if likely is None else {rare: likely})
+    merged = uploads.merged(table, "l", uploads.typos(table, "l"))
+    assert set(merged.l) == {"positive", "negative", "1", *([] if likely else [rare])}
+
+
+def test_two_frequent_classes_are_never_a_slip_of_each_other() -> None:
+    table = pd.DataFrame({"l": ["dislike"] * 30 + ["like"] * 29 + ["unlike"] * 4})
+    assert uploads.typos(table, "l") == {}
+
+
+# --- one's own tasks -----------------------------------------------------------------------------
+def test_a_renamed_task_keeps_its_name_and_its_answers(folder: Path) -> None:
+    task = save(places(), read_table("x.csv", as_csv()), wish())
+    before = pin_task(task, "roberta")
+    uploads.rename(places(), task, "  Other title ")
+    again = load_task("my_reviews")
+    assert again.title == "Other title"
+    assert pin_task(again, "roberta") == before
+    assert sorted(f.name for f in folder.iterdir()) == ["my_reviews", "my_reviews.toml"]
+    with pytest.raises(BadInput, match="Enter a title"):
+        uploads.rename(places(), again, " ")
+
+
+def test_a_task_is_deleted_after_its_versions(folder: Path) -> None:
+    task = save(places(), read_table("x.csv", as_csv()), wish())
+    version = save(
+        places(), read_table("x.csv", as_csv()), wish("Attacked", adversarial_of=task.name)
+    )
+    with pytest.raises(BadInput, match="adversarial versions first: Attacked"):
+        uploads.remove(places(), task)
+    uploads.remove(places(), version)
+    uploads.remove(places(), task)
+    assert list(folder.iterdir()) == []
+    with pytest.raises(UnknownName):
+        load_task("my_reviews")
+
+
+def test_only_own_tasks_are_renamed_or_deleted(folder: Path) -> None:
+    for change in (uploads.remove, lambda p, t: uploads.rename(p, t, "x")):
+        with pytest.raises(BadInput, match="is not one of your own tasks"):
+            change(places(), load_task("opinions"))
+    assert load_task("opinions").ready

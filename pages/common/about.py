@@ -1,0 +1,89 @@
+"""What a view shows, in words that a download can carry away: page, settings, link and date."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pandas as pd
+import streamlit as st
+
+SLOT = "about"
+HIDDEN = {"view", "start"}  # parameters of a link that say nothing of what is shown
+LONGEST = 120  # characters of a file's name before its ending
+
+
+def begin(page: str) -> None:
+    """At the start of a page's run: its title; the controls then note what is chosen."""
+    st.session_state[SLOT] = {"page": page}
+
+
+def note(**chosen: object) -> None:
+    """A control's value, by what it is called: `task="Opinions"`, `seeds=(0, 1)`."""
+    known: dict[str, object] = st.session_state.setdefault(SLOT, {})
+    known.update({name: value for name, value in chosen.items() if value not in (None, "", ())})
+
+
+def settings() -> dict[str, str]:
+    """All that was noted, and the other settings of the address, as text."""
+    noted = {k: _text(v) for k, v in st.session_state.get(SLOT, {}).items() if k != "page"}
+    there = {
+        name: _text(st.query_params.get_all(name))
+        for name in st.query_params
+        if name not in HIDDEN and name not in ("task", "backbone", "seed")
+    }
+    return {**noted, **there}
+
+
+def page() -> str:
+    """The title of the page that is shown."""
+    return str(st.session_state.get(SLOT, {}).get("page", ""))
+
+
+def link() -> str:
+    """The address of this view."""
+    kept = [(n, v) for n in st.query_params for v in st.query_params.get_all(n) if n not in HIDDEN]
+    base = urlsplit(st.context.url or "")._replace(query="", fragment="").geturl()
+    return f"{base}?{urlencode(kept)}" if kept else base
+
+
+def stem(name: str, chosen: Mapping[str, str]) -> str:
+    """A file's name without its ending: `suppression_opinions_roberta-mini_seeds-0-1`."""
+    parts = [name]
+    for key in ("task", "backbone", "seed", "seeds"):
+        if value := chosen.get(key):
+            parts.append(f"{key}s-{value}".replace("ss-", "s-") if "seed" in key else value)
+    return "_".join(map(_slug, parts))[:LONGEST]
+
+
+def lines(table: pd.DataFrame, chosen: Mapping[str, str], on: date | None = None) -> list[str]:
+    """Below a picture's title: settings, examples and seeds, date and link."""
+    said = "; ".join(f"{name} {value}" for name, value in chosen.items())
+    sizes = [
+        f"{_range(table[column])} {what}"
+        for column, what in (("n", "examples"), ("seeds", "seeds"))
+        if column in table and table[column].notna().any()
+    ]
+    when = (on or datetime.now(UTC).date()).isoformat()
+    return [line for line in (said, ", ".join(sizes), f"{when}, {link()}") if line]
+
+
+def with_settings(table: pd.DataFrame, chosen: Mapping[str, str]) -> pd.DataFrame:
+    """The table, with a column for each setting that it has not got already."""
+    return table.assign(**{n: v for n, v in chosen.items() if n not in table.columns})
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return str(value)
+    return ", ".join(map(str, value))
+
+
+def _range(column: "pd.Series[Any]") -> str:
+    low, high = int(column.min()), int(column.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^\w.]+", "-", text.lower(), flags=re.ASCII).strip("-.")
