@@ -75,8 +75,12 @@ st.set_page_config(
     page_icon=ICON if ICON.is_file() else None,
     layout="wide",
 )
-# Less nothing between the navigation and the page's title than streamlit leaves.
-st.html("<style>[data-testid='stMainBlockContainer'] { padding-top: 4rem; }</style>")
+# Less nothing between the navigation and the page's title than streamlit leaves, and captions with
+# more contrast than its 4.1 to 1.
+st.html(
+    "<style>[data-testid='stMainBlockContainer'] { padding-top: 4rem; }"
+    " [data-testid='stCaptionContainer'] { opacity: 0.78; }</style>"
+)
 views.forget_choices()
 about.begin(page.title)
 with answers.shown_errors():

@@ -54,7 +54,7 @@ def boxes_over_bars(
     bar = alt.Chart(bars).encode(x=x, tooltip=BAR_TIPS)
     box = alt.Chart(boxes).encode(x=x, tooltip=BOX_TIPS)
     layers = [
-        bar.mark_bar(color=hue, opacity=0.22, width=wide).encode(y=y("accuracy")),
+        bar.mark_bar(color=hue, fillOpacity=0.22, stroke=hue, width=wide).encode(y=y("accuracy")),
         bar.mark_rule(color=hue, strokeWidth=1.5).encode(y=y("low"), y2="high"),
         box.mark_rule(color=hue, strokeWidth=1.5).encode(y=y("whisker_low"), y2="whisker_high"),
         box.mark_bar(width=narrow, fill=look.ground, stroke=hue, strokeWidth=1.5).encode(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from core.charts.look import Look, finish
+from core.charts.look import Look, finish, written_on
 
 MANY = 40  # rows of a matrix whose cells have neither a number nor a border
 
@@ -75,7 +75,6 @@ def heatmap(
     angle: int = -40,
 ) -> alt.LayerChart:
     """One cell per pair, with its number where there is room."""
-    turn = domain[0] + 0.62 * (domain[1] - domain[0])
     rows = table[y.shorthand.split(":")[0]].nunique()
     thinned = rows > MANY  # numbers of vectors, not names of tasks
     base = alt.Chart(table).encode(
@@ -94,9 +93,8 @@ def heatmap(
     columns = table[x.shorthand.split(":")[0]].nunique()
     # Legible on a phone, too; where that is impossible, only the tooltip gives the numbers.
     size = alt.ExprRef(f"width / {columns} < 15 ? 0 : min(11, 0.42 * width / {columns})")
-    numbers = base.mark_text(fontSize=size).encode(
-        text=alt.Text(f"{value}:Q", format=".2f"),
-        color=alt.condition(f"datum.{value} > {turn}", alt.value("#ffffff"), alt.value(look.ink)),
+    numbers = base.mark_text(fontSize=size, color=written_on(value)).encode(
+        text=alt.Text(f"{value}:Q", format=".2f")
     )
     if thinned:
         return finish(alt.layer(cells), look, 420)

@@ -81,7 +81,7 @@ def indicator_agreement(table: pd.DataFrame, look: Look, *, order: Sequence[str]
         ],
     )  # fmt: skip
     title = "mean Spearman correlation with transfer"
-    spans = base.mark_rule(strokeWidth=2, opacity=0.6).encode(
+    spans = base.mark_rule(strokeWidth=1.5).encode(
         x=alt.X("low:Q", scale=scale, title=title), x2="high:Q"
     )
     points = base.mark_circle(size=70, opacity=1).encode(x=alt.X("spearman:Q", scale=scale))
@@ -117,7 +117,7 @@ def advice_tested(table: pd.DataFrame, look: Look, *, tasks: Sequence[str]) -> a
         ],
     )  # fmt: skip
     x = alt.X("mean:Q", scale=scale, title="relative accuracy without tuning")
-    spans = base.mark_rule(opacity=0.5).encode(x=x, x2="best:Q")
+    spans = base.mark_rule().encode(x=x, x2="best:Q")
     means = base.mark_tick(thickness=2, size=12).encode(x=x)
     rings = base.mark_point(size=60, filled=False).encode(x=alt.X("best:Q", scale=scale))
     points = base.mark_point(size=60, filled=True, opacity=1).encode(
@@ -148,7 +148,7 @@ def prompt_map(table: pd.DataFrame, look: Look, *, categories: Sequence[str]) ->
     means = _apart(means, line=0.06 * spread.y, word=0.24 * spread.x)
     named = alt.Chart(means)
     names = named.mark_text(dy=-2, fontSize=11, color=look.ink).encode(x=x, y=y, text="task:N")
-    leads = named.mark_rule(color=look.faint, opacity=0.6).encode(x=x, y=y, y2="mean:Q")
+    leads = named.mark_rule(color=look.faint, strokeWidth=0.8).encode(x=x, y=y, y2="mean:Q")
     return finish(alt.layer(leads, points, names), look, 380)
 
 

@@ -112,6 +112,13 @@ def finish(chart: Any, look: Look, height: int | None = None) -> alt.LayerChart:
     return finished
 
 
+def written_on(field: str) -> alt.ExprRef:
+    """Black or white for text on a cell or bar whose colour is that field's, whichever contrasts
+    more: at least 4.58 to 1 on any colour (WCAG 2.1).
+    """
+    return alt.ExprRef(f"luminance(scale('color', datum['{field}'])) > 0.179 ? '#000' : '#fff'")
+
+
 def level(value: float, look: Look) -> alt.Chart:
     """A thin line across the figure: chance."""
     table = pd.DataFrame({"y": [value]})

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from core.charts.look import Look, finish
+from core.charts.look import Look, finish, written_on
 
 
 def profile(
@@ -61,7 +61,7 @@ def contribution(
             alt.Tooltip("n:Q", title="train rows"),
         ],
     )  # fmt: skip
-    spans = base.mark_rule(color=hue, opacity=0.35).encode(
+    spans = base.mark_rule(color=hue, strokeWidth=0.8).encode(
         x=alt.X("low:Q", title=title), x2="high:Q"
     )
     means = table.groupby("task", as_index=False)[["attribution"]].mean()
@@ -95,7 +95,7 @@ def tokens(
     layers = [
         half.encode(y="y:Q"),
         levels.encode(y="y:Q"),
-        others.mark_line(color=hue, opacity=0.3).encode(x=x, y=y, detail="seed:N"),
+        others.mark_line(color=look.faint, strokeWidth=0.8).encode(x=x, y=y, detail="seed:N"),
         mine.mark_line(color=hue, strokeWidth=2.2).encode(x=x, y=y, detail="seed:N"),
         mine.mark_circle(color=hue, size=40, opacity=1).encode(x=x, y=y, tooltip=tips),
         best.mark_point(color=look.ink, size=170, strokeWidth=2).encode(x=x, y=y, tooltip=tips),
@@ -110,18 +110,17 @@ def activation_histogram(
     low, high = float(table.activation.min()), float(table.activation.max())
     step = max((high - low) / 30, 1e-6)
     bins = alt.Bin(step=step)
+    scale = alt.Scale(domain=list(classes), range=look.classes(len(classes)))
     bars = (
         alt.Chart(table)
-        .mark_bar(opacity=0.6)
+        .mark_bar(fillOpacity=0.6)
         .encode(
             x=alt.X("activation:Q", bin=bins, title="activation").axis(
                 format=".2~g", labelOverlap="greedy", labelSeparation=8
             ),
             y=alt.Y("count():Q", stack=None, title="examples"),
-            color=alt.Color(
-                "class:N", title=None,
-                scale=alt.Scale(domain=list(classes), range=look.classes(len(classes))),
-            ),
+            color=alt.Color("class:N", title=None, scale=scale),
+            stroke=alt.Stroke("class:N", scale=scale, legend=None),
             tooltip=["class", alt.Tooltip("count():Q", title="examples")],
         )
     )  # fmt: skip
@@ -157,7 +156,7 @@ def probabilities(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) ->
     surest = table.loc[table.groupby("how").probability.idxmax()]
     digits = (
         alt.Chart(surest.assign(text=surest["class"] + surest.probability.map(" {:.3f}".format)))
-        .mark_text(align="left", dx=6, color=look.ground, fontSize=12)
+        .mark_text(align="left", dx=6, color=written_on("class"), fontSize=12)
         .encode(y=alt.Y("how:N", sort=order), x=alt.datum(0), text="text:N")
     )
     half = (

@@ -43,7 +43,7 @@ def projected_accuracy(
             alt.Tooltip("n", title="examples"), alt.Tooltip("prompts", title="number of prompts"),
         ],
     )  # fmt: skip
-    spans = base.mark_rule(strokeWidth=2, opacity=0.5).encode(
+    spans = base.mark_rule(strokeWidth=1.5).encode(
         x=alt.X("low:Q", scale=scale, title="accuracy" if legend else None, axis=axis),
         x2="high:Q",
     )

@@ -30,7 +30,7 @@ def works_on(
             *([] if plain else [alt.Tooltip("metric", title="metric")]),
         ],
     )  # fmt: skip
-    spans = base.mark_rule(color=hue, strokeWidth=2, opacity=0.6).encode(
+    spans = base.mark_rule(color=hue, strokeWidth=1.5).encode(
         x=alt.X("low:Q", scale=scale, title="accuracy" if plain else "accuracy or score"),
         x2="high:Q",
     )
@@ -73,7 +73,7 @@ def without_each(table: pd.DataFrame, look: Look, *, backbone: str) -> alt.Layer
         ],
     )  # fmt: skip
     title = "accuracy lost"
-    spans = base.mark_rule(color=hue, strokeWidth=2, opacity=0.6).encode(
+    spans = base.mark_rule(color=hue, strokeWidth=1.5).encode(
         y=alt.Y("low:Q", title=title), y2="high:Q"
     )
     points = base.mark_circle(color=hue, size=70, opacity=1).encode(y=alt.Y("effect:Q"))

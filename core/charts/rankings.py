@@ -12,7 +12,7 @@ def _bars_by_layer(table: pd.DataFrame, look: Look) -> alt.Chart:
     """A bar for each layer and backbone, whose height is still to be said."""
     bars: alt.Chart = (
         alt.Chart(table)
-        .mark_bar(opacity=0.85)
+        .mark_bar()
         .encode(
             x=alt.X("layer:O", title="layer").axis(labelAngle=0),
             xOffset=alt.XOffset("backbone:N", sort=list(look.backbones)),
@@ -112,7 +112,7 @@ def attributed_exact(table: pd.DataFrame, look: Look, *, backbone: str) -> alt.L
     base = alt.Chart(table).encode(
         x=alt.X("attributed:Q", title="attribution (logits)", scale=scale)
     )
-    errors = base.mark_rule(color=look.hue(backbone), opacity=0.35).encode(
+    errors = base.mark_rule(color=look.hue(backbone), strokeWidth=0.6).encode(
         y=alt.Y("low:Q", scale=scale), y2="high:Q"
     )
     points = base.mark_circle(size=34, opacity=0.8, color=look.hue(backbone)).encode(

@@ -138,7 +138,7 @@ def overlap_layers(table: pd.DataFrame, look: Look) -> alt.LayerChart:
         tooltip=tips,
     )
     scale = alt.Scale(domain=[0, 1])
-    bars = base.mark_bar(opacity=0.85).encode(
+    bars = base.mark_bar().encode(
         y=alt.Y("share:Q", scale=scale, title="overlap of skill neurons").axis(format=PERCENT),
         color=_backbones(table, look),
     )
@@ -164,7 +164,7 @@ def percentile_histogram(
     share = (
         alt.Chart(pieces)
         .mark_rect(
-            color=look.hue(backbone), opacity=0.85, cursor="pointer",
+            color=look.hue(backbone), cursor="pointer",
             stroke=look.ground, strokeWidth=0.6 if len(table) <= 400 else 0,
         )
         .encode(
@@ -232,7 +232,7 @@ def stability_points(table: pd.DataFrame, look: Look) -> alt.LayerChart:
     color = _backbones(table, look)
     x = alt.X("spearman:Q", scale=scale, title="Spearman").axis(tickCount=8)
     layers = [
-        base.mark_bar(color=look.faint, opacity=0.35, size=13).encode(
+        base.mark_bar(color=look.faint, fillOpacity=0.3, stroke=look.faint, size=13).encode(
             x=alt.X("shuffled_low:Q", scale=scale, title="Spearman"), x2="shuffled_high:Q"
         ),
         base.mark_rule(strokeWidth=2).encode(

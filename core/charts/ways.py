@@ -44,7 +44,7 @@ def way_costs(table: pd.DataFrame, look: Look, *, backbone: str, cost: Cost) -> 
             alt.Tooltip("seeds"), alt.Tooltip("n", title="examples"),
         ],
     )  # fmt: skip
-    spans = base.mark_rule(color=hue, strokeWidth=2, opacity=0.5).encode(
+    spans = base.mark_rule(color=hue, strokeWidth=1.5).encode(
         y=alt.Y("low:Q", scale=y, title="accuracy"), y2="high:Q"
     )
     points = base.mark_point(color=hue, filled=True, size=90, opacity=1).encode(
@@ -85,7 +85,7 @@ def way_without(
         ],
     )  # fmt: skip
     zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(color=look.faint, strokeDash=[1, 3])
-    spans = base.mark_rule(strokeWidth=2, opacity=0.6).encode(
+    spans = base.mark_rule(strokeWidth=1.5).encode(
         x=alt.X("low:Q", scale=scale, title="accuracy drop"), x2="high:Q"
     )
     points = base.mark_point(filled=True, size=70, opacity=1).encode(

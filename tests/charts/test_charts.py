@@ -2,9 +2,11 @@
 
 import json
 import re
+from collections.abc import Iterator
 
 import pandas as pd
 import pytest
+import vl_convert as vlc
 
 from core import charts
 
@@ -64,6 +66,9 @@ def curves(look: charts.Look = LIGHT) -> charts.Figure:
 
 def boxes(look: charts.Look = LIGHT) -> charts.Figure:
     return charts.boxes_over_bars(BOX, DOTS, BAR, look, backbone="roberta-mini", tasks=["A", "B"])
+
+
+FIRST = {"transfer": heatmap, "suppression": curves, "predictivity": boxes}
 
 
 def test_a_backbone_has_one_hue_in_every_figure() -> None:
@@ -266,7 +271,8 @@ PLACES = pd.DataFrame(
 )  # fmt: skip
 WORKS = pd.DataFrame(
     {"task": ["A", "B"], "accuracy": [0.9, 0.3], "low": [0.88, float("nan")],
-     "high": [0.92, float("nan")], "majority": [0.5, float("nan")], "n": 600, "own": [True, False]}
+     "high": [0.92, float("nan")], "majority": [0.5, float("nan")], "n": 600, "own": [True, False],
+     "metric": ["accuracy", "f1"]}
 )  # fmt: skip
 EFFECTS = pd.DataFrame(
     {"row": [0, 1], "effect": [0.1, -0.01], "low": [0.05, -0.03], "high": [0.15, 0.01],
@@ -358,6 +364,74 @@ def test_a_figures_file_is_the_same_from_a_light_and_a_dark_page(name: str) -> N
     assert same[0] == same[1]
     for ink in (DARK.ink, DARK.ground, DARK.second, DARK.third, *DARK.classes(2)):
         assert ink not in drawn[1]
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.1)."""
+    if colour.startswith("rgb"):
+        parts = [int(x) / 255 for x in re.findall(r"\d+", colour)[:3]]
+    else:
+        digits = "".join(2 * d for d in colour[1:]) if len(colour) == 4 else colour[1:]
+        parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def mixed(colour: str, ground: str, opacity: float) -> str:
+    """A colour as it looks when the ground shines through."""
+    pairs = zip(bytes.fromhex(colour[1:]), bytes.fromhex(ground[1:]), strict=True)
+    return "#" + "".join(f"{round(opacity * a + (1 - opacity) * b):02x}" for a, b in pairs)
+
+
+def marks(spec: dict) -> Iterator[tuple[str, str, float]]:
+    """Kind of mark, colour and opacity of all that carries data, in nested charts too."""
+    for part in ("layer", "hconcat", "vconcat", "concat"):
+        for inner in spec.get(part, ()):
+            yield from marks(inner)
+    if "spec" in spec:
+        yield from marks(spec["spec"])
+    mark = spec.get("mark")
+    if mark is None or mark["type"] in ("rect", "area"):
+        return  # matrices run from the ground to a hue; bands lie around lines that are drawn
+    seen = 1.0 if mark["type"] in ("point", "circle") else mark.get("opacity", 1.0)  # clouds
+    if mark["type"] == "bar" and mark.get("fillOpacity", 1.0) < 1:
+        assert "stroke" in mark or "stroke" in spec["encoding"], "a pale bar has a full border"
+    found = [mark.get(name) for name in ("color", "stroke")]
+    for name in ("color", "stroke"):
+        channel = spec.get("encoding", {}).get(name, {})
+        found += channel.get("scale", {}).get("range", [])
+        found += [channel.get("value")]
+    for colour in found:
+        if isinstance(colour, str) and colour.startswith("#"):
+            yield mark["type"], colour, seen
+
+
+@pytest.mark.parametrize("name", [*FIRST, *NEWER])
+def test_marks_stand_out_from_the_page(name: str) -> None:
+    for look in (LIGHT, DARK):
+        spec = {**FIRST, **NEWER}[name](look).to_dict()
+        for kind, colour, opacity in marks(spec):
+            least = 4.5 if kind == "text" else 3.0
+            seen = mixed(colour, look.ground, opacity)
+            assert contrast(seen, look.ground) >= least, (kind, colour, opacity, look.dark)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("backbone", ["roberta-mini", "t5-mini", "c", "d", "e", "f"])
+def test_numbers_in_cells_can_be_read_at_every_value(backbone: str, dark: bool) -> None:
+    look = charts.Look(dark=dark, backbones=("roberta-mini", "t5-mini", "c", "d", "e", "f"))
+    figure = charts.row_matrix(vectors(6), look, backbone=backbone, other="vector")
+    spec = figure.properties(width=600, height=300).to_dict()
+    drawn = vlc.vegalite_to_svg(spec)
+    cells = re.findall(r'aria-roledescription="rect mark"[^>]*fill="(rgb[^"]+|#\w+)"', drawn)
+    texts = re.findall(r'<text[^>]*fill="(#000|#fff)"[^>]*>.?\d\.\d\d</text>', drawn)
+    assert len(cells) == len(texts) == 36
+    assert min(map(contrast, cells, texts)) >= 4.5
 
 
 @pytest.mark.slow

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.charts.test_charts import contrast
+
 pytestmark = pytest.mark.browser
 
 CHART = '[data-testid="stVegaLiteChart"]'
@@ -69,6 +71,23 @@ def test_every_page_opens_without_an_error(
     no_error(page)
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0, "the page scrolls sideways"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_captions_can_be_read(page: Page, app: str, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    open_page(page, app, "predictivity")
+    caption = page.get_by_test_id("stCaptionContainer").first
+    expect(caption).to_be_visible()
+    ink, opacity, ground = caption.evaluate(
+        "e => [getComputedStyle(e).color, getComputedStyle(e).opacity,"
+        " getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor]"
+    )
+    inks, grounds = (list(map(int, re.findall(r"\d+", c)[:3])) for c in (ink, ground))
+    share = float(opacity)
+    seen = [round(share * a + (1 - share) * b) for a, b in zip(inks, grounds, strict=True)]
+    named = ["#" + bytes(c).hex() for c in (seen, grounds)]
+    assert contrast(*named) >= 4.5
 
 
 def test_navigation_reaches_every_page(page: Page, app: str) -> None:
