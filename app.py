@@ -61,6 +61,7 @@ PAGES = {
         st.Page("pages/correlation.py", title="Correlation", icon=":material/hub:"),
         st.Page("pages/neuron.py", title="Neuron", icon=":material/scatter_plot:"),
         st.Page("pages/prompt.py", title="Prompt", icon=":material/notes:"),
+        st.Page("pages/flips.py", title="Flips", icon=":material/swap_horiz:"),
         st.Page("pages/playground.py", title="Playground", icon=":material/edit_note:"),
     ],
     "Your data": [

@@ -7,6 +7,7 @@ that is legible on the page's background; files are always drawn for a light pag
 from core.charts.curves import convergence, suppression_curves, tuning_accuracy, tuning_loss
 from core.charts.distributions import boxes_over_bars, layer_profile
 from core.charts.dose import claim_points, dose_accuracy, dose_overlap
+from core.charts.flips import answer_states, neuron_along
 from core.charts.heatmaps import correlation_heatmap, shared_heatmap, transfer_heatmap
 from core.charts.indicators import (
     advice_tested,
@@ -53,6 +54,7 @@ __all__ = [
     "accuracy_points",
     "activation_histogram",
     "advice_tested",
+    "answer_states",
     "attributed_exact",
     "boxes_over_bars",
     "claim_points",
@@ -69,6 +71,7 @@ __all__ = [
     "layer_profile",
     "layer_shares",
     "likeness_heatmap",
+    "neuron_along",
     "overlap_curves",
     "overlap_layers",
     "percentile_histogram",

@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from cachetools import LRUCache
 
 from core.backbones import load_backbone
@@ -31,7 +33,7 @@ from core.measures import sweeps
 from core.measures.evaluation import Suppression, suppressed_neurons
 from core.measures.predictivity import PredictivitySpec
 from core.measures.prompts import ImportedPrompt
-from core.measures.reading import Alone, Reading, alone, read
+from core.measures.reading import Alone, Reading, alone, along, read
 from core.measures.registry import MEASURES
 from core.measures.tuning import TuneSpec
 from core.measures.words import WordsPrompt
@@ -410,6 +412,13 @@ class Lab:
         """Single neurons that carry the answer to one text, through the prompt of `first`."""
         with self._borrowed(first) as model:
             return alone(model, texts, count)
+
+    def along(
+        self, first: PredictivitySpec, texts: tuple[str, str | None], layer: int, neuron: int
+    ) -> npt.NDArray[np.float64]:
+        """One neuron's activation at every position of a text, through the prompt of `first`."""
+        with self._borrowed(first) as model:
+            return along(model, texts, layer, neuron)
 
     @contextmanager
     def _borrowed(self, asked: PredictivitySpec) -> Iterator[PromptedModel]:

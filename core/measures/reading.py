@@ -75,6 +75,22 @@ def read(
     return Reading(probabilities=scores.softmax(dim=1).numpy(), activations=at_token(values, token))
 
 
+def along(
+    model: PromptedModel, texts: tuple[str, str | None], layer: int, neuron: int
+) -> Float[Values, " position"]:
+    """One neuron's activation at every position of the input, prompt and text. Raises: BadInput as
+    `read`.
+    """
+    import torch
+
+    _check(model, texts)
+    batch = model.encode(Examples.of_text(*texts)).batch([0], model.backbone)
+    with torch.inference_mode(), capture(model.down_projections(), slice(None)) as seen:
+        model.state(batch)
+    found: Values = seen[layer][0, :, neuron].double().cpu().numpy()
+    return found
+
+
 def alone(model: PromptedModel, texts: tuple[str, str | None], count: int) -> Alone:
     """Which single neuron carries the answer to a text? Attribution proposes `count` neurons; then
     each is suppressed by itself, all in one batch. Raises: BadInput as `read`.

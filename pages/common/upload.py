@@ -9,7 +9,7 @@ from core.base.specs import key
 from core.lab.lab import Lab
 from core.tasks import Task, uploads
 from core.tasks.uploads import Columns, Wish, label_values, read_table, save
-from pages.common import answers
+from pages.common import answers, views
 
 NONE = "(none)"
 SHOWN = 10  # rows of the preview
@@ -55,10 +55,7 @@ def _saved(lab: Lab, task: Task) -> None:
     backbone = lab.models.names()[0]
     (first,) = lab.standard(backbone, task, [0])
     params = {"from": "own", "task": task.title, "backbone": backbone, "start": key(first)}
-    right.page_link(
-        "pages/tuning.py", label="Tune its first prompt", icon=":material/play_arrow:",
-        query_params=params,
-    )  # fmt: skip
+    views.to("tuning", "Tune its first prompt", params, ":material/play_arrow:", right)
 
 
 def _wish(lab: Lab, own: list[Task], table: pd.DataFrame) -> tuple[Wish | None, pd.DataFrame]:

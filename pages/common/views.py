@@ -3,9 +3,12 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
+from core.base.markdown import plain
 from core.lab.lab import Lab
 
 
@@ -86,6 +89,16 @@ def link(view: View, label: str | None = None) -> None:
         f"pages/{view.page}.py", label=label or view.label, icon=":material/arrow_forward:",
         query_params={**view.query, MARK: uuid.uuid4().hex[:8]},
     )  # fmt: skip
+
+
+def to(page: str, label: str, params: Mapping[str, str], icon: str, place: Any = st) -> None:
+    """A link to a page with these settings that keeps the session, and what was chosen elsewhere;
+    where a page runs without the app around it, a link that starts a new one.
+    """
+    if st.session_state.get("from_app"):
+        place.page_link(f"pages/{page}.py", label=label, icon=icon, query_params=dict(params))
+    else:
+        place.markdown(f"[{plain(label)}]({page}?{urlencode(params)})")
 
 
 def gallery(lab: Lab) -> None:

@@ -26,6 +26,7 @@ PAGES: dict[str, str | re.Pattern[str]] = {
     "robustness": "Robustness",
     "rankings": "Rankings",
     "neuron": NEURON,
+    "flips": "Flips",
     "playground": "Playground",
     "tuning": "Tuning",
     "library": "Library",
@@ -36,7 +37,7 @@ GROUPS = {
         "robustness", "suppression", "predictivity", "transfer", "transferability", "projection",
         "ways",
     ),
-    "Explore": ("rankings", "correlation", "neuron", "prompt", "playground"),
+    "Explore": ("rankings", "correlation", "neuron", "prompt", "flips", "playground"),
     "Your data": ("tuning", "library"),
 }  # fmt: skip
 

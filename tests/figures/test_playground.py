@@ -11,6 +11,7 @@ from core.backbones.hooks import Intervention
 from core.backbones.prompted import PromptedModel
 from core.base.errors import BadInput
 from core.figures import playground
+from core.figures.robustness import flips
 from core.lab import playground as live
 from core.lab.lab import Lab
 from core.measures.activations import ActivationSpec
@@ -19,7 +20,8 @@ from core.measures.predictivity import PredictivitySpec
 from core.measures.reading import Alone, read
 from core.measures.sweeps import attributions
 from core.tasks import load_task
-from core.tasks.data import load_split
+from core.tasks.attacks import Attack, attacked
+from core.tasks.data import Examples, load_split
 from tests.measures.test_predictivity import question
 
 pytestmark = pytest.mark.slow
@@ -170,3 +172,75 @@ def test_neurons_that_flip_the_answer_come_first() -> None:
     assert table.flips.tolist() == [True, False, False]
     assert table.answer.tolist() == ["no", "yes", "yes"]
     assert table.lowered.tolist() == pytest.approx([0.4, 0.1, -0.1])
+
+
+# --- the same text twice -------------------------------------------------------------------------
+def test_a_neuron_along_a_text_is_what_the_modules_compute(
+    lab: Lab, ranked: tuple[PredictivitySpec, ...], toy_task: Path
+) -> None:
+    spec = ranked[0]
+    values = np.stack([lab.along(spec, (TEXT, None), 1, n) for n in range(4)])
+    slots = live.layout(lab, spec, (TEXT, None))
+    assert values.shape == (4, len(slots))
+    play = live.play(lab, ranked, (TEXT, None), share=0, draws=0)
+    best = lab.stored(spec).best_token
+    for n in range(4):
+        assert values[n, best[1, n]] == pytest.approx(play.reading.activations[1, n], abs=1e-9)
+    seen = []
+    with lab._borrowed(spec) as model:
+        batch = model.encode(Examples.of_text(TEXT)).batch([0], model.backbone)
+        handle = model.down_projections()[1].register_forward_pre_hook(
+            lambda _, inputs: seen.append(inputs[0][0, :, :4].T.clone())
+        )
+        with torch.inference_mode():
+            model.state(batch)
+        handle.remove()
+    assert values == pytest.approx(seen[0].double().numpy(), abs=1e-9)
+
+
+def test_moved_neurons_come_first_and_turn_where_their_vote_changes(
+    lab: Lab, ranked: tuple[PredictivitySpec, ...]
+) -> None:
+    labels, ranking = ["no", "yes"], playground.ranking(lab.store, ranked)
+    texts = (TEXT, "A dull room with a broken lamp.")
+    one, other = (live.play(lab, ranked, (t, None), share=0, draws=0) for t in texts)
+    table = flips.moved(one, other, ranking, labels, "tiny")
+    votes = [playground.votes(p, ranking, labels, "tiny").set_index("name") for p in (one, other)]
+    assert set(table.name) == set(votes[0].index)
+    assert table.moved.abs().is_monotonic_decreasing
+    for row in table.itertuples():
+        before, after = (v.loc[row.name] for v in votes)
+        assert row.moved == pytest.approx(after.activation - before.activation)
+        assert row.turned == (before.vote != after.vote)
+
+
+def test_states_and_counts_of_flips_are_those_of_the_answers(
+    lab: Lab, ranked: tuple[PredictivitySpec, ...], toy_task: Path
+) -> None:
+    task = load_task(str(toy_task))
+    how = Attack(kind="typo", dose=2)
+    clean = load_split(task, "validation")
+    struck, asked, right = attacked(clean, how), {}, {}
+    for name, spec in zip(("a", "b"), ranked, strict=True):
+        place = {"prompt": spec.prompt, "task": spec.task}
+        both = EvaluationSpec(**place), EvaluationSpec(**place, attack=how)
+        asked[name] = flips.Pair(clean=both[0], attacked=both[1])
+        assert flips.examples(lab.store, asked, clean, struck, task.labels).empty
+        right[name] = [lab.answer(one).scores == 1 for one in both]
+        for one in both:
+            lab.ask(one)
+    table = flips.examples(lab.store, asked, clean, struck, task.labels)
+    assert table.attacked_a.tolist() == list(struck.text_a)
+    for name, (before, after) in right.items():
+        assert (table[name] == flips.HOLDS).tolist() == (before & after).tolist()
+        assert (table[name] == flips.FLIPS).tolist() == (before & ~after).tolist()
+        assert (table[name] == flips.MENDED).tolist() == (~before & after).tolist()
+        assert ((table[f"{name} clean"] == table.label) == before).all()
+    states = flips.states(table, ["a", "b"])
+    assert states.groupby("backbone").examples.sum().tolist() == [len(clean)] * 2
+    assert states.groupby("backbone").share.sum().tolist() == pytest.approx([1, 1])
+    found = flips.compared(table, "a", "b")
+    sound = right["a"][0] & right["b"][0]
+    assert found["n"] == sound.sum()
+    assert found["first"] == (sound & ~right["a"][1] & right["b"][1]).sum()
+    assert found["both"] == (sound & ~right["a"][1] & ~right["b"][1]).sum()

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 PAGES = (
     "overview", "transfer", "transferability", "projection", "ways", "predictivity", "correlation",
     "suppression",
-    "robustness", "rankings", "neuron", "playground", "tuning", "library", "prompt",
+    "robustness", "flips", "rankings", "neuron", "playground", "tuning", "library", "prompt",
 )  # fmt: skip
 
 
@@ -540,13 +540,30 @@ def test_an_imported_version_stands_with_the_own_tasks_and_beside_its_clean_task
     )
     places = Settings.from_env().places
     adversarial_version(places, table, load_task("short_reviews"), "Attacked", ("successful",))
-    for page in ("robustness", "playground", "rankings"):
+    for page in ("robustness", "playground", "rankings", "flips"):
         test = run(page, **{"from": "own"})
         assert not test.exception, page
         assert not test.error, page
     test = run("robustness", details="true")
     versions = next(s for s in test.selectbox if s.key == "version").options
     assert versions == ["Short reviews, adv.", "Attacked"]
+
+
+def test_flips_lists_examples_and_shows_neurons_along_one() -> None:
+    page = run("flips")
+    assert not page.exception
+    listed = page.dataframe[0].value
+    assert f"{len(listed)} of 600 examples." in [c.value for c in page.caption]
+    assert (listed["roberta-mini clean"] == listed.label).all()
+    assert (listed["roberta-mini attacked"] != listed.label).all()
+    assert len(charts(page)) == 1 + 4, "the states, and one neuron a backbone along both texts"
+    assert sum("skill neurons changes" in m.value for m in page.markdown) == 2
+    both = run("flips", only="flips for t5-mini, holds for roberta-mini", dose="3")
+    assert (both.dataframe[0].value["roberta-mini attacked"] == both.dataframe[0].value.label).all()
+    one = run("flips", backbone="t5-mini", task="Question pairs", seed="2")
+    assert not one.exception
+    assert not [m.value for m in one.markdown if "McNemar" in m.value], "one backbone alone"
+    assert {"text_b", "attacked_b"} <= set(one.dataframe[0].value)
 
 
 def test_rankings_are_those_of_the_view_whatever_was_shown_before() -> None:
@@ -712,7 +729,9 @@ def test_opening_a_page_does_not_tune_prompts(page: str, tiny_roberta: Path) -> 
 
 
 @pytest.mark.usefixtures("fresh")
-@pytest.mark.parametrize("page", ["playground", "robustness", "neuron", "rankings", "prompt"])
+@pytest.mark.parametrize(
+    "page", ["playground", "robustness", "neuron", "rankings", "prompt", "flips"]
+)
 def test_a_task_without_an_imported_prompt_is_told_in_one_sentence(
     page: str, tmp_path: Path
 ) -> None:

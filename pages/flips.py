@@ -1,0 +1,261 @@
+"""Which examples change their answer under attack, and which neurons move on one of them?"""
+
+from difflib import SequenceMatcher
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import charts
+from core.base.markdown import plain
+from core.figures import playground, words
+from core.figures.robustness import flips
+from core.lab import playground as live
+from core.measures import sweeps
+from core.measures.predictivity import PredictivitySpec
+from core.tasks.attacks import KINDS, MOST_DOSE, Attack, attacked
+from core.tasks.data import load_split
+from pages.common import about, answers, controls, views, warnings
+
+EDITS = {
+    "typo": "typos", "synonym": "synonyms", "distraction": "distractions", "negation": "negations",
+}  # fmt: skip
+MOVED = 8  # neurons in the table
+EVERY = "all examples"
+
+answers.heading(
+    "Flips",
+    "Each example is asked twice: as it is, and under attack. An answer flips if it is right at "
+    "first and wrong under attack. Choose an example to see which neurons move.",
+)
+lab = answers.lab()
+left, middle, right = st.columns([2, 2, 2], gap="medium")
+with left:
+    backbones = controls.backbones(lab)
+with middle:
+    task = controls.task(controls.origins(controls.ranked_set()))
+    seed = controls.one_seed(st, (p for b in backbones for p in controls.prompts(lab, b, [task])))
+with right:
+    kind = st.segmented_control(
+        "Attack", KINDS, default="typo", key="attack", bind="query-params", required=True,
+        format_func=lambda k: EDITS[k],
+    )  # fmt: skip
+    doses = [d for d in sweeps.DOSES if d <= MOST_DOSE[kind]]
+    dose = doses[0] if len(doses) == 1 else st.select_slider(
+        "Edits per text", doses, value=doses[0], key="dose", bind="query-params"
+    )  # fmt: skip
+how = Attack(kind=kind, dose=dose)
+edits = f"{dose} {EDITS[kind] if dose > 1 else kind}"
+about.note(attack=f"{edits} per text")
+split = task.evaluation_split
+clean = load_split(task, split)
+struck = attacked(clean, how)
+
+
+def pair(backbone: str) -> flips.Pair | None:
+    """The two questions; None without a prompt of this seed."""
+    found = [p for p in controls.prompts(lab, backbone, [task]) if p.seed == seed]
+    place = lab.pin(task, backbone), split
+    return None if not found else flips.Pair(
+        clean=sweeps.own_evaluation(found[0], *place),
+        attacked=sweeps.own_evaluation(found[0], *place, attack=how),
+    )  # fmt: skip
+
+
+asked = {b: both for b in backbones if (both := pair(b)) is not None}
+for name in (b for b in backbones if b not in asked):
+    st.info(
+        f"There is no prompt for {plain(task.title)} on {plain(name)} with seed {seed} yet. Tune "
+        "or import one first."
+    )
+if not asked:
+    st.stop()
+shown = list(asked)
+
+
+def filters(table: pd.DataFrame) -> dict[str, "pd.Series[Any]"]:
+    """What can be listed, by name: which rows of the table."""
+    flip = {b: table[b] == flips.FLIPS for b in shown}
+    found = {EVERY: table.example >= 0}
+    for b in shown:
+        found[f"flips for {b}"] = flip[b]
+    for b in shown:
+        for other in (o for o in shown if o != b):
+            found[f"flips for {b}, holds for {other}"] = flip[b] & (table[other] == flips.HOLDS)
+    return found
+
+
+def sentence(table: pd.DataFrame) -> str:
+    """How two backbones compare on the examples that both answer rightly when clean."""
+    if len(shown) != 2:
+        return ""
+    one, other = shown
+    found = flips.compared(table, one, other)
+    return (
+        f"Of the {found['n']:.0f} examples that both backbones answer rightly on clean text, "
+        f"**{found['first']:.0f}** flip only for {plain(one)}, **{found['second']:.0f}** only for "
+        f"{plain(other)}, and {found['both']:.0f} for both ({words.p_value(found['p'])}, "
+        "McNemar's exact test)."
+    )
+
+
+def draw() -> None:
+    """The shares, the list of examples, and one of them in detail."""
+    table = flips.examples(lab.store, asked, clean, struck, task.labels)
+    if table.empty:
+        st.caption("The examples appear here once both texts have been asked.")
+        return
+    look = answers.look(lab.models.names())
+    figure = charts.answer_states(
+        flips.states(table, shown), look, backbones=shown, states=flips.STATES
+    )
+    with st.container(border=True):
+        st.altair_chart(figure, width="stretch", theme=None)
+        st.markdown(sentence(table))
+        st.caption(
+            f"{plain(task.title)}, {split} split, {len(table)} examples, one prompt per backbone "
+            f"(seed {seed}), {edits} per text.",
+            help="Holds: right on both texts. Flips: right on the clean text only. Wrong before: "
+            "wrong on both. Turns right: right under attack only.",
+        )
+    example = chosen(table)
+    answers.downloads("flips", table, ("", figure))
+    if example is not None:
+        detail(example, look)
+
+
+def chosen(table: pd.DataFrame) -> Any:
+    """The list of examples, and the one that is selected in it: the first, unless told."""
+    known = filters(table)
+    only = st.selectbox(
+        "Show", list(known), index=1, key="only", bind="query-params",
+    )  # fmt: skip
+    rows = table[known[only]].reset_index(drop=True)
+    st.caption(f"{len(rows)} of {len(table)} examples.")
+    if rows.empty:
+        st.info("No example of this kind; choose another attack, dose or list.")
+        return None
+    columns: dict[str, Any] = {
+        "example": st.column_config.NumberColumn("Example", width=70), "label": "Class",
+        "text_a": st.column_config.TextColumn("Clean text", width="medium"),
+        "attacked_a": st.column_config.TextColumn("Attacked text", width="medium"),
+        "text_b": st.column_config.TextColumn("Second text", width="medium"),
+        "attacked_b": st.column_config.TextColumn("Second text, attacked", width="medium"),
+        **{f"{b} {way}": f"{b}, {way}" for b in shown for way in ("clean", "attacked")},
+    }  # fmt: skip
+    picked = st.dataframe(
+        rows.drop(columns=shown), hide_index=True, width="stretch", height=260,
+        column_config=columns, on_select="rerun", selection_mode="single-row-required",
+        key=f"rows-{task.name}-{only}-{kind}-{dose}-{seed}",
+    )  # fmt: skip
+    selected = picked.selection.rows
+    return next(rows.iloc[[selected[0] if selected else 0]].itertuples(index=False))
+
+
+def texts_of(example: Any, *, struck: bool) -> tuple[str, str | None]:
+    """The clean or the attacked texts of a row."""
+    first, second = ("attacked_a", "attacked_b") if struck else ("text_a", "text_b")
+    return getattr(example, first), getattr(example, second, None)
+
+
+def detail(example: Any, look: charts.Look) -> None:
+    """One example: the texts, the neurons that move most, and one of them along both texts."""
+    st.subheader(f"Example {example.example}", anchor=False)
+    both = {"Clean": texts_of(example, struck=False), "Attacked": texts_of(example, struck=True)}
+    for (title, texts), column in zip(both.items(), st.columns(2, gap="medium"), strict=True):
+        with column, st.container(border=True):
+            st.markdown(f"**{title}:** {marked(both['Clean'], texts)}")
+            params = {"task": task.title, "seed": str(seed), "text_a": texts[0]}
+            params |= {} if texts[1] is None else {"text_b": texts[1]}
+            views.to("playground", "Open in the playground", params, ":material/edit_note:")
+    for name, column in zip(shown, answers.beside(shown), strict=True):
+        with column, st.container(border=True), answers.shown_errors():
+            st.markdown(f"**{plain(name)}**: which skill neurons move most?")
+            ranked = measured(name)
+            if lab.missing(ranked):
+                st.caption("Its neurons have not been measured yet: open Predictivity.")
+                continue
+            neurons(name, ranked, both["Clean"], both["Attacked"], look)
+
+
+def marked(clean: tuple[str, str | None], texts: tuple[str, str | None]) -> str:
+    """Texts in Markdown, with the words in bold that the clean ones do not have there."""
+    parts = []
+    for before, after in zip(clean, texts, strict=True):
+        if before is None or after is None:
+            continue
+        old, new = before.split(), after.split()
+        for how, _, _, start, end in SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
+            said = plain(" ".join(new[start:end]))
+            parts.append(f"**{said}**" if said and how != "equal" else said)
+        parts.append("|")
+    return " ".join(p for p in parts[:-1] if p)
+
+
+def measured(name: str) -> tuple[PredictivitySpec, ...]:
+    """The task's predictivities, the chosen seed's first."""
+    found = controls.own_predictivities(lab, name, [task])
+    return tuple(sorted(found, key=lambda s: (s.prompt.seed != seed, s.contrast is not None)))
+
+
+def neurons(
+    name: str,
+    ranked: tuple[PredictivitySpec, ...],
+    before: tuple[str, str | None],
+    after: tuple[str, str | None],
+    look: charts.Look,
+) -> None:
+    """The neurons that move most, and the first or the chosen one along both texts."""
+    one, other = (live.play(lab, ranked, texts, share=0, draws=0) for texts in (before, after))
+    ranking = playground.ranking(lab.store, ranked)
+    table = flips.moved(one, other, ranking, task.labels, name)
+    turned = int(table.turned.sum())
+    st.markdown(f"The prediction of **{turned}** of {len(table)} skill neurons changes.")
+    top = answers.linked(table.head(MOVED), task=task.title, seed=seed)
+    picked = st.dataframe(
+        top[["name", "clean", "attacked", "moved", "vote", "vote_attacked", "url"]],
+        hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row-required",
+        key=f"moved-{name}",
+        column_config={
+            "name": "Neuron", "vote": "Predicts", "vote_attacked": "Attacked",
+            "clean": st.column_config.NumberColumn("Clean", format="%.2f"),
+            "attacked": st.column_config.NumberColumn("Attacked", format="%.2f"),
+            "moved": st.column_config.NumberColumn("Change", format="%+.2f"),
+            "url": st.column_config.LinkColumn("Open", display_text="open"),
+        },
+    )  # fmt: skip
+    selected = picked.selection.rows
+    best: Any = next(top.iloc[[selected[0] if selected else 0]].itertuples(index=False))
+    along = [
+        tokens(ranked[0], texts, int(best.layer), int(best.neuron)) for texts in (before, after)
+    ]
+    ends = [*(t.activation.min() for t in along), *(t.activation.max() for t in along), 0.0]
+    for title, rows in zip(("clean", "attacked"), along, strict=True):
+        figure = charts.neuron_along(
+            rows, look, backbone=name, baseline=float(best.baseline), domain=[min(ends), max(ends)]
+        )
+        st.caption(f"Neuron {best.name} along the {title} text")
+        st.altair_chart(figure, width="stretch", theme=None)
+    st.caption(
+        "Activations at each neuron's best position. Below: one neuron at every position; dashed: "
+        "its baseline.",
+        help="Above its baseline, a neuron predicts the class it fires for; below, the other "
+        "class. Select a row to see another neuron.",
+    )
+
+
+def tokens(
+    spec: PredictivitySpec, texts: tuple[str, str | None], layer: int, neuron: int
+) -> pd.DataFrame:
+    """A neuron's activation at each position: position, token, kind, activation."""
+    slots = pd.DataFrame(live.layout(lab, spec, texts))
+    return slots[["position", "token", "kind"]].assign(
+        activation=lab.along(spec, texts, layer, neuron)
+    )
+
+
+everything = tuple(s for both in asked.values() for s in (both.clean, both.attacked))
+answers.show(everything, draw, name="flips", what="evaluations", start_at_once=not lab.missing(
+    [both.clean for both in asked.values()]
+))  # fmt: skip
+warnings.origins(both.clean.prompt for both in asked.values())
