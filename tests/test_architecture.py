@@ -28,6 +28,7 @@ LAYERS: dict[str, set[str]] = {
     "commands": {
         "base", "stats", "tasks", "backbones", "measures", "store", "lab", "figures", "exchange",
     },
+    "notebook": {"base", "stats", "tasks", "measures", "lab", "figures", "charts"},
 }  # fmt: skip
 
 # Library -> the modules (or packages) that may import it; None: the library may be used anywhere.

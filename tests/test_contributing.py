@@ -15,7 +15,10 @@ from core.measures.sweeps import PAPER_DEFAULTS
 from core.tasks import BUILTIN, builtin_names, load_task
 from tests.conftest import TINY, corpus, write_task
 
-DOCUMENTS = ("CONTRIBUTING.md", "README.md", "docs/architecture.md", "docs/tasks.md")
+DOCUMENTS = (
+    "CONTRIBUTING.md", "README.md", "docs/architecture.md", "docs/tasks.md", "docs/commands.md",
+    "docs/pages.md",
+)  # fmt: skip
 PATH = re.compile(r"`((?:core|pages|tests|docs|demo|assets|benchmarks)/[\w/.-]+)`")
 
 
