@@ -85,4 +85,5 @@ st.html(
 views.forget_choices()
 about.begin(page.title)
 with answers.shown_errors():
+    answers.notices()
     page.run()

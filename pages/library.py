@@ -16,11 +16,12 @@ from pages.common import answers, controls, sharing, upload, warnings
 
 answers.heading(
     "Library",
-    "The backbones, tasks and prompts that the other pages offer, and how to add your own.",
+    "The backbones, tasks and prompts that the other pages offer, how to add your own, and what is "
+    "being computed.",
 )
 lab = answers.lab()
 section = st.segmented_control(
-    "Section", ["backbones", "tasks", "prompts"], default="backbones", key="section",
+    "Section", ["backbones", "tasks", "prompts", "jobs"], default="backbones", key="section",
     bind="query-params", label_visibility="collapsed",
 ) or "backbones"  # fmt: skip
 
@@ -216,4 +217,4 @@ def prompts() -> None:
 
 
 with answers.shown_errors():
-    {"backbones": backbones, "tasks": tasks, "prompts": prompts}[section]()
+    {"backbones": backbones, "tasks": tasks, "prompts": prompts, "jobs": answers.jobs}[section]()

@@ -430,10 +430,10 @@ class Lab:
             yield PromptedModel(backbone, prompt, task)
 
     # --- long jobs -----------------------------------------------------------------------------
-    def submit(self, specs: Sequence[Spec], follower: str = "") -> str:
+    def submit(self, specs: Sequence[Spec], follower: str = "", label: str = "") -> str:
         """Answer the open ones of these questions in the background; the job's name.
 
-        `follower` is who wants it; a job may have several.
+        `follower` is who wants it; a job may have several. `label` says what it computes.
         """
         name = job_name(specs)
         wanted = tuple(specs)
@@ -455,7 +455,7 @@ class Lab:
 
         with self._following:
             self._followers.setdefault(name, set()).add(follower)
-            self.worker.submit(name, job)
+            self.worker.submit(name, job, label)
         return name
 
     def status(self, specs: Sequence[Spec]) -> Status | None:
@@ -468,7 +468,7 @@ class Lab:
         def job(progress: Progress) -> None:
             self.models.obtain(name, progress)
 
-        self.worker.submit(f"obtain {name}", job)
+        self.worker.submit(f"obtain {name}", job, f"Download of {name}")
         return f"obtain {name}"
 
     def submit_task(self, name: str) -> str:
@@ -477,7 +477,7 @@ class Lab:
         def job(progress: Progress) -> None:
             obtain_task(name, progress, self.settings.places)
 
-        self.worker.submit(f"obtain task {name}", job)
+        self.worker.submit(f"obtain task {name}", job, f"Download of {name}")
         return f"obtain task {name}"
 
     def leave(self, specs: Sequence[Spec], follower: str) -> None:

@@ -21,6 +21,7 @@ class Status:
     """Where a job stands; `error` is a sentence for the user, `detail` a traceback for a bug."""
 
     name: str
+    label: str = ""  # what is computed, for those who list jobs
     state: State = "queued"
     done: float = 0.0
     message: str = ""
@@ -45,8 +46,8 @@ class Status:
 class Worker(Protocol):
     """Runs jobs by name; a name that is active is not started twice."""
 
-    def submit(self, name: str, job: Job) -> None:
-        """Start the job, now or soon."""
+    def submit(self, name: str, job: Job, label: str = "") -> None:
+        """Start the job, now or soon; `label` says what it computes."""
 
     def status(self, name: str) -> Status | None:
         """Where the job stands; None if it was never submitted."""
@@ -86,7 +87,7 @@ class _Book:
             if status.state == "queued":
                 self._statuses[name] = replace(status, state="cancelled", message="")
 
-    def _enter(self, name: str) -> threading.Event | None:
+    def _enter(self, name: str, label: str = "") -> threading.Event | None:
         """What tells this submission, and no other of its name, that it was cancelled."""
         with self._guard:
             old = self._statuses.get(name)
@@ -94,7 +95,7 @@ class _Book:
                 return None  # a cancelled one that has not noticed yet gives way to a new one
             self._statuses.pop(name, None)
             self._cancelled[name] = threading.Event()
-            self._statuses[name] = Status(name=name)
+            self._statuses[name] = Status(name=name, label=label or name)
             return self._cancelled[name]
 
     def _change(self, name: str, mine: threading.Event, **changes: object) -> None:
@@ -137,9 +138,9 @@ class _Book:
 class InlineWorker(_Book):
     """Runs a job at once, in the caller: for the command line and tests."""
 
-    def submit(self, name: str, job: Job) -> None:
+    def submit(self, name: str, job: Job, label: str = "") -> None:
         """Returns when the job has ended."""
-        if cancelled := self._enter(name):
+        if cancelled := self._enter(name, label):
             self._run(name, job, cancelled)
 
 
@@ -161,7 +162,7 @@ class ThreadWorker(_Book):
             with suppress(BaseException):  # it is told in the status; what waits must still run
                 self._run(*self._queue.get())
 
-    def submit(self, name: str, job: Job) -> None:
+    def submit(self, name: str, job: Job, label: str = "") -> None:
         """Returns at once."""
-        if cancelled := self._enter(name):
+        if cancelled := self._enter(name, label):
             self._queue.put((name, job, cancelled))

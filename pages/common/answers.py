@@ -20,6 +20,7 @@ from core.lab.lab import Lab
 from core.lab.workers import Status, ThreadWorker
 from pages.common import about
 
+AWAITED = "awaited-jobs"  # this visitor's jobs, and the page that each was started on
 POLL_EVERY = 1.0  # seconds; drawing costs time that the job could use
 PATIENCE = 0.8  # seconds a page waits for the first answer of a job it starts
 
@@ -85,7 +86,11 @@ def _me() -> str:
 def _follow(specs: Sequence[Spec], name: str) -> None:
     """Have these questions answered in the background, and remember that this view waits."""
     st.session_state[f"{name}-followed"] = tuple(specs)
-    lab().submit(specs, _me())
+    chosen = about.settings()
+    parts = [chosen[n] for n in ("task", "backbone") if n in chosen]
+    label = f"{about.page() or name}: {'; '.join(parts)}".removesuffix(": ")
+    job = lab().submit(specs, _me(), label)
+    st.session_state.setdefault(AWAITED, {})[job] = about.page()
 
 
 def _leave_earlier(specs: Sequence[Spec], name: str) -> None:
@@ -241,6 +246,58 @@ def heading(title: str, aid: str) -> None:
 def beside(backbones: Sequence[str]) -> list[st.delta_generator.DeltaGenerator]:
     """One column per backbone; they stand under each other on a phone."""
     return list(st.columns(len(backbones), gap="medium"))
+
+
+def notices() -> None:
+    """A toast when a job that this visitor started has ended while another page is shown."""
+    awaited: dict[str, str] = st.session_state.get(AWAITED, {})
+
+    @st.fragment(run_every=2 * POLL_EVERY if awaited else None)
+    def watch() -> None:
+        for name, page in list(awaited.items()):
+            status = lab().worker.status(name)
+            if status is not None and status.active:
+                continue
+            del awaited[name]
+            if status is not None and page != about.page() and status.state in ENDED:
+                st.toast(f"{plain(status.label)} {ENDED[status.state]}", icon=":material/task_alt:")
+
+    watch()
+
+
+ENDED = {"done": "is computed.", "failed": "could not be computed; its page says why."}
+STATES = {
+    "queued": "waiting", "running": "running", "done": "done", "failed": "failed",
+    "cancelled": "cancelled",
+}  # fmt: skip
+
+
+def jobs() -> None:
+    """All jobs since the server was started, the newest first, each with its state."""
+    asked = lab()
+    every = POLL_EVERY if any(s.active for s in asked.worker.jobs()) else None
+
+    @st.fragment(run_every=every)
+    def live() -> None:
+        found = asked.worker.jobs()[::-1]
+        if every is not None and not any(s.active for s in found):
+            st.rerun()
+        if not found:
+            st.info("No job has been started since the server was.")
+        for status in found[:MOST_JOBS]:
+            left, right = st.columns([5, 1], vertical_alignment="center")
+            said = f"**{plain(status.label)}**: {STATES[status.state]}"
+            if not status.active:
+                left.markdown(said + f" after {status.seconds:.0f} s. {plain(status.error)}")
+                continue
+            left.progress(status.done, text=said + _time_left(status))
+            if right.button("Cancel", key=f"jobs-{status.name}", icon=":material/close:"):
+                asked.worker.cancel(status.name)
+
+    live()
+
+
+MOST_JOBS = 30  # that are listed
 
 
 def job(name: str, done: str) -> None:

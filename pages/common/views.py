@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.base.markdown import plain
 from core.lab.lab import Lab
+from pages.common.answers import AWAITED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ def forget_choices() -> None:
 
 
 OPENED = "opened-view"
-KEPT = ("follower", "from_app", OPENED)  # who this visitor is, not what was chosen
+KEPT = ("follower", "from_app", OPENED, AWAITED)  # who this visitor is, not what was chosen
 GALLERY = (
     View(
         page="suppression", label="A few neurons carry a skill",

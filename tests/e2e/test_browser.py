@@ -121,6 +121,21 @@ def test_a_full_suppression_run_is_live_and_stays_cached(page: Page, app: str) -
     assert download(page) == points
 
 
+def test_jobs_are_listed_and_their_end_is_told_on_other_pages(page: Page, app: str) -> None:
+    open_page(page, app, "tuning?task=Treatment&steps=300&length=5")
+    page.get_by_role("button", name="Compute").first.click()
+    expect(page.get_by_role("button", name="Cancel").first).to_be_visible()
+    page.get_by_test_id("stTopNavSection").filter(has_text="Your data").click()
+    library = page.get_by_text("Library", exact=True)
+    page.get_by_test_id("stTopNavDropdownLink").filter(has=library).click()
+    page.get_by_role("radio", name="jobs").click()
+    expect(page.get_by_text("Tuning: Treatment; roberta-mini: running")).to_be_visible()
+    told = page.get_by_test_id("stToast").filter(has_text="Treatment; roberta-mini is computed.")
+    expect(told).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("Tuning: Treatment; roberta-mini: done after")).to_be_visible()
+    no_error(page)
+
+
 def test_a_running_curve_can_be_cancelled_and_resumed(page: Page, app: str) -> None:
     open_page(page, app, "suppression?task=Long+reviews&limit=600&draws=10&grid=wide")
     page.get_by_role("button", name="Cancel").click()

@@ -103,7 +103,7 @@ class Waits(InlineWorker):
         super().__init__()
         self.cancelled: list[str] = []
 
-    def submit(self, name: str, job: object) -> None: ...
+    def submit(self, name: str, job: object, label: str = "") -> None: ...
 
     def cancel(self, name: str) -> None:
         self.cancelled.append(name)

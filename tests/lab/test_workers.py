@@ -59,9 +59,10 @@ def worker(request: pytest.FixtureRequest) -> Worker:
 
 
 def test_a_job_that_returns_is_done(worker: Worker) -> None:
-    worker.submit("a", lambda progress: progress(0.5, "half"))
+    worker.submit("a", lambda progress: progress(0.5, "half"), "what a computes")
     status = ended(worker, "a")
     assert (status.state, status.done, status.error) == ("done", 1.0, "")
+    assert status.label == "what a computes"
     assert status.seconds_left is None
 
 
