@@ -118,12 +118,24 @@ def here() -> None:
     for neurons in dict.fromkeys(shared.neurons):
         table = shared[shared.neurons == neurons]
         figures[NAMES[neurons]] = charts.dose_overlap(table, look, edits=EDITS[kind], doses=doses)
-    for (name, figure), column in zip(figures.items(), st.columns(len(figures)), strict=True):
-        with column, st.container(border=True):
-            st.markdown(
-                f"**{name.capitalize()}**" + f" found again, top {top:.0%}" * (name != "accuracy")
-            )
-            st.altair_chart(figure, width="stretch", theme=None)
+
+    def upto(last: float) -> None:
+        """The same figures, up to a dose."""
+        known, named = shared[shared.dose <= last], EDITS[kind]
+        for (name, figure), column in zip(figures.items(), st.columns(len(figures)), strict=True):
+            if last < doses[-1]:
+                mine = known[known.neurons.map(NAMES) == name]
+                figure = (
+                    charts.dose_accuracy(accuracy, look, edits=named, doses=doses, upto=int(last))
+                    if name == "accuracy"
+                    else charts.dose_overlap(mine, look, edits=named, doses=doses)
+                )
+            with column, st.container(border=True):
+                again = f" found again, top {top:.0%}" * (name != "accuracy")
+                st.markdown(f"**{name.capitalize()}**{again}")
+                st.altair_chart(figure, width="stretch", theme=None)
+
+    answers.played("dose", [0, *doses], upto)
     seeds = controls.count(accuracy.seeds)
     st.caption(
         f"{plain(task.title)}, {task.evaluation_split} split, {controls.count(accuracy.n)} "

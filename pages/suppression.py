@@ -148,7 +148,7 @@ def draw() -> None:
     )
     with st.container(border=True):
         st.subheader(f"{plain(task.title)}{', decoder' if decoder else ''}", anchor=False)
-        st.altair_chart(figure, width="stretch", theme=None)
+        answers.played("suppression", choices.fractions, lambda share: upto(table, share))
         if half := halves(table):
             st.markdown(
                 half,
@@ -157,6 +157,15 @@ def draw() -> None:
             )
         st.caption(caption(int(table.n.max())), help=details())
     answers.downloads("suppression", table, ("", figure))
+
+
+def upto(table: pd.DataFrame, share: float) -> None:
+    """The curves up to a share of suppressed neurons."""
+    figure = charts.suppression_curves(
+        table[table.fraction <= share], answers.look(lab.models.names()),
+        fractions=choices.fractions, scope=choices.scope,
+    )  # fmt: skip
+    st.altair_chart(figure, width="stretch", theme=None)
 
 
 def linked(table: pd.DataFrame) -> pd.DataFrame:

@@ -26,11 +26,14 @@ def _doses(edits: str, doses: Sequence[int]) -> alt.X:
 
 
 def dose_accuracy(
-    table: pd.DataFrame, look: Look, *, edits: str, doses: Sequence[int]
+    table: pd.DataFrame, look: Look, *, edits: str, doses: Sequence[int], upto: int | None = None
 ) -> alt.LayerChart:
-    """Accuracy over the dose with its interval; columns of `figures.robustness.dose.accuracy`."""
+    """Accuracy over the dose with its interval; columns of `figures.robustness.dose.accuracy`. The
+    axes are those of the whole table, whatever dose it is drawn up to.
+    """
     chance = float(table.majority.max())
     lowest = math.floor(10 * min(table.low.min(), chance) + 1e-9) / 10
+    table = table if upto is None else table[table.dose <= upto]
     scale = alt.Scale(domain=[lowest, 1])
     base = alt.Chart(table).encode(x=_doses(edits, doses), color=_hue(table, look))
     band = base.mark_area(opacity=0.14).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q")

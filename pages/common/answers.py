@@ -21,6 +21,7 @@ from core.lab.workers import Status, ThreadWorker
 from pages.common import about
 
 AWAITED = "awaited-jobs"  # this visitor's jobs, and the page that each was started on
+FRAME = 0.8  # seconds between the steps of a figure that is played
 POLL_EVERY = 1.0  # seconds; drawing costs time that the job could use
 PATIENCE = 0.8  # seconds a page waits for the first answer of a job it starts
 
@@ -246,6 +247,32 @@ def heading(title: str, aid: str) -> None:
 def beside(backbones: Sequence[str]) -> list[st.delta_generator.DeltaGenerator]:
     """One column per backbone; they stand under each other on a phone."""
     return list(st.columns(len(backbones), gap="medium"))
+
+
+def played(name: str, steps: Sequence[float], draw: Callable[[float], None]) -> None:
+    """What `draw` draws up to the last step, and a button that plays it step after step."""
+    slot = f"{name}-frame"
+    if len(steps) > 2:
+        st.button(
+            "Play", key=f"{name}-play", icon=":material/play_arrow:", type="tertiary",
+            on_click=lambda: st.session_state.update({slot: 0}),
+            help="Shows the figure step by step.",
+        )  # fmt: skip
+    playing = slot in st.session_state
+
+    @st.fragment(run_every=FRAME if playing else None)
+    def frames() -> None:
+        at = st.session_state.get(slot)
+        with charts.quickly():
+            draw(steps[-1] if at is None or at >= len(steps) else steps[at])
+        if not playing:
+            return
+        if at is None or at + 1 >= len(steps):
+            st.session_state.pop(slot, None)
+            st.rerun()
+        st.session_state[slot] = at + 1
+
+    frames()
 
 
 def notices() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 import streamlit as st
 import torch
@@ -547,6 +548,34 @@ def test_an_imported_version_stands_with_the_own_tasks_and_beside_its_clean_task
     test = run("robustness", details="true")
     versions = next(s for s in test.selectbox if s.key == "version").options
     assert versions == ["Short reviews, adv.", "Attacked"]
+
+
+@pytest.mark.parametrize(("page", "slot"), [("suppression", "suppression"), ("robustness", "dose")])
+def test_a_figure_can_be_played_step_by_step(page: str, slot: str) -> None:
+    def furthest(test: AppTest) -> float:
+        tables = [
+            pa.ipc.open_stream(bytes(d.data.data)).read_pandas()
+            for d in test.get("vega_lite_chart")[0].proto.datasets
+        ]
+        return max(
+            float(t[column].max()) for t in tables for column in ("fraction", "dose") if column in t
+        )
+
+    test = run(page)
+    whole = furthest(test)
+    test.button(key=f"{slot}-play").click().run()
+    first = furthest(test)
+    assert first == 0
+    seen = [first]
+    for _ in range(12):
+        if f"{slot}-frame" not in test.session_state:
+            break
+        test.run()
+        seen.append(furthest(test))
+    assert not test.exception
+    assert seen == sorted(seen)
+    assert seen[-1] == whole
+    assert len(set(seen)) > 3
 
 
 def test_flips_lists_examples_and_shows_neurons_along_one() -> None:
