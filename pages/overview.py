@@ -17,7 +17,7 @@ from core.tasks.attacks import Attack
 from core.tasks.baselines import bag_of_words, constant_answer, read_shipped
 from core.tasks.data import load_split
 from core.tasks.metrics import TITLES
-from pages.common import answers, controls, views
+from pages.common import answers, controls, tour, views
 
 Finding = tuple[str, str, charts.Figure | None]
 # A sentence, what it rests on, and a figure; None while nothing is computed.
@@ -138,6 +138,7 @@ def findings() -> None:
 if shown:
     with answers.shown_errors(), charts.quickly():
         findings()
+    tour.begin()
 
 st.subheader("Key terms", anchor=False)
 left, right = st.columns([3, 2], gap="medium", vertical_alignment="center")

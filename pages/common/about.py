@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 SLOT = "about"
-HIDDEN = {"view", "start"}  # parameters of a link that say nothing of what is shown
+HIDDEN = {"view", "start", "tour"}  # parameters of a link that say nothing of what is shown
 LONGEST = 120  # characters of a file's name before its ending
 
 

@@ -45,13 +45,14 @@ def forget_choices() -> None:
     if mark is None or mark == st.session_state.get(OPENED):
         return
     for name in list(st.session_state):
-        if name not in KEPT:
+        if name not in KEPT and name not in st.query_params:
             del st.session_state[name]
     st.session_state[OPENED] = mark
 
 
 OPENED = "opened-view"
-KEPT = ("follower", "from_app", OPENED, AWAITED)  # who this visitor is, not what was chosen
+# Who this visitor is, not what was chosen.
+KEPT = ("follower", "from_app", OPENED, AWAITED, "tour-last")
 GALLERY = (
     View(
         page="suppression", label="A few neurons carry a skill",

@@ -97,3 +97,27 @@ def test_a_named_view_is_not_altered_by_what_was_chosen_before(page: Page, app: 
     expect(page.get_by_text("map of the prompts").first).to_be_visible()
     expect(page).not_to_have_url(re.compile("numbers=published"))
     no_error(page)
+
+
+def test_the_tour_leads_through_six_pages_and_is_left_and_resumed(page: Page, app: str) -> None:
+    open_page(page, app, "")
+    page.get_by_role("link", name="Take the tour: 6 steps").click()
+    titles = ("Suppression", "Rankings", "Robustness", "Flips", "Transferability", "Library")
+    for step, title in enumerate(titles, start=1):
+        heading(page, title)
+        expect(page.get_by_text(re.compile(f"^{step} of 6: "))).to_be_visible()
+        no_error(page)
+        if step == 4:
+            page.get_by_role("link", name="Leave the tour").click()
+            expect(page.get_by_text("4 of 6: ")).to_have_count(0)
+            heading(page, "Flips")
+            page.get_by_test_id("stTopNavLink").first.click()
+            page.get_by_role("link", name="Go on with the tour: step 4 of 6").click()
+            expect(page.get_by_text(re.compile("^4 of 6: "))).to_be_visible()
+        if step < len(titles):
+            page.get_by_role("link", name="Next", exact=True).click()
+    expect(page.get_by_role("radio", name="own")).to_be_checked()
+    expect(page).to_have_url(re.compile("section=tasks"))
+    page.get_by_role("link", name="Back", exact=True).click()
+    heading(page, "Transferability")
+    no_error(page)

@@ -1,0 +1,92 @@
+"""Six steps through the pages, each a named view with what to look at. The step is in the address:
+it can be left, gone back over and resumed.
+"""
+
+import uuid
+
+import streamlit as st
+
+from core.measures import sweeps
+from pages.common.views import MARK, View
+
+STEP = "tour"  # in the address: which step is shown
+LAST = "tour-last"  # in the session: the last step that was shown
+SEEDS = list(sweeps.SEEDS)
+STEPS = (
+    View(
+        page="suppression", label="A few neurons carry a skill",
+        says="Neurons are set to zero, more and more of each layer. Compare the causal neurons "
+        "with as many random ones. *Play* draws the curves step by step.",
+        params={"backbone": "roberta-mini", "seed": SEEDS},
+    ),
+    View(
+        page="rankings", label="What predicts is not what causes",
+        says="Each point is a neuron: how well it predicts the answer, and how much it adds to the "
+        "right one. Click a point to open the neuron.",
+    ),
+    View(
+        page="robustness", label="Typos cost accuracy, and neurons",
+        says="Texts get more and more typos. Accuracy falls; the skill neurons found on clean text "
+        "are found again less and less.",
+    ),
+    View(
+        page="flips", label="One example, twice",
+        says="The table lists examples whose answer flips after one typo. Choose one to see which "
+        "neurons move, position by position.",
+    ),
+    View(
+        page="transferability", label="Similar prompts transfer better",
+        says="Each point is a pair of tasks: how similar their prompts are, and how well one "
+        "prompt works on the other task.",
+    ),
+    View(
+        page="library", label="Your own data",
+        says="Upload a CSV with texts and labels here. All pages then offer your task. To try "
+        "single texts, open the playground.",
+        params={"section": "tasks", "from": "own"},
+    ),
+)  # fmt: skip
+
+
+def shown() -> int | None:
+    """The step that the address asks for, from 1; None without a tour."""
+    asked = st.query_params.get(STEP, "")
+    return int(asked) if asked.isdigit() and 1 <= int(asked) <= len(STEPS) else None
+
+
+def link(step: int, label: str, icon: str) -> None:
+    """A link to a step."""
+    view = STEPS[step - 1]
+    st.page_link(
+        f"pages/{view.page}.py", label=label, icon=icon,
+        query_params={**view.query, STEP: str(step), MARK: uuid.uuid4().hex[:8]},
+    )  # fmt: skip
+
+
+def bar() -> None:
+    """The step's text above the page, with links to its neighbours."""
+    step = shown()
+    if step is None:
+        return
+    st.session_state[LAST] = step
+    view = STEPS[step - 1]
+    with st.container(border=True):
+        st.markdown(f"**{step} of {len(STEPS)}: {view.label}.** {view.says}")
+        with st.container(horizontal=True):
+            if step > 1:
+                link(step - 1, "Back", ":material/arrow_back:")
+            if step < len(STEPS):
+                link(step + 1, "Next", ":material/arrow_forward:")
+            st.page_link(
+                f"pages/{view.page}.py", label="Leave the tour", icon=":material/close:",
+                query_params={**view.query, MARK: uuid.uuid4().hex[:8]},
+            )  # fmt: skip
+
+
+def begin() -> None:
+    """A link that starts the tour, or goes on with it."""
+    last = st.session_state.get(LAST)
+    if last is None or last == len(STEPS):
+        link(1, f"Take the tour: {len(STEPS)} steps", ":material/signpost:")
+    else:
+        link(last, f"Go on with the tour: step {last} of {len(STEPS)}", ":material/signpost:")
