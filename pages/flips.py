@@ -25,8 +25,9 @@ EVERY = "all examples"
 
 answers.heading(
     "Flips",
-    "Each example is asked twice: as it is, and under attack. An answer flips if it is right at "
-    "first and wrong under attack. Choose an example to see which neurons move.",
+    "Each example is classified twice: clean and under attack. An answer flips if it is right on "
+    "the clean text and wrong on the attacked one. Choose an example to see which skill neurons "
+    "change most.",
 )
 lab = answers.lab()
 left, middle, right = st.columns([2, 2, 2], gap="medium")
@@ -81,7 +82,9 @@ def filters(table: pd.DataFrame) -> dict[str, "pd.Series[Any]"]:
         found[f"flips for {b}"] = flip[b]
     for b in shown:
         for other in (o for o in shown if o != b):
-            found[f"flips for {b}, holds for {other}"] = flip[b] & (table[other] == flips.HOLDS)
+            found[f"flips for {b}, stays right for {other}"] = flip[b] & (
+                table[other] == flips.HOLDS
+            )
     return found
 
 
@@ -92,10 +95,10 @@ def sentence(table: pd.DataFrame) -> str:
     one, other = shown
     found = flips.compared(table, one, other)
     return (
-        f"Of the {found['n']:.0f} examples that both backbones answer rightly on clean text, "
-        f"**{found['first']:.0f}** flip only for {plain(one)}, **{found['second']:.0f}** only for "
-        f"{plain(other)}, and {found['both']:.0f} for both ({words.p_value(found['p'])}, "
-        "McNemar's exact test)."
+        f"On clean text, both backbones answer {found['n']:.0f} examples correctly. Under attack, "
+        f"the answer flips on **{found['first']:.0f}** of them only for {plain(one)}, on "
+        f"**{found['second']:.0f}** only for {plain(other)}, and on {found['both']:.0f} for both "
+        f"({words.p_value(found['p'])}, exact McNemar test)."
     )
 
 
@@ -103,7 +106,7 @@ def draw() -> None:
     """The shares, the list of examples, and one of them in detail."""
     table = flips.examples(lab.store, asked, clean, struck, task.labels)
     if table.empty:
-        st.caption("The examples appear here once both texts have been asked.")
+        st.caption("The examples appear here once all evaluations have been computed.")
         return
     look = answers.look(lab.models.names())
     figure = charts.answer_states(
@@ -115,8 +118,8 @@ def draw() -> None:
         st.caption(
             f"{plain(task.title)}, {split} split, {len(table)} examples, one prompt per backbone "
             f"(seed {seed}), {edits} per text.",
-            help="Holds: right on both texts. Flips: right on the clean text only. Wrong before: "
-            "wrong on both. Turns right: right under attack only.",
+            help="Stays right: right on both texts. Flips: right on the clean text only. Stays "
+            "wrong: wrong on both. Turns right: right on the attacked text only.",
         )
     example = chosen(table)
     answers.downloads("flips", table, ("", figure))
@@ -133,14 +136,14 @@ def chosen(table: pd.DataFrame) -> Any:
     rows = table[known[only]].reset_index(drop=True)
     st.caption(f"{len(rows)} of {len(table)} examples.")
     if rows.empty:
-        st.info("No example of this kind; choose another attack, dose or list.")
+        st.info("There are no such examples. Choose another attack, number of edits or group.")
         return None
     columns: dict[str, Any] = {
-        "example": st.column_config.NumberColumn("Example", width=70), "label": "Class",
+        "example": st.column_config.NumberColumn("Example", width=70), "label": "True class",
         "text_a": st.column_config.TextColumn("Clean text", width="medium"),
         "attacked_a": st.column_config.TextColumn("Attacked text", width="medium"),
-        "text_b": st.column_config.TextColumn("Second text", width="medium"),
-        "attacked_b": st.column_config.TextColumn("Second text, attacked", width="medium"),
+        "text_b": st.column_config.TextColumn("Clean second text", width="medium"),
+        "attacked_b": st.column_config.TextColumn("Attacked second text", width="medium"),
         **{f"{b} {way}": f"{b}, {way}" for b in shown for way in ("clean", "attacked")},
     }  # fmt: skip
     picked = st.dataframe(
@@ -167,13 +170,15 @@ def detail(example: Any, look: charts.Look) -> None:
             st.markdown(f"**{title}:** {marked(both['Clean'], texts)}")
             params = {"task": task.title, "seed": str(seed), "text_a": texts[0]}
             params |= {} if texts[1] is None else {"text_b": texts[1]}
-            views.to("playground", "Open in the playground", params, ":material/edit_note:")
+            views.to("playground", "Open in Playground", params, ":material/edit_note:")
     for name, column in zip(shown, answers.beside(shown), strict=True):
         with column, st.container(border=True), answers.shown_errors():
-            st.markdown(f"**{plain(name)}**: which skill neurons move most?")
+            st.markdown(f"**{plain(name)}**: which skill neurons change most?")
             ranked = measured(name)
             if lab.missing(ranked):
-                st.caption("Its neurons have not been measured yet: open Predictivity.")
+                st.caption(
+                    "Its neurons have not been measured yet. Measure them on the Predictivity page."
+                )
                 continue
             neurons(name, ranked, both["Clean"], both["Attacked"], look)
 
@@ -210,14 +215,14 @@ def neurons(
     ranking = playground.ranking(lab.store, ranked)
     table = flips.moved(one, other, ranking, task.labels, name)
     turned = int(table.turned.sum())
-    st.markdown(f"The prediction of **{turned}** of {len(table)} skill neurons changes.")
+    st.markdown(f"The attack changes the prediction of **{turned}** of {len(table)} skill neurons.")
     top = answers.linked(table.head(MOVED), task=task.title, seed=seed)
     picked = st.dataframe(
         top[["name", "clean", "attacked", "moved", "vote", "vote_attacked", "url"]],
         hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row-required",
         key=f"moved-{name}",
         column_config={
-            "name": "Neuron", "vote": "Predicts", "vote_attacked": "Attacked",
+            "name": "Neuron", "vote": "Predicts, clean", "vote_attacked": "Predicts, attacked",
             "clean": st.column_config.NumberColumn("Clean", format="%.2f"),
             "attacked": st.column_config.NumberColumn("Attacked", format="%.2f"),
             "moved": st.column_config.NumberColumn("Change", format="%+.2f"),
@@ -234,12 +239,12 @@ def neurons(
         figure = charts.neuron_along(
             rows, look, backbone=name, baseline=float(best.baseline), domain=[min(ends), max(ends)]
         )
-        st.caption(f"Neuron {best.name} along the {title} text")
+        st.caption(f"Neuron {best.name} on the {title} text")
         st.altair_chart(figure, width="stretch", theme=None)
     st.caption(
-        "Activations at each neuron's best position. Below: one neuron at every position; dashed: "
-        "its baseline.",
-        help="Above its baseline, a neuron predicts the class it fires for; below, the other "
+        "Table: activation at each neuron's best position. Charts: the selected neuron at every "
+        "position; dashed: its baseline.",
+        help="Above its baseline, a neuron predicts the class it fires for; below it, the other "
         "class. Select a row to see another neuron.",
     )
 

@@ -12,12 +12,13 @@ from core.exchange import published
 from core.figures import queries
 from core.tasks import Task, Text, clean_task, own_problems
 from core.tasks.data import load_split
+from core.tasks.metrics import TITLES
 from pages.common import answers, controls, sharing, upload, warnings
 
 answers.heading(
     "Library",
-    "The backbones, tasks and prompts that the other pages offer, how to add your own, and what is "
-    "being computed.",
+    "See the backbones, tasks and prompts that the other pages offer, add your own, and follow all "
+    "jobs.",
 )
 lab = answers.lab()
 section = st.segmented_control(
@@ -92,8 +93,8 @@ def tasks() -> None:
     if isinstance(chosen.answer, Text):
         answer = chosen.answer
         st.caption(
-            f"Answers are written, at most {answer.max_new_tokens} tokens, and scored by "
-            f"{plain(answer.metric)}."
+            f"The backbone writes at most {answer.max_new_tokens} tokens per example. Answers are "
+            f"scored by {TITLES[answer.metric]}."
         )
     else:
         answer_words(chosen)
@@ -169,7 +170,9 @@ def delete(key: str) -> None:
         return
     with st.popover("Delete", icon=":material/delete:"):
         resting = lab.store.resting_on(key=key, prompt=key)
-        st.markdown(f"This deletes the prompt and {len(resting) - 1:,} results measured with it.")
+        st.markdown(
+            f"This deletes the prompt and all results measured with it ({len(resting) - 1:,})."
+        )
         if st.button("Delete the prompt", type="primary", key=f"drop-{key}"):
             lab.store.remove(resting)
             st.rerun()
@@ -193,7 +196,7 @@ def prompts() -> None:
     )  # fmt: skip
     for said in lab.broken_prompts().values():
         st.warning(plain(said), icon=":material/warning:")
-    key = st.selectbox("Share", list(table.key), index=None, placeholder="a prompt's key")
+    key = st.selectbox("Share or delete", list(table.key), index=None, placeholder="a prompt's key")
     if key is not None:
         with answers.shown_errors(), st.container(horizontal=True):
             sharing.download(lab, key)

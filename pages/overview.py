@@ -207,11 +207,11 @@ def draw() -> None:
         },
     )
     st.caption(
-        f"Accuracy, or score, of each task's own prompts: mean ± standard error over "
+        f"Accuracy or score of each task's own prompts: mean ± standard error over "
         f"{len(sweeps.SEEDS)} seeds on n validation examples. Adversarial versions use their clean "
         "task's prompts.",
-        help="Majority class: accuracy of always predicting the most frequent class, or the score "
-        "of always writing the most frequent answer. Bag of words: logistic regression on word "
+        help="Majority class: accuracy of always predicting the most frequent class, or score of "
+        "always writing the most frequent answer. Bag of words: logistic regression on word "
         "counts. Only T5 can write answers; RoBERTa predicts one masked token.",
     )
 

@@ -139,12 +139,16 @@ def works() -> None:
         f"{title}: {TITLES[metric]}"
         for title, metric in zip(table.task, table.metric, strict=True) if metric != "accuracy"
     ]  # fmt: skip
-    scored = f" Written answers have a score ({plain('; '.join(named))})." if named else ""
+    scored = (
+        f" Written answers are scored by their task's metric ({plain('; '.join(named))})."
+        if named
+        else ""
+    )
     st.caption(
         f"Accuracy of this one prompt on {controls.count(table.n)} examples of each task's "
         "evaluation split, with 95 % intervals. Filled: the task it was tuned on. Ticks: "
         f"majority-class accuracy.{scored}",
-        help="Wilson intervals, over examples; for scores a bootstrap over examples. The Transfer "
+        help="Intervals are over examples: Wilson for accuracy, bootstrap for scores. The Transfer "
         "page gives means over seeds.",
     )
     answers.downloads("prompt-transfer", table, ("", figure))
@@ -346,14 +350,14 @@ def writes(of: Task) -> None:
         first = means.metric.iloc[0]
         st.markdown("; ".join(said_of_score(row) for row in means.itertuples()) + ".")
         only = st.segmented_control(
-            "Show", SHOWN, default=SHOWN[0], key="shown", bind="query-params"
+            f"Show, by {TITLES[first]}", SHOWN, default=SHOWN[0], key="shown", bind="query-params"
         )
         kept = {SHOWN[1]: rows[first] < 1, SHOWN[2]: rows[first] == 1}.get(str(only))
         st.dataframe(
             rows if kept is None else rows[kept], hide_index=True, width="stretch", height=320,
             column_config={
                 "example": st.column_config.NumberColumn("Example", width=70),
-                "text_a": "Text", "text_b": "Second text", "written": "Written",
+                "text_a": "Text", "text_b": "Second text", "written": "Written answer",
                 "references": "References",
                 **{
                     m: st.column_config.NumberColumn(TITLES[m], format="%.2f", width=80)
@@ -363,17 +367,17 @@ def writes(of: Task) -> None:
         )  # fmt: skip
         st.caption(
             f"{plain(of.title)}, {of.evaluation_split} split, {means.n.iloc[0]} examples. Mean "
-            "scores with 95 % intervals; in brackets, the score of always writing the most "
+            "scores with 95 % intervals; in square brackets, the score of always writing the most "
             "frequent answer.",
-            help="The likeliest next token is written each time (greedy decoding). Intervals are "
-            "over examples: Wilson's for exact match, else a bootstrap.",
+            help="Each step writes the most likely token (greedy decoding). Intervals are over "
+            "examples: Wilson for exact match, bootstrap otherwise.",
         )
         answers.downloads("prompt-written", rows)
 
     answers.show([spec], draw, name="prompt-written", what="evaluations")
 
 
-SHOWN = ("all", "not full score", "full score")
+SHOWN = ("all", "below full score", "full score")
 
 
 def said_of_score(row: Any) -> str:

@@ -84,8 +84,8 @@ def left_out(name: str) -> None:
     mine = {t.name for t in controls.answered_by(lab, name, targets)}
     if others := [plain(t.title) for t in targets if t.name not in mine]:
         st.caption(
-            f"{plain(name)} is a masked language model and cannot write: {', '.join(others)} "
-            f"{'is' if len(others) == 1 else 'are'} left out."
+            f"{plain(name)} is a masked language model and cannot write answers. Left out: "
+            f"{', '.join(others)}."
         )
 
 

@@ -26,7 +26,7 @@ def answer_states(
         ],
     )  # fmt: skip
     bars = base.mark_bar(size=24, stroke=look.ground).encode(
-        x=alt.X("share:Q", stack="zero", title="share of the examples").axis(format="%"),
+        x=alt.X("share:Q", stack="zero", title="share of examples").axis(format="%"),
         color=alt.Color(
             "state:N", title=None, sort=list(states),
             scale=alt.Scale(domain=list(states), range=hues[: len(states)]),

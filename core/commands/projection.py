@@ -55,7 +55,11 @@ def project(
     ] = None,
     prompt_length: Length = None,
     selection: Annotated[
-        int, typer.Option(min=1, help="Train examples set aside for choosing the best step.")
+        int,
+        typer.Option(
+            min=1,
+            help="Train examples set aside for choosing the best step; at most a quarter of them.",
+        ),
     ] = 200,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the initial weights and the batches.")

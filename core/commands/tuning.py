@@ -78,10 +78,15 @@ def tune(
         int | None, typer.Option(min=1, help="Examples per step; default: that of the figures.")
     ] = None,
     selection: Annotated[
-        int, typer.Option(min=1, help="Train examples set aside for choosing the best step.")
+        int,
+        typer.Option(
+            min=1,
+            help="Train examples set aside for choosing the best step; at most a quarter of them.",
+        ),
     ] = 200,
     max_length: Annotated[
-        int | None, typer.Option(min=4, max=4096, help="Tokens of a text that are read; else 128.")
+        int | None,
+        typer.Option(min=4, max=4096, help="Input tokens read per example; default: 128."),
     ] = None,
     precision: Exact = None,
     out: Annotated[

@@ -43,7 +43,11 @@ def compare_tuning(
     steps: Steps = None,
     prompt_length: Length = None,
     selection: Annotated[
-        int, typer.Option(min=1, help="Train examples set aside for choosing the best step.")
+        int,
+        typer.Option(
+            min=1,
+            help="Train examples set aside for choosing the best step; at most a quarter of them.",
+        ),
     ] = 200,
     precision: Exact = None,
     as_json: AsJson = False,

@@ -33,7 +33,11 @@ def generate(
     prompt: PromptArg,
     task: TaskArg,
     out: Annotated[
-        Path, typer.Option(help="JSON Lines: one row per example, with its references and scores.")
+        Path,
+        typer.Option(
+            help="JSON Lines file: one line per example, with the written answer, its references "
+            "and scores."
+        ),
     ],
     split: Split = None,
     limit: Limit = None,
@@ -41,14 +45,14 @@ def generate(
     backbone: BackboneOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write what a prompt answers to each example of a task with written answers; print each
+    """Save what a prompt writes for each example of a task with written answers, and print each
     metric's mean with its 95 % interval.
     """
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
         if not isinstance(target.answer, Text):
             raise BadInput(
-                f"{target.title} has classes, so nothing is written; use `evaluate --predictions`."
+                f"{target.title} has classes, not written answers; use `evaluate --predictions`."
             )
         spec = sweeps.own_evaluation(
             asked, lab.pin(target, asked.backbone.name), split or target.evaluation_split,

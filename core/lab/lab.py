@@ -533,7 +533,7 @@ def _all_failures(failed: Mapping[str, str], asked: int) -> str:
     reasons = list(dict.fromkeys(failed.values()))
     if asked == 1:
         return reasons[0]
-    more = f" There are {len(reasons) - 3} more reasons." if len(reasons) > 3 else ""
+    more = f" Further reasons: {len(reasons) - 3}." if len(reasons) > 3 else ""
     return f"Not everything could be computed. {' '.join(reasons[:3])}{more}"
 
 

@@ -153,7 +153,7 @@ def split_selection(examples: Examples, spec: TuneSpec) -> tuple[Examples, Examp
 
     if len(examples) < FEWEST:
         raise BadInput(
-            f"The train split has {len(examples)} examples; tuning needs at least {FEWEST}."
+            f"Tuning needs at least {FEWEST} train examples; the train split has {len(examples)}."
         )
     held = min(spec.selection, len(examples) // 4)
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0)).numpy()

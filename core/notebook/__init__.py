@@ -6,8 +6,8 @@
     scope.accuracy("roberta-mini", "short_reviews")
 
 An answer is computed once and kept in the cache that the dashboard uses, so a notebook and the
-dashboard show the same numbers. One program at a time can open a cache; close the other one first,
-or give a cache of your own.
+dashboard show the same numbers. Only one program at a time can open a cache; close the other one
+first, or pass another cache.
 """
 
 from collections.abc import Sequence
@@ -38,10 +38,10 @@ Seeds = Sequence[int]
 
 
 class Skillscope:
-    """An open cache. Backbones are names as in the dashboard, `org/name` of the Hub, or folders;
+    """An open cache. Backbones are names as in the dashboard, Hub ids (`org/name`) or folders;
     tasks are names or paths of TOML files. Prompts are the standard ones that figures show, tuned
     if they are missing; `tuning` changes their settings (fields of TuneSpec, e.g. `steps=50`).
-    Every method raises BadInput with one plain sentence.
+    On bad input, a method raises BadInput with one plain sentence.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Skillscope:
 
     # --- questions -----------------------------------------------------------------------------
     def prompts(self, backbone: str, task: str, seeds: Seeds = sweeps.SEEDS) -> list[TuneSpec]:
-        """The questions whose answers are a task's standard prompts, one per seed."""
+        """A task's standard prompts, as the questions that tune them, one per seed."""
         name = self._backbone(backbone)
         return self.lab.standard(name, self._task(task), seeds, **self._tuning)
 
@@ -115,7 +115,8 @@ class Skillscope:
     ) -> pd.DataFrame:
         """Every source task's prompts on every target task (the sources by default): backbone,
         source_task, target_task, value (mean over seeds), sem, seeds, n, majority, accuracy.
-        `relative` to the target's own prompts, which must be among the sources.
+        With `relative`, values are relative to the target's own prompts; its task must be among
+        the sources.
         """
         prompts = [p for task in sources for p in self.prompts(backbone, task, seeds)]
         specs = [
@@ -130,7 +131,8 @@ class Skillscope:
         self, backbone: str, task: str, *, seeds: Seeds = sweeps.SEEDS
     ) -> pd.DataFrame:
         """Each neuron's predictivity (mean over seeds), the highest first: layer, neuron,
-        predictivity. Neurons at or below the majority-class accuracy, `least`, are uninformative.
+        predictivity, least. Neurons at or below `least`, the majority-class accuracy, are
+        uninformative.
         """
         found = self._task(task)
         own = self.prompts(backbone, task, seeds)
@@ -202,7 +204,7 @@ class Skillscope:
         return doses_of.accuracy(self.lab.store, asked)
 
     def ask(self, specs: Sequence[Spec]) -> None:
-        """See that every question is answered, with a progress bar where something is missing."""
+        """Answer every question that has no stored answer, with a progress bar."""
         missing = self.lab.missing(specs)
         for spec in tqdm(missing, disable=not (self._progress and missing), leave=False):
             self.lab.ask(spec)

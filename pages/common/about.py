@@ -61,7 +61,7 @@ def lines(table: pd.DataFrame, chosen: Mapping[str, str], on: date | None = None
     """Below a picture's title: settings, examples and seeds, date and link."""
     said = "; ".join(f"{name} {value}" for name, value in chosen.items())
     sizes = [
-        f"{_range(table[column])} {what}"
+        _counted(_range(table[column]), what)
         for column, what in (("n", "examples"), ("seeds", "seeds"))
         if column in table and table[column].notna().any()
     ]
@@ -72,6 +72,10 @@ def lines(table: pd.DataFrame, chosen: Mapping[str, str], on: date | None = None
 def with_settings(table: pd.DataFrame, chosen: Mapping[str, str]) -> pd.DataFrame:
     """The table, with a column for each setting that it has not got already."""
     return table.assign(**{n: v for n, v in chosen.items() if n not in table.columns})
+
+
+def _counted(number: str, what: str) -> str:
+    return f"{number} {what.removesuffix('s') if number == '1' else what}"
 
 
 def _text(value: object) -> str:

@@ -292,7 +292,7 @@ def notices() -> None:
     watch()
 
 
-ENDED = {"done": "is computed.", "failed": "could not be computed; its page says why."}
+ENDED = {"done": "has been computed.", "failed": "could not be computed. Its page says why."}
 STATES = {
     "queued": "waiting", "running": "running", "done": "done", "failed": "failed",
     "cancelled": "cancelled",
@@ -310,7 +310,7 @@ def jobs() -> None:
         if every is not None and not any(s.active for s in found):
             st.rerun()
         if not found:
-            st.info("No job has been started since the server was.")
+            st.info("No jobs have been started since the server started.")
         for status in found[:MOST_JOBS]:
             left, right = st.columns([5, 1], vertical_alignment="center")
             said = f"**{plain(status.label)}**: {STATES[status.state]}"

@@ -272,7 +272,7 @@ def one_seed(place: Any, found: Iterable[Prompt]) -> int:
         "Seed", known, key="seed", bind="query-params",
         help="Each seed is a separate prompt, tuned from a different initialization.",
     )  # fmt: skip
-    about.note(seeds=(chosen,))
+    about.note(seed=chosen)
     return int(chosen)
 
 

@@ -26,13 +26,13 @@ STEPS = (
     ),
     View(
         page="robustness", label="Typos cost accuracy, and neurons",
-        says="Texts get more and more typos. Accuracy falls; the skill neurons found on clean text "
-        "are found again less and less.",
+        says="Texts get more and more typos. Accuracy falls, and fewer of the skill neurons "
+        "found on clean text are found again.",
     ),
     View(
         page="flips", label="One example, twice",
         says="The table lists examples whose answer flips after one typo. Choose one to see which "
-        "neurons move, position by position.",
+        "neurons change, position by position.",
     ),
     View(
         page="transferability", label="Similar prompts transfer better",
@@ -89,4 +89,4 @@ def begin() -> None:
     if last is None or last == len(STEPS):
         link(1, f"Take the tour: {len(STEPS)} steps", ":material/signpost:")
     else:
-        link(last, f"Go on with the tour: step {last} of {len(STEPS)}", ":material/signpost:")
+        link(last, f"Continue the tour: step {last} of {len(STEPS)}", ":material/signpost:")

@@ -38,7 +38,7 @@ def form(lab: Lab, own: list[Task]) -> None:
     with answers.shown_errors():
         table = _table(file.name, file.getvalue())
         st.dataframe(table.head(SHOWN), hide_index=True, width="stretch")
-        st.caption(f"The first {min(SHOWN, len(table))} of {len(table)} rows.")
+        st.caption(f"Preview: {min(SHOWN, len(table))} of {len(table):,} rows.")
         wish, table = _wish(lab, own, table)
         if wish is not None and st.button("Save task", type="primary", icon=":material/save:"):
             task = save(lab.settings.places, table, wish)
@@ -103,8 +103,8 @@ def _repaired(table: pd.DataFrame, text_a: str, label: str, text_b: str | None) 
         return table
     place = f"{text_a}_{label}_{text_b}"
     st.warning(
-        f"{len(bad)} of {len(table)} rows have no text or no label. Correct them here, or skip "
-        "them.",
+        f"The text or the label is missing in {len(bad)} of {len(table)} rows. Correct or skip "
+        "such rows here." + (f" The first {EDITED} are listed." if len(bad) > EDITED else ""),
         icon=":material/edit:",
     )
     edited = st.data_editor(
@@ -114,7 +114,7 @@ def _repaired(table: pd.DataFrame, text_a: str, label: str, text_b: str | None) 
     )  # fmt: skip
     table = uploads.corrected(table, edited)
     left = uploads.problems(table, text_a, label, text_b)
-    if len(left) and st.checkbox(f"Skip the rows that are not corrected ({len(left)})",
+    if len(left) and st.checkbox(f"Skip uncorrected rows ({len(left)})",
                                  key=f"up_skip_{place}"):  # fmt: skip
         return table.drop(index=left.index)
     return table
@@ -128,7 +128,8 @@ def _merged(table: pd.DataFrame, label: str) -> pd.DataFrame:
         value: other
         for value, other in likely.items()
         if st.checkbox(
-            f"Treat {plain(repr(value))} ({counts[value]} rows) as {plain(repr(other))}",
+            f"Treat {plain(repr(value))} ({counts[value]} "
+            f"{'row' if counts[value] == 1 else 'rows'}) as {plain(repr(other))}",
             value=True, key=f"up_merge_{label}_{value}",
         )
     }  # fmt: skip
@@ -163,8 +164,9 @@ def manage(lab: Lab, task: Task) -> None:
         resting = lab.store.resting_on(task=task.name, source_task=task.name, target_task=task.name)
         st.markdown(f"{_answers(len(resting))} on this task or its prompts.")
         also = bool(resting) and st.checkbox(
-            "Delete these results, too", key=f"also-{task.name}",
-            help="Otherwise they are available again when you add the same data under this name.",
+            "Also delete stored results", key=f"also-{task.name}",
+            help="Otherwise they stay in the cache and are available again if you add the same "
+            "data under this name.",
         )  # fmt: skip
         if st.button(
             "Delete the task", type="primary", icon=":material/delete:", key=f"drop-{task.name}"
@@ -182,6 +184,6 @@ def _rename(lab: Lab, task: Task, title: str) -> None:
 
 
 def _answers(n: int) -> str:
-    return "No stored result rests" if n == 0 else (
-        "One stored result rests" if n == 1 else f"{n:,} stored results rest"
+    return "No stored results depend" if n == 0 else (
+        "One stored result depends" if n == 1 else f"{n:,} stored results depend"
     )  # fmt: skip

@@ -617,7 +617,7 @@ def test_generate_writes_every_answer_with_its_references_and_scores(
         assert row["score"] == pytest.approx(mean, abs=1e-6)
     done = call(cache, "generate", writing, toml, "--out", out)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "has classes, so nothing is written" in done.stderr
+    assert "has classes, not written answers" in done.stderr
 
 
 def test_written_answers_are_suppressed_by_a_ranking_on_classes(

@@ -130,7 +130,9 @@ def test_jobs_are_listed_and_their_end_is_told_on_other_pages(page: Page, app: s
     page.get_by_test_id("stTopNavDropdownLink").filter(has=library).click()
     page.get_by_role("radio", name="jobs").click()
     expect(page.get_by_text("Tuning: Treatment; roberta-mini: running")).to_be_visible()
-    told = page.get_by_test_id("stToast").filter(has_text="Treatment; roberta-mini is computed.")
+    told = page.get_by_test_id("stToast").filter(
+        has_text="Treatment; roberta-mini has been computed."
+    )
     expect(told).to_be_visible(timeout=90_000)
     expect(page.get_by_text("Tuning: Treatment; roberta-mini: done after")).to_be_visible()
     no_error(page)

@@ -112,7 +112,7 @@ def test_the_tour_leads_through_six_pages_and_is_left_and_resumed(page: Page, ap
             expect(page.get_by_text("4 of 6: ")).to_have_count(0)
             heading(page, "Flips")
             page.get_by_test_id("stTopNavLink").first.click()
-            page.get_by_role("link", name="Go on with the tour: step 4 of 6").click()
+            page.get_by_role("link", name="Continue the tour: step 4 of 6").click()
             expect(page.get_by_text(re.compile("^4 of 6: "))).to_be_visible()
         if step < len(titles):
             page.get_by_role("link", name="Next", exact=True).click()

@@ -107,7 +107,7 @@ def test_selection_rows_do_not_depend_on_the_seed(spec: TuneSpec, task: Task) ->
 def test_a_too_small_train_split_is_refused(spec: TuneSpec, task: Task) -> None:
     few: Examples = load_split(task, "train", 8)
     assert [len(part) for part in split_selection(few, spec)] == [6, 2]
-    with pytest.raises(BadInput, match="has 7 examples; tuning needs at least 8"):
+    with pytest.raises(BadInput, match="at least 8 train examples; the train split has 7"):
         split_selection(load_split(task, "train", 7), spec)
 
 

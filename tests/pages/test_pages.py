@@ -586,8 +586,8 @@ def test_flips_lists_examples_and_shows_neurons_along_one() -> None:
     assert (listed["roberta-mini clean"] == listed.label).all()
     assert (listed["roberta-mini attacked"] != listed.label).all()
     assert len(charts(page)) == 1 + 4, "the states, and one neuron a backbone along both texts"
-    assert sum("skill neurons changes" in m.value for m in page.markdown) == 2
-    both = run("flips", only="flips for t5-mini, holds for roberta-mini", dose="3")
+    assert sum("skill neurons." in m.value for m in page.markdown) == 2
+    both = run("flips", only="flips for t5-mini, stays right for roberta-mini", dose="3")
     assert (both.dataframe[0].value["roberta-mini attacked"] == both.dataframe[0].value.label).all()
     one = run("flips", backbone="t5-mini", task="Question pairs", seed="2")
     assert not one.exception
@@ -902,7 +902,7 @@ def test_written_answers_are_asked_of_backbones_that_write(
     assert "; F1 **" in said
     (shown,) = [d.value for d in prompt.dataframe if "written" in d.value]
     assert shown.written.tolist() == list(found.written)
-    wrong = run("prompt", **t5, shown="not full score")
+    wrong = run("prompt", **t5, shown="below full score")
     (kept,) = [d.value for d in wrong.dataframe if "written" in d.value]
     assert len(kept) == int((found.scores < 1).sum())
     assert any("Accuracy of this one prompt on" in c.value for c in prompt.caption)

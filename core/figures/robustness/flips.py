@@ -14,7 +14,7 @@ from core.stats.neurons import Ranking
 from core.store import Store
 from core.tasks.data import Examples
 
-HOLDS, FLIPS, WRONG, MENDED = "holds", "flips", "wrong before", "turns right"
+HOLDS, FLIPS, WRONG, MENDED = "stays right", "flips", "stays wrong", "turns right"
 STATES = (HOLDS, FLIPS, WRONG, MENDED)
 
 
@@ -35,8 +35,8 @@ def examples(
 ) -> pd.DataFrame:
     """One row per example that every backbone has answered: example (its row in the split), label,
     text_a, text_b (only of pairs), attacked_a, attacked_b, and for each backbone `NAME clean` and
-    `NAME attacked` (the classes answered) and `NAME` (the state: holds where both answers are
-    right, flips where only the clean one is, wrong before, turns right). Empty until all are
+    `NAME attacked` (the classes answered) and `NAME` (the state: stays right where both answers
+    are right, flips where only the clean one is, stays wrong, turns right). Empty until all are
     stored.
     """
     base = {
