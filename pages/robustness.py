@@ -8,6 +8,7 @@ import streamlit as st
 from core import charts
 from core.base.markdown import plain
 from core.base.settings import EMBEDDED, MATCHED
+from core.figures.overview import under_attack
 from core.figures.rankings import NAMES
 from core.figures.robustness import claim as claims
 from core.figures.robustness import dose, finding
@@ -136,6 +137,8 @@ def here() -> None:
                 st.altair_chart(figure, width="stretch", theme=None)
 
     answers.played("dose", [0, *doses], upto)
+    if said := under_attack(accuracy, task.title, kind):
+        st.markdown(said)
     seeds = controls.count(accuracy.seeds)
     st.caption(
         f"{plain(task.title)}, {task.evaluation_split} split, {controls.count(accuracy.n)} "

@@ -978,3 +978,30 @@ def test_an_uploaded_file_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert times == ["mine.csv"]
     test.file_uploader[0].set_value(("mine.csv", b"words,mark\n" + rows, "text/csv")).run()
     assert times == ["mine.csv", "mine.csv"], "other content under the same name is another file"
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_many_pairs_that_share_rows_are_one_line_and_a_table(
+    tasks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"task{i}" for i in range(tasks)]
+    for name in names:
+        toml = write_task(tmp_path / name)
+        shutil.copy(toml.parent / "train.jsonl", toml.parent / "validation.jsonl")
+        (tmp_path / f"{name}.toml").write_text(f'data = "{toml.parent}"\n{toml.read_text()}')
+    monkeypatch.setenv("SKILLSCOPE_TASKS", str(tmp_path))
+    script = (
+        "from core.tasks import load_task\n"
+        "from pages.common import warnings\n"
+        f"tasks = [load_task(n) for n in {names}]\n"
+        "warnings.shared(tasks, tasks)\n"
+    )
+    page = AppTest.from_string(script, default_timeout=30).run()
+    assert not page.exception
+    (said,) = [w.value for w in page.warning]
+    if tasks == 1:
+        assert "also occur in its own train split" in said
+    else:
+        assert said.startswith("For 9 pairs of tasks")
+        assert len(page.dataframe[0].value) == 9
+        assert (page.dataframe[0].value.Share == 1).all()
