@@ -1,5 +1,6 @@
 """Which examples change their answer under attack, and which neurons move on one of them?"""
 
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -121,6 +122,7 @@ def draw() -> None:
             help="Stays right: right on both texts. Flips: right on the clean text only. Stays "
             "wrong: wrong on both. Turns right: right on the attacked text only.",
         )
+    about.note(examples=len(table))
     example = chosen(table)
     answers.downloads("flips", table, ("", figure))
     if example is not None:
@@ -149,10 +151,14 @@ def chosen(table: pd.DataFrame) -> Any:
     picked = st.dataframe(
         rows.drop(columns=shown), hide_index=True, width="stretch", height=260,
         column_config=columns, on_select="rerun", selection_mode="single-row-required",
-        key=f"rows-{task.name}-{only}-{kind}-{dose}-{seed}",
+        key=f"rows-{task.name}-{only}-{kind}-{dose}-{seed}-{'-'.join(shown)}",
     )  # fmt: skip
-    selected = picked.selection.rows
-    return next(rows.iloc[[selected[0] if selected else 0]].itertuples(index=False))
+    return next(rows.iloc[[first_of(picked.selection.rows, len(rows))]].itertuples(index=False))
+
+
+def first_of(selected: Sequence[int], rows: int) -> int:
+    """The selected row, or the first; a table may have lost rows since it was selected."""
+    return selected[0] if selected and selected[0] < rows else 0
 
 
 def texts_of(example: Any, *, struck: bool) -> tuple[str, str | None]:
@@ -200,7 +206,9 @@ def marked(clean: tuple[str, str | None], texts: tuple[str, str | None]) -> str:
 def measured(name: str) -> tuple[PredictivitySpec, ...]:
     """The task's predictivities, the chosen seed's first."""
     found = controls.own_predictivities(lab, name, [task])
-    return tuple(sorted(found, key=lambda s: (s.prompt.seed != seed, s.contrast is not None)))
+    return tuple(
+        sorted(found, key=lambda s: (s.prompt.seed != seed, s.contrast != task.contrasts()[0]))
+    )
 
 
 def neurons(
@@ -213,14 +221,14 @@ def neurons(
     """The neurons that move most, and the first or the chosen one along both texts."""
     one, other = (live.play(lab, ranked, texts, share=0, draws=0) for texts in (before, after))
     ranking = playground.ranking(lab.store, ranked)
-    table = flips.moved(one, other, ranking, task.labels, name)
+    table = flips.moved(one, other, ranking, task.sides(ranked[0].contrast), name)
     turned = int(table.turned.sum())
     st.markdown(f"The attack changes the prediction of **{turned}** of {len(table)} skill neurons.")
     top = answers.linked(table.head(MOVED), task=task.title, seed=seed)
     picked = st.dataframe(
         top[["name", "clean", "attacked", "moved", "vote", "vote_attacked", "url"]],
         hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row-required",
-        key=f"moved-{name}",
+        key=f"moved-{name}-{task.name}-{seed}-{before}-{after}",
         column_config={
             "name": "Neuron", "vote": "Predicts, clean", "vote_attacked": "Predicts, attacked",
             "clean": st.column_config.NumberColumn("Clean", format="%.2f"),
@@ -229,11 +237,9 @@ def neurons(
             "url": st.column_config.LinkColumn("Open", display_text="open"),
         },
     )  # fmt: skip
-    selected = picked.selection.rows
-    best: Any = next(top.iloc[[selected[0] if selected else 0]].itertuples(index=False))
-    along = [
-        tokens(ranked[0], texts, int(best.layer), int(best.neuron)) for texts in (before, after)
-    ]
+    best: Any = next(top.iloc[[first_of(picked.selection.rows, len(top))]].itertuples(index=False))
+    place = int(best.layer), int(best.neuron)
+    along = [live.along(lab, ranked[0], texts, *place) for texts in (before, after)]
     ends = [*(t.activation.min() for t in along), *(t.activation.max() for t in along), 0.0]
     for title, rows in zip(("clean", "attacked"), along, strict=True):
         figure = charts.neuron_along(
@@ -246,16 +252,6 @@ def neurons(
         "position; dashed: its baseline.",
         help="Above its baseline, a neuron predicts the class it fires for; below it, the other "
         "class. Select a row to see another neuron.",
-    )
-
-
-def tokens(
-    spec: PredictivitySpec, texts: tuple[str, str | None], layer: int, neuron: int
-) -> pd.DataFrame:
-    """A neuron's activation at each position: position, token, kind, activation."""
-    slots = pd.DataFrame(live.layout(lab, spec, texts))
-    return slots[["position", "token", "kind"]].assign(
-        activation=lab.along(spec, texts, layer, neuron)
     )
 
 

@@ -83,7 +83,10 @@ def tasks() -> None:
     names = {t.name: t for t in found}
     chosen = names[
         st.selectbox(
-            "Task", list(names), format_func=lambda n: names[n].title, key=upload.SHOWN_TASK
+            "Task",
+            list(names),
+            format_func=lambda n: controls.titles(found)[n],
+            key=upload.SHOWN_TASK,
         )
     ]
     st.markdown(f"{plain(chosen.about)} *{plain(chosen.source)}*")
@@ -170,11 +173,10 @@ def delete(key: str) -> None:
         return
     with st.popover("Delete", icon=":material/delete:"):
         resting = lab.store.resting_on(key=key, prompt=key)
-        st.markdown(
-            f"This deletes the prompt and all results measured with it ({len(resting) - 1:,})."
-        )
+        count = len(resting) - 1
+        st.markdown(f"This deletes the prompt and what was measured with it directly ({count:,}).")
         if st.button("Delete the prompt", type="primary", key=f"drop-{key}"):
-            lab.store.remove(resting)
+            lab.remove(resting)
             st.rerun()
 
 

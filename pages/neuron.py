@@ -9,6 +9,7 @@ from core import charts
 from core.base.markdown import plain
 from core.figures import neuron as profiles
 from core.figures.words import p_value
+from core.lab import playground as live
 from core.measures.ablation import AblationSpec
 from core.measures.activations import ActivationSpec
 from core.tasks import clean_task
@@ -212,7 +213,7 @@ def suppressed(effect: pd.DataFrame) -> None:
     one, two, three = st.columns(3)
     one.metric("Accuracy", f"{s['accuracy']:.3f}")
     change = f"{s['without'] - s['accuracy']:+.3f}" if s["changed"] else None
-    two.metric("When suppressed", f"{s['without']:.3f}", change)
+    two.metric("When suppressed", f"{s['without']:.3f}", change, delta_color="off")
     three.metric("Changed answers", f"{s['changed']:.0f} of {s['n']:.0f}")
     sure = (
         ""
@@ -243,16 +244,40 @@ def ends(rows: pd.DataFrame) -> None:
         "text": st.column_config.TextColumn("Text", width="large"),
         "text_b": st.column_config.TextColumn("Second text", width="large"),
         "class": "Class",
-        "activation": st.column_config.NumberColumn("Activation", format="%.3g"),
+        "activation": st.column_config.NumberColumn("Activation", format="%.2f"),
         "slot": st.column_config.NumberColumn(
             "Effect at this position", format="%+.2g",
             help="The margin minus the margin with the neuron set to 0 at its best position only.",
         ),
         "margin": st.column_config.NumberColumn("Margin", format="%+.2f"),
     }  # fmt: skip
-    for name, part in (("Highest", order.head(5)), ("Lowest", order.tail(5)[::-1])):
-        st.caption(name)
-        st.dataframe(part[columns], hide_index=True, width="stretch", column_config=wide)
+    highest = order.head(5)
+    st.caption("Highest")
+    picked = st.dataframe(
+        highest[columns], hide_index=True, width="stretch", column_config=wide, on_select="rerun",
+        selection_mode="single-row-required", key=f"highest-{backbone}-{layer}-{neuron}",
+    )  # fmt: skip
+    st.caption("Lowest")
+    st.dataframe(order.tail(5)[::-1][columns], hide_index=True, width="stretch",
+                 column_config=wide)  # fmt: skip
+    selected = picked.selection.rows
+    one_text(highest.iloc[selected[0] if selected else 0])
+
+
+def one_text(row: "pd.Series[Any]") -> None:
+    """The neuron along one text."""
+    texts = (str(row.text), str(row.text_b) or None)
+    table = live.along(lab, chosen, texts, layer, neuron)
+    level = float(lab.stored(chosen).baseline[layer, neuron])
+    ends = [min(0.0, float(table.activation.min())), max(0.0, float(table.activation.max()))]
+    with st.container(border=True):
+        st.markdown("**Where in the selected text?**")
+        figure = charts.neuron_along(
+            table, answers.look(lab.models.names()), backbone=backbone, baseline=level, domain=ends
+        )
+        st.altair_chart(figure, width="stretch", theme=None)
+        st.caption("Activation at every position. Dashed: the baseline at its best position.")
+        answers.downloads("neuron-text", table, ("", figure))
 
 
 def near() -> None:

@@ -20,7 +20,7 @@ from core.measures.nearest import METRICS, NearestSpec
 from core.tasks import Task, load_task
 from core.tasks.data import load_split
 from core.tasks.metrics import TITLES
-from pages.common import answers, controls, sharing, warnings
+from pages.common import about, answers, controls, sharing, warnings
 
 NONE = "none"
 ROWS = 256  # on which a prompt in words is compared
@@ -67,6 +67,7 @@ def by_key(name: str) -> View:
     sets = controls.task_sets().values()
     around = next((g for g in sets if task.name in {t.name for t in g}), [task])
     targets = controls.answered_by(lab, backbone, [t for t in around if t.ready])
+    about.note(backbone=backbone, task=task.title, seed=prompt.seed)
     return View(prompt=prompt, backbone=backbone, task=task, targets=targets)
 
 
@@ -340,7 +341,8 @@ def writes(of: Task) -> None:
     def tables(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         del name
         found, examples = lab.stored(spec), load_split(of, spec.split)
-        return written.scores(found, examples), written.answers(found, examples)
+        rows = written.answers(found, examples)
+        return written.scores(rows, found, examples), rows
 
     def draw() -> None:
         if not lab.known([spec]):
@@ -350,7 +352,7 @@ def writes(of: Task) -> None:
         first = means.metric.iloc[0]
         st.markdown("; ".join(said_of_score(row) for row in means.itertuples()) + ".")
         only = st.segmented_control(
-            f"Show, by {TITLES[first]}", SHOWN, default=SHOWN[0], key="shown", bind="query-params"
+            f"Show, by {TITLES[first]}", SHOWN, default=SHOWN[0], key="answers", bind="query-params"
         )
         kept = {SHOWN[1]: rows[first] < 1, SHOWN[2]: rows[first] == 1}.get(str(only))
         st.dataframe(

@@ -14,7 +14,7 @@ from core.figures.starts import histories, speed
 from core.measures import projections, sweeps
 from core.measures.tuning import Init, TuneSpec
 from core.tasks import Task, Text
-from pages.common import answers, controls, warnings
+from pages.common import about, answers, controls, warnings
 
 answers.heading(
     "Tuning",
@@ -100,8 +100,10 @@ spec = sweeps.standard_prompt(
     steps=int(steps),
     learning_rate=float(rate),
     batch_size=int(batch),
+    selection=lab.selection(task),
     precision=precision,
 )
+about.note(seed=int(seed))
 
 
 def history() -> pd.DataFrame:

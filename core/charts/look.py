@@ -186,8 +186,9 @@ def _title(head: Head, own: Any) -> dict[str, Any]:
     """A title for Vega-Lite, with what the figure itself has as its first line."""
     first = own.get("text", "") if isinstance(own, dict) else own
     said = [*([str(first)] if first else []), *head.lines]
+    lines = [part for line in said for part in wrap(line, LINE, break_long_words=False)]
     return {
-        "text": head.title, "subtitle": [part for line in said for part in wrap(line, LINE)],
+        "text": head.title, "subtitle": lines,
         "anchor": "start", "fontSize": 14, "subtitleFontSize": 11, "offset": 14,
         "color": Look().ink, "subtitleColor": Look().ink,
     }  # fmt: skip

@@ -43,6 +43,14 @@ Length = Annotated[
 Steps = Annotated[
     int | None, typer.Option(min=1, help="Training steps; default: those of the figures.")
 ]
+Selection = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Train examples set aside for choosing the best step; default: 200, or a quarter of "
+        "fewer than 800.",
+    ),
+]
 Split = Annotated[
     str | None, typer.Option(help="Split to evaluate; default: the task's evaluation split.")
 ]

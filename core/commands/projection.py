@@ -9,7 +9,17 @@ import typer
 
 from core.base.errors import BadInput
 from core.base.specs import key
-from core.commands.common import AsJson, BackboneArg, Exact, Length, ask_all, bar, open_lab, say
+from core.commands.common import (
+    AsJson,
+    BackboneArg,
+    Exact,
+    Length,
+    Selection,
+    ask_all,
+    bar,
+    open_lab,
+    say,
+)
 from core.figures import projection as figures
 from core.measures import projections, sweeps
 from core.measures.projected import projected
@@ -54,13 +64,7 @@ def project(
         typer.Option(min=1, help="Tuning steps of the prompts; default: as in the figures."),
     ] = None,
     prompt_length: Length = None,
-    selection: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Train examples set aside for choosing the best step; at most a quarter of them.",
-        ),
-    ] = 200,
+    selection: Selection = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the initial weights and the batches.")
     ] = 0,

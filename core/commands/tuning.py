@@ -14,6 +14,7 @@ from core.commands.common import (
     BackboneArg,
     Exact,
     Length,
+    Selection,
     Steps,
     TaskArg,
     bar,
@@ -77,13 +78,7 @@ def tune(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Examples per step; default: that of the figures.")
     ] = None,
-    selection: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Train examples set aside for choosing the best step; at most a quarter of them.",
-        ),
-    ] = 200,
+    selection: Selection = None,
     max_length: Annotated[
         int | None,
         typer.Option(min=4, max=4096, help="Input tokens read per example; default: 128."),
@@ -118,7 +113,7 @@ def tune(
             start=first,
             learning_rate=learning_rate,
             batch_size=batch_size,
-            selection=selection,
+            selection=selection or lab.selection(target),
             max_length=max_length,
             precision=precision or lab.models.precision(backbone),
         )

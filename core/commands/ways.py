@@ -11,6 +11,7 @@ from core.commands.common import (
     BackboneArg,
     Exact,
     Length,
+    Selection,
     Steps,
     TaskArg,
     ask_all,
@@ -42,13 +43,7 @@ def compare_tuning(
     seeds: Annotated[int, typer.Option(min=1, max=5, help="Runs per method.")] = 5,
     steps: Steps = None,
     prompt_length: Length = None,
-    selection: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Train examples set aside for choosing the best step; at most a quarter of them.",
-        ),
-    ] = 200,
+    selection: Selection = None,
     precision: Exact = None,
     as_json: AsJson = False,
 ) -> None:

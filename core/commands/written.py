@@ -63,4 +63,4 @@ def generate(
         examples, found = load_split(target, spec.split, limit), lab.stored(spec)
         rows = written.answers(found, examples)
         out.write_text(rows.to_json(orient="records", lines=True, force_ascii=False), "utf-8")
-        say(written.scores(found, examples), as_json)
+        say(written.scores(rows, found, examples), as_json)

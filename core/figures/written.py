@@ -9,14 +9,15 @@ from core.tasks.data import Examples
 from core.tasks.metrics import METRICS, beside
 
 
-def scores(found: Evaluation, examples: Examples) -> pd.DataFrame:
-    """Per metric that is usually reported with the task's: metric, score (the mean), low and high
-    (95 %), n, and constant, the score of always writing the most frequent first reference.
+def scores(table: pd.DataFrame, found: Evaluation, examples: Examples) -> pd.DataFrame:
+    """Of the table of `answers`, per metric that is usually reported with the task's: metric, score
+    (the mean), low and high (95 %), n, and constant, the score of always writing the most frequent
+    first reference.
     """
-    written, references = _aligned(found, examples)
+    _, references = _aligned(found, examples)
     rows = []
-    for name, metric in beside(found.metric).items():
-        values = np.array([metric(w, r) for w, r in zip(written, references, strict=True)])
+    for name in beside(found.metric):
+        values = table[name].to_numpy()
         low, high = mean_interval(values)
         always = constant(references, name)
         rows.append((name, float(values.mean()), low, high, len(values), always))
@@ -29,7 +30,9 @@ def answers(found: Evaluation, examples: Examples) -> pd.DataFrame:
     """
     written, references = _aligned(found, examples)
     each = {
-        name: [metric(w, r) for w, r in zip(written, references, strict=True)]
+        name: found.scores
+        if name == found.metric
+        else [metric(w, r) for w, r in zip(written, references, strict=True)]
         for name, metric in beside(found.metric).items()
     }
     pairs = {} if examples.text_b is None else {"text_b": examples.text_b}

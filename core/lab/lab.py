@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
+from os.path import isfile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from core.backbones import load_backbone
 from core.backbones.base import Backbone
 from core.backbones.hooks import Intervention
 from core.backbones.prompted import PromptedModel
-from core.base.errors import BadInput, NotDownloaded
+from core.base.errors import BadInput
 from core.base.measure import Run
 from core.base.progress import Progress, no_progress, part
 from core.base.prompts import Prompt, SoftPrompt, Step
@@ -38,7 +39,7 @@ from core.measures.registry import MEASURES
 from core.measures.tuning import TuneSpec
 from core.measures.words import WordsPrompt
 from core.store import Store
-from core.tasks import Task, clean_name, load_task, pin_task
+from core.tasks import Task, clean_name, clean_task, load_task, pin_task
 from core.tasks.data import Examples, load_split, obtain_task
 
 REMEMBERED = 64  # stored answers that need not be read again
@@ -312,10 +313,21 @@ class Lab:
         pin, family = self.models.pin(backbone), self.models.family(backbone)
         exact = changes.pop("precision", None) or self.models.precision(backbone)
         place = self.pin(task, backbone)
+        changes["selection"] = changes.get("selection") or self.selection(task)
         return [
             sweeps.standard_prompt(pin, family, place, seed, precision=exact, **changes)
             for seed in seeds
         ]
+
+    def selection(self, task: Task) -> int | None:
+        """How many train rows choose the best step by default: a quarter, where that is fewer than
+        usual; None for the usual number. Another number is another question.
+        """
+        clean = clean_task(task)
+        if "train" not in clean.splits or not isfile(clean.splits["train"]):
+            return None
+        rows = len(load_split(clean, "train"))
+        return max(2, rows // 4) if rows < 4 * TuneSpec.selection else None
 
     def in_words(self, backbone: str, task: Task, text: str) -> WordsPrompt:
         """A prompt of a text's own tokens. Raises: BadInput for none, or more than 512."""
@@ -446,10 +458,8 @@ class Lab:
                 inner = part(progress, i / len(todo), (i + 1) / len(todo))
                 try:
                     self.ask(spec, _counted(inner, i, len(todo)))
-                except NotDownloaded:
-                    raise  # nor will the others be
                 except BadInput as error:
-                    failed[key(spec)] = _named(spec, error)
+                    failed[key(spec)] = self._named(spec, error)
             if failed:
                 raise BadInput(_all_failures(failed, len(todo)))
 
@@ -457,6 +467,32 @@ class Lab:
             self._followers.setdefault(name, set()).add(follower)
             self.worker.submit(name, job, label)
         return name
+
+    def _named(self, spec: Spec, error: BadInput) -> str:
+        """An error's sentence, and which task it is about."""
+        task = getattr(spec, "task", None)
+        name = task.name if isinstance(task, Pinned) else ""
+        try:
+            title = self.find_task(name).title if name else ""
+        except BadInput:
+            title = name
+        known = not name or name in str(error) or title in str(error)
+        return str(error) if known else f"{title}: {error}"
+
+    def remove(self, keys: Sequence[str]) -> int:
+        """Delete these answers, in memory too; how many there were. Raises: BadInput while a job is
+        running, which may need them.
+        """
+        if any(status.active for status in self.worker.jobs()):
+            raise BadInput(
+                "A job is running that may need these results; wait until it has ended, or cancel "
+                "it on the Library page."
+            )
+        with self._guard:
+            for name in keys:
+                self._read.pop(name, None)
+                self._live.pop(name, None)
+        return self.store.remove(keys)
 
     def status(self, specs: Sequence[Spec]) -> Status | None:
         """Where the job that answers exactly these questions stands."""
@@ -510,14 +546,6 @@ def _size(value: Any) -> int:
 def job_name(specs: Sequence[Spec]) -> str:
     """One name for a set of questions."""
     return hashlib.sha256(" ".join(key(s) for s in specs).encode()).hexdigest()[:16]
-
-
-def _named(spec: Spec, error: BadInput) -> str:
-    """An error's sentence, and which task it is about."""
-    task = getattr(spec, "task", None)
-    if task is None or task.name in str(error):
-        return str(error)
-    return f"{task.name}: {error}"
 
 
 def _rests_on(spec: Spec, failed: Mapping[str, str]) -> bool:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
+import pandas as pd
+
 from core.lab.lab import Lab
 from core.measures.attribution import AttributionSpec
 from core.measures.evaluation import Suppression
@@ -54,3 +56,11 @@ def layout(
             max_length=asked.max_length,
         )  # fmt: skip
     return [asdict(slot) for slot in slots]
+
+
+def along(
+    lab: Lab, spec: PredictivitySpec, texts: tuple[str, str | None], layer: int, neuron: int
+) -> pd.DataFrame:
+    """One neuron's activation at every position of the input: position, token, kind, activation."""
+    slots = pd.DataFrame(layout(lab, spec, texts))[["position", "token", "kind"]]
+    return slots.assign(activation=lab.along(spec, texts, layer, neuron))

@@ -147,7 +147,7 @@ def _clock(vectors: Tensor) -> Callable[[], float]:
 
 def split_selection(examples: Examples, spec: TuneSpec) -> tuple[Examples, Examples]:
     """Disjoint rows for training and for choosing the best step, drawn with a fixed seed: as many
-    of the latter as `selection` says, but at most a quarter of all.
+    of the latter as `selection` says, or a quarter of all where so many would leave nothing.
     """
     import torch
 
@@ -155,7 +155,8 @@ def split_selection(examples: Examples, spec: TuneSpec) -> tuple[Examples, Examp
         raise BadInput(
             f"Tuning needs at least {FEWEST} train examples; the train split has {len(examples)}."
         )
-    held = min(spec.selection, len(examples) // 4)
+    enough = len(examples) >= spec.selection + 2
+    held = spec.selection if enough else len(examples) // 4
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0)).numpy()
     return examples.take(order[held:]), examples.take(order[:held])
 

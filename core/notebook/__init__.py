@@ -11,7 +11,7 @@ first, or pass another cache.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from core import charts
+from core.base.errors import BadInput
 from core.base.settings import Settings
 from core.base.specs import Spec
 from core.figures import queries
@@ -30,7 +31,7 @@ from core.measures import sweeps
 from core.measures.evaluation import EvaluationSpec
 from core.measures.tuning import TuneSpec
 from core.stats.neurons import Choose, Ranking
-from core.tasks import Task, builtin_names, own_names, paper_names
+from core.tasks import Task, builtin_names, clean_task, own_names, paper_names
 from core.tasks.attacks import Attack
 from core.tasks.data import obtain_task
 
@@ -47,6 +48,11 @@ class Skillscope:
     def __init__(
         self, cache: str | Path | None = None, *, progress: bool = True, **tuning: Any
     ) -> None:
+        known = {f.name for f in fields(TuneSpec)}
+        if unknown := sorted(set(tuning) - known):
+            raise BadInput(
+                f"TuneSpec has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}."
+            )
         settings = Settings.from_env()
         if cache is not None:
             settings = replace(settings, cache=Path(cache))
@@ -79,9 +85,13 @@ class Skillscope:
 
     # --- questions -----------------------------------------------------------------------------
     def prompts(self, backbone: str, task: str, seeds: Seeds = sweeps.SEEDS) -> list[TuneSpec]:
-        """A task's standard prompts, as the questions that tune them, one per seed."""
+        """A task's standard prompts, as the questions that tune them, one per seed; those of its
+        clean task for an adversarial version.
+        """
+        if isinstance(seeds, int) or not len(seeds):
+            raise BadInput("Give a list of seeds, e.g. seeds=[0, 1].")
         name = self._backbone(backbone)
-        return self.lab.standard(name, self._task(task), seeds, **self._tuning)
+        return self.lab.standard(name, clean_task(self._task(task)), seeds, **self._tuning)
 
     def accuracy(
         self,
@@ -118,6 +128,8 @@ class Skillscope:
         With `relative`, values are relative to the target's own prompts; its task must be among
         the sources.
         """
+        if isinstance(sources, str) or isinstance(targets, str):
+            raise BadInput('Give lists of tasks, e.g. ["short_reviews"].')
         prompts = [p for task in sources for p in self.prompts(backbone, task, seeds)]
         specs = [
             spec
@@ -148,7 +160,8 @@ class Skillscope:
         seeds), the highest first: layer, neuron, attribution, least (0).
         """
         own = self.prompts(backbone, task, seeds)
-        specs = sweeps.attributions(own, self.lab.pin(self._task(task), self._backbone(backbone)))
+        clean = clean_task(self._task(task))
+        specs = sweeps.attributions(own, self.lab.pin(clean, self._backbone(backbone)))
         self.ask(specs)
         return _neurons(_only(queries.rankings(self.lab.store, specs)), "attribution")
 
@@ -168,12 +181,15 @@ class Skillscope:
         """
         found, name = self._task(task), self._backbone(backbone)
         own, place = self.prompts(backbone, task, seeds), self.lab.pin(found, name)
-        split = found.evaluation_split
-        ranking = sweeps.predictivities(((p, place, split) for p in own), found.contrasts())
+        split, clean = found.evaluation_split, clean_task(found)
+        ranked_on = self.lab.pin(clean, name)
+        ranking = sweeps.predictivities(
+            ((p, ranked_on, clean.evaluation_split) for p in own), clean.contrasts()
+        )
         choices = sweeps.SuppressionChoices(
             fractions=tuple(fractions), draws=draws, kinds_of_neuron=tuple(kinds), limit=limit
         )
-        causal = sweeps.attributions(own, place)
+        causal = sweeps.attributions(own, ranked_on)
         specs = sweeps.suppression_sweep(own, ranking, place, split, choices, causal)
         self.ask(specs)
         return queries.suppression_curve(self.lab.store, specs)

@@ -197,7 +197,10 @@ def _references(path: Path, column: "pd.Series[Any]", name: str) -> tuple[tuple[
 
     def texts(cell: object) -> tuple[str, ...]:
         many = cell if isinstance(cell, list | tuple | np.ndarray) else [cell]
-        found = (str(t).strip() for t in many if t is not None and t == t)
+        if any(isinstance(t, list | tuple | np.ndarray | dict) for t in many):
+            raise BadTask(f"{path} holds lists of lists in {name!r}; references are texts.")
+        known = (t for t in many if t is not None and t == t)
+        found = ((_plain(t) if isinstance(t, float) else str(t)).strip() for t in known)
         return tuple(t for t in found if t)
 
     answers = tuple(map(texts, column))

@@ -135,8 +135,13 @@ class Task:
 
     def contrast_name(self, contrast: Contrast | None) -> str:
         """E.g. `positive` against `negative`, or `neutral` against `rest`."""
+        negative, positive = self.sides(contrast)
+        return f"{positive} | {negative}"
+
+    def sides(self, contrast: Contrast | None) -> tuple[str, str]:
+        """What a binary question tells apart: the class that counts as 0, and the one as 1."""
         if contrast is None:
-            return f"{self.labels[1]} | {self.labels[0]}"
-        positive = self.labels[contrast.positive[0]]
+            return self.labels[0], self.labels[1]
         single = len(contrast.negative) == 1
-        return f"{positive} | {self.labels[contrast.negative[0]] if single else 'rest'}"
+        negative = self.labels[contrast.negative[0]] if single else "rest"
+        return negative, self.labels[contrast.positive[0]]

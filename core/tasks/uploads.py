@@ -10,8 +10,9 @@ import re
 import shutil
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import tomli_w
 
 from core.base.errors import BadInput, BadTask, reason
 from core.base.settings import Places
-from core.tasks import Choice, Task, load_task, own_names
+from core.tasks import Choice, Task, builtin_names, load_task, own_names, paper_names
 from core.tasks.metrics import normal
 from core.tasks.toml import NAME
 
@@ -29,7 +30,8 @@ LARGEST = 200 * 2**20  # bytes
 MOST_CLASSES = 20
 FEWEST_ROWS = 10  # different texts per class
 RARER = 10  # times that a slip of a class is rarer than the class
-ALIKE = 0.75  # how alike a slip and its class are (difflib's ratio)
+ALIKE = 0.85  # how alike a slip and its class are (difflib's ratio)
+SHORTEST = 5  # letters of a class that can have a slip in its letters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +170,7 @@ _READERS = {
 def label_values(table: pd.DataFrame, column: str) -> tuple[str, ...]:
     """The classes of a label column, in order. Raises: BadInput if it cannot be one."""
     values = table[column]
-    absent = values.map(lambda v: v is None or v != v or not str(v).strip())
+    absent = values.map(_absent).astype(bool)
     if absent.any():
         raise BadInput(f"Row {int(np.argmax(absent)) + 1} has no {column!r}.")
     kinds = {"text" if isinstance(v, str) else type(v).__name__ for v in values}
@@ -189,53 +191,86 @@ def label_values(table: pd.DataFrame, column: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def with_plain_labels(table: pd.DataFrame, label: str) -> pd.DataFrame:
+    """The table with its labels as text, absent ones None, so that they can be typed."""
+    cells = [None if _absent(v) else plain_value(v) for v in table[label]]
+    return table.assign(**{label: pd.Series(cells, index=table.index, dtype=object)})
+
+
 def problems(
     table: pd.DataFrame, text_a: str, label: str, text_b: str | None = None
-) -> pd.DataFrame:
-    """The rows that cannot be used as they are: the columns in use, and `problem`, in words. The
-    index is the table's. Two different roles of one column are no matter of rows.
+) -> "pd.Series[str]":
+    """What is wrong with the rows that cannot be used as they are, in words, by the table's index.
+    A second text may be empty.
     """
-    used = list(dict.fromkeys([text_a, *([text_b] if text_b else []), label]))
     no_text = _texts(table[text_a]).str.strip() == ""
-    no_label = table[label].map(lambda v: v is None or v != v or not str(v).strip())
-    found = table.loc[no_text | no_label, used]
+    no_label = table[label].map(_absent).astype(bool)
+    bad = table.index[no_text | no_label]
     said = [
-        " and ".join([*["no text"] * bool(a), *["no label"] * bool(b)])
-        for a, b in zip(no_text[found.index], no_label[found.index], strict=True)
+        " and ".join([*["no text"] * bool(no_text[i]), *["no label"] * bool(no_label[i])])
+        for i in bad
     ]
-    return found.assign(problem=said)
+    return pd.Series(said, index=bad, dtype=object)
 
 
 def corrected(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """The table with the cells of some rows, known by their index, as in `rows`."""
     new = table.copy()
-    for column in (c for c in rows.columns if c in table.columns):
+    for column in rows.columns:
+        new[column] = new[column].astype(object)
         new.loc[rows.index, column] = rows[column]
     return new
 
 
-def typos(table: pd.DataFrame, label: str) -> dict[str, str]:
-    """Classes that look like a slip of another one, ten times as frequent: value -> that class.
-
-    `Positive ` and `positve` are slips of `positive`; numbers are never one of another.
+@dataclass(frozen=True, kw_only=True)
+class Slip:
+    """A class that looks like a slip of another: `sure` if they differ only in case, punctuation
+    and spacing, else they differ by a few letters.
     """
-    counts = table[label].map(plain_value).value_counts()
-    found = dict[str, str]()
-    for value, n in counts.items():
-        larger = [str(v) for v, m in counts.items() if m >= RARER * n and not _number(str(v))]
-        if likely := get_close_matches(str(value).casefold(), larger, n=1, cutoff=ALIKE):
-            found[str(value)] = likely[0]
+
+    value: str
+    of: str
+    rows: int
+    sure: bool
+
+
+def slips(table: pd.DataFrame, label: str) -> list[Slip]:
+    """The classes that look like slips of another one that is ten times as frequent and no slip
+    itself. Words of opposite meaning often look alike, so a slip begins as its class does, has the
+    same digits and at least five letters.
+    """
+    known = table[label][~table[label].map(_absent).astype(bool)]
+    counts = known.map(plain_value).value_counts()
+    found, sound = list[Slip](), list[str]()
+    for name, rows in counts.items():
+        value = str(name)
+        likely = next((v for v in sound if _alike(value, v) and counts[v] >= RARER * rows), None)
+        if likely is None:
+            sound.append(value)
+        else:
+            sure = normal(value) == normal(likely)
+            found.append(Slip(value=value, of=likely, rows=int(rows), sure=sure))
     return found
 
 
+def _alike(one: str, other: str) -> bool:
+    a, b = normal(one), normal(other)
+    if not a or not b or re.findall(r"\d+", a) != re.findall(r"\d+", b):
+        return False
+    if a == b:
+        return True
+    short = min(len(a), len(b)) < SHORTEST
+    return not short and a[0] == b[0] and SequenceMatcher(a=a, b=b).ratio() >= ALIKE
+
+
 def merged(table: pd.DataFrame, label: str, into: Mapping[str, str]) -> pd.DataFrame:
-    """The table with some classes' rows given to others."""
-    plain = table[label].map(plain_value)
-    return table.assign(**{label: plain.map(lambda v: into.get(v, v)).astype(object)})
+    """The table with some classes' rows given to others; absent labels stay absent."""
+    cells = [None if _absent(v) else into.get(plain_value(v), plain_value(v)) for v in table[label]]
+    return table.assign(**{label: pd.Series(cells, index=table.index, dtype=object)})
 
 
-def _number(text: str) -> bool:
-    return text.replace(".", "").lstrip("-").isdigit()
+def _absent(value: object) -> bool:
+    return value is None or value != value or not str(value).strip()
 
 
 def plain_value(value: object) -> str:
@@ -285,6 +320,7 @@ def save(places: Places, table: pd.DataFrame, wish: Wish) -> Task:
     Raises: BadInput, BadTask.
     """
     check(table, wish)
+    _new_title(places, wish.title)
     return _write(places, slug(wish.title), _splits(table, wish), _entries(wish))
 
 
@@ -295,6 +331,7 @@ def save_version(places: Places, table: pd.DataFrame, clean: Task, title: str) -
     Raises: BadInput, BadTask.
     """
     assert isinstance(clean.answer, Choice)
+    _new_title(places, title)
     if (empty := table["text"].str.strip() == "").any():
         raise BadInput(f"Row {int(np.argmax(empty)) + 1} has an empty text.")
     entries = {
@@ -311,29 +348,56 @@ def save_version(places: Places, table: pd.DataFrame, clean: Task, title: str) -
 
 
 def rename(places: Places, task: Task, title: str) -> None:
-    """Give a user's own task another title; its name and its answers stay. Raises: BadInput."""
-    file = _own_file(places, task)
-    if not title.strip():
+    """Give a user's own task another title; its name and its answers stay, and so does the rest of
+    its TOML. Raises: BadInput.
+    """
+    file, new = _own_file(places, task), title.strip()
+    if not new:
         raise BadInput("Enter a title.")
-    entries = tomllib.loads(file.read_text("utf-8"))
+    _new_title(places, new, but=task.name)
+    text = file.read_text("utf-8")
+    line = tomli_w.dumps({"title": new})
+    changed, found = re.subn(r"(?m)^title\s*=.*$\n?", lambda _: line, text, count=1)
+    changed = changed if found else line + text
+    entries = tomllib.loads(text)
+    if tomllib.loads(changed) != {**entries, "title": new}:  # a title of several lines
+        changed = tomli_w.dumps({**entries, "title": new})
     part = file.with_suffix(".part")
-    part.write_text(tomli_w.dumps({**entries, "title": title.strip()}), "utf-8")
+    part.write_text(changed, "utf-8")
     part.replace(file)
 
 
-def remove(places: Places, task: Task) -> None:
-    """Delete a user's own task: its TOML, and its data where they lie in a folder of its name
-    beside it. Raises: BadInput if an adversarial version needs it.
+def _new_title(places: Places, title: str, but: str = "") -> None:
+    """Whether no other task has this title. Raises: BadInput."""
+    for name in (*builtin_names(), *paper_names(), *own_names(places)):
+        other = load_task(name, places).title
+        if name != but and other.casefold() == title.strip().casefold():
+            raise BadInput(f"There is already a task with the title {other!r}; choose another.")
+
+
+def files_of(places: Places, task: Task) -> list[Path]:
+    """What deleting a user's own task deletes: its TOML, and those of its data that lie in a folder
+    of its name beside it. Raises: BadInput for a task that is not the user's own.
     """
     file = _own_file(places, task)
-    own = (load_task(name, places) for name in own_names(places))
-    versions = [t.title for t in own if t.adversarial_of == task.name]
-    if versions:
-        raise BadInput(f"Delete its adversarial versions first: {', '.join(versions)}.")
-    file.unlink()
     folder = places.tasks / file.stem
-    if not folder.is_symlink():
-        shutil.rmtree(folder, ignore_errors=True)
+    return [file, *(f for f in task.splits.values() if f.parent == folder.resolve())]
+
+
+def remove(places: Places, task: Task) -> None:
+    """Delete a user's own task with `files_of` it. Raises: BadInput if another TOML names it or
+    its data.
+    """
+    file, *data = files_of(places, task)
+    named = re.compile(rf"""(?m)^\s*(adversarial_of|data)\s*=\s*["']{re.escape(file.stem)}["']""")
+    for other in sorted(places.tasks.glob("*.toml")):
+        if other != file and other.is_file() and named.search(other.read_text("utf-8", "replace")):
+            raise BadInput(f"{other.name} needs this task; delete that one first.")
+    file.unlink()
+    for one in data:
+        one.unlink(missing_ok=True)
+    with suppress(OSError):  # what else lies there is not the task's
+        (places.tasks / file.stem).rmdir()
 
 
 def _own_file(places: Places, task: Task) -> Path:
@@ -355,7 +419,11 @@ def _write(
         if isinstance(error, BadTask):
             raise
     else:
-        raise BadInput(f"There is already a task called {name!r}; choose another title.")
+        title = load_task(name, places).title
+        raise BadInput(
+            f"There is already a task called {name!r}, with the title {title!r}; choose another "
+            "title."
+        )
     files = {split: f"{split}.parquet" for split in splits}
     text = tomli_w.dumps({"data": name, "splits": files, **entries})
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,8 @@ import streamlit as st
 
 SLOT = "about"
 HIDDEN = {"view", "start", "tour"}  # parameters of a link that say nothing of what is shown
+# Those that say which rows of a table are listed; files hold all rows.
+LISTED = {"only", "answers", "section"}
 LONGEST = 120  # characters of a file's name before its ending
 
 
@@ -31,9 +33,9 @@ def settings() -> dict[str, str]:
     there = {
         name: _text(st.query_params.get_all(name))
         for name in st.query_params
-        if name not in HIDDEN and name not in ("task", "backbone", "seed")
+        if name not in HIDDEN | LISTED and name not in ("task", "backbone", "seed")
     }
-    return {**noted, **there}
+    return {**there, **noted}
 
 
 def page() -> str:
@@ -70,8 +72,11 @@ def lines(table: pd.DataFrame, chosen: Mapping[str, str], on: date | None = None
 
 
 def with_settings(table: pd.DataFrame, chosen: Mapping[str, str]) -> pd.DataFrame:
-    """The table, with a column for each setting that it has not got already."""
-    return table.assign(**{n: v for n, v in chosen.items() if n not in table.columns})
+    """The table, with a column for each setting that it has not got already; `seeds` may be a
+    column of counts.
+    """
+    named = {"chosen_seeds" if n == "seeds" and n in table else n: v for n, v in chosen.items()}
+    return table.assign(**{n: v for n, v in named.items() if n not in table.columns})
 
 
 def _counted(number: str, what: str) -> str:
@@ -90,4 +95,4 @@ def _range(column: "pd.Series[Any]") -> str:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^\w.]+", "-", text.lower(), flags=re.ASCII).strip("-.")
+    return re.sub(r"[^\w.]+", "-", text.lower()).strip("-.")

@@ -278,8 +278,9 @@ def played(name: str, steps: Sequence[float], draw: Callable[[float], None]) -> 
 def notices() -> None:
     """A toast when a job that this visitor started has ended while another page is shown."""
     awaited: dict[str, str] = st.session_state.get(AWAITED, {})
+    watched = bool(awaited)
 
-    @st.fragment(run_every=2 * POLL_EVERY if awaited else None)
+    @st.fragment(run_every=2 * POLL_EVERY if watched else None)
     def watch() -> None:
         for name, page in list(awaited.items()):
             status = lab().worker.status(name)
@@ -288,6 +289,8 @@ def notices() -> None:
             del awaited[name]
             if status is not None and page != about.page() and status.state in ENDED:
                 st.toast(f"{plain(status.label)} {ENDED[status.state]}", icon=":material/task_alt:")
+        if watched and not awaited:
+            st.rerun()  # nothing is left to look for
 
     watch()
 

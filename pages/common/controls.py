@@ -1,5 +1,6 @@
 """Widgets -> plain values and specs. Every choice lives in the URL, under the widget's key."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -170,8 +171,9 @@ def origins(found: Sequence[Task]) -> list[Task]:
 
 
 def titles(found: Sequence[Task]) -> dict[str, str]:
-    """Task name -> its title in figures."""
-    return {t.name: t.title for t in found}
+    """Task name -> its title in figures; tasks of one title are told apart by their names."""
+    counts = Counter(t.title for t in found)
+    return {t.name: t.title if counts[t.title] == 1 else f"{t.title} ({t.name})" for t in found}
 
 
 def count(sizes: Sequence[float], how: str = "d") -> str:
@@ -184,11 +186,11 @@ def count(sizes: Sequence[float], how: str = "d") -> str:
 
 def task(found: Sequence[Task], label: str = "Task", key: str = "task") -> Task:
     """One task."""
-    names = [t.name for t in found]
-    refuse(key, [t.title for t in found], "task")
+    names, shown = [t.name for t in found], titles(found)
+    refuse(key, shown.values(), "task")
     chosen = st.selectbox(
         label, names, index=names.index(FIRST) if FIRST in names else 0,
-        format_func=lambda n: titles(found)[n], key=key, bind="query-params",
+        format_func=lambda n: shown[n], key=key, bind="query-params",
     )  # fmt: skip
     about.note(**{"task" if key == "task" else label: found[names.index(chosen)].title})
     return found[names.index(chosen)]

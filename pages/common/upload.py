@@ -25,24 +25,24 @@ def _table(name: str, data: bytes) -> pd.DataFrame:
 
 def form(lab: Lab, own: list[Task]) -> None:
     """File, preview, columns, rows to correct, answer words with their pieces, split, save."""
-    made: list[Task] = st.session_state.setdefault("made", [])
+    made: list[str] = st.session_state.setdefault("made", [])
     file = st.file_uploader(
         "Add a task from a file", type=["csv", "tsv", "jsonl", "parquet"],
         help="One row per example, UTF-8, at most 200 MB. It stays on this machine.",
         key=f"up_file_{len(made)}",  # a new, empty field after each saved task
     )  # fmt: skip
     if file is None:
-        if made:
-            _saved(lab, made[-1])
+        saved = [t for t in own if made and t.name == made[-1]]
+        if saved:
+            _saved(lab, saved[0])
         return
     with answers.shown_errors():
         table = _table(file.name, file.getvalue())
         st.dataframe(table.head(SHOWN), hide_index=True, width="stretch")
         st.caption(f"Preview: {min(SHOWN, len(table))} of {len(table):,} rows.")
-        wish, table = _wish(lab, own, table)
+        wish, table = _wish(lab, own, table, file.file_id)
         if wish is not None and st.button("Save task", type="primary", icon=":material/save:"):
-            task = save(lab.settings.places, table, wish)
-            made.append(task)
+            made.append(save(lab.settings.places, table, wish).name)
             st.rerun()
 
 
@@ -52,21 +52,32 @@ def _saved(lab: Lab, task: Task) -> None:
     left.success(
         f"{plain(task.title)} is saved; the other pages offer it.", icon=":material/check:"
     )
-    backbone = lab.models.names()[0]
-    (first,) = lab.standard(backbone, task, [0])
-    params = {"from": "own", "task": task.title, "backbone": backbone, "start": key(first)}
+    known = lab.models.names()
+    if task.adversarial_of is not None or not known:
+        return
+    (first,) = lab.standard(known[0], task, [0])
+    params = {"from": "own", "task": task.title, "backbone": known[0], "start": key(first)}
     views.to("tuning", "Tune its first prompt", params, ":material/play_arrow:", right)
 
 
-def _wish(lab: Lab, own: list[Task], table: pd.DataFrame) -> tuple[Wish | None, pd.DataFrame]:
-    """What task is wished for, None while the title is empty, and the rows it is made of."""
+def _wish(
+    lab: Lab, own: list[Task], table: pd.DataFrame, file: str
+) -> tuple[Wish | None, pd.DataFrame]:
+    """What task is wished for, None while something is missing, and the rows it is made of. `file`
+    is the upload's own name: what is typed for one file does not count for another.
+    """
     names = list(table.columns)
     one, two, three = st.columns(3)
     text_a = one.selectbox("Text", names, key="up_a")
     chosen = two.selectbox("Second text", [NONE, *names], key="up_b")
     label = three.selectbox("Label", names, index=len(names) - 1, key="up_label")
     text_b = None if chosen == NONE else chosen
-    table = _merged(_repaired(table, text_a, label, text_b), label)
+    if text_a == label:
+        raise BadInput("Each column can be used once: texts and label must differ.")
+    table = _repaired(uploads.with_plain_labels(table, label), text_a, label, text_b, file)
+    if len(uploads.problems(table, text_a, label, text_b)):
+        return None, table
+    table = _merged(table, label, file)
     values = label_values(table, label)
     title = st.text_input("Title", key="up_title", placeholder="the task's name in figures")
     cells = st.columns(min(4, len(values)))
@@ -96,41 +107,52 @@ def _wish(lab: Lab, own: list[Task], table: pd.DataFrame) -> tuple[Wish | None, 
     return wish, table
 
 
-def _repaired(table: pd.DataFrame, text_a: str, label: str, text_b: str | None) -> pd.DataFrame:
+def _repaired(
+    table: pd.DataFrame, text_a: str, label: str, text_b: str | None, file: str
+) -> pd.DataFrame:
     """The table with the bad rows corrected or, if the user says so, left out."""
     bad = uploads.problems(table, text_a, label, text_b)
     if bad.empty:
         return table
-    place = f"{text_a}_{label}_{text_b}"
+    place = f"{file}_{text_a}_{label}_{text_b}"
+    used = [text_a, *([text_b] if text_b else []), label]
     st.warning(
         f"The text or the label is missing in {len(bad)} of {len(table)} rows. Correct or skip "
         "such rows here." + (f" The first {EDITED} are listed." if len(bad) > EDITED else ""),
         icon=":material/edit:",
     )
+    rows = table.loc[bad.index[:EDITED], list(dict.fromkeys(used))]
+    row, problem = _unused("Row", rows), _unused("Problem", rows)
     edited = st.data_editor(
-        bad.head(EDITED).assign(row=bad.index[:EDITED] + 1), hide_index=True, width="stretch",
-        disabled=["row", "problem"], column_order=["row", "problem", *bad.columns.drop("problem")],
-        column_config={"row": "Row", "problem": "Problem"}, key=f"up_edit_{place}",
+        rows.assign(**{row: rows.index + 1, problem: bad[rows.index]}), hide_index=True,
+        width="stretch", disabled=[row, problem], column_order=[row, problem, *rows.columns],
+        key=f"up_edit_{place}",
     )  # fmt: skip
-    table = uploads.corrected(table, edited)
+    table = uploads.corrected(table, edited[list(rows.columns)])
     left = uploads.problems(table, text_a, label, text_b)
-    if len(left) and st.checkbox(f"Skip uncorrected rows ({len(left)})",
-                                 key=f"up_skip_{place}"):  # fmt: skip
+    if len(left) and st.checkbox(f"Skip uncorrected rows ({len(left)})", key=f"up_skip_{place}"):
         return table.drop(index=left.index)
     return table
 
 
-def _merged(table: pd.DataFrame, label: str) -> pd.DataFrame:
-    """The table with those classes merged that look like slips of others, unless refused."""
-    likely = uploads.typos(table, label)
-    counts = table[label].map(uploads.plain_value).value_counts()
+def _unused(name: str, table: pd.DataFrame) -> str:
+    """A column's name that the table does not have."""
+    while name in table.columns:
+        name += "\N{PRIME}"
+    return name
+
+
+def _merged(table: pd.DataFrame, label: str, file: str) -> pd.DataFrame:
+    """The table with those classes merged that the user says are slips of others; those that
+    differ in case or spacing only are, unless the user says no.
+    """
     kept = {
-        value: other
-        for value, other in likely.items()
+        slip.value: slip.of
+        for slip in uploads.slips(table, label)
         if st.checkbox(
-            f"Treat {plain(repr(value))} ({counts[value]} "
-            f"{'row' if counts[value] == 1 else 'rows'}) as {plain(repr(other))}",
-            value=True, key=f"up_merge_{label}_{value}",
+            f"Treat {plain(repr(slip.value))} ({slip.rows} {'row' if slip.rows == 1 else 'rows'}) "
+            f"as {plain(repr(slip.of))}",
+            value=slip.sure, key=f"up_merge_{file}_{label}_{slip.value}",
         )
     }  # fmt: skip
     return uploads.merged(table, label, kept) if kept else table
@@ -155,14 +177,21 @@ def _pieces(lab: Lab, words: tuple[str, ...]) -> None:
 
 def manage(lab: Lab, task: Task) -> None:
     """Rename or delete one of the user's own tasks; what depends on it is said first."""
+    places = lab.settings.places
     with st.popover("Rename or delete", icon=":material/edit:"), answers.shown_errors():
         title = st.text_input("Title", task.title, key=f"retitle-{task.name}")
         st.button(
             "Rename", key=f"rename-{task.name}", on_click=_rename, args=[lab, task, title],
             disabled=title.strip() in ("", task.title),
         )  # fmt: skip
+        if refused := st.session_state.pop("rename-refused", None):
+            st.error(plain(refused))
         resting = lab.store.resting_on(task=task.name, source_task=task.name, target_task=task.name)
-        st.markdown(f"{_answers(len(resting))} on this task or its prompts.")
+        files = ", ".join(file.name for file in uploads.files_of(places, task))
+        st.markdown(
+            f"{_answers(len(resting))} on this task or its prompts. Deleting the task deletes "
+            f"these files: {plain(files)}."
+        )
         also = bool(resting) and st.checkbox(
             "Also delete stored results", key=f"also-{task.name}",
             help="Otherwise they stay in the cache and are available again if you add the same "
@@ -171,16 +200,20 @@ def manage(lab: Lab, task: Task) -> None:
         if st.button(
             "Delete the task", type="primary", icon=":material/delete:", key=f"drop-{task.name}"
         ):
-            uploads.remove(lab.settings.places, task)
             if also:
-                lab.store.remove(resting)
+                lab.remove(resting)
+            uploads.remove(places, task)
             st.rerun()
 
 
 def _rename(lab: Lab, task: Task, title: str) -> None:
     """A callback: the control that shows the task must take its new title up."""
-    uploads.rename(lab.settings.places, task, title)
-    st.session_state[SHOWN_TASK] = task.name
+    try:
+        uploads.rename(lab.settings.places, task, title)
+    except BadInput as error:
+        st.session_state["rename-refused"] = str(error)
+    else:
+        st.session_state[SHOWN_TASK] = task.name
 
 
 def _answers(n: int) -> str:

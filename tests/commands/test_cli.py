@@ -652,7 +652,7 @@ def test_import_attacks_makes_a_version_that_is_evaluated(
     assert answer(cache, "evaluate", prompt, "toy_textfooler")["n"] == 2
     done = call(cache, "import-attacks", file, "--task", toml)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "already a task called 'toy_textfooler'" in done.stderr
+    assert "already a task with the title 'Toy, textfooler'" in done.stderr
 
 
 def test_a_projector_is_trained_and_what_it_made_is_evaluated(

@@ -44,6 +44,8 @@ def test_bad_rows_are_skipped_slips_merged_and_a_task_is_tuned_renamed_and_delet
     expect(page.get_by_text("Row 121 has no")).to_have_count(0)
     page.get_by_text("Skip uncorrected rows (2)").click()
     expect(page.get_by_text("Treat 'tastyy' (1 row) as 'tasty'")).to_be_visible()
+    expect(page.get_by_label("Answer word for 'tastyy'")).to_be_visible()
+    page.get_by_text("Treat 'tastyy' (1 row) as 'tasty'").click()
     expect(page.get_by_label("Answer word for 'tastyy'")).to_have_count(0)
     page.get_by_role("textbox", name="Title").fill("Meals")
     page.get_by_role("textbox", name="Title").press("Enter")

@@ -201,7 +201,7 @@ def test_a_neuron_along_a_text_is_what_the_modules_compute(
 def test_moved_neurons_come_first_and_turn_where_their_vote_changes(
     lab: Lab, ranked: tuple[PredictivitySpec, ...]
 ) -> None:
-    labels, ranking = ["no", "yes"], playground.ranking(lab.store, ranked)
+    labels, ranking = ("no", "yes"), playground.ranking(lab.store, ranked)
     texts = (TEXT, "A dull room with a broken lamp.")
     one, other = (live.play(lab, ranked, (t, None), share=0, draws=0) for t in texts)
     table = flips.moved(one, other, ranking, labels, "tiny")

@@ -11,7 +11,7 @@ import torch
 from huggingface_hub import constants
 
 from core.base.errors import BadInput, Cancelled, UnknownName
-from core.base.progress import no_progress
+from core.base.progress import Progress, no_progress
 from core.base.prompts import SoftPrompt
 from core.base.settings import Settings
 from core.base.specs import key
@@ -24,6 +24,7 @@ from core.measures.prompts import ImportedPrompt
 from core.measures.tuning import TuneSpec
 from core.tasks import load_task, own_names, pin_task
 from core.tasks.attacks import Attack
+from core.tasks.data import load_split
 from tests.conftest import write_task
 
 
@@ -153,10 +154,57 @@ def test_a_job_goes_on_after_a_question_that_fails_and_names_its_task(
     status = lab.status(specs)
     assert status is not None
     assert status.state == "failed"
-    assert status.error.startswith(f"Not everything could be computed. {wild.task.name}: Tuning")
+    assert status.error.startswith("Not everything could be computed. Toy: Tuning")
     assert status.error.count("Tuning diverged") == 1
-    assert lab.known(specs) == {key(whole), key(whole.prompt)} & {key(s) for s in specs}
+    assert lab.known(specs) == {key(whole)}
     assert not {key(s) for s in asked} & set(tried), "what rests on a failure is not tried"
+
+
+def test_a_prompt_that_is_not_here_fails_in_its_own_words(lab: Lab, whole: EvaluationSpec) -> None:
+    missing = ImportedPrompt(
+        backbone=whole.prompt.backbone, sha256="0" * 64, task="toy", seed=0, prompt_length=2
+    )
+    lab.submit([missing, whole])
+    status = lab.status([missing, whole])
+    assert status is not None
+    assert status.state == "failed"
+    assert "AttributeError" not in status.error
+    assert lab.known([whole]) == {key(whole)}
+
+
+def test_removed_answers_are_gone_from_memory_and_not_taken_from_a_job(
+    lab: Lab, whole: EvaluationSpec
+) -> None:
+    lab.ask(whole)
+    assert lab.stored(whole.prompt) is not None
+    keys = lab.store.resting_on(key=key(whole.prompt), prompt=key(whole.prompt))
+    said = []
+
+    def during(progress: Progress) -> None:
+        try:
+            lab.remove(keys)
+        except BadInput as error:
+            said.append(str(error))
+
+    lab.worker.submit("other", during)
+    assert "A job is running" in said[0]
+    assert lab.known([whole]) == {key(whole)}
+    assert lab.remove(keys) == len(keys) == 2
+    assert lab.known([whole, whole.prompt]) == set()
+    assert key(whole.prompt) not in lab._read
+
+
+def test_selection_rows_are_a_quarter_of_few_and_part_of_the_question(
+    lab: Lab, tiny_roberta: Path, tmp_path: Path
+) -> None:
+    few = load_task(str(write_task(tmp_path / "few")))
+    rows = len(load_split(few, "train"))
+    assert rows < 800
+    (prompt,) = lab.standard(str(tiny_roberta), few, [0])
+    assert prompt.selection == lab.selection(few) == rows // 4
+    assert lab.selection(load_task("opinions")) is None
+    (usual,) = lab.standard("roberta-mini", load_task("opinions"), [0])
+    assert usual.selection == 200
 
 
 def test_a_part_keeps_the_run_of_the_whole(lab: Lab, whole: EvaluationSpec) -> None:

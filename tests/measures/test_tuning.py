@@ -95,6 +95,7 @@ def test_learning_and_selection_rows_are_disjoint_and_complete(spec: TuneSpec, t
     learn, select = split_selection(train, spec)
     assert len(select) == 20
     assert len(split_selection(train, replace(spec, selection=1000))[1]) == len(train) // 4
+    assert len(split_selection(train, replace(spec, selection=len(train) - 2))[0]) == 2
     assert sorted([*learn.index, *select.index]) == train.index.tolist()
 
 

@@ -97,6 +97,19 @@ def test_what_is_not_there_is_said_in_a_sentence(scope: Skillscope) -> None:
         scope.accuracy(BACKBONE, "short_review")
     with pytest.raises(BadInput):
         scope.accuracy("no/such folder", TASK)
+    with pytest.raises(BadInput, match="list of seeds"):
+        scope.accuracy(BACKBONE, TASK, seeds=[])
+    with pytest.raises(BadInput, match="lists of tasks"):
+        scope.transfer(BACKBONE, TASK)
+    with pytest.raises(BadInput, match="no setting 'stepz'"):
+        Skillscope(progress=False, stepz=3)
+
+
+def test_an_adversarial_version_is_asked_through_its_clean_tasks_prompts(scope: Skillscope) -> None:
+    assert scope.prompts(BACKBONE, "adv_short_reviews") == scope.prompts(BACKBONE, TASK)
+    table = scope.accuracy(BACKBONE, "adv_short_reviews")
+    assert set(table.task) == {"adv_short_reviews"}
+    assert table.accuracy.mean() < 0.7
 
 
 def test_own_data_are_tuned_on_demand_with_ones_own_settings(

@@ -902,7 +902,7 @@ def test_written_answers_are_asked_of_backbones_that_write(
     assert "; F1 **" in said
     (shown,) = [d.value for d in prompt.dataframe if "written" in d.value]
     assert shown.written.tolist() == list(found.written)
-    wrong = run("prompt", **t5, shown="below full score")
+    wrong = run("prompt", **t5, answers="below full score")
     (kept,) = [d.value for d in wrong.dataframe if "written" in d.value]
     assert len(kept) == int((found.scores < 1).sum())
     assert any("Accuracy of this one prompt on" in c.value for c in prompt.caption)

@@ -333,54 +333,94 @@ MESSY = pd.DataFrame(
 
 def test_all_bad_rows_are_listed_with_what_they_lack() -> None:
     found = uploads.problems(MESSY, "words", "verdict")
-    assert found.problem.to_dict() == {
+    assert found.to_dict() == {
         1: "no text", 2: "no label", 3: "no text and no label", 5: "no text",
     }  # fmt: skip
-    assert list(found.columns) == ["words", "verdict", "problem"]
     assert uploads.problems(MESSY.iloc[[0, 4]], "words", "verdict").empty
 
 
 def test_corrected_cells_are_put_back_and_nothing_else_changes() -> None:
-    found = uploads.problems(MESSY, "words", "verdict")
-    found.loc[1, "words"] = "awful"
-    found.loc[2, "verdict"] = "bad"
-    table = uploads.corrected(MESSY, found.assign(row=found.index + 1))
-    assert list(table.columns) == list(MESSY.columns)
+    rows = MESSY.loc[[1, 2], ["words", "verdict"]].copy()
+    rows.loc[1, "words"] = "awful"
+    rows.loc[2, "verdict"] = "bad"
+    table = uploads.corrected(MESSY, rows)
     assert table.words.tolist()[:3] == ["fine", "awful", "dull"]
     assert table.verdict.tolist()[:3] == ["good", "bad", "bad"]
     assert uploads.problems(table, "words", "verdict").index.tolist() == [3, 5]
     assert MESSY.words[1] == "", "the file's own table is as it was"
 
 
+def test_labels_that_are_numbers_are_corrected_as_text() -> None:
+    lines = "\n".join(
+        json.dumps({"words": f"text {i}", "l": None if i == 3 else i % 2}) for i in range(40)
+    )
+    table = uploads.with_plain_labels(read_table("x.jsonl", lines.encode()), "l")
+    assert uploads.problems(table, "words", "l").to_dict() == {3: "no label"}
+    fixed = uploads.corrected(table, pd.DataFrame({"l": ["1"]}, index=[3]))
+    assert label_values(fixed, "l") == ("0", "1")
+    merged = uploads.merged(table, "l", {"1": "0"})
+    assert merged.l[3] is None, "an absent label is no class"
+
+
+def counted(labels: dict[str, int]) -> pd.DataFrame:
+    return pd.DataFrame({"l": [label for label, n in labels.items() for _ in range(n)]})
+
+
 @pytest.mark.parametrize(
-    ("rare", "likely"),
-    [("positve", "positive"), ("Positive", "positive"), ("negativ", "negative"), ("neutral", None),
-     ("11", None)],
+    ("value", "of", "sure"),
+    [("positve", "positive", False), ("Positive ", "positive", True), ("YES", "yes", True),
+     ("not entailment", "not_entailment", True), ("negativ", "negative", False)],
 )  # fmt: skip
-def test_rare_classes_that_look_like_slips_are_named(rare: str, likely: str | None) -> None:
-    labels = ["positive"] * 30 + ["negative"] * 30 + ["1"] * 30 + [rare] * 2
-    table = pd.DataFrame({"l": labels})
-    assert uploads.typos(table, "l") == ({} if likely is None else {rare: likely})
-    merged = uploads.merged(table, "l", uploads.typos(table, "l"))
-    assert set(merged.l) == {"positive", "negative", "1", *([] if likely else [rare])}
+def test_rare_classes_that_look_like_slips_are_named(value: str, of: str, sure: bool) -> None:
+    table = counted({of: 300, "other": 200, value: 12})
+    (slip,) = uploads.slips(table, "l")
+    assert (slip.value, slip.of, slip.rows, slip.sure) == (value.strip(), of, 12, sure)
+    assert set(uploads.merged(table, "l", {slip.value: slip.of}).l) == {of, "other"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("entailment", "not_entailment"), ("relevant", "irrelevant"), ("helpful", "unhelpful"),
+     ("legal", "illegal"), ("possible", "impossible"), ("male", "female"), ("5 stars", "1 star"),
+     ("class 1", "class 2"), ("level_1", "level_2"), ("like", "dislike"), ("1", "11"),
+     ("no", "now"), ("positive", "negative")],
+)  # fmt: skip
+def test_other_classes_are_no_slips(one: str, other: str) -> None:
+    for frequent, rare in ((one, other), (other, one)):
+        assert uploads.slips(counted({frequent: 300, rare: 20}), "l") == []
+
+
+def test_a_slip_of_a_slip_is_one_of_the_class() -> None:
+    table = counted({"positive": 1000, "negative": 900, "positve": 90, "postve": 9})
+    assert {s.value: s.of for s in uploads.slips(table, "l")} == {
+        "positve": "positive", "postve": "positive",
+    }  # fmt: skip
 
 
 def test_two_frequent_classes_are_never_a_slip_of_each_other() -> None:
-    table = pd.DataFrame({"l": ["dislike"] * 30 + ["like"] * 29 + ["unlike"] * 4})
-    assert uploads.typos(table, "l") == {}
+    assert uploads.slips(counted({"positive": 30, "positve": 29}), "l") == []
 
 
 # --- one's own tasks -----------------------------------------------------------------------------
 def test_a_renamed_task_keeps_its_name_and_its_answers(folder: Path) -> None:
     task = save(places(), read_table("x.csv", as_csv()), wish())
     before = pin_task(task, "roberta")
+    toml = folder / "my_reviews.toml"
+    toml.write_text("# A remark.\n" + toml.read_text())
     uploads.rename(places(), task, "  Other title ")
     again = load_task("my_reviews")
     assert again.title == "Other title"
+    assert toml.read_text().startswith("# A remark.\n"), "the rest of the file is as it was"
     assert pin_task(again, "roberta") == before
     assert sorted(f.name for f in folder.iterdir()) == ["my_reviews", "my_reviews.toml"]
     with pytest.raises(BadInput, match="Enter a title"):
         uploads.rename(places(), again, " ")
+    with pytest.raises(BadInput, match="already a task with the title 'Opinions'"):
+        uploads.rename(places(), again, "OPINIONS ")
+    with pytest.raises(BadInput, match="already a task called 'my_reviews', with the title 'Other"):
+        save(places(), read_table("x.csv", as_csv()), wish())
+    with pytest.raises(BadInput, match="already a task with the title 'Other title'"):
+        save(places(), read_table("x.csv", as_csv()), wish("Other Title"))
 
 
 def test_a_task_is_deleted_after_its_versions(folder: Path) -> None:
@@ -388,7 +428,7 @@ def test_a_task_is_deleted_after_its_versions(folder: Path) -> None:
     version = save(
         places(), read_table("x.csv", as_csv()), wish("Attacked", adversarial_of=task.name)
     )
-    with pytest.raises(BadInput, match="adversarial versions first: Attacked"):
+    with pytest.raises(BadInput, match=r"attacked\.toml needs this task"):
         uploads.remove(places(), task)
     uploads.remove(places(), version)
     uploads.remove(places(), task)
@@ -402,3 +442,22 @@ def test_only_own_tasks_are_renamed_or_deleted(folder: Path) -> None:
         with pytest.raises(BadInput, match="is not one of your own tasks"):
             change(places(), load_task("opinions"))
     assert load_task("opinions").ready
+
+
+def test_deleting_a_task_leaves_alone_what_is_not_its_own(folder: Path) -> None:
+    task = save(places(), read_table("x.csv", as_csv()), wish())
+    toml, notes = folder / "my_reviews.toml", folder / "my_reviews" / "notes.txt"
+    notes.write_text("mine")
+    other = folder / "other.toml"
+    other.write_text(toml.read_text().replace("My reviews", "Other"))
+    assert [f.name for f in uploads.files_of(places(), task)] == [
+        "my_reviews.toml", "train.parquet", "validation.parquet",
+    ]  # fmt: skip
+    with pytest.raises(BadInput, match=r"other\.toml needs this task"):
+        uploads.remove(places(), task)
+    other.write_text("adversarial_of = 'my_reviews'\nbroken = [")
+    with pytest.raises(BadInput, match=r"other\.toml needs this task"):
+        uploads.remove(places(), task)
+    other.unlink()
+    uploads.remove(places(), task)
+    assert sorted(f.name for f in folder.rglob("*")) == ["my_reviews", "notes.txt"]

@@ -100,14 +100,15 @@ def compared(table: pd.DataFrame, first: str, second: str) -> dict[str, float]:
 
 
 def moved(
-    before: Play, after: Play, ranking: Ranking, labels: Sequence[str], backbone: str
+    before: Play, after: Play, ranking: Ranking, sides: tuple[str, str], backbone: str
 ) -> pd.DataFrame:
-    """The skill neurons, those first whose activation changes most between two texts: backbone,
+    """The skill neurons, those first whose activation changes most between two texts; `sides` are
+    what the ranking's binary question tells apart (`Task.sides`). Columns: backbone,
     layer, neuron, name, predictivity, baseline, clean and attacked (activations), moved (their
     difference), vote and vote_attacked (the class each predicts), turned (whether these differ).
     """
     keys = ["backbone", "layer", "neuron", "name", "predictivity", "baseline"]
-    one, other = (votes(p, ranking, labels, backbone) for p in (before, after))
+    one, other = (votes(p, ranking, sides, backbone) for p in (before, after))
     table = one[keys].assign(
         clean=one.activation, attacked=other.activation, moved=other.activation - one.activation,
         vote=one.vote, vote_attacked=other.vote, turned=one.vote != other.vote,
