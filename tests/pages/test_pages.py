@@ -630,12 +630,12 @@ def test_a_neuron_is_known_at_once_and_its_activity_is_computed() -> None:
     test = run("neuron", backbone="t5-mini", task="Excuses", layer="1", neuron="100", seed="2")
     assert [t.value for t in test.title] == ["1 / 100"]
     for _ in range(60):
-        if len(charts(test)) == 4 and test.metric:
+        if len(charts(test)) == 5 and test.metric:
             break
         time.sleep(0.25)
         test.run()
     assert not test.exception
-    assert len(charts(test)) == 4
+    assert len(charts(test)) == 5
     assert any("Excuses: rank percentile " in c.value for c in test.caption)
     assert [m.label for m in test.metric] == ["Accuracy", "When suppressed", "Changed answers"]
     near = test.dataframe[-1].value
