@@ -107,6 +107,21 @@ def rebuild(
 
 
 @demo.command()
+def findings(
+    name: Annotated[str | None, typer.Argument(help="One table; default: all of them.")] = None,
+) -> None:
+    """What the embedded default shows: the numbers of docs/method.md, from stored answers."""
+    from demo import findings as found
+
+    if name is not None and name not in found.TABLES:
+        raise typer.BadParameter(f"There is no table {name}; there are {', '.join(found.TABLES)}.")
+    lab = Lab.open(Settings.from_env())
+    for title, table in found.tables(lab, name).items():
+        typer.echo(f"\n# {title}\n{table.to_string(index=False, float_format='%.3f')}")
+    lab.store.close()
+
+
+@demo.command()
 def report(backbone: str) -> None:
     """Accuracy, predictivity and accuracy drop under suppression, task by task."""
     from demo import rebuild as rebuilding

@@ -127,6 +127,14 @@ def of_prompts(lab: Lab, backbone: str, task: Task) -> tuple[Spec, ...]:
 
 def starts(lab: Lab, backbone: str, task: Task, clean: list[Task]) -> tuple[Spec, ...]:
     """A task's tuning from every start, as the Tuning page compares them by default."""
+    found = from_starts(lab, backbone, task, clean)
+    return tuple(spec for runs in found.values() for spec in runs)
+
+
+def from_starts(
+    lab: Lab, backbone: str, task: Task, clean: list[Task]
+) -> dict[str, tuple[TuneSpec, ...]]:
+    """The same by what a start is called."""
     sources: dict[str, Sequence[Prompt]] = {
         t.title: prompts(lab, backbone, t) for t in sweeps.usual_sources(task, clean)
     }
@@ -134,8 +142,7 @@ def starts(lab: Lab, backbone: str, task: Task, clean: list[Task]) -> tuple[Spec
     sources[other] = projections.projected_starts(
         lambda name, t: prompts(lab, name, t), other, backbone, task, clean
     )
-    found = sweeps.starts(prompts(lab, backbone, task), sources)
-    return tuple(spec for runs in found.values() for spec in runs)
+    return sweeps.starts(prompts(lab, backbone, task), sources)
 
 
 def projected(lab: Lab, backbone: str, clean: list[Task]) -> tuple[Spec, ...]:

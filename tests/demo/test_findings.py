@@ -1,0 +1,71 @@
+"""The numbers of docs/method.md are those of the shipped answers."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from core.base.settings import ROOT, Settings
+from core.lab.lab import Lab
+from demo import findings
+
+pytestmark = pytest.mark.slow
+TEXT = " ".join((ROOT / "docs" / "method.md").read_text("utf-8").split())
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, pd.DataFrame]]:
+    cache: Path = tmp_path_factory.mktemp("findings")
+    lab = Lab.open(replace(Settings.from_env(), cache=cache))
+    yield findings.tables(lab)
+    lab.store.close()
+
+
+def span(row: pd.Series, name: str, low: str, high: str) -> str:
+    """A value and its interval as the text gives them."""
+    return f"{row[name]:.2f} ({row[low]:.2f} to {row[high]:.2f})"
+
+
+def test_every_table_has_rows(shown: dict[str, pd.DataFrame]) -> None:
+    assert set(shown) == set(findings.TABLES)
+    for name, table in shown.items():
+        assert len(table), name
+
+
+def test_intervals_of_the_text_are_the_tables(shown: dict[str, pd.DataFrame]) -> None:
+    slopes = shown["slopes"].set_index(["backbone", "neurons"])
+    transfer = shown["transfer"].set_index(["backbone", "neurons"])
+    likeness = shown["transferability"].set_index(["backbone", "indicator"])
+    advised = shown["advised"].set_index(["backbone", "over"])
+    without = shown["without"].set_index(["backbone", "way", "choose"])
+    starts = shown["starts"].set_index(["backbone", "start"])
+    said = [
+        span(slopes.loc["roberta-mini", "skill"], "slope", "slope_low", "slope_high"),
+        span(slopes.loc["roberta-mini", "causal"], "slope", "slope_low", "slope_high"),
+        span(transfer.loc["roberta-mini", "causal"], "spearman", "low", "high"),
+        span(transfer.loc["t5-mini", "causal"], "spearman", "low", "high"),
+        span(likeness.loc["roberta-mini", "cosine_average"], "spearman", "low", "high"),
+        span(likeness.loc["t5-mini", "cosine_average"], "spearman", "low", "high"),
+        span(without.loc["roberta-mini", "lora", "causal"], "excess", "excess_low", "excess_high"),
+        f"{starts.loc['t5-mini', 'Long reviews'].speedup:.1f} times sooner",
+        f"{advised.loc['roberta-mini', 'all'].gain:.2f} ("
+        f"{advised.loc['roberta-mini', 'all'].low:.2f} to",
+    ]
+    assert [text for text in said if text not in TEXT] == []
+
+
+def test_accuracies_under_typos_and_faithfulness_are_the_tables(
+    shown: dict[str, pd.DataFrame],
+) -> None:
+    typos = shown["typos"].query("task == 'Short reviews'").set_index(["backbone", "dose"]).accuracy
+    faithful = shown["faithfulness"].set_index("backbone").spearman
+    one, other = "roberta-mini", "t5-mini"
+    said = [
+        f"from {typos[one, 0]:.2f} (RoBERTa) and {typos[other, 0]:.2f} (T5) to "
+        f"{typos[one, 1]:.2f} and {typos[other, 1]:.2f}",
+        f"{typos[one, 5]:.2f} and {typos[other, 5]:.2f} with five",
+        f"Spearman {faithful[one]:.2f} (RoBERTa) and {faithful[other]:.2f}",
+    ]
+    assert [text for text in said if text not in TEXT] == []
