@@ -3,6 +3,7 @@
 import hashlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -468,6 +469,15 @@ class Lab:
             self.worker.submit(name, job, label)
         return name
 
+    def seconds(self, specs: Sequence[Spec]) -> float | None:
+        """How long answering these questions may take, by what such answers took before; None if
+        that is not known for each kind.
+        """
+        counts = Counter((MEASURES[type(s)].table, _backbone_of(s)) for s in specs)
+        usual = {of: self.store.usual_seconds(*of) for of in counts}
+        known = [n * t for of, n in counts.items() if (t := usual[of]) is not None]
+        return sum(known) if len(known) == len(counts) else None
+
     def _named(self, spec: Spec, error: BadInput) -> str:
         """An error's sentence, and which task it is about."""
         task = getattr(spec, "task", None)
@@ -546,6 +556,12 @@ def _size(value: Any) -> int:
 def job_name(specs: Sequence[Spec]) -> str:
     """One name for a set of questions."""
     return hashlib.sha256(" ".join(key(s) for s in specs).encode()).hexdigest()[:16]
+
+
+def _backbone_of(spec: Spec) -> str:
+    """The name of the backbone that a question is about; empty if it names none itself."""
+    pin = getattr(getattr(spec, "prompt", spec), "backbone", None)
+    return pin.name if isinstance(pin, Pinned) else ""
 
 
 def _rests_on(spec: Spec, failed: Mapping[str, str]) -> bool:

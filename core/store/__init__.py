@@ -274,6 +274,18 @@ class Store:
         rows = [self._row(f"SELECT count(*) FROM {t}") for t in self.main_tables]
         return {t: int(row[0]) for t, row in zip(self.main_tables, rows, strict=True) if row}
 
+    def usual_seconds(self, table: str, backbone: str) -> float | None:
+        """How long an answer of this main table took, in the median, for a backbone; None if there
+        is none yet.
+        """
+        if "backbone" not in self._names_of(table):
+            return None
+        row = self._row(
+            f"SELECT median(r.seconds) FROM run r JOIN {table} USING (key) WHERE backbone = ?",
+            backbone,
+        )
+        return None if row is None or row[0] is None else float(row[0])
+
     def backbones(self) -> tuple[str, ...]:
         """Names of the backbones that were added, in alphabetical order."""
         rows = self._cursor().execute("SELECT name FROM backbone ORDER BY name")

@@ -160,11 +160,24 @@ def _missing(
         st.info("Cancelled. What was computed is kept.", icon=":material/stop_circle:")
     left, right = st.columns([4, 1], vertical_alignment="center")
     verb = "has" if missing == 1 else "have"
-    left.markdown(f"**{missing} of {len(specs)}** {what} {verb} not been computed yet.")
+    open_ones = lab().missing(specs)
+    left.markdown(
+        f"**{missing} of {len(specs)}** {what} {verb} not been computed yet."
+        + _about(lab().seconds(open_ones))
+    )
     label = "Continue" if status is not None else "Compute"
     if right.button(label, key=f"{name}-start", type="primary", icon=":material/play_arrow:"):
         _follow(specs, name)
         st.rerun()
+
+
+def _about(seconds: float | None) -> str:
+    """How long something may take, in words."""
+    if seconds is None or seconds < 5:
+        return ""
+    if seconds < 90:
+        return f" It takes about {round(seconds, -1):.0f} s."
+    return f" It takes about {seconds / 60:.0f} min."
 
 
 def downloads(

@@ -194,6 +194,19 @@ def test_removed_answers_are_gone_from_memory_and_not_taken_from_a_job(
     assert key(whole.prompt) not in lab._read
 
 
+def test_the_time_of_open_questions_is_that_of_such_answers_before(
+    lab: Lab, whole: EvaluationSpec
+) -> None:
+    open_ones = [replace(whole, limit=n) for n in (5, 6, 7)]
+    assert lab.seconds(open_ones) is None, "nothing like it was answered yet"
+    lab.ask(whole)
+    took = lab.store.run(key(whole)).seconds
+    assert lab.seconds(open_ones) == pytest.approx(3 * took)
+    unknown = PredictivitySpec(prompt=whole.prompt, task=whole.task)
+    assert lab.seconds([*open_ones, unknown]) is None
+    assert lab.store.usual_seconds("evaluation", "another") is None
+
+
 def test_selection_rows_are_a_quarter_of_few_and_part_of_the_question(
     lab: Lab, tiny_roberta: Path, tmp_path: Path
 ) -> None:
