@@ -6,18 +6,16 @@ import uuid
 
 import streamlit as st
 
-from core.measures import sweeps
 from pages.common.views import MARK, View
 
 STEP = "tour"  # in the address: which step is shown
 LAST = "tour-last"  # in the session: the last step that was shown
-SEEDS = list(sweeps.SEEDS)
+# Only settings that no other page has: those that both have are lost between pages.
 STEPS = (
     View(
         page="suppression", label="A few neurons carry a skill",
         says="Neurons are set to zero, more and more of each layer. Compare the causal neurons "
         "with as many random ones. *Play* draws the curves step by step.",
-        params={"backbone": "roberta-mini", "seed": SEEDS},
     ),
     View(
         page="rankings", label="What predicts is not what causes",
@@ -41,9 +39,9 @@ STEPS = (
     ),
     View(
         page="library", label="Your own data",
-        says="Upload a CSV with texts and labels here. All pages then offer your task. To try "
-        "single texts, open the playground.",
-        params={"section": "tasks", "from": "own"},
+        says="Choose *own* to upload a CSV with texts and labels; all pages then offer your task. "
+        "To try single texts, open the playground.",
+        params={"section": "tasks"},
     ),
 )  # fmt: skip
 

@@ -116,7 +116,7 @@ def test_the_tour_leads_through_six_pages_and_is_left_and_resumed(page: Page, ap
             expect(page.get_by_text(re.compile("^4 of 6: "))).to_be_visible()
         if step < len(titles):
             page.get_by_role("link", name="Next", exact=True).click()
-    expect(page.get_by_role("radio", name="own")).to_be_checked()
+    expect(page.get_by_role("radio", name="tasks")).to_be_checked()
     expect(page).to_have_url(re.compile("section=tasks"))
     page.get_by_role("link", name="Back", exact=True).click()
     heading(page, "Transferability")
