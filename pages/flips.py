@@ -14,13 +14,10 @@ from core.figures.robustness import flips
 from core.lab import playground as live
 from core.measures import sweeps
 from core.measures.predictivity import PredictivitySpec
-from core.tasks.attacks import KINDS, MOST_DOSE, Attack, attacked
+from core.tasks.attacks import MOST_DOSE, Attack, attacked
 from core.tasks.data import load_split
 from pages.common import about, answers, controls, views, warnings
 
-EDITS = {
-    "typo": "typos", "synonym": "synonyms", "distraction": "distractions", "negation": "negations",
-}  # fmt: skip
 MOVED = 8  # neurons in the table
 EVERY = "all examples"
 
@@ -38,16 +35,13 @@ with middle:
     task = controls.task(controls.origins(controls.ranked_set()))
     seed = controls.one_seed(st, (p for b in backbones for p in controls.prompts(lab, b, [task])))
 with right:
-    kind = st.segmented_control(
-        "Attack", KINDS, default="typo", key="attack", bind="query-params", required=True,
-        format_func=lambda k: EDITS[k],
-    )  # fmt: skip
+    kind = controls.attack_kind()
     doses = [d for d in sweeps.DOSES if d <= MOST_DOSE[kind]]
     dose = doses[0] if len(doses) == 1 else st.select_slider(
         "Edits per text", doses, value=doses[0], key="dose", bind="query-params"
     )  # fmt: skip
 how = Attack(kind=kind, dose=dose)
-edits = f"{dose} {EDITS[kind] if dose > 1 else kind}"
+edits = f"{dose} {controls.EDITS[kind] if dose > 1 else kind}"
 about.note(attack=f"{edits} per text")
 split = task.evaluation_split
 clean = load_split(task, split)
@@ -66,10 +60,7 @@ def pair(backbone: str) -> flips.Pair | None:
 
 asked = {b: both for b in backbones if (both := pair(b)) is not None}
 for name in (b for b in backbones if b not in asked):
-    st.info(
-        f"There is no prompt for {plain(task.title)} on {plain(name)} with seed {seed} yet. Tune "
-        "or import one first."
-    )
+    controls.no_prompt(task, name, seed)
 if not asked:
     st.stop()
 shown = list(asked)

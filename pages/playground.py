@@ -164,10 +164,7 @@ def draw() -> None:
     ready = [b for b in backbones if asked[b] and not lab.missing((*asked[b], *causal[b]))]
     for name in backbones:
         if not asked[name]:
-            st.info(
-                f"There is no prompt for {plain(task.title)} on {plain(name)} yet. Tune or import "
-                "one first."
-            )
+            controls.no_prompt(task, name)
         elif name not in ready:
             st.caption(f"The neurons of {plain(name)} have not been measured yet.")
     if not all(text.strip() for text in typed if text is not None):

@@ -50,10 +50,7 @@ def standard(one: DeltaGenerator, two: DeltaGenerator, three: DeltaGenerator) ->
         task = controls.task(controls.clean(targets))
     mine = controls.prompts(lab, backbone, [task])
     if not mine:
-        st.info(
-            f"There is no prompt for {plain(task.title)} on {plain(backbone)} yet. Tune or import "
-            "one first."
-        )
+        controls.no_prompt(task, backbone)
         return None
     seed = controls.one_seed(three, mine)
     prompt = next(p for p in mine if p.seed == seed)

@@ -16,15 +16,9 @@ from core.figures.robustness.finding import summarise
 from core.lab.lab import job_name
 from core.measures import sweeps
 from core.tasks import Task
-from core.tasks.attacks import KINDS, MOST_DOSE, Attack, Where
+from core.tasks.attacks import MOST_DOSE, Attack, Where
 from pages.common import adversarial, answers, controls, warnings
 
-EDITS = {
-    "typo": "typos",
-    "synonym": "synonyms",
-    "distraction": "distractions",
-    "negation": "negations",
-}
 PARTS: dict[str, Where] = {"both texts": "both", "first text": "first", "second text": "second"}
 
 answers.heading(
@@ -39,13 +33,7 @@ with left:
 with middle:
     tasks = controls.origins(controls.ranked_set())
     task = controls.task(tasks)
-    kind = st.segmented_control(
-        "Attack", KINDS, default="typo", key="attack", bind="query-params", required=True,
-        format_func=lambda k: EDITS[k],
-        help="Typo: two letters of a word are swapped, or one is dropped or doubled. Synonym: one "
-        "word is replaced. Distraction: an unrelated remark is added. Negation: a double negation "
-        "is put before the text, so its meaning stays.",
-    )  # fmt: skip
+    kind = controls.attack_kind()
 with right:
     top = controls.fraction("Neurons")
     with st.popover("Attack settings", icon=":material/tune:"):
@@ -60,6 +48,7 @@ with right:
         )  # fmt: skip
         draw_seed = st.selectbox("Attack seed", range(10), key="draw", bind="query-params")
 attack = Attack(kind=kind, dose=1, where=PARTS[where], worst_of=worst_of, seed=draw_seed)
+edits = controls.EDITS[kind]
 doses = [d for d in sweeps.DOSES if d <= MOST_DOSE[kind]]
 
 
@@ -72,10 +61,7 @@ def response(backbone: str, asked: Task) -> sweeps.DoseSweep | None:
 
 mine = {name: sweep for name in backbones if (sweep := response(name, task)) is not None}
 for name in (n for n in backbones if n not in mine):
-    st.info(
-        f"There is no prompt for {plain(task.title)} on {plain(name)} yet. Tune or import one "
-        "first."
-    )
+    controls.no_prompt(task, name)
 if not mine:
     st.stop()
 every: dict[tuple[str, str, str], sweeps.DoseSweep] = {
@@ -115,21 +101,21 @@ def here() -> None:
         st.caption("The curves appear here with their first points.")
         return
     look = answers.look(lab.models.names())
-    figures = {"accuracy": charts.dose_accuracy(accuracy, look, edits=EDITS[kind], doses=doses)}
+    figures = {"accuracy": charts.dose_accuracy(accuracy, look, edits=edits, doses=doses)}
     for neurons in dict.fromkeys(shared.neurons):
         table = shared[shared.neurons == neurons]
-        figures[NAMES[neurons]] = charts.dose_overlap(table, look, edits=EDITS[kind], doses=doses)
+        figures[NAMES[neurons]] = charts.dose_overlap(table, look, edits=edits, doses=doses)
 
     def upto(last: float) -> None:
         """The same figures, up to a dose."""
-        known, named = shared[shared.dose <= last], EDITS[kind]
+        known = shared[shared.dose <= last]
         for (name, figure), column in zip(figures.items(), st.columns(len(figures)), strict=True):
             if last < doses[-1]:
                 mine = known[known.neurons.map(NAMES) == name]
                 figure = (
-                    charts.dose_accuracy(accuracy, look, edits=named, doses=doses, upto=int(last))
+                    charts.dose_accuracy(accuracy, look, edits=edits, doses=doses, upto=int(last))
                     if name == "accuracy"
-                    else charts.dose_overlap(mine, look, edits=named, doses=doses)
+                    else charts.dose_overlap(mine, look, edits=edits, doses=doses)
                 )
             with column, st.container(border=True):
                 again = f" found again, top {top:.0%}" * (name != "accuracy")
@@ -216,7 +202,7 @@ def linked(table: pd.DataFrame) -> pd.DataFrame:
     kept = {n: st.session_state[n] for n in names if st.session_state.get(n)}
 
     def address(title: str) -> str:
-        shown = {"task": title, "attack": EDITS[kind], "backbone": backbones, **kept}
+        shown = {"task": title, "attack": controls.EDITS[kind], "backbone": backbones, **kept}
         return "robustness?" + urlencode(shown, doseq=True)
 
     return table.assign(url=[address(title) for title in table.task])

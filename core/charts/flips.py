@@ -28,7 +28,7 @@ def answer_states(
     bars = base.mark_bar(size=24, stroke=look.ground).encode(
         x=alt.X("share:Q", stack="zero", title="share of examples").axis(format="%"),
         color=alt.Color(
-            "state:N", title=None, sort=list(states),
+            "state:N", title=None, sort=list(states), legend=alt.Legend(columns=2),
             scale=alt.Scale(domain=list(states), range=hues[: len(states)]),
         ),
     )  # fmt: skip

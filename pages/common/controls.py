@@ -20,6 +20,8 @@ from core.measures.questions import Positions
 from core.measures.tuning import Init, TuneSpec
 from core.stats.neurons import Choose, Scope
 from core.tasks import Task, builtin_names, clean_task, load_task, own_names, paper_names
+from core.tasks.attacks import KINDS as ATTACKS
+from core.tasks.attacks import Kind as AttackKind
 from pages.common import about
 
 FIRST = "short_reviews"  # the task a page shows before one is chosen
@@ -34,6 +36,9 @@ CANNOT_WRITE = (
     "All of these tasks have written answers, and {} cannot write; choose another backbone."
 )
 KINDS: tuple[Kind, ...] = ("zero", "mean", "noise")
+EDITS = {
+    "typo": "typos", "synonym": "synonyms", "distraction": "distractions", "negation": "negations",
+}  # fmt: skip
 
 
 def one(key: str) -> None:
@@ -194,6 +199,27 @@ def task(found: Sequence[Task], label: str = "Task", key: str = "task") -> Task:
     )  # fmt: skip
     about.note(**{"task" if key == "task" else label: found[names.index(chosen)].title})
     return found[names.index(chosen)]
+
+
+def attack_kind() -> AttackKind:
+    """The kind of edits of an attack."""
+    chosen: AttackKind = st.segmented_control(
+        "Attack", ATTACKS, default="typo", key="attack", bind="query-params", required=True,
+        format_func=lambda k: EDITS[k],
+        help="Typo: two letters of a word are swapped, or one is dropped or doubled. Synonym: one "
+        "word is replaced. Distraction: an unrelated remark is added. Negation: a double negation "
+        "is put before the text, so its meaning stays.",
+    )  # fmt: skip
+    return chosen
+
+
+def no_prompt(task: Task, backbone: str, seed: int | None = None) -> None:
+    """Say that there is no prompt to ask with."""
+    which = "" if seed is None else f" with seed {seed}"
+    st.info(
+        f"There is no prompt for {plain(task.title)} on {plain(backbone)}{which} yet. Tune or "
+        "import one first."
+    )
 
 
 def seeds() -> tuple[int, ...]:
