@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.backbones.hub import hub as running
 from tests.commands.base_size import REPOS, fill
 from tests.e2e.conftest import serving
-from tests.e2e.test_browser import CHART, no_error, open_page
+from tests.e2e.test_browser import CHART, compute, no_error, open_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 MINUTES = 60_000
@@ -43,7 +43,7 @@ def test_a_page_session_at_base_size(page: Page, base_app: str, family: str) -> 
     expect(fetch).to_have_count(0)
     view = f"tuning?backbone={repo}&from=papers&task=SST-2&steps_paper=1&length_paper=8"
     open_page(page, base_app, view + "&batch_paper=4")
-    page.get_by_role("button", name="Compute").first.click()
+    compute(page, "tuning")
     tuned = page.get_by_text(re.compile(r"on \d+ selection rows"))
     expect(tuned).to_be_visible(timeout=6 * MINUTES)
     expect(page.locator(CHART)).to_have_count(2)

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.test_browser import CHART, no_error, open_page
+from tests.e2e.test_browser import CHART, compute, no_error, open_page
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +28,7 @@ def test_a_file_becomes_a_task_that_other_pages_offer(page: Page, app: str) -> N
     open_page(page, app, "tuning?from=own&steps=4&length=3")
     expect(page.get_by_role("combobox", name="Task", exact=True)).to_have_value("Mine")
     page.wait_for_timeout(1_500)
-    page.get_by_role("button", name="Compute").first.click()
+    compute(page, "tuning")
     expect(page.get_by_text(re.compile("on 32 selection rows"))).to_be_visible(timeout=90_000)
     no_error(page)
 
@@ -87,13 +87,13 @@ def test_own_data_get_a_causal_curve_and_a_dose_response(page: Page, app: str) -
     expect(page.get_by_text("Curves is saved; the other pages offer it.")).to_be_visible()
     chosen = "from=own&task=Curves&backbone=roberta-mini"
     open_page(page, app, f"suppression?{chosen}&neurons=causal&neurons=random&draws=1")
-    page.get_by_role("button", name="Compute").click()
+    compute(page, "suppression")
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=240_000)
     expect(page.locator(CHART)).to_have_count(1)
     expect(page.get_by_text("1 random draw;")).to_be_visible()
     open_page(page, app, f"robustness?{chosen}")
-    page.get_by_role("button", name="Compute").first.click()
+    compute(page, "dose")
     expect(page.get_by_role("button", name="Cancel").first).to_be_visible()
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=240_000)
     expect(page.get_by_text("56 examples, means of 5 seeds")).to_be_visible()
