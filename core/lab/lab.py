@@ -23,13 +23,14 @@ from core.backbones.base import Backbone
 from core.backbones.hooks import Intervention
 from core.backbones.prompted import PromptedModel
 from core.base.errors import BadInput
-from core.base.measure import Run
+from core.base.measure import Artifact, Run
 from core.base.progress import Progress, no_progress, part
 from core.base.prompts import Prompt, SoftPrompt, Step
 from core.base.settings import EMBEDDED, Settings
 from core.base.specs import Pinned, Precision, Spec, key
 from core.lab.migration import upgrader
 from core.lab.models import Models
+from core.lab.unfinished import Unfinished
 from core.lab.workers import InlineWorker, Status, Worker
 from core.measures import sweeps
 from core.measures.evaluation import Suppression, suppressed_neurons
@@ -67,6 +68,7 @@ class Lab:
         self.models = Models(settings, store)
         self.worker: Worker = worker or InlineWorker()
         self._live: dict[str, list[Step]] = {}
+        self._unfinished = Unfinished(settings.cache / "unfinished")
         self._read: LRUCache[str, Any] = LRUCache(REMEMBERED)
         self._once: LRUCache[Hashable, Any] = LRUCache(KEPT, getsizeof=_size)
         self._guard = threading.Lock()
@@ -154,7 +156,9 @@ class Lab:
         border = 0.8 if needed else 0.0
         for i, need in enumerate(needed):
             self.ask(need, part(progress, border * i / len(needed), border * (i + 1) / len(needed)))
-        return measure.compute(spec, self, part(progress, border, 1))
+        result = measure.compute(spec, self, part(progress, border, 1))
+        self._unfinished.forget(key(spec))
+        return result
 
     # --- what measurements ask for (`core.measures.bench.Bench`) --------------------------------
     def stored(self, spec: Spec) -> Any:
@@ -253,6 +257,14 @@ class Lab:
         if step.step == 1:
             self._live[key(spec)] = []
         self._live.setdefault(key(spec), []).append(step)
+
+    def keep(self, spec: Spec, halfway: Artifact) -> None:
+        """Keep how far a tuning run is, to go on from there if it is interrupted."""
+        self._unfinished.keep(key(spec), halfway)
+
+    def halfway(self, spec: Spec) -> Artifact | None:
+        """How far an interrupted tuning run got."""
+        return self._unfinished.find(key(spec))
 
     def live(self, spec: Spec) -> tuple[Step, ...]:
         """The steps so far of a prompt that is being tuned in this process."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from core.backbones.base import Backbone
     from core.backbones.prompted import PromptedModel
+    from core.base.measure import Artifact
     from core.base.prompts import Prompt, Step
     from core.base.specs import Pinned, Precision, Spec
     from core.tasks import Task
@@ -49,3 +50,9 @@ class Bench(Protocol):
 
     def report(self, spec: Spec, step: Step) -> None:
         """Publish a step of a tuning run to its observers."""
+
+    def keep(self, spec: Spec, halfway: Artifact) -> None:
+        """Keep how far a tuning run is, in place of what was kept before."""
+
+    def halfway(self, spec: Spec) -> Artifact | None:
+        """How far an interrupted tuning run got; None if it is to start from the beginning."""

@@ -19,9 +19,10 @@ from core.base.progress import Progress
 from core.base.prompts import Prompt, Step
 from core.base.specs import Spec, dumps, positive
 from core.measures.bench import Bench
+from core.measures.fitting import selection_accuracy, split_selection
 from core.measures.prompts import STEP
 from core.measures.prompts import steps as read_steps
-from core.measures.tuning import TuneSpec, selection_accuracy, split_selection
+from core.measures.tuning import TuneSpec
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from jaxtyping import Float, Int
 
-from core.backbones.prompted import BATCH, PromptedModel
 from core.base.errors import BadInput
 from core.base.measure import Measure
 from core.base.progress import Progress
@@ -18,16 +14,14 @@ from core.base.prompts import Origin, Prompt, SoftPrompt, Step
 from core.base.specs import Pinned, Spec, key, positive
 from core.measures import prompts
 from core.measures.bench import Bench
+from core.measures.fitting import fit
 from core.tasks import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from core.backbones.base import Backbone
-    from core.backbones.batches import Encoded
-    from core.tasks.data import Examples
 
-FEWEST = 8  # train rows, a quarter of which choose the best step
 Init = Literal["vocabulary", "random", "labels"]
 BEGINS: dict[Init, str] = {
     "vocabulary": "of random words",
@@ -131,41 +125,11 @@ def initial_words(spec: Prompt, vocabulary: int) -> Int[Tensor, " token"]:
     return torch.randint(vocabulary, (spec.prompt_length,), generator=generator)
 
 
-def _clock(vectors: Tensor) -> Callable[[], float]:
-    """Seconds: of this thread alone where it does all the work, else of the clock on the wall."""
-    import torch
-
-    if vectors.device.type == "cuda":
-
-        def finished() -> float:
-            torch.cuda.synchronize()
-            return time.perf_counter()
-
-        return finished
-    return time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
-
-
-def split_selection(examples: Examples, spec: TuneSpec) -> tuple[Examples, Examples]:
-    """Disjoint rows for training and for choosing the best step, drawn with a fixed seed: as many
-    of the latter as `selection` says, or a quarter of all where so many would leave nothing.
-    """
-    import torch
-
-    if len(examples) < FEWEST:
-        raise BadInput(
-            f"Tuning needs at least {FEWEST} train examples; the train split has {len(examples)}."
-        )
-    enough = len(examples) >= spec.selection + 2
-    held = spec.selection if enough else len(examples) // 4
-    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0)).numpy()
-    return examples.take(order[held:]), examples.take(order[:held])
-
-
 def tune(spec: TuneSpec, bench: Bench, progress: Progress) -> SoftPrompt:
     """Tune with AdamW and cross entropy over the answer words; keep the best step.
 
     Constant learning rate, no weight decay (Su et al. 2022). Of equally good steps, the
-    later one is kept.
+    later one is kept. A run that was interrupted goes on from its last step.
     """
     task = bench.task(spec.task, spec)
     model = bench.untuned(spec, task)
@@ -176,7 +140,16 @@ def tune(spec: TuneSpec, bench: Bench, progress: Progress) -> SoftPrompt:
         bench.report(spec, step)
         progress(step.step / spec.steps, f"step {step.step} of {spec.steps}")
 
-    found = fit(spec, model, [vectors], vectors, bench.examples(task, "train"), follow)
+    def before(steps: tuple[Step, ...]) -> None:
+        for step in steps:
+            bench.report(spec, step)
+        progress(len(steps) / spec.steps, f"step {len(steps)} of {spec.steps}")
+
+    found = fit(
+        spec, model, [vectors], vectors, bench.examples(task, "train"), follow,
+        halfway=bench.halfway(spec), before=before,
+        keep=lambda halfway: bench.keep(spec, halfway),
+    )  # fmt: skip
     return SoftPrompt(
         spec=spec,
         vectors=vectors.detach().cpu(),
@@ -186,89 +159,6 @@ def tune(spec: TuneSpec, bench: Bench, progress: Progress) -> SoftPrompt:
         selection_rows=found.selection_rows,
         history=found.history,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """How training went; `accuracy` is that of the best step on the selection rows, `seconds` are
-    those of the updates alone: processor time, which other programs do not prolong, or, with
-    several threads or on a GPU, the time that passed.
-    """
-
-    best_step: int
-    accuracy: float
-    selection_rows: int
-    history: tuple[Step, ...]
-    seconds: float
-
-
-def fit(
-    spec: TuneSpec,
-    model: PromptedModel,
-    learned: Sequence[Tensor],
-    vectors: Float[Tensor, "token hidden"],
-    examples: Examples,
-    follow: Callable[[Step], None],
-) -> Fitted:
-    """Train what is `learned` on a task's train rows and leave it as it was at the best step;
-    `vectors` stand before the input, learned or not. Raises: BadInput for a loss that is no number.
-    """
-    import torch
-
-    learn, select = split_selection(examples, spec)
-    rows, held = model.encode(learn), model.encode(select)
-    optimiser = torch.optim.AdamW(learned, lr=spec.learning_rate, weight_decay=0.0)
-    best_accuracy, best_step, best = -1.0, 0, [p.detach().clone() for p in learned]
-    history, seconds = list[Step](), 0.0
-    clock = _clock(vectors)
-    for step, chosen in enumerate(_batches(len(learn), spec), start=1):
-        since = clock()
-        loss = model.loss(rows.batch(chosen, model.backbone), vectors)
-        if not loss.isfinite():
-            raise BadInput(
-                f"Tuning diverged at step {step}: the loss is no longer a number; choose a "
-                f"learning rate below {spec.learning_rate:g}."
-            )
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        seconds += clock() - since
-        accuracy = None
-        if step % spec.evaluate_every == 0 or step == spec.steps:
-            accuracy = selection_accuracy(model, vectors.detach(), held)
-            if accuracy >= best_accuracy:
-                best_accuracy, best_step = accuracy, step
-                best = [p.detach().clone() for p in learned]
-        history.append(Step(step=step, loss=loss.item(), accuracy=accuracy))
-        follow(history[-1])
-    with torch.no_grad():
-        for now, kept in zip(learned, best, strict=True):
-            now.copy_(kept)
-    return Fitted(
-        best_step=best_step, accuracy=best_accuracy, selection_rows=len(select),
-        history=tuple(history), seconds=seconds,
-    )  # fmt: skip
-
-
-def _batches(n: int, spec: TuneSpec) -> Iterator[list[int]]:
-    """Row numbers of each step: shuffled epochs, incomplete last batches dropped."""
-    rng, queue = random.Random(spec.seed), list[int]()
-    size = min(spec.batch_size, n)
-    for _ in range(spec.steps):
-        if len(queue) < size:
-            queue = rng.sample(range(n), n)
-        yield queue[:size]
-        queue = queue[size:]
-
-
-def selection_accuracy(model: PromptedModel, vectors: Tensor, held: Encoded) -> float:
-    """Accuracy on the selection rows, or the mean score of the written texts."""
-    import torch
-
-    batches = held.by_length(model.backbone, BATCH)
-    with torch.inference_mode():
-        right = sum(model.judge(batch, vectors).sum() for batch in batches)
-    return float(right / len(held.ids))
 
 
 TUNED = Measure(

@@ -20,9 +20,10 @@ from core.base.prompts import SoftPrompt, Step
 from core.base.specs import Spec, positive
 from core.measures.bench import Bench
 from core.measures.evaluation import Suppression, intervention
+from core.measures.fitting import fit
 from core.measures.prompts import STEP
 from core.measures.prompts import steps as read_steps
-from core.measures.tuning import TuneSpec, first_vectors, fit
+from core.measures.tuning import TuneSpec, first_vectors
 
 if TYPE_CHECKING:
     from core.backbones.batches import Batch

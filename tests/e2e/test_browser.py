@@ -164,11 +164,24 @@ def test_a_tuning_run_of_a_few_steps(page: Page, app: str) -> None:
     no_error(page)
 
 
-def test_a_tuning_run_can_be_cancelled(page: Page, app: str) -> None:
+def test_a_tuning_run_can_be_cancelled_and_goes_on_from_its_last_step(page: Page, app: str) -> None:
+    def step() -> int:
+        told = page.get_by_text(re.compile(r"step \d+ of 4000")).inner_text()
+        return int(told.split("step ")[1].split(" of")[0])
+
     open_page(page, app, "tuning?steps=4000&seed=8")
     compute(page, "tuning")
+    expect(page.get_by_text(re.compile(r"step \d{2,} of 4000"))).to_be_visible()
+    before = step()
     page.locator(".st-key-tuning-cancel").get_by_role("button").click()
     expect(page.get_by_text("Cancelled. What was computed is kept.")).to_be_visible()
+    no_error(page)
+    page.locator(".st-key-tuning-start").get_by_role("button", name="Continue").click()
+    expect(page.get_by_text(re.compile(r"step \d+ of 4000"))).to_be_visible()
+    assert step() > before
+    page.locator(".st-key-tuning-cancel").get_by_role("button").click()
+    expect(page.get_by_text("Cancelled. What was computed is kept.")).to_be_visible()
+    expect(page.locator(CHART).first).to_be_visible()
 
 
 def test_a_link_reproduces_the_view(page: Page, app: str) -> None:

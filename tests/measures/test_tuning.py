@@ -17,8 +17,9 @@ from core.base.specs import Pinned, dumps, key, loads
 from core.exchange.sharing import read_prompt, share
 from core.lab.lab import Lab
 from core.measures.evaluation import EvaluationSpec
+from core.measures.fitting import split_selection
 from core.measures.prompts import ImportedPrompt
-from core.measures.tuning import TuneSpec, initial_vectors, split_selection
+from core.measures.tuning import TuneSpec, initial_vectors
 from core.tasks import Task, load_task, pin_task
 from core.tasks.data import Examples, load_split
 from tests.conftest import sentence, write_task
@@ -176,6 +177,58 @@ def test_cancelling_stores_nothing(lab: Lab, spec: TuneSpec) -> None:
     assert lab.store.read(spec) is None
     assert list((lab.store.folder / "prompts").glob("*")) == []
     assert all(lab.store.frame(f"SELECT * FROM {t}").empty for t in ("prompt", "step", "run"))
+
+
+# --- interrupted ---------------------------------------------------------------------------------
+def interrupted(lab: Lab, spec: TuneSpec, step: int, error: Exception) -> None:
+    """Tuning that ends with this error at a step."""
+
+    def progress(done: float, message: str = "") -> None:
+        if message == f"step {step} of {spec.steps}":
+            raise error
+
+    with pytest.raises(type(error)):
+        lab.ask(spec, progress)
+
+
+@pytest.mark.parametrize(
+    ("step", "error", "kept"), [(3, Cancelled("Cancelled."), 3), (5, MemoryError(), 4)]
+)
+def test_interrupted_tuning_goes_on_as_if_nothing_had_happened(
+    lab: Lab, spec: TuneSpec, step: int, error: Exception, kept: int
+) -> None:
+    whole = tuned(lab, spec)
+    interrupted(lab, spec, step, error)
+    assert lab.store.read(spec) is None
+    found = list((lab.store.folder / "unfinished").iterdir())
+    assert [f.name for f in found] == [f"{key(spec)}.safetensors"]
+    told = list[str]()
+    lab.ask(spec, lambda done, message="": told.append(message))
+    steps = [m for m in told if m.startswith("step")]
+    assert steps == [f"step {i} of {spec.steps}" for i in range(kept, spec.steps + 1)]
+    assert [s.step for s in lab.live(spec)] == [1, 2, 3, 4, 5, 6]
+    prompt: SoftPrompt = lab.stored(spec)
+    assert torch.equal(prompt.vectors, whole.vectors)
+    assert prompt.history == whole.history
+    assert prompt.best_step == whole.best_step
+    assert list((lab.store.folder / "unfinished").iterdir()) == [], "it is finished"
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", None])
+def test_what_cannot_be_gone_on_from_is_begun_anew(
+    lab: Lab, spec: TuneSpec, content: bytes | None
+) -> None:
+    whole = tuned(lab, spec)
+    interrupted(lab, spec, 3, Cancelled("Cancelled."))
+    (file,) = (lab.store.folder / "unfinished").iterdir()
+    if content is None:  # of another prompt
+        longer = replace(spec, prompt_length=5)
+        interrupted(lab, longer, 3, Cancelled("Cancelled."))
+        content = file.with_name(f"{key(longer)}.safetensors").read_bytes()
+    file.write_bytes(content)
+    prompt = lab.prompt(spec)
+    assert torch.equal(prompt.vectors, whole.vectors)
+    assert prompt.history == whole.history
 
 
 # --- starting from another prompt ----------------------------------------------------------------
