@@ -70,7 +70,8 @@ PAGES = {
     ],
 }
 
-page = st.navigation(PAGES, position="top")
+# In a slide or another site (`?embed=true`), a page stands alone.
+page = st.navigation(PAGES, position="hidden" if st.context.is_embedded else "top")
 st.set_page_config(
     page_title="Skillscope" if page.title == "Overview" else f"{page.title} - Skillscope",
     page_icon=ICON if ICON.is_file() else None,

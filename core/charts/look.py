@@ -32,7 +32,13 @@ class Look:
     """The page's ink, and each backbone's hue."""
 
     dark: bool = False
+    large: bool = False  # type that can be read from the last row of a lecture hall
     backbones: tuple[str, ...] = ("roberta-mini", "t5-mini")
+
+    @property
+    def type(self) -> int:
+        """Size of axis labels, in pixels."""
+        return 15 if self.large else 12
 
     @property
     def ink(self) -> str:
@@ -91,21 +97,22 @@ def finish(chart: Any, look: Look, height: int | None = None) -> alt.LayerChart:
             "gridOpacity": 0.25,
             "domainColor": look.faint,
             "tickColor": look.faint,
-            "labelFontSize": 12,
-            "titleFontSize": 12,
+            "labelFontSize": look.type,
+            "titleFontSize": look.type,
             "titleFontWeight": "normal",
             "labelLimit": 150,
         },
         "legend": {
             "labelColor": look.ink,
             "titleColor": look.ink,
-            "labelFontSize": 12,
+            "labelFontSize": look.type,
+            "titleFontSize": look.type,
             "orient": "bottom",
             "labelLimit": 260,
             "symbolStrokeWidth": 2,
         },
-        "header": {"labelColor": look.ink, "labelFontSize": 12},
-        "title": {"color": look.ink, "fontSize": 14, "anchor": "start"},
+        "header": {"labelColor": look.ink, "labelFontSize": look.type},
+        "title": {"color": look.ink, "fontSize": look.type + 2, "anchor": "start"},
     }
     size = {"height": height} if height else {}
     finished: alt.LayerChart = chart.properties(config=config, **size)

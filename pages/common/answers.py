@@ -21,6 +21,7 @@ from core.lab.workers import Status, ThreadWorker
 from pages.common import about
 
 AWAITED = "awaited-jobs"  # this visitor's jobs, and the page that each was started on
+PRESENT = "present"  # in the address: larger type, no controls, steps by key
 FRAME = 0.8  # seconds between the steps of a figure that is played
 POLL_EVERY = 1.0  # seconds; drawing costs time that the job could use
 PATIENCE = 0.8  # seconds a page waits for the first answer of a job it starts
@@ -43,7 +44,14 @@ def shown_errors() -> Iterator[None]:
 
 def look(backbones: Sequence[str]) -> charts.Look:
     """Ink for this visitor's theme, hues for these backbones."""
-    return charts.Look(dark=st.context.theme.type == "dark", backbones=tuple(backbones))
+    return charts.Look(
+        dark=st.context.theme.type == "dark", large=presented(), backbones=tuple(backbones)
+    )
+
+
+def presented() -> bool:
+    """Whether the address asks for larger type and no controls."""
+    return PRESENT in st.query_params
 
 
 def show(

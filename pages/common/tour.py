@@ -6,10 +6,23 @@ import uuid
 
 import streamlit as st
 
+from pages.common.answers import PRESENT, presented
 from pages.common.views import MARK, View
 
 STEP = "tour"  # in the address: which step is shown
 LAST = "tour-last"  # in the session: the last step that was shown
+CONTROLS = (
+    "Selectbox", "MultiSelect", "ButtonGroup", "NumberInput", "Slider", "TextInput", "TextArea",
+    "Checkbox", "Radio", "Popover", "Form", "FileUploader", "Button", "DownloadButton", "PageLink",
+    "Expander",
+)  # fmt: skip
+LARGE = f"""<style>
+[data-testid='stHeader'] {{ display: none; }}
+html {{ font-size: 125%; }}
+[data-testid='stMainBlockContainer'] {{ padding-top: 1rem; }}
+[data-testid='stMain'] :is({", ".join(f"[data-testid='st{name}']" for name in CONTROLS)})\
+:not(.st-key-tour *, [class*='-play'] *) {{ display: none; }}
+</style>"""
 # Only settings that no other page has: those that both have are lost between pages.
 STEPS = (
     View(
@@ -52,33 +65,62 @@ def shown() -> int | None:
     return int(asked) if asked.isdigit() and 1 <= int(asked) <= len(STEPS) else None
 
 
+def _page(step: int) -> str:
+    return f"pages/{STEPS[step - 1].page}.py"
+
+
+def _query(step: int) -> dict[str, str | list[str]]:
+    """What the address of a step says."""
+    large = {PRESENT: "1"} if presented() else {}
+    return {**STEPS[step - 1].query, STEP: str(step), **large, MARK: uuid.uuid4().hex[:8]}
+
+
 def link(step: int, label: str, icon: str) -> None:
     """A link to a step."""
-    view = STEPS[step - 1]
-    st.page_link(
-        f"pages/{view.page}.py", label=label, icon=icon,
-        query_params={**view.query, STEP: str(step), MARK: uuid.uuid4().hex[:8]},
-    )  # fmt: skip
+    st.page_link(_page(step), label=label, icon=icon, query_params=_query(step))
 
 
 def bar() -> None:
-    """The step's text above the page, with links to its neighbours."""
+    """The step's text above the page, with links to its neighbours, or keys in a presentation."""
     step = shown()
     if step is None:
         return
     st.session_state[LAST] = step
     view = STEPS[step - 1]
-    with st.container(border=True):
+    if presented():
+        st.html(LARGE)
+    with st.container(border=True, key="tour"):
         st.markdown(f"**{step} of {len(STEPS)}: {view.label}.** {view.says}")
         with st.container(horizontal=True):
-            if step > 1:
-                link(step - 1, "Back", ":material/arrow_back:")
-            if step < len(STEPS):
-                link(step + 1, "Next", ":material/arrow_forward:")
-            st.page_link(
-                f"pages/{view.page}.py", label="Leave the tour", icon=":material/close:",
-                query_params={**view.query, MARK: uuid.uuid4().hex[:8]},
-            )  # fmt: skip
+            if presented():
+                _keys(step)
+            else:
+                _links(step)
+
+
+def _links(step: int) -> None:
+    if step > 1:
+        link(step - 1, "Back", ":material/arrow_back:")
+    if step < len(STEPS):
+        link(step + 1, "Next", ":material/arrow_forward:")
+    # Buttons: a link to the same page would leave the address as it is.
+    if st.button("Present", icon=":material/slideshow:", type="tertiary"):
+        st.query_params[PRESENT] = "1"
+        st.rerun()
+    if st.button("Leave the tour", icon=":material/close:", type="tertiary"):
+        del st.query_params[STEP]
+        st.rerun()
+
+
+def _keys(step: int) -> None:
+    """Buttons that can be pressed by a key, as a remote control does."""
+    steps = {"Back": (step - 1, "Left"), "Next": (step + 1, "Right")}
+    for label, (to, key) in steps.items():
+        if 1 <= to <= len(STEPS) and st.button(label, shortcut=key, type="tertiary"):
+            st.switch_page(_page(to), query_params=_query(to))
+    if st.button("End the presentation", shortcut="Esc", type="tertiary"):
+        del st.query_params[PRESENT]
+        st.rerun()
 
 
 def begin() -> None:

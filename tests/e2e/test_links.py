@@ -108,7 +108,8 @@ def test_the_tour_leads_through_six_pages_and_is_left_and_resumed(page: Page, ap
         expect(page.get_by_text(re.compile(f"^{step} of 6: "))).to_be_visible()
         no_error(page)
         if step == 4:
-            page.get_by_role("link", name="Leave the tour").click()
+            page.get_by_role("button", name="Leave the tour").click()
+            expect(page).not_to_have_url(re.compile("tour="))
             expect(page.get_by_text("4 of 6: ")).to_have_count(0)
             heading(page, "Flips")
             page.get_by_test_id("stTopNavLink").first.click()
@@ -120,4 +121,35 @@ def test_the_tour_leads_through_six_pages_and_is_left_and_resumed(page: Page, ap
     expect(page).to_have_url(re.compile("section=tasks"))
     page.get_by_role("link", name="Back", exact=True).click()
     heading(page, "Transferability")
+    no_error(page)
+
+
+def test_a_presentation_hides_controls_and_is_stepped_by_key(page: Page, app: str) -> None:
+    open_page(page, app, "")
+    page.get_by_role("link", name="Take the tour: 6 steps").click()
+    page.get_by_role("button", name="Present", exact=True).click()
+    expect(page.get_by_role("button", name="End the presentation")).to_be_visible()
+    heading(page, "Suppression")
+    expect(page.locator(CHART).first).to_be_visible()
+    no_error(page)
+    for role in ("combobox", "spinbutton", "radio"):
+        expect(page.get_by_role(role)).to_have_count(0)
+    expect(page.get_by_test_id("stHeader")).to_be_hidden()
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    for key, title in (("Right", "Rankings"), ("Right", "Robustness"), ("Left", "Rankings")):
+        page.keyboard.press(f"Arrow{key}")
+        heading(page, title)
+        no_error(page)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Leave the tour")).to_be_visible()
+    heading(page, "Rankings")
+    expect(page.get_by_role("combobox").first).to_be_visible()
+
+
+def test_an_embedded_page_stands_alone(page: Page, app: str) -> None:
+    page.goto(f"{app}/suppression?embed=true&task=Opinions")
+    heading(page, "Suppression")
+    expect(page.locator(CHART).first).to_be_visible()
+    expect(page.get_by_test_id("stTopNavSection")).to_have_count(0)
+    expect(page.get_by_role("combobox", name="Task")).to_have_value("Opinions")
     no_error(page)
