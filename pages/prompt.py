@@ -85,9 +85,9 @@ def not_tuned() -> None:
     st.caption("Its nearest tokens and its vectors appear here once it has been tuned.")
 
 
-title, one, two, three, four = st.columns([4, 3, 3, 2, 3], vertical_alignment="bottom")
-place = title.empty()
+place = st.empty()
 place.title("Prompt", anchor=False)
+one, two, three, four = st.columns([3, 3, 2, 3], vertical_alignment="bottom")
 view = None
 with answers.shown_errors():
     named = st.query_params.get("key")

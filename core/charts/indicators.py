@@ -80,7 +80,7 @@ def indicator_agreement(table: pd.DataFrame, look: Look, *, order: Sequence[str]
             alt.Tooltip("tasks", title="target tasks"), alt.Tooltip("pairs", title="pairs"),
         ],
     )  # fmt: skip
-    title = "mean Spearman correlation with transfer"
+    title = ["mean Spearman", "correlation with transfer"]
     spans = base.mark_rule(strokeWidth=1.5).encode(
         x=alt.X("low:Q", scale=scale, title=title), x2="high:Q"
     )
