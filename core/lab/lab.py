@@ -69,6 +69,7 @@ class Lab:
         self.worker: Worker = worker or InlineWorker()
         self._live: dict[str, list[Step]] = {}
         self._unfinished = Unfinished(settings.cache / "unfinished")
+        self._begun: dict[str, tuple[datetime, float]] = {}  # when, and where the clock stood
         self._read: LRUCache[str, Any] = LRUCache(REMEMBERED)
         self._once: LRUCache[Hashable, Any] = LRUCache(KEPT, getsizeof=_size)
         self._guard = threading.Lock()
@@ -136,9 +137,13 @@ class Lab:
 
     def _compute(self, spec: Spec, progress: Progress) -> Any:
         progress(0.0, "")
-        started, clock = datetime.now(UTC), time.perf_counter()
-        result = self.answer(spec, progress)
+        self._begun[key(spec)] = datetime.now(UTC), time.perf_counter()
+        try:
+            result = self.answer(spec, progress)
+        finally:
+            started, clock = self._begun.pop(key(spec))
         self.store.add(result, self._run(started, time.perf_counter() - clock))
+        self._unfinished.forget(key(spec))
         return result
 
     def _run(self, started: datetime, seconds: float) -> Run:
@@ -156,9 +161,7 @@ class Lab:
         border = 0.8 if needed else 0.0
         for i, need in enumerate(needed):
             self.ask(need, part(progress, border * i / len(needed), border * (i + 1) / len(needed)))
-        result = measure.compute(spec, self, part(progress, border, 1))
-        self._unfinished.forget(key(spec))
-        return result
+        return measure.compute(spec, self, part(progress, border, 1))
 
     # --- what measurements ask for (`core.measures.bench.Bench`) --------------------------------
     def stored(self, spec: Spec) -> Any:
@@ -259,12 +262,29 @@ class Lab:
         self._live.setdefault(key(spec), []).append(step)
 
     def keep(self, spec: Spec, halfway: Artifact) -> None:
-        """Keep how far a tuning run is, to go on from there if it is interrupted."""
-        self._unfinished.keep(key(spec), halfway)
+        """Keep how far a tuning run is, to go on from there if it is interrupted; nothing if its
+        answer is not to be stored.
+        """
+        if (begun := self._begun.get(key(spec))) is not None:
+            spent = time.perf_counter() - begun[1]
+            times = {"started": begun[0].isoformat(), "seconds": str(spent)}
+            header = {**halfway.header, **times, "setting": self._setting()}
+            self._unfinished.keep(key(spec), replace(halfway, header=header))
 
     def halfway(self, spec: Spec) -> Artifact | None:
-        """How far an interrupted tuning run got."""
-        return self._unfinished.find(key(spec))
+        """How far an interrupted tuning run got, if it was made as it would be today; from now on,
+        the time that it took counts.
+        """
+        found = self._unfinished.find(key(spec)) if key(spec) in self._begun else None
+        if found is None or found.header.get("setting") != self._setting():
+            return None
+        started = datetime.fromisoformat(found.header["started"])
+        self._begun[key(spec)] = started, time.perf_counter() - float(found.header["seconds"])
+        return found
+
+    def _setting(self) -> str:
+        """What a run is made with: its steps are rounded otherwise with something else."""
+        return f"{self.models.device()}, {self.settings.threads} threads, {_versions()}"
 
     def live(self, spec: Spec) -> tuple[Step, ...]:
         """The steps so far of a prompt that is being tuned in this process."""

@@ -24,8 +24,6 @@ class Status:
     label: str = ""  # what is computed, for those who list jobs
     state: State = "queued"
     done: float = 0.0
-    begun: float = 0.0  # what was done at the first report, e.g. by a job that was interrupted
-    prepared: float = 0.0  # seconds until then
     message: str = ""
     started: float = 0.0
     seconds: float = 0.0
@@ -39,11 +37,10 @@ class Status:
 
     @property
     def seconds_left(self) -> float | None:
-        """By the pace since the first report; None while there is none."""
-        gained = self.done - self.begun
-        if self.state != "running" or gained < 0.01:
+        """By the pace so far; None while there is none."""
+        if self.state != "running" or self.done < 0.01:
             return None
-        return (self.seconds - self.prepared) * (1 - self.done) / gained
+        return self.seconds * (1 - self.done) / self.done
 
 
 class Worker(Protocol):
@@ -107,10 +104,7 @@ class _Book:
                 return  # a later submission of this name has taken over
             status = self._statuses[name]
             seconds = time.time() - status.started if status.started else 0.0
-            now = replace(status, seconds=seconds, **changes)  # type: ignore[arg-type]
-            if now.done > 0 and status.done == 0:
-                now = replace(now, begun=now.done, prepared=seconds)
-            self._statuses[name] = now
+            self._statuses[name] = replace(status, seconds=seconds, **changes)  # type: ignore[arg-type]
 
     def _run(self, name: str, job: Job, cancelled: threading.Event) -> None:
         with self._guard:

@@ -89,7 +89,7 @@ def fit(
     learn, select = split_selection(examples, spec)
     rows, held = model.encode(learn), model.encode(select)
     state = _State(learned, spec.learning_rate)
-    if halfway is not None and state.resume(halfway):
+    if halfway is not None and state.resume(halfway, spec.steps):
         before(tuple(state.history))
     clock = _clock(vectors)
     for number, chosen in enumerate(_batches(len(learn), spec), start=1):
@@ -114,7 +114,8 @@ def fit(
         try:
             follow(state.history[-1])
         except Cancelled:
-            keep(state.saved())
+            if number < spec.steps:
+                keep(state.saved())
             raise
     with torch.no_grad():
         for now, kept in zip(learned, state.best, strict=True):
@@ -163,25 +164,39 @@ class _State:
         copies = {name: value.clone() for name, value in tensors.items()}
         return Artifact(tensors=copies, header={"halfway": json.dumps(numbers)})
 
-    def resume(self, halfway: Artifact) -> bool:
-        """Go on from what was saved; False, and nothing is changed, if that is something else."""
+    def resume(self, halfway: Artifact, steps: int) -> bool:
+        """Go on from what was saved before the last of so many steps; False, and nothing is
+        changed, if that is something else.
+        """
         import torch
 
-        known = {n: t for n, t in halfway.tensors.items() if not n.endswith(".step")}
-        shapes = {f"{i}.{n}": p.shape for i, p in enumerate(self._learned) for n in NAMES}
-        if {n: t.shape for n, t in known.items()} != shapes or "halfway" not in halfway.header:
+        try:
+            numbers = json.loads(halfway.header["halfway"])
+            history = [Step(**step) for step in numbers["history"]]
+            best_accuracy, best_step = float(numbers["best_accuracy"]), int(numbers["best_step"])
+            seconds = float(numbers["seconds"])
+            saved = [
+                {n: halfway.tensors[f"{i}.{n}"].to(p.device, copy=True) for n in NAMES}
+                for i, p in enumerate(self._learned)
+            ]
+            counts = [halfway.tensors[f"{i}.step"].clone() for i in range(len(self._learned))]
+        except (KeyError, TypeError, ValueError):
             return False
-        numbers = json.loads(halfway.header["halfway"])
-        with torch.no_grad():
-            for i, weights in enumerate(self._learned):
-                saved = {n: halfway.tensors[f"{i}.{n}"].to(weights.device) for n in NAMES}
-                weights.copy_(saved["weights"])
-                self.best[i] = saved["best"]
-                means = {n: saved[n] for n in MEANS}
-                self._optimiser.state[weights] = {"step": halfway.tensors[f"{i}.step"], **means}
-        self.best_accuracy, self.best_step = numbers["best_accuracy"], numbers["best_step"]
-        self.seconds = numbers["seconds"]
-        self.history = [Step(**step) for step in numbers["history"]]
+        fits = all(
+            value.shape == p.shape
+            for p, mine in zip(self._learned, saved, strict=True)
+            for value in mine.values()
+        )
+        done = [step.step for step in history]
+        if not fits or done != list(range(1, len(done) + 1)) or not 0 < len(done) < steps:
+            return False
+        for p, mine, count in zip(self._learned, saved, counts, strict=True):
+            with torch.no_grad():
+                p.copy_(mine["weights"])
+            self._optimiser.state[p] = {"step": count, **{n: mine[n] for n in MEANS}}
+        self.best = [mine["best"] for mine in saved]
+        self.best_accuracy, self.best_step = best_accuracy, best_step
+        self.history, self.seconds = history, seconds
         return True
 
 

@@ -136,14 +136,17 @@ def tune(spec: TuneSpec, bench: Bench, progress: Progress) -> SoftPrompt:
     vectors = first_vectors(spec, bench, model.backbone, task).to(model.backbone.device)
     vectors.requires_grad_(True)
 
-    def follow(step: Step) -> None:
-        bench.report(spec, step)
-        progress(step.step / spec.steps, f"step {step.step} of {spec.steps}")
+    earlier = list[Step]()  # the progress is that of the steps that are left
 
     def before(steps: tuple[Step, ...]) -> None:
+        earlier.extend(steps)
         for step in steps:
             bench.report(spec, step)
-        progress(len(steps) / spec.steps, f"step {len(steps)} of {spec.steps}")
+
+    def follow(step: Step) -> None:
+        bench.report(spec, step)
+        done = (step.step - len(earlier)) / (spec.steps - len(earlier))
+        progress(done, f"step {step.step} of {spec.steps}")
 
     found = fit(
         spec, model, [vectors], vectors, bench.examples(task, "train"), follow,

@@ -385,22 +385,3 @@ def test_a_new_submission_takes_over_from_one_that_was_cancelled_and_has_not_not
         time.sleep(0.01)
     time.sleep(0.05)
     assert worker.status("a").state == "done", "what the first one says no longer counts"
-
-
-def test_time_left_does_not_count_what_was_done_before() -> None:
-    seen = list[float | None]()
-
-    def job(progress: Progress) -> None:
-        for done in (0.0, 0.5, 0.6):
-            progress(done)
-            time.sleep(0.05)
-        progress(0.7)
-        status = worker.status("resumed")
-        assert status is not None
-        seen.append(status.seconds_left)
-
-    worker = InlineWorker()
-    worker.submit("resumed", job)
-    (left,) = seen
-    assert left is not None
-    assert left >= 0.3 / 0.2 * 0.1, "0.3 are left, at the pace of 0.2 in two pauses"

@@ -2,6 +2,8 @@
 
 import json
 import random
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import torch
 
 from core.backbones import load_backbone
 from core.base.errors import BadInput, Cancelled
-from core.base.measure import Run
+from core.base.measure import Artifact, Run
 from core.base.prompts import SoftPrompt
 from core.base.specs import Pinned, dumps, key, loads
 from core.exchange.sharing import read_prompt, share
@@ -20,6 +22,7 @@ from core.measures.evaluation import EvaluationSpec
 from core.measures.fitting import split_selection
 from core.measures.prompts import ImportedPrompt
 from core.measures.tuning import TuneSpec, initial_vectors
+from core.store.files import artifact_bytes, read_artifact
 from core.tasks import Task, load_task, pin_task
 from core.tasks.data import Examples, load_split
 from tests.conftest import sentence, write_task
@@ -205,7 +208,7 @@ def test_interrupted_tuning_goes_on_as_if_nothing_had_happened(
     told = list[str]()
     lab.ask(spec, lambda done, message="": told.append(message))
     steps = [m for m in told if m.startswith("step")]
-    assert steps == [f"step {i} of {spec.steps}" for i in range(kept, spec.steps + 1)]
+    assert steps == [f"step {i} of {spec.steps}" for i in range(kept + 1, spec.steps + 1)]
     assert [s.step for s in lab.live(spec)] == [1, 2, 3, 4, 5, 6]
     prompt: SoftPrompt = lab.stored(spec)
     assert torch.equal(prompt.vectors, whole.vectors)
@@ -214,21 +217,80 @@ def test_interrupted_tuning_goes_on_as_if_nothing_had_happened(
     assert list((lab.store.folder / "unfinished").iterdir()) == [], "it is finished"
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", None])
-def test_what_cannot_be_gone_on_from_is_begun_anew(
-    lab: Lab, spec: TuneSpec, content: bytes | None
-) -> None:
+def told(change: Callable[[str], str]) -> Callable[[Artifact], Artifact]:
+    """The same with other numbers."""
+    return lambda a: replace(a, header={**a.header, "halfway": change(a.header["halfway"])})
+
+
+def longer(numbers: str) -> str:
+    history = [{"step": i, "loss": 1.0} for i in range(1, 8)]
+    return json.dumps(json.loads(numbers) | {"history": history})
+
+
+BROKEN: dict[str, Callable[[Artifact], Artifact]] = {
+    "no numbers": told(lambda numbers: "{"),
+    "another step": told(lambda numbers: numbers.replace('"loss"', '"lost"')),
+    "too long": told(longer),
+    "no count": lambda a: replace(
+        a, tensors={n: t for n, t in a.tensors.items() if not n.endswith(".step")}
+    ),
+    "other shapes": lambda a: replace(a, tensors={n: t.ravel()[:1] for n, t in a.tensors.items()}),
+    "of another": lambda a: replace(a, header={**a.header, "of": "0" * 20}),
+    "elsewhere": lambda a: replace(a, header={**a.header, "setting": "cuda"}),
+}
+
+
+@pytest.mark.parametrize("how", ["empty", "nonsense", *BROKEN])
+def test_what_cannot_be_gone_on_from_is_begun_anew(lab: Lab, spec: TuneSpec, how: str) -> None:
     whole = tuned(lab, spec)
     interrupted(lab, spec, 3, Cancelled("Cancelled."))
     (file,) = (lab.store.folder / "unfinished").iterdir()
-    if content is None:  # of another prompt
-        longer = replace(spec, prompt_length=5)
-        interrupted(lab, longer, 3, Cancelled("Cancelled."))
-        content = file.with_name(f"{key(longer)}.safetensors").read_bytes()
-    file.write_bytes(content)
+    if how in BROKEN:
+        file.write_bytes(artifact_bytes(BROKEN[how](read_artifact(file))))
+    else:
+        file.write_bytes(b"" if how == "empty" else b"nonsense")
     prompt = lab.prompt(spec)
     assert torch.equal(prompt.vectors, whole.vectors)
     assert prompt.history == whole.history
+
+
+def test_nothing_is_forgotten_before_it_is_stored(
+    lab: Lab, spec: TuneSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lab.store, "add", full)
+        with pytest.raises(OSError, match="No space"):
+            lab.ask(spec)
+    told = list[str]()
+    lab.ask(spec, lambda done, message="": told.append(message))
+    assert "step 5 of 6" in told
+    assert "step 4 of 6" not in told, "its last evaluation"
+
+
+def test_a_disk_that_is_full_ends_no_run(
+    lab: Lab, spec: TuneSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("core.lab.unfinished.write_file", full)
+    interrupted(lab, spec, 3, Cancelled("Cancelled."))
+    assert lab.prompt(spec).best_step > 0
+
+
+def test_the_time_of_both_parts_is_stored(lab: Lab, spec: TuneSpec) -> None:
+    def slowly(done: float, message: str = "") -> None:
+        if message == f"step 3 of {spec.steps}":
+            time.sleep(0.5)
+            raise Cancelled("Cancelled.")
+
+    with pytest.raises(Cancelled):
+        lab.ask(spec, slowly)
+    lab.ask(spec)
+    assert lab.store.run(key(spec)).seconds >= 0.5
 
 
 # --- starting from another prompt ----------------------------------------------------------------
