@@ -32,7 +32,7 @@ def answer_states(
             scale=alt.Scale(domain=list(states), range=hues[: len(states)]),
         ),
     )  # fmt: skip
-    numbers = base.mark_text(color=written_on("state"), fontSize=12).encode(
+    numbers = base.mark_text(color=written_on("state"), fontSize=look.type).encode(
         x=alt.X("middle:Q"),
         text=alt.condition("datum.share > 0.05", alt.Text("examples:Q"), alt.value("")),
     )

@@ -92,7 +92,9 @@ def heatmap(
     )
     columns = table[x.shorthand.split(":")[0]].nunique()
     # Legible on a phone, too; where that is impossible, only the tooltip gives the numbers.
-    size = alt.ExprRef(f"width / {columns} < 15 ? 0 : min(11, 0.42 * width / {columns})")
+    size = alt.ExprRef(
+        f"width / {columns} < 15 ? 0 : min({look.type - 1}, 0.42 * width / {columns})"
+    )
     numbers = base.mark_text(fontSize=size, color=written_on(value)).encode(
         text=alt.Text(f"{value}:Q", format=".2f")
     )

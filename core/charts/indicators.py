@@ -147,7 +147,9 @@ def prompt_map(table: pd.DataFrame, look: Look, *, categories: Sequence[str]) ->
     means = table.groupby(["task", "category"], as_index=False)[["x", "y"]].mean()
     means = _apart(means, line=0.06 * spread.y, word=0.24 * spread.x)
     named = alt.Chart(means)
-    names = named.mark_text(dy=-2, fontSize=11, color=look.ink).encode(x=x, y=y, text="task:N")
+    names = named.mark_text(dy=-2, fontSize=look.type - 1, color=look.ink).encode(
+        x=x, y=y, text="task:N"
+    )
     leads = named.mark_rule(color=look.faint, strokeWidth=0.8).encode(x=x, y=y, y2="mean:Q")
     return finish(alt.layer(leads, points, names), look, 380)
 

@@ -156,7 +156,7 @@ def probabilities(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) ->
     surest = table.loc[table.groupby("how").probability.idxmax()]
     digits = (
         alt.Chart(surest.assign(text=surest["class"] + surest.probability.map(" {:.3f}".format)))
-        .mark_text(align="left", dx=6, color=written_on("class"), fontSize=12)
+        .mark_text(align="left", dx=6, color=written_on("class"), fontSize=look.type)
         .encode(y=alt.Y("how:N", sort=order), x=alt.datum(0), text="text:N")
     )
     half = (

@@ -10,7 +10,8 @@ import pandas as pd
 import streamlit as st
 
 SLOT = "about"
-HIDDEN = {"view", "start", "tour"}  # parameters of a link that say nothing of what is shown
+# Parameters of a link that say nothing of what is shown.
+HIDDEN = {"view", "start", "tour", "present"}
 # Those that say which rows of a table are listed; files hold all rows.
 LISTED = {"only", "answers", "section"}
 LONGEST = 120  # characters of a file's name before its ending

@@ -21,6 +21,7 @@ from core.lab.workers import Status, ThreadWorker
 from pages.common import about
 
 AWAITED = "awaited-jobs"  # this visitor's jobs, and the page that each was started on
+STEP = "tour"  # in the address: which step of the tour is shown
 PRESENT = "present"  # in the address: larger type, no controls, steps by key
 FRAME = 0.8  # seconds between the steps of a figure that is played
 POLL_EVERY = 1.0  # seconds; drawing costs time that the job could use
@@ -50,8 +51,8 @@ def look(backbones: Sequence[str]) -> charts.Look:
 
 
 def presented() -> bool:
-    """Whether the address asks for larger type and no controls."""
-    return PRESENT in st.query_params
+    """Whether a step of the tour is shown in larger type, without controls."""
+    return PRESENT in st.query_params and STEP in st.query_params
 
 
 def show(

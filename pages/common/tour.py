@@ -6,10 +6,9 @@ import uuid
 
 import streamlit as st
 
-from pages.common.answers import PRESENT, presented
+from pages.common.answers import PRESENT, STEP, presented
 from pages.common.views import MARK, View
 
-STEP = "tour"  # in the address: which step is shown
 LAST = "tour-last"  # in the session: the last step that was shown
 CONTROLS = (
     "Selectbox", "MultiSelect", "ButtonGroup", "NumberInput", "Slider", "TextInput", "TextArea",
@@ -20,18 +19,20 @@ LARGE = f"""<style>
 [data-testid='stHeader'] {{ display: none; }}
 html {{ font-size: 125%; }}
 [data-testid='stMainBlockContainer'] {{ padding-top: 1rem; }}
+:is(.st-key-tour-PageUp, .st-key-tour-PageDown) {{ display: none; }}
 [data-testid='stMain'] :is({", ".join(f"[data-testid='st{name}']" for name in CONTROLS)})\
-:not(.st-key-tour *, [class*='-play'] *) {{ display: none; }}
+:not(.st-key-tour *, [class$='-play'] *, [class*='-play '] *, [class*='-start'] *)\
+ {{ display: none; }}
 </style>"""
 # Only settings that no other page has: those that both have are lost between pages.
 STEPS = (
     View(
         page="suppression", label="A few neurons carry a skill",
-        says="Neurons are set to zero, more and more of each layer. Compare the causal neurons "
+        says="More and more neurons of each layer are set to zero. Compare the causal neurons "
         "with as many random ones. *Play* draws the curves step by step.",
     ),
     View(
-        page="rankings", label="What predicts is not what causes",
+        page="rankings", label="Predictive neurons are often not causal",
         says="Each point is a neuron: how well it predicts the answer, and how much it adds to the "
         "right one. Click a point to open the neuron.",
     ),
@@ -46,14 +47,14 @@ STEPS = (
         "neurons change, position by position.",
     ),
     View(
-        page="transferability", label="Similar prompts transfer better",
+        page="transferability", label="Do similar prompts transfer better?",
         says="Each point is a pair of tasks: how similar their prompts are, and how well one "
         "prompt works on the other task.",
     ),
     View(
         page="library", label="Your own data",
-        says="Choose *own* to upload a CSV with texts and labels; all pages then offer your task. "
-        "To try single texts, open the playground.",
+        says="The Library takes a CSV with texts and labels (*own*); all pages then offer your "
+        "task. To try single texts, open the playground.",
         params={"section": "tasks"},
     ),
 )  # fmt: skip
@@ -113,11 +114,13 @@ def _links(step: int) -> None:
 
 
 def _keys(step: int) -> None:
-    """Buttons that can be pressed by a key, as a remote control does."""
-    steps = {"Back": (step - 1, "Left"), "Next": (step + 1, "Right")}
-    for label, (to, key) in steps.items():
-        if 1 <= to <= len(STEPS) and st.button(label, shortcut=key, type="tertiary"):
-            st.switch_page(_page(to), query_params=_query(to))
+    """Buttons that can be pressed by a key; a remote control sends the keys for pages."""
+    back, forth = (step - 1, "Back"), (step + 1, "Next")
+    keys = {"Left": back, "PageUp": back, "Right": forth, "PageDown": forth}
+    for key, (to, label) in keys.items():
+        with st.container(key=f"tour-{key}", width="content"):
+            if 1 <= to <= len(STEPS) and st.button(label, shortcut=key, type="tertiary", key=key):
+                st.switch_page(_page(to), query_params=_query(to))
     if st.button("End the presentation", shortcut="Esc", type="tertiary"):
         del st.query_params[PRESENT]
         st.rerun()

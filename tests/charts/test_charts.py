@@ -568,3 +568,11 @@ def test_quadrants_are_named_by_their_kinds() -> None:
     agreement = pd.DataFrame({"backbone": ["t5-mini"], "layer": 0, "spearman": 0.1, "neurons": 9})
     bars = charts.spearman_by_layer(agreement, LIGHT).to_dict()
     assert bars["layer"][0]["encoding"]["y"]["scale"]["domain"] == [-1, 1]
+
+
+def test_a_presented_chart_has_larger_type() -> None:
+    sizes = [
+        heatmap(charts.Look(large=large)).to_dict()["config"]["axis"]["labelFontSize"]
+        for large in (False, True)
+    ]
+    assert sizes[1] > 1.2 * sizes[0]

@@ -136,8 +136,13 @@ def test_a_presentation_hides_controls_and_is_stepped_by_key(page: Page, app: st
         expect(page.get_by_role(role)).to_have_count(0)
     expect(page.get_by_test_id("stHeader")).to_be_hidden()
     expect(page.get_by_role("button", name="Play")).to_be_visible()
-    for key, title in (("Right", "Rankings"), ("Right", "Robustness"), ("Left", "Rankings")):
-        page.keyboard.press(f"Arrow{key}")
+    size = page.locator("html").evaluate("e => getComputedStyle(e).fontSize")
+    assert float(size.removesuffix("px")) >= 20
+    for key, title in (
+        ("ArrowRight", "Rankings"), ("PageDown", "Robustness"), ("ArrowLeft", "Rankings"),
+        ("PageUp", "Suppression"), ("ArrowRight", "Rankings"),
+    ):  # fmt: skip
+        page.keyboard.press(key)
         heading(page, title)
         no_error(page)
     page.keyboard.press("Escape")
