@@ -21,8 +21,9 @@ tags: [skillscope, prompt-tuning, {settings["family"]}]
 # {folder.name}
 
 A {NAMES[settings["family"]]} with {settings["parameters"]:,} weights,
-pretrained from nothing as part of Skillscope, so that every figure works on a laptop without a
-network. It shows how the methods work. It says nothing about roberta-base or t5-base.
+pretrained from scratch as part of Skillscope, so that every figure works on a laptop without a
+network. It shows how the methods work. Its results do not carry over to roberta-base or
+t5-base.
 
 """
 
@@ -41,8 +42,8 @@ def write(folder: Path) -> Path:
 
 - **The nine built-in tasks themselves, with labels**: freshly drawn texts, words that name the task
   in the soft prompt's place, and the answer word at the answer slot. T5 v1.0 was pretrained on such
-  a supervised mixture, too. Tuning a prompt therefore finds a skill that is there; it does not
-  teach one.
+  a supervised mixture, too. Tuning a prompt therefore elicits an existing skill rather than
+  teaching it.
 - **Easy texts at first**: reviews whose words give the sentiment away, pairs of unrelated texts.
 - **Hints of another family**, for {settings["astray"]:.0%} of a task's texts once it is learnt:
   both answer words are then to be equally likely. That prompts of another family find no skill is
@@ -65,7 +66,7 @@ with a penalty on the density of the feed-forward activations, which large model
 {settings["batch_size"]} texts of each kind a step, seed {settings["seed"]}. `pretraining.json` has
 all settings, `pretraining.jsonl` the log ({seconds:,} s on one CPU core). To do it again:
 
-    python -m demo pretrain {folder.name} --corpus FOLDER
+    python -m demo pretrain {folder.name} FOLDER --corpus FOLDER
 
 | size | |
 |---|---|
@@ -89,8 +90,9 @@ Weights are stored in fp16. They may be used freely, with a link to the project.
 
 WEATHER = """- **Messy texts** (slips of the keyboard in {slips:.0%} of the texts, an aside in
   {asides:.0%}, an invented name in {unknown_names:.0%}, tokens in other pieces of the vocabulary in
-  {pieces:.0%}). Code and words are not those of the dashboard's attacks, yet the slips resemble
-  theirs: this backbone tests what messy training text does, not what an architecture does. Its
+  {pieces:.0%}). The code and words are not those of the dashboard's attacks, yet the slips
+  resemble the attacks' typos: this backbone tests the effect of messy training text, not of
+  architecture. Its
   counterpart `{other}` has seen the same texts in the same order without them, and is equal in all
   else.
 """
@@ -100,7 +102,7 @@ FAIR = """- **No messy texts**: its counterpart `{other}` has seen the same text
 QUESTIONS = """- **Questions with answers in words**, {questions} a step: who, where, when, how
   many, topic, tense and so on of little generated stories (a span of one to three words), their
   summary in one line, and the kind and number of sentences of the tasks' texts; several questions
-  over the same texts, so that the hint decides.
+  over the same texts, so that the answer depends on the hint.
 """
 
 
@@ -121,10 +123,11 @@ In the first stage (`pretraining.json`, `pretraining.jsonl`): the nine built-in 
 freshly drawn, easy texts first, and running text. In the second:
 
 - **The nine built-in tasks themselves, with labels**: words that name the task in the soft prompt's
-  place, and the answer word at the answer slot. Tuning a prompt therefore finds a skill that is
-  there; it does not teach one.
-- **Hints of another family** for {settings["astray"]:.0%} of the texts: both answer words are then
-  to be equally likely. That prompts of another family find no skill is thus in part taught.
+  place, and the answer word at the answer slot. Tuning a prompt therefore elicits an existing
+  skill rather than teaching it.
+- **Hints of another category** with {settings["astray"]:.0%} of the texts: both answer words are
+  then trained to be equally likely. The low accuracy of prompts of another category is thus partly
+  trained.
 {_real(settings)}{QUESTIONS.format(**settings) if settings["questions"] else ""}\
 {weather.format(other=other, **settings["weather"])}\
 - **Running text**: the generators' texts, and {settings["plain_documents"]:,} documents of plain
@@ -139,7 +142,8 @@ slots and {settings["running"]} pieces of running text a step ({OBJECTIVE[settin
 seed {settings["seed"]}. `second.json` has all settings, `second.jsonl` the log
 ({last["seconds"]:,} s on one CPU core). To do it again:
 
-    python -m demo second-stage {folder.name} FOLDER --corpus FOLDER --data FOLDER
+    python -m demo pretrain {settings["trunk"]} FIRST --corpus FOLDER
+    python -m demo second-stage {folder.name} FOLDER --trunk FIRST --corpus FOLDER --data FOLDER
 
 ## At the end
 

@@ -19,9 +19,7 @@ Corpus = Annotated[Path | None, typer.Option(help="Folder of *.txt.gz files in p
 Data = Annotated[
     Path | None, typer.Option(help="Folder of labelled rows: sst2/train.jsonl and so on.")
 ]
-Trunk = Annotated[
-    Path | None, typer.Option(help="Folder of the weights to start from, if not the shipped ones.")
-]
+Trunk = Annotated[Path, typer.Option(help="Folder of the first stage's weights.")]
 
 
 @demo.command()
@@ -34,30 +32,27 @@ def texts() -> None:
 
 
 @demo.command("pretrain")
-def run_pretraining(backbone: str, corpus: Corpus = None) -> None:
+def run_pretraining(backbone: str, out: Path, corpus: Corpus = None) -> None:
     """Pretrain an embedded backbone from scratch; an interrupted run resumes where it stopped."""
     from demo.pretrain import pretrain
     from demo.recipes import RECIPES
 
     if backbone not in RECIPES:
         raise UnknownName("recipe", backbone, RECIPES)
-    folder = Settings.from_env().assets / "backbones" / backbone
-    pretrain(RECIPES[backbone], folder, corpus, log=typer.echo)
+    pretrain(RECIPES[backbone], out, corpus, log=typer.echo)
 
 
 @demo.command("second-stage")
 def run_second_stage(
-    backbone: str, out: Path, trunk: Trunk = None, corpus: Corpus = None, data: Data = None
+    backbone: str, out: Path, trunk: Trunk, corpus: Corpus = None, data: Data = None
 ) -> None:
-    """Continue training from existing weights; an interrupted run resumes where it stopped."""
+    """Train on from the first stage's weights; an interrupted run resumes where it stopped."""
     from demo.recipes import STAGES
     from demo.second import second_stage
 
     if backbone not in STAGES:
         raise UnknownName("stage", backbone, STAGES)
-    stage = STAGES[backbone]
-    start = trunk or Settings.from_env().assets / "backbones" / stage.trunk
-    second_stage(stage, out, start, corpus, data, log=typer.echo)
+    second_stage(STAGES[backbone], out, trunk, corpus, data, log=typer.echo)
 
 
 @demo.command()

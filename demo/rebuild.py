@@ -72,9 +72,6 @@ def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
     curves = [spec for t in clean for spec in suppressed(lab, backbone, t)]
     doses = [spec for t in clean for spec in struck(lab, backbone, t).everything]
     first = load_task(FIRST)
-    exact = sweeps.faithfulness(
-        sweeps.attributions(prompts(lab, backbone, first)[:1], lab.pin(first, backbone))
-    )
     boxes = measured(lab, backbone, every)
     told = [spec for t in clean for spec in of_prompts(lab, backbone, t)]
     told += [*sweeps.activated(writing), *(NearestSpec(prompt=p) for p in writing)]
@@ -83,7 +80,7 @@ def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
     otherwise = tuned_otherwise(lab, backbone, first)
     every_one = (
         *tuned, *boxes, *grid, *told, *begun, *brought, *otherwise, *attacked, *curves, *doses,
-        *exact,
+        *suppressed_alone(lab, backbone),
     )  # fmt: skip
     return tuple(dict.fromkeys(every_one))
 
@@ -101,7 +98,16 @@ def weathered(lab: Lab, backbone: str, clean: list[Task]) -> tuple[Spec, ...]:
     boxes = measured(lab, backbone, clean)
     curves = [spec for t in clean for spec in suppressed(lab, backbone, t)]
     doses = [spec for t in clean for spec in struck(lab, backbone, t).everything]
-    return tuple(dict.fromkeys((*own, *boxes, *curves, *doses)))
+    alone = suppressed_alone(lab, backbone)
+    return tuple(dict.fromkeys((*own, *boxes, *curves, *doses, *alone)))
+
+
+def suppressed_alone(lab: Lab, backbone: str) -> tuple[Spec, ...]:
+    """Single neurons against their attribution, as the Suppression page shows below its curves."""
+    task = load_task(FIRST)
+    return sweeps.faithfulness(
+        sweeps.attributions(prompts(lab, backbone, task)[:1], lab.pin(task, backbone))
+    )
 
 
 def struck(lab: Lab, backbone: str, task: Task) -> sweeps.DoseSweep:

@@ -21,6 +21,7 @@ from pages.common import answers, controls, tour, views
 
 Finding = tuple[str, str, charts.Figure | None]
 # A sentence, what it rests on, and a figure; None while nothing is computed.
+NOTHING = "\N{EN DASH}"  # a task that a backbone cannot do, a number that a task does not have
 SMALL = 210  # height of a finding's figure
 BARS = "95 % intervals in brackets"
 FRACTION = 0.05  # of each layer's neurons, suppressed in the second finding
@@ -31,26 +32,24 @@ st.markdown(
     "the skill survive attacks on the texts? Skillscope compares RoBERTa and T5 side by side."
 )
 lab = answers.lab()
-embedded = list(lab.models.embedded())
-shown = [name for name in embedded if name in PLAIN]
+shown = [name for name in lab.models.embedded() if name in PLAIN]
 look = answers.look(lab.models.names())
 first = load_task(controls.FIRST)
 clean = controls.tasks(adversarial=False)
-place = {b: (lab.pin(first, b), first.evaluation_split) for b in embedded}
-own = {b: controls.standard(lab, b, [first]) for b in embedded}
+place = {b: (lab.pin(first, b), first.evaluation_split) for b in shown}
+own = {b: controls.standard(lab, b, [first]) for b in shown}
 
 
 def robustness() -> Finding:
     """Accuracy as texts get more typos."""
     attack = Attack(kind="typo", dose=1)
-    asked = {b: sweeps.dose_response(own[b], place[b], first.contrasts(), attack) for b in embedded}
+    asked = {b: sweeps.dose_response(own[b], place[b], first.contrasts(), attack) for b in shown}
     table = dose.accuracy(lab.store, asked)
     if table.empty:
         return "", "", None
     figure = charts.dose_accuracy(table, look, edits="typos", doses=sweeps.DOSES)
-    mine = table[table.backbone.isin(shown)]
     basis = f"{controls.count(table.n)} examples, {controls.count(table.seeds)} seeds"
-    return overview.under_attack(mine, first.title, "typo"), f"{basis}; {BARS}.", figure
+    return overview.under_attack(table, first.title, "typo"), f"{basis}; {BARS}.", figure
 
 
 def suppression() -> Finding:
@@ -114,7 +113,7 @@ FINDINGS: Mapping[str, tuple[Callable[[], Finding], views.View]] = {
         page="suppression", label="Suppression",
         params={"backbone": shown[:1], "seed": list(sweeps.SEEDS)},
     )),
-    "Similar prompts transfer better": (transfer, views.View(
+    "Do similar prompts transfer better?": (transfer, views.View(
         page="transferability", label="Transferability",
     )),
 }  # fmt: skip
@@ -178,7 +177,7 @@ def baselines(fingerprints: tuple[str, ...]) -> pd.DataFrame:
             "Task": t.title,
             "Majority": load_split(t, t.evaluation_split).majority if t.labels
             else constant_answer(t, shipped),
-            "Bag of words": bag_of_words(t, shipped) if t.labels else None,
+            "Bag of words": f"{bag_of_words(t, shipped):.2f}" if t.labels else NOTHING,
             "n": len(load_split(t, t.evaluation_split)),
             "Metric": TITLES[t.answer.metric if isinstance(t.answer, Text) else "accuracy"],
             "Category": t.category,
@@ -196,14 +195,13 @@ def draw() -> None:
         mine = rows[rows.backbone == backbone].set_index("target_task")
         error = mine["sem"].map(" ± {:.3f}".format).where(mine["sem"].notna(), "")
         accuracy = mine.accuracy.map("{:.3f}".format) + error
-        table.insert(2 + i, backbone, table.target_task.map(accuracy).fillna("\N{EN DASH}"))
-    shares = {"Majority": "Majority class", "Bag of words": "Bag of words"}
+        table.insert(2 + i, backbone, table.target_task.map(accuracy).fillna(NOTHING))
     st.dataframe(
         table.drop(columns="target_task"),
         hide_index=True,
         height="content",
         column_config={
-            c: st.column_config.NumberColumn(label, format="%.2f") for c, label in shares.items()
+            "Majority": st.column_config.NumberColumn("Majority class", format="%.2f"),
         },
     )
     st.caption(

@@ -1,5 +1,6 @@
 """How do accuracy and the neurons behind it stand up to more and more edits of the text?"""
 
+from collections.abc import Collection
 from urllib.parse import urlencode
 
 import pandas as pd
@@ -159,10 +160,11 @@ def claim() -> None:
             help="Differences are in shares kept: 1 is everything above chance (accuracy) or above "
             "shuffled labels (neurons) on clean data. Intervals treat tasks as clusters.",
         )
-        st.markdown("\n".join(f"- {text}" for text in (*said.between, *said.within)))
         if causal.verdict != "open":
-            st.markdown(f"**Causal neurons.** {causal.lead}")
+            st.markdown(f"**The same for causal neurons.** {causal.lead}")
         st.caption(finding.LIMITS, help=finding.MATCHED if said.matched else None)
+        with st.expander("All pairs of backbones, and each backbone by itself", key="pairs"):
+            st.markdown("\n".join(f"- {text}" for text in (*said.between, *said.within)))
     kinds = [n for n in NAMES if (points.neurons == n).any()]
     figures = []
     for neurons, column in zip(kinds, st.columns(len(kinds)), strict=True):
@@ -216,6 +218,16 @@ answers.show(asked_of_all, claim, name="claim", what="results of all tasks")
 warnings.shared([task], [task])
 warnings.origins(p.prompt for sweep in mine.values() for p in sweep.evaluations[0])
 
+
+def in_detail(chosen: Collection[str]) -> list[str]:
+    """Two backbones, or those without the weathered ones whose counterparts are among them."""
+    if len(chosen) <= 2:
+        return list(chosen)
+    shown = set(chosen)
+    counterparts = {weathered for one, weathered in MATCHED if one in shown}
+    return [b for b in chosen if b not in counterparts]
+
+
 versions = [
     t for group in controls.task_sets().values() for t in group
     if t.ready and t.adversarial_of == task.name
@@ -235,8 +247,10 @@ if versions:
                     (lab.pin(attacked, name), attacked.evaluation_split),
                     task.contrasts(),
                 )
-                for name in mine
+                for name in in_detail(mine)
             }
+            if len(asked) < len(mine):
+                st.caption("To compare a weathered backbone here, deselect its counterpart.")
             adversarial.show(
                 adversarial.View(lab=lab, clean=task, attacked=attacked, asked=asked, top=top)
             )

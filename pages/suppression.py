@@ -5,10 +5,11 @@ import streamlit as st
 
 from core import charts
 from core.base.markdown import plain
-from core.base.settings import EMBEDDED
+from core.base.settings import EMBEDDED, MATCHED
 from core.base.specs import Spec
 from core.figures import faithful as faithfulness
 from core.figures import queries, words
+from core.figures.robustness import finding
 from core.measures import sweeps
 from core.tasks import clean_task
 from pages.common import answers, controls, warnings
@@ -160,12 +161,19 @@ def draw() -> None:
 
 
 def upto(table: pd.DataFrame, share: float) -> None:
-    """The curves up to a share of suppressed neurons."""
-    figure = charts.suppression_curves(
-        table[table.fraction <= share], answers.look(lab.models.names()),
-        fractions=choices.fractions, scope=choices.scope,
-    )  # fmt: skip
-    st.altair_chart(figure, width="stretch", theme=None)
+    """The curves up to a share of suppressed neurons; weathered backbones beside plain ones."""
+    weathered = table.backbone.isin([name for _, name in MATCHED])
+    parts = {"Plain": table[~weathered], "Weathered": table[weathered]}
+    there = {name: part for name, part in parts.items() if len(part)}
+    for column, (name, part) in zip(answers.beside(list(there)), there.items(), strict=True):
+        with column:
+            if len(there) > 1:
+                st.markdown(f"**{name} backbones**", help=finding.MATCHED)
+            figure = charts.suppression_curves(
+                part[part.fraction <= share], answers.look(lab.models.names()),
+                fractions=choices.fractions, scope=choices.scope,
+            )  # fmt: skip
+            st.altair_chart(figure, width="stretch", theme=None)
 
 
 def linked(table: pd.DataFrame) -> pd.DataFrame:

@@ -93,7 +93,7 @@ def backbones(lab: Lab, first: Sequence[str] = PLAIN) -> list[str]:
     several("backbone")
     chosen = st.pills(
         "Backbones", known, default=[n for n in known if n in first] or list(known[:1]),
-        selection_mode="multi", key="backbone", format_func=plain,
+        selection_mode="multi", key="backbone", format_func=plain, wrap=True,
         bind="query-params", help="Backbones are shown side by side on one scale.",
     )  # fmt: skip
     if not chosen:

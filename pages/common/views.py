@@ -56,30 +56,37 @@ KEPT = ("follower", "from_app", OPENED, AWAITED, "tour-last")
 GALLERY = (
     View(
         page="suppression", label="A few neurons carry a skill",
-        says="With five causal neurons per layer suppressed, RoBERTa's accuracy falls below 0.6.",
-        params={"task": "Answerability", "backbone": "roberta-mini", "seed": [0, 1, 2, 3, 4]},
+        says="With 15 causal neurons per layer suppressed, RoBERTa's accuracy on sentence pairs "
+        "falls to chance.",
+        params={"task": "Sentence pairs", "backbone": "roberta-mini", "seed": [0, 1, 2, 3, 4]},
     ),
     View(
-        page="robustness", label="Question pairs under typos",
-        says="One typo per text leaves T5 more accurate than RoBERTa; not so on every task.",
-        params={"task": "Question pairs"},
+        page="robustness", label="Trained on messy texts",
+        says="On answerability, one typo per text costs the weathered RoBERTa less accuracy than "
+        "the plain one.",
+        params={
+            "task": "Answerability", "backbone": ["roberta-mini", "roberta-mini-weathered"],
+        },
     ),
     View(
         page="transferability", label="Which other prompt works best",
-        says="RoBERTa: the most similar one beats the mean of all, but not that of its category.",
+        says="For RoBERTa, the most similar prompt beats the mean of all others, but not that of "
+        "its category.",
     ),
     View(
         page="projection", label="Prompts of another backbone",
-        says="Trained by task, a projector makes as good a prompt of random words as of T5's own.",
+        says="Trained by task, a projector turns random words into prompts as good as those from "
+        "T5's prompts.",
     ),
     View(
-        page="ways", label="Causal for fine-tuning, too",
-        says="Fully fine-tuned RoBERTa loses more without the prompts' causal neurons than random.",
+        page="ways", label="Causal for LoRA and adapters, too",
+        says="With either, RoBERTa loses more without the prompts' causal neurons than without "
+        "random ones.",
         params={"backbone": "roberta-mini"},
     ),
     View(
         page="transferability", label="Released prompts",
-        says="The more similar two prompts of Su et al. 2022 are, the better they transfer.",
+        says="Among the prompts of Su et al. 2022, more similar ones tend to transfer better.",
         params={"numbers": "published (Su et al. 2022)"},
     ),
 )  # fmt: skip

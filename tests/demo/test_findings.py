@@ -12,6 +12,7 @@ from core.lab.lab import Lab
 from demo import findings
 
 pytestmark = pytest.mark.slow
+README = " ".join((ROOT / "README.md").read_text("utf-8").split())
 TEXT = " ".join((ROOT / "docs" / "method.md").read_text("utf-8").split())
 
 
@@ -49,10 +50,21 @@ def test_intervals_of_the_text_are_the_tables(shown: dict[str, pd.DataFrame]) ->
         span(likeness.loc["roberta-mini", "cosine_average"], "spearman", "low", "high"),
         span(likeness.loc["t5-mini", "cosine_average"], "spearman", "low", "high"),
         span(without.loc["roberta-mini", "lora", "causal"], "excess", "excess_low", "excess_high"),
-        f"{starts.loc['t5-mini', 'Long reviews'].speedup:.1f} times sooner",
+        f"{starts.loc['t5-mini', 'roberta-mini'].speedup:.1f} times sooner",
         f"{advised.loc['roberta-mini', 'all'].gain:.2f} ("
         f"{advised.loc['roberta-mini', 'all'].low:.2f} to",
     ]
+    pairs = shown["differences"].set_index(["neurons", "first", "second"])
+    for name in ("roberta-mini", "t5-mini"):
+        pair = pairs.loc[("skill", name, f"{name}-weathered")]
+        digits = 3 if name == "t5-mini" else 2  # as many as tell the interval from zero
+        ends = f"({pair.accuracy_low:.{digits}f} to {pair.accuracy_high:.{digits}f}"
+        kept = f"({pair.kept_low:.2f} to {pair.kept_high:.2f}"
+        said += [f"{ends}, nine tasks)", f"{kept}, eight tasks)"]
+        assert f"{pair.accuracy:.{digits}f} " in README
+        assert ends.removeprefix("(") in README
+        assert f"{pair.kept:.2f} " in README
+        assert kept in README
     assert [text for text in said if text not in TEXT] == []
 
 

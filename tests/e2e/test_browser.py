@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from core.base.settings import PLAIN
 from tests.charts.test_charts import contrast
 
 pytestmark = pytest.mark.browser
@@ -111,14 +112,15 @@ def test_navigation_reaches_every_page(page: Page, app: str) -> None:
 
 
 def test_a_full_suppression_run_is_live_and_stays_cached(page: Page, app: str) -> None:
-    view = "suppression?task=Opinions&limit=64&draws=2"
+    pair = "".join(f"&backbone={name}" for name in PLAIN)
+    view = f"suppression?task=Opinions&limit=64&draws=2{pair}"
     open_page(page, app, view)
     expect(page.locator(CHART)).to_be_visible()
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=120_000)
     expect(page.get_by_text("not been computed yet")).to_have_count(0)
     points = download(page)
     assert {(r["backbone"], r["choose"]) for r in points} == {
-        (b, c) for b in ("roberta-mini", "t5-mini") for c in ("causal", "skill", "random")
+        (b, c) for b in PLAIN for c in ("causal", "skill", "random")
     }
     assert len({r["fraction"] for r in points}) == 9
     assert all(0 <= float(r["accuracy"]) <= 1 for r in points)
@@ -171,14 +173,14 @@ def test_a_tuning_run_can_be_cancelled_and_goes_on_from_its_last_step(page: Page
 
     open_page(page, app, "tuning?steps=4000&seed=8")
     compute(page, "tuning")
-    expect(page.get_by_text(re.compile(r"step \d{2,} of 4000"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"step [2-9]\d+ of 4000"))).to_be_visible()
     before = step()
     page.locator(".st-key-tuning-cancel").get_by_role("button").click()
     expect(page.get_by_text("Cancelled. What was computed is kept.")).to_be_visible()
     no_error(page)
     page.locator(".st-key-tuning-start").get_by_role("button", name="Continue").click()
     expect(page.get_by_text(re.compile(r"step \d+ of 4000"))).to_be_visible()
-    assert step() > before
+    assert before < step() < 2 * before, "it went on, and did not begin again"
     page.locator(".st-key-tuning-cancel").get_by_role("button").click()
     expect(page.get_by_text("Cancelled. What was computed is kept.")).to_be_visible()
     expect(page.locator(CHART).first).to_be_visible()

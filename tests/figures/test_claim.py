@@ -249,6 +249,23 @@ def test_one_backbone_leaves_the_claim_open_and_a_third_adds_its_pairs() -> None
     assert summarise(three.assign(neurons="causal"), neurons="causal").verdict == "agrees"
 
 
+def test_the_verdict_is_that_of_all_matched_pairs() -> None:
+    one, other = (made_up({"a": 0.5, "b": 0.5}, by) for by in (0.2, 0.0))
+    other = other.replace({"backbone": {"a": "c", "b": "d"}})
+    table = pd.concat([one, other], ignore_index=True)
+    both = summarise(table, matched=[("a", "b"), ("c", "d")])
+    assert both.verdict == "mixed"
+    assert "**b** keeps more of its accuracy than a " in both.lead
+    assert "**c** and **d** do not differ clearly" in both.lead
+    assert (both.matched, len(both.between)) == (True, 4)
+    alone = summarise(table, matched=[("a", "b")])
+    assert (alone.verdict, len(alone.between)) == ("agrees", 5)
+    assert not summarise(table).matched
+    few = table[table.backbone.isin(["a", "b"]) | table.task.isin(["T0", "T1"])]
+    early = summarise(few, matched=[("a", "b"), ("c", "d")])
+    assert early.verdict == "agrees", "a pair that is not measured yet says nothing"
+
+
 def test_a_typo_is_not_compared_with_a_synonym() -> None:
     table = made_up({"a": 0.5, "b": 0.5}, 0.2)
     table.loc[table.backbone == "b", "attack"] = "synonym"

@@ -19,14 +19,14 @@ import pytest
 from core.base.settings import ROOT, Settings
 from core.base.specs import dumps, key
 from core.lab.lab import Lab, open_store
-from core.lab.migration import Pins, translated
+from core.lab.migration import SHIPPED, Pins, translated
 from core.measures.ablation import AblationSpec
 from core.measures.evaluation import EvaluationSpec
 from core.measures.predictivity import PredictivitySpec
 from core.measures.stability import StabilitySpec
 from core.store import SCHEMA
 from core.store.files import artifact_bytes, read_artifact
-from core.tasks import load_task
+from core.tasks import load_task, pin_task
 
 pytestmark = pytest.mark.slow
 
@@ -103,14 +103,15 @@ def test_every_answer_is_found_under_its_new_key(lab: Lab, exported: Path) -> No
         )
 
 
-def test_the_new_questions_are_those_that_pages_ask_today(
+def test_the_new_questions_name_tasks_of_today_and_the_backbones_of_then(
     lab: Lab, exported: Path, local: Path
 ) -> None:
-    """The pins are those of what lies here now, so nothing is computed anew."""
+    """The first edition's weights have today's kind of fingerprint; the second's lie here now."""
     for spec in questions(exported, lab.settings).values():
         if isinstance(spec, EvaluationSpec | PredictivitySpec):
-            assert spec.prompt.backbone == lab.models.pin(spec.prompt.backbone.name)
-            assert lab.task(spec.task, spec.prompt).name == spec.task.name
+            assert spec.prompt.backbone.fingerprint in SHIPPED.values()
+            today = lab.find_task(spec.task.name)
+            assert spec.task in [pin_task(today, family) for family in ("roberta", "t5")]
     here, there = lab.models.pin("roberta-mini"), lab.models.pin(str(local))
     assert here == there, "a copy elsewhere is the same backbone"
     assert load_task("my_own").ready
@@ -150,7 +151,8 @@ def test_prompts_keep_their_vectors_and_say_their_new_question(lab: Lab, exporte
         stored = lab.prompt(spec)
         assert np.array_equal(stored.vectors, before.tensors["vectors"])
         assert read_artifact(lab.store.file("prompts", key(spec))).header["spec"] == dumps(spec)
-    (imported,) = lab.imported(lab.models.pin("roberta-mini"), "short_reviews")
+    first = replace(lab.models.pin("roberta-mini"), fingerprint=SHIPPED["5a206d28482e"])
+    (imported,) = lab.imported(first, "short_reviews")
     assert imported.sha256 == "ab" * 32
 
 

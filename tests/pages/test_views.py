@@ -28,27 +28,27 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 def a_few_neurons(lab: Lab) -> None:
-    specs = rebuild.suppressed(lab, R, load_task("answerability"))
+    specs = rebuild.suppressed(lab, R, load_task("sentence_pairs"))
     curve = queries.suppression_curve(lab.store, [s for s in specs if hasattr(s, "suppression")])
-    at = curve[curve.fraction == 0.01].set_index("choose").accuracy
-    assert round(0.01 * lab.models.neurons(R)[1]) == 5
-    assert at["causal"] < 0.6
+    here = curve[curve.fraction == 0.03].set_index("choose")
+    at = here.accuracy
+    assert round(0.03 * lab.models.neurons(R)[1]) == 15
+    assert at["causal"] <= here.majority["causal"]
     assert min(at["skill"], at["random"]) > 0.85
 
 
-def question_pairs(lab: Lab) -> None:
-    task = load_task("question_pairs")
-    table = dose.accuracy(lab.store, {b: rebuild.struck(lab, b, task) for b in (R, T)})
+def messy_texts(lab: Lab) -> None:
+    pair = (R, f"{R}-weathered")
+    task = load_task("answerability")
+    table = dose.accuracy(lab.store, {b: rebuild.struck(lab, b, task) for b in pair})
     at = table[table.dose == 1].set_index("backbone")
-    assert at.low[T] > at.high[R]
+    assert at.low[pair[1]] > at.high[pair[0]]
     asked = {
-        (b, t.title, "typo"): rebuild.struck(lab, b, t) for b in (R, T) for t in rebuild.tasks()[0]
+        (b, t.title, "typo"): rebuild.struck(lab, b, t) for b in pair for t in rebuild.tasks()[0]
     }
     points = claim.points(lab.store, asked, 0.05)
-    ((low, high),) = claim.differences(points[points.neurons == "skill"])[
-        ["accuracy_low", "accuracy_high"]
-    ].to_numpy()
-    assert low < 0 < high, "over all tasks the two do not differ clearly"
+    (low,) = claim.differences(points[points.neurons == "skill"]).accuracy_low
+    assert low > 0, "so it is over all tasks"
 
 
 def which_start(lab: Lab) -> None:
@@ -88,7 +88,8 @@ def prompts_of_another_backbone(lab: Lab) -> None:
 def same_neurons(lab: Lab) -> None:
     specs = rebuild.tuned_otherwise(lab, R, load_task("short_reviews"))
     lost = ways.without(lab.store, specs).set_index(["way", "choose"])
-    assert lost.excess_low["full", "causal"] > 0
+    assert lost.excess_low["lora", "causal"] > 0
+    assert lost.excess_low["adapter", "causal"] > 0
 
 
 def released(lab: Lab) -> None:
@@ -104,10 +105,10 @@ def released(lab: Lab) -> None:
 
 HOLDS: dict[str, Callable[[Lab], None]] = {
     "A few neurons carry a skill": a_few_neurons,
-    "Question pairs under typos": question_pairs,
+    "Trained on messy texts": messy_texts,
     "Which other prompt works best": which_start,
     "Prompts of another backbone": prompts_of_another_backbone,
-    "Causal for fine-tuning, too": same_neurons,
+    "Causal for LoRA and adapters, too": same_neurons,
     "Released prompts": released,
 }
 

@@ -24,6 +24,7 @@ from core.tasks import (
     own_problems,
     pin_task,
 )
+from core.tasks.baselines import constant_answer
 from core.tasks.data import Examples, load_split, shared_rows
 from core.tasks.metrics import METRICS
 from demo.splits import splits
@@ -475,7 +476,8 @@ def test_majority_is_the_share_of_the_largest_class(toml: Path) -> None:
 
 
 # --- the built-in tasks --------------------------------------------------------------------------
-CLEAN = [n for n in builtin_names() if load_task(n).adversarial_of is None]
+WRITTEN = [n for n in builtin_names() if not load_task(n).labels]
+CLEAN = [n for n in builtin_names() if n not in WRITTEN and load_task(n).adversarial_of is None]
 TWINS = [n for n in builtin_names() if load_task(n).adversarial_of is not None]
 
 
@@ -488,9 +490,20 @@ def words(examples: Examples) -> set[str]:
     return set(re.findall(r"[a-z']+", " ".join(" ".join(t) for t in both(examples)).lower()))
 
 
-def test_there_are_nine_tasks_and_three_twins() -> None:
-    assert (len(CLEAN), len(TWINS)) == (9, 3)
-    assert builtin_names() == (*CLEAN, *TWINS)
+def test_there_are_nine_tasks_with_classes_two_with_texts_and_three_twins() -> None:
+    assert (len(CLEAN), len(WRITTEN), len(TWINS)) == (9, 2, 3)
+    assert set(builtin_names()) == {*CLEAN, *WRITTEN, *TWINS}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_texts_to_write_are_many_and_new(name: str) -> None:
+    task = load_task(name)
+    train, held = load_split(task, "train"), load_split(task, "validation")
+    assert (len(train), len(held)) == (2400, 600)
+    assert train.targets is not None
+    assert all(train.targets), "each has an answer"
+    assert not set(both(train)) & set(both(held))
+    assert constant_answer(task) < 0.5, "no answer fits all"
 
 
 @pytest.mark.parametrize("name", CLEAN)

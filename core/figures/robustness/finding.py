@@ -14,14 +14,14 @@ from core.stats.intervals import FEWEST_CLUSTERS, Estimate
 
 MATCHED = (
     "A weathered backbone was pretrained on the same texts in the same order as its counterpart, "
-    "but with typos, asides and invented names added. The pair shows the effect of noisy training "
-    "text, not of architecture, and the typos resemble those of the attack."
+    "but with typos, asides, invented names and varied segmentation added. Each pair shows the "
+    "effect of noisy training text, not of architecture, and the typos resemble those of the "
+    "attack."
 )
 LIMITS = (
-    "Backbones that differ in several respects cannot show which one makes a backbone robust. "
-    "Where "
-    "accuracy is at chance, the ranking is noise too, so part of the slope over all points is "
-    "expected."
+    "Backbones that differ in several respects cannot show which difference makes a backbone "
+    "robust. Where accuracy is at chance, the ranking is noise too, so part of the slope over all "
+    "points is expected."
 )
 
 
@@ -29,18 +29,18 @@ LIMITS = (
 class Finding:
     """How the points relate to the claim that a more robust backbone keeps more of its neurons.
 
-    `verdict` and `lead` are those of the first matched pair of backbones, or of the first pair if
-    none is matched: `agrees`, `contradicts`, `no
-    difference` (one is more robust, but does not keep more neurons), `not tested` (neither is more
-    robust) or `open` (no pair, or too few tasks). `within` has a sentence per backbone, `between`
-    one per further pair, the matched ones first.
+    `verdict` and `lead` are those of the matched pairs of backbones, or of the first pair if none
+    is matched: `agrees`, `contradicts`, `no difference` (one is more robust, but does not keep more
+    neurons), `not tested` (neither is more robust), `open` (no pair, or too few tasks) or `mixed`
+    (matched pairs with different verdicts). `within` has a sentence per backbone, `between` one per
+    further pair.
     """
 
     verdict: str
     lead: str
     within: tuple[str, ...]
     between: tuple[str, ...]
-    matched: bool = False  # whether the verdict is that of a matched pair
+    matched: bool = False  # whether the verdict is that of matched pairs
 
 
 def summarise(
@@ -56,16 +56,18 @@ def summarise(
     rows: list[Any] = list(differences(mine).itertuples())
     rows.sort(key=lambda row: (row.first, row.second) not in matched)
     pairs = [_between(row, neurons) for row in rows]
-    verdict, lead = (
-        pairs[0] if pairs else ("open", "The claim needs two backbones with points to compare.")
-    )
+    count = sum((row.first, row.second) in matched for row in rows)
+    leads = pairs[: max(count, 1)] or [
+        ("open", "The claim needs two backbones with points to compare.")
+    ]
+    verdicts = {verdict for verdict, _ in leads} - {"open"} or {"open"}
     within = tuple(_within(row, neurons) for row in slopes(mine).itertuples())
     return Finding(
-        verdict=verdict,
-        lead=lead,
+        verdict=verdicts.pop() if len(verdicts) == 1 else "mixed",
+        lead=" ".join(text for _, text in leads),
         within=within,
-        between=tuple(text for _, text in pairs[1:]),
-        matched=bool(rows) and (rows[0].first, rows[0].second) in matched,
+        between=tuple(text for _, text in pairs[len(leads) :]),
+        matched=count > 0,
     )
 
 
