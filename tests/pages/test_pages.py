@@ -527,8 +527,8 @@ def test_suppression_shows_how_faithful_attribution_is_from_shipped_answers() ->
     assert not test.exception
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
     assert len(charts(test)) == 2 + 4
-    assert len(test.dataframe[-1].value) == 2 * 5
-    assert sum("Spearman" in c.value and "64 train rows" in c.value for c in test.caption) == 2
+    assert len(test.dataframe[-1].value) == 4 * 5
+    assert sum("Spearman" in c.value and "64 train rows" in c.value for c in test.caption) == 4
 
 
 def test_rankings_compare_layers_seeds_pairs_and_tasks() -> None:
