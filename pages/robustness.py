@@ -25,7 +25,8 @@ PARTS: dict[str, Where] = {"both texts": "both", "first text": "first", "second 
 answers.heading(
     "Robustness",
     "The claim: the more robust model keeps more of its skill neurons when texts are attacked. "
-    "Each attack is measured at increasing doses, from one edit per text to several.",
+    "Each attack is measured at increasing doses. Weathered backbones were pretrained on the same "
+    "texts as plain ones, but with typos added.",
 )
 lab = answers.lab()
 left, middle, right = st.columns([2, 2, 2], gap="medium")
@@ -154,7 +155,8 @@ def claim() -> None:
     look = answers.look(lab.models.names())
     said, causal = (summarise(points, neurons=n, matched=MATCHED) for n in ("skill", "causal"))
     with st.container(border=True):
-        st.badge(f"verdict: {said.verdict}", color=adversarial.COLOURS.get(said.verdict, "gray"))  # type: ignore[arg-type]
+        what = "verdict on weathered against plain" if said.matched else "verdict"
+        st.badge(f"{what}: {said.verdict}", color=adversarial.COLOURS.get(said.verdict, "gray"))  # type: ignore[arg-type]
         st.markdown(
             said.lead,
             help="Differences are in shares kept: 1 is everything above chance (accuracy) or above "

@@ -182,7 +182,7 @@ def convergence(starts: dict[str, tuple[TuneSpec, ...]]) -> None:
         saved, hide_index=True, width="stretch",
         column_config={
             "start": "Start", "best": st.column_config.NumberColumn("Best accuracy", format="%.3f"),
-            "steps": st.column_config.NumberColumn("Steps", format="%.0f"),
+            "steps": st.column_config.NumberColumn("Steps, where reached", format="%.0f"),
             "plain": st.column_config.NumberColumn("Steps, vocabulary", format="%.0f"),
             "reached": "Runs that reached it", "runs": "Runs",
             "speedup": st.column_config.NumberColumn("Speed-up", format="%.2f"),

@@ -94,7 +94,9 @@ def backbones(lab: Lab, first: Sequence[str] = PLAIN) -> list[str]:
     chosen = st.pills(
         "Backbones", known, default=[n for n in known if n in first] or list(known[:1]),
         selection_mode="multi", key="backbone", format_func=plain, wrap=True,
-        bind="query-params", help="Backbones are shown side by side on one scale.",
+        bind="query-params", help="Backbones are shown side by side on one scale. Weathered: "
+        "pretrained on the same texts, but with typos, asides, invented names and varied "
+        "segmentation added.",
     )  # fmt: skip
     if not chosen:
         st.info("Choose a backbone.")

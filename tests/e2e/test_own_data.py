@@ -54,6 +54,9 @@ def test_bad_rows_are_skipped_slips_merged_and_a_task_is_tuned_renamed_and_delet
     expect(page.get_by_role("heading", name="Tuning")).to_be_visible()
     expect(page.get_by_role("combobox", name="Task", exact=True)).to_have_value("Meals")
     expect(page.get_by_text(re.compile("on 24 selection rows"))).to_be_visible(timeout=90_000)
+    open_page(page, app, "library?section=jobs")  # nothing is deleted while a job of any test runs
+    expect(page.get_by_text("Tuning: Meals; roberta-mini: done after")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=240_000)
     open_page(page, app, "library?section=tasks&from=own")
     page.get_by_role("combobox", name="Task", exact=True).click()
     page.get_by_role("option", name="Meals").click()

@@ -442,7 +442,7 @@ def test_robustness_opens_with_shipped_doses_and_the_claim_over_all_tasks() -> N
     assert not test.exception
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
     assert len(charts(test)) == 3 + 2
-    assert "verdict: " in words(test)
+    assert "verdict on weathered against plain: agrees" in words(test)
     for name in ("roberta-mini", "t5-mini"):
         assert f"**{name}**" in words(test)
     text = " ".join(c.value for c in test.caption)
