@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from jaxtyping import Float
 
@@ -20,26 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.backbones.batches import Encoded
+    from core.measures.tuning import TuneSpec
     from core.tasks.data import Examples
 
 FEWEST = 8  # train rows, a quarter of which choose the best step
-
-
-class Recipe(Protocol):
-    """What training is told, e.g. a `TuneSpec`."""
-
-    @property
-    def seed(self) -> int: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def learning_rate(self) -> float: ...
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def selection(self) -> int: ...
-    @property
-    def evaluate_every(self) -> int: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +49,7 @@ def _not_told(steps: tuple[Step, ...]) -> None:
 
 
 def fit(
-    spec: Recipe,
+    spec: TuneSpec,
     model: PromptedModel,
     learned: Sequence[Tensor],
     vectors: Float[Tensor, "token hidden"],
@@ -218,7 +202,7 @@ def _clock(vectors: Tensor) -> Callable[[], float]:
     return time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
 
 
-def split_selection(examples: Examples, spec: Recipe) -> tuple[Examples, Examples]:
+def split_selection(examples: Examples, spec: TuneSpec) -> tuple[Examples, Examples]:
     """Disjoint rows for training and for choosing the best step, drawn with a fixed seed: as many
     of the latter as `selection` says, or a quarter of all where so many would leave nothing.
     """
@@ -234,7 +218,7 @@ def split_selection(examples: Examples, spec: Recipe) -> tuple[Examples, Example
     return examples.take(order[held:]), examples.take(order[:held])
 
 
-def _batches(n: int, spec: Recipe) -> Iterator[list[int]]:
+def _batches(n: int, spec: TuneSpec) -> Iterator[list[int]]:
     """Row numbers of each step: shuffled epochs, incomplete last batches dropped."""
     rng, queue = random.Random(spec.seed), list[int]()
     size = min(spec.batch_size, n)
