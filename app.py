@@ -77,12 +77,7 @@ st.set_page_config(
     page_icon=ICON if ICON.is_file() else None,
     layout="wide",
 )
-# Less nothing between the navigation and the page's title than streamlit leaves, and captions with
-# more contrast than its 4.1 to 1.
-st.html(
-    "<style>[data-testid='stMainBlockContainer'] { padding-top: 4rem; }"
-    " [data-testid='stCaptionContainer'] { opacity: 0.78; }</style>"
-)
+st.html(Path(__file__).parent / "pages" / "common" / "page.css")
 views.forget_choices()
 about.begin(page.title)
 with answers.shown_errors():

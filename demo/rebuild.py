@@ -80,7 +80,7 @@ def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
     otherwise = tuned_otherwise(lab, backbone, first)
     every_one = (
         *tuned, *boxes, *grid, *told, *begun, *brought, *otherwise, *attacked, *curves, *doses,
-        *suppressed_alone(lab, backbone),
+        *suppressed_alone(lab, backbone), *ranked_under_attack(lab, backbone),
     )  # fmt: skip
     return tuple(dict.fromkeys(every_one))
 
@@ -98,7 +98,7 @@ def weathered(lab: Lab, backbone: str, clean: list[Task]) -> tuple[Spec, ...]:
     boxes = measured(lab, backbone, clean)
     curves = [spec for t in clean for spec in suppressed(lab, backbone, t)]
     doses = [spec for t in clean for spec in struck(lab, backbone, t).everything]
-    alone = suppressed_alone(lab, backbone)
+    alone = (*suppressed_alone(lab, backbone), *ranked_under_attack(lab, backbone))
     return tuple(dict.fromkeys((*own, *boxes, *curves, *doses, *alone)))
 
 
@@ -116,6 +116,13 @@ def struck(lab: Lab, backbone: str, task: Task) -> sweeps.DoseSweep:
     return sweeps.dose_response(
         prompts(lab, backbone, task), place, task.contrasts(), Attack(kind="typo", dose=1)
     )
+
+
+def ranked_under_attack(lab: Lab, backbone: str) -> tuple[Spec, ...]:
+    """What ranks the neurons on texts with one slip each, as the Robustness page shows beside their
+    ranks on clean texts.
+    """
+    return struck(lab, backbone, load_task(FIRST)).stability["skill"][1].adversarial
 
 
 def of_prompts(lab: Lab, backbone: str, task: Task) -> tuple[Spec, ...]:

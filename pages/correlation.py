@@ -15,8 +15,10 @@ answers.heading(
     "averaged over layers. A stronger colour means that the same neurons predict both tasks.",
 )
 lab = answers.lab()
-backbones = controls.backbones(lab)
-found = controls.clean(controls.ranked_set())
+(place,) = controls.row(1)
+with place:
+    backbones = controls.backbones(lab)
+    found = controls.clean(controls.ranked_set())
 titles = controls.titles(found)
 sizes = [len(load_split(t, t.evaluation_split)) for t in found]
 specs = tuple(s for b in backbones for s in controls.own_predictivities(lab, b, found))
@@ -25,11 +27,13 @@ specs = tuple(s for b in backbones for s in controls.own_predictivities(lab, b, 
 def draw() -> None:
     """One matrix per backbone."""
     table = queries.correlation(lab.store, specs, clean=lab.clean_name)
+    if table.empty:
+        answers.nothing("These tasks have not been measured yet.")
     look, figures = answers.look(lab.models.names()), []
     table = charts.titled(table, titles)
     boxes = queries.predictivity_boxes(lab.store, specs)
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
-        rows = table[table.backbone == name] if len(table) else table
+        rows = table[table.backbone == name]
         with column, st.container(border=True):
             st.subheader(plain(name), anchor=False)
             if rows.empty:

@@ -16,7 +16,7 @@ from core.measures import sweeps
 from core.measures.predictivity import PredictivitySpec
 from core.tasks.attacks import MOST_DOSE, Attack, attacked
 from core.tasks.data import load_split
-from pages.common import about, answers, controls, views, warnings
+from pages.common import about, answers, controls, example, views, warnings
 
 MOVED = 8  # neurons in the table
 EVERY = "all examples"
@@ -28,7 +28,7 @@ answers.heading(
     "change most.",
 )
 lab = answers.lab()
-left, middle, right = st.columns([2, 2, 2], gap="medium")
+left, middle, right = controls.row(2, 2, 2)
 with left:
     backbones = controls.backbones(lab)
 with middle:
@@ -98,8 +98,7 @@ def draw() -> None:
     """The shares, the list of examples, and one of them in detail."""
     table = flips.examples(lab.store, asked, clean, struck, task.labels)
     if table.empty:
-        st.caption("The examples appear here once all evaluations have been computed.")
-        return
+        answers.nothing("The examples appear here once all evaluations have been computed.")
     look = answers.look(lab.models.names())
     figure = charts.answer_states(
         flips.states(table, shown), look, backbones=shown, states=flips.STATES
@@ -114,10 +113,10 @@ def draw() -> None:
             "wrong: wrong on both. Turns right: right on the attacked text only.",
         )
     about.note(examples=len(table))
-    example = chosen(table)
+    row = chosen(table)
     answers.downloads("flips", table, ("", figure))
-    if example is not None:
-        detail(example, look)
+    if row is not None:
+        detail(row, look)
 
 
 def chosen(table: pd.DataFrame) -> Any:
@@ -141,8 +140,11 @@ def chosen(table: pd.DataFrame) -> Any:
     }  # fmt: skip
     picked = st.dataframe(
         rows.drop(columns=shown), hide_index=True, width="stretch", height=260,
-        column_config=columns, on_select="rerun", selection_mode="single-row-required",
-        key=f"rows-{task.name}-{only}-{kind}-{dose}-{seed}-{'-'.join(shown)}",
+        column_config=columns,
+        **example.listed(
+            task, rows.example.tolist(),
+            f"rows-{task.name}-{only}-{kind}-{dose}-{seed}-{'-'.join(shown)}",
+        ),
     )  # fmt: skip
     return next(rows.iloc[[first_of(picked.selection.rows, len(rows))]].itertuples(index=False))
 
@@ -152,16 +154,16 @@ def first_of(selected: Sequence[int], rows: int) -> int:
     return selected[0] if selected and selected[0] < rows else 0
 
 
-def texts_of(example: Any, *, struck: bool) -> tuple[str, str | None]:
+def texts_of(row: Any, *, struck: bool) -> tuple[str, str | None]:
     """The clean or the attacked texts of a row."""
     first, second = ("attacked_a", "attacked_b") if struck else ("text_a", "text_b")
-    return getattr(example, first), getattr(example, second, None)
+    return getattr(row, first), getattr(row, second, None)
 
 
-def detail(example: Any, look: charts.Look) -> None:
+def detail(row: Any, look: charts.Look) -> None:
     """One example: the texts, the neurons that move most, and one of them along both texts."""
-    st.subheader(f"Example {example.example}", anchor=False)
-    both = {"Clean": texts_of(example, struck=False), "Attacked": texts_of(example, struck=True)}
+    st.subheader(f"Example {row.example}", anchor=False)
+    both = {"Clean": texts_of(row, struck=False), "Attacked": texts_of(row, struck=True)}
     for (title, texts), column in zip(both.items(), st.columns(2, gap="medium"), strict=True):
         with column, st.container(border=True):
             st.markdown(f"**{title}:** {marked(both['Clean'], texts)}")
@@ -217,11 +219,16 @@ def neurons(
     st.markdown(f"The attack changes the prediction of **{turned}** of {len(table)} skill neurons.")
     top = answers.linked(table.head(MOVED), task=task.title, seed=seed)
     picked = st.dataframe(
-        top[["name", "clean", "attacked", "moved", "vote", "vote_attacked", "url"]],
+        top.assign(predicts=top.vote + " \N{RIGHTWARDS ARROW} " + top.vote_attacked)[
+            ["name", "clean", "attacked", "moved", "predicts", "url"]
+        ],
         hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row-required",
         key=f"moved-{name}-{task.name}-{seed}-{before}-{after}",
         column_config={
-            "name": "Neuron", "vote": "Predicts, clean", "vote_attacked": "Predicts, attacked",
+            "name": "Neuron",
+            "predicts": st.column_config.TextColumn(
+                "Predicts", help="The class that the neuron predicts, clean and attacked.",
+            ),
             "clean": st.column_config.NumberColumn("Clean", format="%.2f"),
             "attacked": st.column_config.NumberColumn("Attacked", format="%.2f"),
             "moved": st.column_config.NumberColumn("Change", format="%+.2f"),

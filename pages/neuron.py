@@ -6,20 +6,24 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
+from core.backbones import FAMILIES
 from core.base.markdown import plain
 from core.figures import neuron as profiles
-from core.figures.words import p_value
+from core.figures import words
 from core.lab import playground as live
 from core.measures.ablation import AblationSpec
 from core.measures.activations import ActivationSpec
 from core.tasks import clean_task
 from core.tasks.data import load_split
-from pages.common import answers, controls
+from pages.common import answers, controls, example
+
+ENDS = 5  # texts in each of the tables
 
 lab = answers.lab()
-title, one, two, three, four, five = st.columns([3, 3, 3, 2, 2, 2], vertical_alignment="bottom")
-name = title.empty()
+name = st.empty()
 name.title("Neuron", anchor=False)
+aid = st.empty()
+one, two, three, four, five = controls.row(3, 3, 2, 2, 2)
 backbone = controls.one_backbone(lab, one)
 with two:
     controls.prompt_kind(lab, [backbone])
@@ -58,10 +62,10 @@ if st.query_params.get("layer") is not None or (layer, neuron) != best:
     st.query_params.update({"layer": str(layer), "neuron": str(neuron)})
 written = st.query_params.get("layer"), st.query_params.get("neuron")
 st.session_state["place"] = written, backbone
-name.title(f"{layer} / {neuron}", anchor=False)
-st.markdown(
-    f"Neuron {neuron} of layer {layer} of **{plain(backbone)}**: how well it predicts each task's "
-    "classes, what it adds to the right answers, when it fires, and what its suppression changes."
+name.title(f"Neuron {neuron}, layer {layer}", anchor=False)
+aid.markdown(
+    f"One neuron of **{plain(backbone)}**: how well it predicts each task's classes, what it adds "
+    "to the right answers, when it fires, and what its suppression changes."
 )
 
 everywhere = controls.own_predictivities(lab, backbone, found)
@@ -95,8 +99,11 @@ def draw() -> None:
         with right, st.container(border=True):
             firing(look, rows)
         effect = profiles.ablation(lab.store, alone)
-        with st.container(border=True):
+        left, right = st.columns(2, gap="medium")
+        with left, st.container(border=True):
             suppressed(effect)
+        with right, st.container(border=True):
+            favours(look)
         if rows.activation.any():
             ends(rows.merge(effect.drop(columns="label"), on="example", how="left"))
     near()
@@ -166,7 +173,7 @@ def positions(look: charts.Look) -> None:
         st.caption(
             f"{plain(task.title)}, seed {seed} (bold; other seeds pale), {n.n} examples. Best "
             f"at {names[int(n.best_token)]}: predictivity {n.predictivity:.3f}, "
-            f"{p_value(n.p)} (own null), {p_value(n.p_family)} (family-wise).",
+            f"{words.p_value(n.p)} (own null), {words.p_value(n.p_family)} (family-wise).",
             help=f"Accuracy of predicting {meant} from `activation > baseline`; below 0.5 the "
             "neuron fires for the other class. Under permutation, the best of all neurons "
             "stays between the dashed lines in 95 % of cases.",
@@ -224,13 +231,39 @@ def suppressed(effect: pd.DataFrame) -> None:
     mean, low, high = (f"{s[name]:+.{digits}f}" for name in ("contribution", "low", "high"))
     st.markdown(
         f"On average, the neuron adds **{mean}** to the margin of the correct answer (95 % "
-        f"interval {low} to {high}, {p_value(s['p'])})." + sure
+        f"interval {low} to {high}, {words.p_value(s['p'])})." + sure
     )
     st.caption(
         "The neuron is set to 0 at all positions. The margin is the logit of the correct answer "
         "word minus the highest other one; it is positive if the answer is correct.",
         help="The interval is over examples.",
     )
+
+
+def favours(look: charts.Look) -> None:
+    """The answer words at which its output direction points."""
+    st.subheader("Which words does its output favour?", anchor=False)
+    found = live.favoured(lab, chosen, layer, neuron)
+    figure = charts.word_directions(found.words, look, cosines=found.cosines)
+    st.altair_chart(figure, width="stretch", theme=None)
+    said = "; ".join(
+        f"{plain(str(row.word))} {words.two(row.cosine)} (above {row.above:.0%} of all words)"
+        for row in found.words.itertuples()
+    )
+    nearest = ", ".join(map(plain, found.nearest))
+    st.caption(
+        f"{said}. Nearest words: {nearest}.",
+        help="Cosine between what the neuron adds to the residual stream when it fires and each "
+        "word's output embedding, ignoring all later layers (as in the logit lens; Geva et al. "
+        "2022). Lines: answer words; bars: all words. "
+        + (
+            "T5 reads its answer from the decoder, so the direction of an encoder neuron need not "
+            "carry over."
+            if "decoder" in FAMILIES[lab.models.family(backbone)].stacks
+            else ""
+        ),
+    )
+    answers.downloads("neuron-words", found.words, ("", figure))
 
 
 def ends(rows: pd.DataFrame) -> None:
@@ -251,33 +284,47 @@ def ends(rows: pd.DataFrame) -> None:
         ),
         "margin": st.column_config.NumberColumn("Margin", format="%+.2f"),
     }  # fmt: skip
-    highest = order.head(5)
-    st.caption("Highest")
-    picked = st.dataframe(
-        highest[columns], hide_index=True, width="stretch", column_config=wide, on_select="rerun",
-        selection_mode="single-row-required", key=f"highest-{backbone}-{layer}-{neuron}",
-    )  # fmt: skip
-    st.caption("Lowest")
-    st.dataframe(order.tail(5)[::-1][columns], hide_index=True, width="stretch",
-                 column_config=wide)  # fmt: skip
-    selected = picked.selection.rows
-    one_text(highest.iloc[selected[0] if selected else 0])
+    parts = {"Highest": order.head(ENDS), "Lowest": order.tail(ENDS)[::-1]}
+    chosen_rows = list[int]()
+    for title, part in parts.items():
+        st.caption(title)
+        name = f"{title.lower()}-{backbone}-{layer}-{neuron}-{task.name}-{seed}"
+        listed = st.dataframe(
+            part[columns], hide_index=True, width="stretch", column_config=wide, placeholder="",
+            **example.listed(task, part.example.tolist(), name),
+        )  # fmt: skip
+        at = listed.selection.rows
+        chosen_rows.append(int(part.example.iloc[at[0] if at and at[0] < len(part) else 0]))
+    two_texts(*chosen_rows)
 
 
-def one_text(row: "pd.Series[Any]") -> None:
-    """The neuron along one text."""
-    texts = (str(row.text), str(row.text_b) or None)
-    table = live.along(lab, chosen, texts, layer, neuron)
+def two_texts(highest: int, lowest: int) -> None:
+    """The neuron along two texts on one scale: the selected one of the highest, and the one that
+    was picked on this page or another, or else the selected one of the lowest.
+    """
+    picked = example.picked(task)
+    other = picked if picked not in (None, highest) else lowest
+    along = {
+        row: live.along(lab, chosen, example.texts(task, row), layer, neuron)
+        for row in dict.fromkeys((highest, other)) if row is not None
+    }  # fmt: skip
+    ends = [0.0, *(end for t in along.values() for end in (t.activation.min(), t.activation.max()))]
     level = float(lab.stored(chosen).baseline[layer, neuron])
-    ends = [min(0.0, float(table.activation.min())), max(0.0, float(table.activation.max()))]
-    with st.container(border=True):
-        st.markdown("**Where in the selected text?**")
-        figure = charts.neuron_along(
-            table, answers.look(lab.models.names()), backbone=backbone, baseline=level, domain=ends
-        )
-        st.altair_chart(figure, width="stretch", theme=None)
-        st.caption("Activation at every position. Dashed: the baseline at its best position.")
-        answers.downloads("neuron-text", table, ("", figure))
+    look = answers.look(lab.models.names())
+    st.markdown("**Where in the text does it fire?**")
+    for (row, table), column in zip(along.items(), st.columns(2, gap="medium"), strict=False):
+        with column, st.container(border=True):
+            which = "selected" if row == highest else "picked" if row == picked else "lowest"
+            st.markdown(f"Example {row} ({which})")
+            figure = charts.neuron_along(
+                table, look, backbone=backbone, baseline=level, domain=[min(ends), max(ends)]
+            )
+            st.altair_chart(figure, width="stretch", theme=None)
+            answers.downloads(f"neuron-text-{which}", table, ("", figure))
+    st.caption(
+        "Activation at every position, both texts on one scale. Dashed: the baseline at the "
+        "neuron's best position. A selected example stays selected on Flips and in the Playground."
+    )
 
 
 def near() -> None:
@@ -286,7 +333,8 @@ def near() -> None:
     if len(table) < 2:
         return
     st.subheader("Which neurons are most similar?", anchor=False)
-    order = ["layer", "neuron", "difference", *(t.name for t in found if t.name in table)]
+    clean = [t.name for t in controls.clean(found) if t.name in table]
+    order = ["layer", "neuron", "difference", *clean]
     shown = answers.linked(table[order].assign(backbone=backbone), task=task.title, seed=seed)
     figures = st.column_config.NumberColumn(format="%.3f")
     columns: dict[str, Any] = {
@@ -294,7 +342,7 @@ def near() -> None:
         "layer": "Layer",
         "neuron": "Neuron",
         "difference": st.column_config.NumberColumn("Difference", format="%.3f"),
-        **{t.title: figures for t in found},
+        **{titles[name]: figures for name in clean},
     }
     shown = shown.drop(columns="backbone").rename(columns=titles)
     shown.insert(0, "url", shown.pop("url"))

@@ -175,12 +175,11 @@ def baselines(fingerprints: tuple[str, ...]) -> pd.DataFrame:
         {
             "target_task": t.name,
             "Task": t.title,
-            "Majority": load_split(t, t.evaluation_split).majority if t.labels
+            "Most frequent": load_split(t, t.evaluation_split).majority if t.labels
             else constant_answer(t, shipped),
             "Bag of words": f"{bag_of_words(t, shipped):.2f}" if t.labels else NOTHING,
             "n": len(load_split(t, t.evaluation_split)),
-            "Metric": TITLES[t.answer.metric if isinstance(t.answer, Text) else "accuracy"],
-            "Category": t.category,
+            "Metric": f" ({TITLES[t.answer.metric]})" if isinstance(t.answer, Text) else "",
             "Question": t.about,
         }
         for t in found
@@ -194,21 +193,24 @@ def draw() -> None:
     for i, backbone in enumerate(shown):
         mine = rows[rows.backbone == backbone].set_index("target_task")
         error = mine["sem"].map(" ± {:.3f}".format).where(mine["sem"].notna(), "")
-        accuracy = mine.accuracy.map("{:.3f}".format) + error
-        table.insert(2 + i, backbone, table.target_task.map(accuracy).fillna(NOTHING))
+        accuracy = table.target_task.map(mine.accuracy.map("{:.3f}".format) + error)
+        table.insert(2 + i, backbone, (accuracy + table.Metric).fillna(NOTHING))
     st.dataframe(
-        table.drop(columns="target_task"),
+        table.drop(columns=["target_task", "Metric"]),
         hide_index=True,
         height="content",
         column_config={
-            "Majority": st.column_config.NumberColumn("Majority class", format="%.2f"),
+            "Task": st.column_config.TextColumn(width=150),
+            "Most frequent": st.column_config.NumberColumn("Majority", format="%.2f", width=70),
+            "Bag of words": st.column_config.TextColumn(width=95),
+            "n": st.column_config.NumberColumn(width=45),
         },
     )
     st.caption(
         f"Accuracy or score of each task's own prompts: mean ± standard error over "
         f"{len(sweeps.SEEDS)} seeds on n validation examples. Adversarial versions use their clean "
         "task's prompts.",
-        help="Majority class: accuracy of always predicting the most frequent class, or score of "
+        help="Majority: accuracy of always predicting the most frequent class, or score of "
         "always writing the most frequent answer. Bag of words: logistic regression on word "
         "counts. Only T5 can write answers; RoBERTa predicts one masked token.",
     )

@@ -12,10 +12,11 @@ from core.base.markdown import plain
 from core.figures import playground
 from core.lab import playground as live
 from core.measures.predictivity import PredictivitySpec
+from core.measures.reading import Play
 from core.stats.neurons import Choose
 from core.tasks import attacks, data_stamp
 from core.tasks.data import load_split
-from pages.common import answers, controls
+from pages.common import answers, controls, example
 
 DRAWS = 3
 SINGLES = 64  # neurons that are suppressed one at a time
@@ -27,7 +28,7 @@ answers.heading(
     "whether the answer changes when neurons are suppressed or the text is attacked.",
 )
 lab = answers.lab()
-left, right = st.columns([2, 2], gap="medium")
+left, right = controls.row(2, 2)
 with left:
     backbones = controls.backbones(lab)
 with right:
@@ -43,14 +44,18 @@ with right:
 
 
 @st.cache_data(show_spinner=False)
-def samples(name: str, fingerprint: str) -> list[tuple[str, str, str]]:
-    """A few examples to start from: text, second text, class."""
+def samples(name: str, fingerprint: str, picked: int | None) -> list[tuple[int, str, str, str]]:
+    """A few examples to start from, the picked one first: row, text, second text, class."""
     assert name
     assert fingerprint
     rows = load_split(task, task.evaluation_split)
     chosen = random.Random(0).sample(range(len(rows)), min(8, len(rows)))
+    first = [i for i, index in enumerate(rows.index) if index == picked]
     second = rows.text_b or ("",) * len(rows)
-    return [(rows.text_a[i], second[i], task.labels[rows.labels[i]]) for i in chosen]
+    return [
+        (int(rows.index[i]), rows.text_a[i], second[i], task.labels[rows.labels[i]])
+        for i in dict.fromkeys((*first, *chosen))
+    ]
 
 
 def put(texts: tuple[str, str]) -> None:
@@ -85,7 +90,10 @@ def start() -> None:
     """Fill them with the chosen example, and clear the choice at once."""
     name, st.session_state[f"ex_{task.name}"] = st.session_state[f"ex_{task.name}"], None
     if name is not None:
-        give(texts[names.index(name)][:2])
+        row, *two, _ = texts[names.index(name)]
+        example.pick(task, row)
+        st.session_state["played"] = task.name, row
+        give((two[0], two[1]))
 
 
 def undo() -> None:
@@ -118,15 +126,53 @@ def attack(way: attacks.Kind) -> None:
     put(after)
 
 
-texts = samples(task.name, data_stamp(task))
-if st.session_state.get("played") != task.name:
-    st.session_state["played"] = task.name
+def specs(backbone: str) -> tuple[PredictivitySpec, ...]:
+    """The ranking's measurements, the chosen seed's first."""
+    found = controls.own_predictivities(lab, backbone, [task])
+    first = task.contrasts()[0]
+    return tuple(sorted(found, key=lambda s: (s.prompt.seed != seed, s.contrast != first)))
+
+
+asked = {name: specs(name) for name in backbones}
+causal = {
+    name: controls.own_attributions(lab, name, task) if kind == "causal" else ()
+    for name in backbones
+}
+
+
+@st.cache_data(show_spinner=False, max_entries=50)
+def clearest(state: tuple[str, ...], _texts: list[tuple[int, str, str, str]]) -> int:
+    """Which of these texts to begin with: the first that every backbone answers rightly and of
+    which most of its skill neurons predict the right class; the first of all if there is none.
+    """
+    assert state
+
+    def clear(backbone: str, first: str, second: str, right: str) -> bool:
+        typed = first, second if task.pair else None
+        answer = live.play(lab, asked[backbone], typed, share=0, draws=0)
+        ranking = playground.ranking(lab.store, asked[backbone])
+        votes = playground.votes(answer, ranking, task.labels, backbone).vote
+        given = task.labels[int(answer.reading.probabilities[0].argmax())]
+        return given == right and bool((votes == right).mean() > 0.5)
+
+    known = [b for b in backbones if asked[b] and not lab.missing(asked[b])]
+    if len(task.labels) != 2:
+        return 0
+    found = (i for i, (_, *row) in enumerate(_texts) if all(clear(b, *row) for b in known))
+    return next(found, 0)
+
+
+picked = example.picked(task)
+texts = samples(task.name, data_stamp(task), picked)
+if st.session_state.get("played") != (task.name, picked):
+    st.session_state["played"] = task.name, picked
     st.session_state.pop("before", None)
     if not typed_text():
-        give(texts[0][:2])
+        state = (task.name, data_stamp(task), str(seed), *backbones)
+        give(texts[0 if picked is not None else clearest(state, texts)][1:3])
     elif task.pair and not st.session_state.get("text_b"):
-        st.session_state["text_b"] = texts[0][1]
-names = [f"{a[:70]}{' | ' + b[:60] if b else ''}  ({c})" for a, b, c in texts]
+        st.session_state["text_b"] = texts[0][2]
+names = [f"{a[:70]}{' | ' + b[:60] if b else ''}  ({c})" for _, a, b, c in texts]
 st.selectbox(
     "Start from", names, index=None, placeholder="an example", key=f"ex_{task.name}",
     on_change=start,
@@ -142,20 +188,6 @@ with st.container(horizontal=True, vertical_alignment="center"):
 if refused := st.session_state.pop("refused", None):
     st.info(plain(refused))
 typed = (st.session_state["text_a"], st.session_state["text_b"] if task.pair else None)
-
-
-def specs(backbone: str) -> tuple[PredictivitySpec, ...]:
-    """The ranking's measurements, the chosen seed's first."""
-    found = controls.own_predictivities(lab, backbone, [task])
-    first = task.contrasts()[0]
-    return tuple(sorted(found, key=lambda s: (s.prompt.seed != seed, s.contrast != first)))
-
-
-asked = {name: specs(name) for name in backbones}
-causal = {
-    name: controls.own_attributions(lab, name, task) if kind == "causal" else ()
-    for name in backbones
-}
 
 
 def draw() -> None:
@@ -226,6 +258,7 @@ def votes(name: str, look: charts.Look) -> None:
         )
         figure = charts.votes(shown, look, classes=task.labels)
         st.altair_chart(figure, width="stretch", theme=None)
+        said_by(answer, counts, name)
         st.caption(
             "The 16 neurons furthest from their baselines at their best positions. Above its "
             "baseline, a neuron predicts the class it fires for; below, the other class. Click a "
@@ -242,6 +275,18 @@ def votes(name: str, look: charts.Look) -> None:
             column_config={"position": "Position", "token": "Token", "kind": "Kind",
                            "position_id": "Position id"},
         )  # fmt: skip
+
+
+def said_by(answer: Play, counts: "pd.Series[int]", name: str) -> None:
+    """Where most skill neurons predict another class than the model gives, say so."""
+    given = task.labels[int(answer.reading.probabilities[0].argmax())]
+    rest = int(counts.sum() - counts.get(given, 0))
+    if 2 * rest > counts.sum():
+        st.markdown(
+            f"{plain(name)} answers **{plain(given)}**, although {rest} of its {counts.sum()} "
+            "skill neurons predict another class: neurons that predict the answer need not "
+            "cause it."
+        )
 
 
 def single(name: str) -> None:

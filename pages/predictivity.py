@@ -17,7 +17,7 @@ answers.heading(
     "tick is the mean of the permutation null. The bar behind each box is the model's accuracy.",
 )
 lab = answers.lab()
-left, right = st.columns([2, 3], gap="medium")
+left, right = controls.row(2, 3)
 with left:
     backbones = controls.backbones(lab)
 with right:
@@ -60,6 +60,8 @@ def draw() -> None:
     """Boxes over bars, one chart per backbone, and the layers below."""
     look = answers.look(lab.models.names())
     box = charts.titled(queries.predictivity_boxes(lab.store, boxes), titles)
+    if box.empty:
+        answers.nothing("Nothing has been measured with these settings yet.")
     dots = answers.linked(charts.titled(queries.predictivity_outliers(lab.store, boxes), titles))
     bar = queries.accuracies(lab.store, bars).rename(columns={"target_task": "task"})
     bar = charts.titled(bar, titles)
@@ -78,6 +80,10 @@ def draw() -> None:
             st.altair_chart(figure, width="stretch", theme=None)
             figures.append((name, figure))
             first = mine[0].iloc[0]
+            st.markdown(
+                f"Best single neuron: **{controls.count(mine[0].highest, '.2f')}**; the whole "
+                f"model: **{controls.count(mine[2].accuracy, '.2f')}**, over {len(mine[0])} tasks."
+            )
             st.caption(
                 f"Mean of {first.seeds} seeds, {controls.count(mine[0].n)} examples per task; "
                 "dotted line: chance. Discoveries: "

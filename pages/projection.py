@@ -17,6 +17,7 @@ from core.measures.tuning import TuneSpec
 from core.tasks import Task
 from pages.common import answers, controls, warnings
 
+NO_GAIN = 0.02  # of accuracy: where the source of a projection does not matter
 SHAPES: dict[str, Shape] = {"as a whole": "whole", "each by itself": "each"}
 HOW_HELP = (
     "A projector is a small network: linear, leaky ReLU, linear, layer normalization. It is "
@@ -40,7 +41,7 @@ answers.heading(
     "projected in the same way are not.",
 )
 lab = answers.lab()
-one, two, three = st.columns([3, 2, 2], gap="medium")
+one, two, three = controls.row(3, 2, 2)
 names = list(lab.models.names())
 if len(names) < 2:
     st.info("A projection needs two backbones; add another one on the Library page.")
@@ -139,12 +140,18 @@ def gains() -> pd.DataFrame:
 
 def sentence(table: pd.DataFrame) -> str:
     """How much the source prompt matters: the gain over random words, projected in the same way."""
-    each = []
-    for row in table[table.over != "random"].itertuples():
-        each.append(f"{row.group}, by {row.how} {words.two(row.gain)}{span(row)}")
-    if not each:
-        return ""
-    return f"Accuracy gain over random words projected in the same way: {'; '.join(each)}."
+    said = []
+    for how, rows in table[table.over != "random"].groupby("how", sort=False):
+        gains = "; ".join(
+            f"**{words.two(row.gain)}**{span(row)} on {row.group}" for row in rows.itertuples()
+        )
+        lead = (
+            "random words projected in the same way do as well. Accuracy gain of the prompts:"
+            if rows.gain.abs().max() < NO_GAIN
+            else "prompts do better than random words projected in the same way. Accuracy gain:"
+        )
+        said.append(f"- Trained by {how}, {lead} {gains}.")
+    return "\n".join(said)
 
 
 def span(row: Any) -> str:
@@ -156,7 +163,8 @@ def draw() -> None:
     """Accuracy by task, the table, and how training went."""
     table = figures.accuracies(lab.store, asked, group)
     if table.empty:
-        st.caption("Nothing computed yet.")
+        if not any(len(history(spec)) for spec in projectors.values()):
+            answers.nothing("This projector has not been trained yet.")
         training()
         return
     table = table[table.how.isin(kinds)]

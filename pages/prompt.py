@@ -87,7 +87,7 @@ def not_tuned() -> None:
 
 place = st.empty()
 place.title("Prompt", anchor=False)
-one, two, three, four = st.columns([3, 3, 2, 3], vertical_alignment="bottom")
+one, two, three, four = controls.row(3, 3, 2, 3)
 view = None
 with answers.shown_errors():
     named = st.query_params.get("key")
@@ -129,8 +129,7 @@ def works() -> None:
     """Accuracy on every task."""
     table = charts.titled(figures.works_on(lab.store, list(grid)), titles)
     if table.empty:
-        st.caption("Nothing computed yet.")
-        return
+        answers.nothing("This prompt has not been evaluated yet.")
     figure = charts.works_on(table, look, backbone=backbone, tasks=[t.title for t in targets])
     st.altair_chart(figure, width="stretch", theme=None)
     named = [
@@ -254,8 +253,7 @@ def left_out(dropped: DroppedSpec) -> None:
     """What accuracy loses without vectors."""
     each, curve = figures.without_each(lab.store, dropped), figures.fewer(lab.store, dropped)
     if each.empty:
-        st.caption("Nothing computed yet.")
-        return
+        answers.nothing("Nothing has been computed without single vectors yet.")
     rows = queries.evaluations(lab.store, list(grid))
     own = rows[rows.target_task == task.name].majority
     majority = float(own.iloc[0]) if len(own) else 1 / len(task.labels)

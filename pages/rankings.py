@@ -23,7 +23,7 @@ answers.heading(
     "them?",
 )
 lab = answers.lab()
-left, middle, right = st.columns([2, 2, 2], gap="medium")
+left, middle, right = controls.row(2, 2, 2)
 with left:
     backbones = controls.backbones(lab)
 with middle:
@@ -104,12 +104,11 @@ def means(group: Mapping[str, queries.Rankable]) -> dict[str, Ranking]:
 def draw() -> None:
     """Predictive against causal first; then layers, seeds and pairs of tasks."""
     look = answers.look(lab.models.names())
-    causes(look, means(predictive), means(causal))
     tables = [over_seeds(state(specs), top, b, specs) for b, specs in mine.items()]
     layers, seeds = (pd.concat(parts) for parts in zip(*tables, strict=True))
     if layers.empty:
-        st.caption("Nothing computed yet.")
-        return
+        answers.nothing("These neurons have not been ranked yet.")
+    causes(look, means(predictive), means(causal))
     one, two = st.columns(2, gap="medium")
     with one, st.container(border=True):
         st.subheader("In which layers?", anchor=False)

@@ -1,6 +1,6 @@
 """How do accuracy and the neurons behind it stand up to more and more edits of the text?"""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from urllib.parse import urlencode
 
 import pandas as pd
@@ -9,7 +9,7 @@ import streamlit as st
 from core import charts
 from core.base.markdown import plain
 from core.base.settings import EMBEDDED, MATCHED
-from core.figures.overview import under_attack
+from core.figures import words
 from core.figures.rankings import NAMES
 from core.figures.robustness import claim as claims
 from core.figures.robustness import dose, finding
@@ -18,7 +18,7 @@ from core.lab.lab import job_name
 from core.measures import sweeps
 from core.tasks import Task
 from core.tasks.attacks import MOST_DOSE, Attack, Where
-from pages.common import adversarial, answers, controls, warnings
+from pages.common import adversarial, answers, controls, ranks, warnings
 
 PARTS: dict[str, Where] = {"both texts": "both", "first text": "first", "second text": "second"}
 
@@ -29,7 +29,7 @@ answers.heading(
     "texts as plain ones, but with typos added.",
 )
 lab = answers.lab()
-left, middle, right = st.columns([2, 2, 2], gap="medium")
+left, middle, right = controls.row(2, 2, 2)
 with left:
     backbones = controls.backbones(lab, EMBEDDED)
 with middle:
@@ -100,8 +100,7 @@ def here() -> None:
     """Draw accuracy and neurons over the dose, for the chosen task."""
     each, accuracy, shared = tables(job_name(asked_here), len(lab.known(asked_here)), top)
     if accuracy.empty:
-        st.caption("The curves appear here with their first points.")
-        return
+        answers.nothing("The curves appear here with their first points.")
     look = answers.look(lab.models.names())
     figures = {"accuracy": charts.dose_accuracy(accuracy, look, edits=edits, doses=doses)}
     for neurons in dict.fromkeys(shared.neurons):
@@ -124,9 +123,8 @@ def here() -> None:
                 st.markdown(f"**{name.capitalize()}**{again}")
                 st.altair_chart(figure, width="stretch", theme=None)
 
+    first_edit(accuracy)
     answers.played("dose", [0, *doses], upto)
-    if said := under_attack(accuracy, task.title, kind):
-        st.markdown(said)
     seeds = controls.count(accuracy.seeds)
     st.caption(
         f"{plain(task.title)}, {task.evaluation_split} split, {controls.count(accuracy.n)} "
@@ -146,12 +144,29 @@ def here() -> None:
         answers.downloads("robustness-each", each, label="Each answer")
 
 
+def first_edit(accuracy: pd.DataFrame) -> None:
+    """What the least of the doses costs each backbone: a sentence, and a number for each."""
+    found = dose.first(accuracy)
+    if found.empty:
+        return
+    edit = f"one {kind}" if found.dose.iloc[0] == 1 else f"{found.dose.iloc[0]} {edits}"
+    lost = controls.count((100 * found.lost).tolist(), ".0f")
+    st.markdown(f"With {edit} per text, accuracy on {plain(task.title)} drops by {lost} points:")
+    with st.container(horizontal=True, gap="large"):
+        for row in found.itertuples():
+            st.metric(
+                plain(row.backbone), words.two(row.accuracy), width="content",
+                delta=f"{100 * (row.accuracy - row.clean):+.0f} points", delta_color="off",
+                help=f"95 % interval {words.two(row.low)} to {words.two(row.high)}; clean "
+                f"{words.two(row.clean)}; {row.n} examples, {row.seeds} seeds.",
+            )  # fmt: skip
+
+
 def claim() -> None:
     """Draw neurons kept against accuracy kept, over all tasks."""
     points = claim_points(job_name(asked_of_all), len(lab.known(asked_of_all)), top)
     if points.empty:
-        st.caption("A point appears here for each task and dose that has been computed.")
-        return
+        answers.nothing("A point appears here for each task and dose that has been computed.")
     look = answers.look(lab.models.names())
     said, causal = (summarise(points, neurons=n, matched=MATCHED) for n in ("skill", "causal"))
     with st.container(border=True):
@@ -162,10 +177,10 @@ def claim() -> None:
             help="Differences are in shares kept: 1 is everything above chance (accuracy) or above "
             "shuffled labels (neurons) on clean data. Intervals treat tasks as clusters.",
         )
-        if causal.verdict != "open":
-            st.markdown(f"**The same for causal neurons.** {causal.lead}")
         st.caption(finding.LIMITS, help=finding.MATCHED if said.matched else None)
         with st.expander("All pairs of backbones, and each backbone by itself", key="pairs"):
+            if causal.verdict != "open":
+                st.markdown(f"**The same for causal neurons.** {causal.lead}")
             st.markdown("\n".join(f"- {text}" for text in (*said.between, *said.within)))
     kinds = [n for n in NAMES if (points.neurons == n).any()]
     figures = []
@@ -212,15 +227,6 @@ def linked(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(url=[address(title) for title in table.task])
 
 
-answers.show(asked_here, here, name="dose", what="results", start_at_once=not lab.missing(
-    [spec for sweep in mine.values() for spec in sweep.evaluations[0]]
-))  # fmt: skip
-st.subheader("Where accuracy is kept, are the neurons kept as well?", anchor=False)
-answers.show(asked_of_all, claim, name="claim", what="results of all tasks")
-warnings.shared([task], [task])
-warnings.origins(p.prompt for sweep in mine.values() for p in sweep.evaluations[0])
-
-
 def in_detail(chosen: Collection[str]) -> list[str]:
     """Two backbones, or those without the weathered ones whose counterparts are among them."""
     if len(chosen) <= 2:
@@ -230,29 +236,65 @@ def in_detail(chosen: Collection[str]) -> list[str]:
     return [b for b in chosen if b not in counterparts]
 
 
+def this_task() -> None:
+    """Accuracy and shared neurons by dose."""
+    answers.show(asked_here, here, name="dose", what="results", start_at_once=not lab.missing(
+        [spec for sweep in mine.values() for spec in sweep.evaluations[0]]
+    ))  # fmt: skip
+
+
+def all_tasks() -> None:
+    """The claim over all tasks."""
+    st.subheader("Where accuracy is kept, are the neurons kept as well?", anchor=False)
+    answers.show(asked_of_all, claim, name="claim", what="results of all tasks")
+
+
+def neuron_ranks() -> None:
+    """Each neuron's rank on clean and on attacked texts."""
+    left, right = st.columns(2, gap="medium")
+    at = doses[0] if len(doses) == 1 else right.select_slider(
+        "Edits per text", doses, value=doses[0], key="dose", bind="query-params"
+    )  # fmt: skip
+    ranks.show(
+        ranks.View(
+            lab=lab, task=task, asked={b: sweep.stability for b, sweep in mine.items()}, top=top,
+            dose=at, edits=f"{at} {kind if at == 1 else edits}",
+        ),
+        left,
+    )  # fmt: skip
+
+
+def hand_made() -> None:
+    """A task against one of its hand-made adversarial versions."""
+    attacked = versions[0] if len(versions) == 1 else controls.task(versions, key="version")
+    asked = {
+        name: sweeps.robustness(
+            controls.prompts(lab, name, [task]),
+            (lab.pin(task, name), task.evaluation_split),
+            (lab.pin(attacked, name), attacked.evaluation_split),
+            task.contrasts(),
+        )
+        for name in in_detail(mine)
+    }
+    if len(asked) < len(mine):
+        st.caption("To compare a weathered backbone here, deselect its counterpart.")
+    adversarial.show(adversarial.View(lab=lab, clean=task, attacked=attacked, asked=asked, top=top))
+
+
 versions = [
     t for group in controls.task_sets().values() for t in group
     if t.ready and t.adversarial_of == task.name
 ]  # fmt: skip
-if versions:
-    details = st.expander(
-        "In detail: clean data against the adversarial version", key="details",
-        bind="query-params", icon=":material/unfold_more:",
-    )  # fmt: skip
-    if details.open:
-        with details:
-            attacked = versions[0] if len(versions) == 1 else controls.task(versions, key="version")
-            asked = {
-                name: sweeps.robustness(
-                    controls.prompts(lab, name, [task]),
-                    (lab.pin(task, name), task.evaluation_split),
-                    (lab.pin(attacked, name), attacked.evaluation_split),
-                    task.contrasts(),
-                )
-                for name in in_detail(mine)
-            }
-            if len(asked) < len(mine):
-                st.caption("To compare a weathered backbone here, deselect its counterpart.")
-            adversarial.show(
-                adversarial.View(lab=lab, clean=task, attacked=attacked, asked=asked, top=top)
-            )
+parts: dict[str, Callable[[], None]] = {
+    "This task": this_task, "All tasks": all_tasks, "Neuron ranks": neuron_ranks,
+    **({"Adversarial version": hand_made} if versions else {}),
+}  # fmt: skip
+controls.refuse("tab", parts, "tab")
+for tab, part in zip(
+    st.tabs(list(parts), key="tab", bind="query-params"), parts.values(), strict=True
+):
+    if tab.open:
+        with tab:
+            part()
+warnings.shared([task], [task])
+warnings.origins(p.prompt for sweep in mine.values() for p in sweep.evaluations[0])

@@ -20,7 +20,7 @@ answers.heading(
     "that a task needs costs more accuracy than suppressing as many random neurons.",
 )
 lab = answers.lab()
-left, middle, right = st.columns([2, 2, 2], gap="medium")
+left, middle, right = controls.row(2, 2, 2)
 with left:
     backbones = controls.backbones(lab, EMBEDDED)
     seeds = controls.seeds()
@@ -38,7 +38,7 @@ with right:
         "margin), ranked on train rows. Skill: highest predictivity. Lowest: lowest predictivity.",
     )  # fmt: skip
     draws = st.slider("Random draws", 1, 10, 3, key="draws", bind="query-params")
-with st.expander("How neurons are chosen and suppressed"):
+with st.container(key="settings-more"), st.expander("How neurons are chosen and suppressed"):
     one, two, three, four = st.columns(4)
     scope = one.segmented_control(
         "Choose per", controls.SCOPES, default="layer", key="scope", bind="query-params"
@@ -142,8 +142,7 @@ def draw() -> None:
     """One chart: the hue is the backbone, the line style the kind of neuron."""
     table = queries.suppression_curve(lab.store, specs)
     if table.empty:
-        st.caption("The curve appears here with its first points.")
-        return
+        answers.nothing("The curve appears here with its first points.")
     figure = charts.suppression_curves(
         table, answers.look(lab.models.names()), fractions=choices.fractions, scope=choices.scope
     )
@@ -162,6 +161,7 @@ def draw() -> None:
 
 def upto(table: pd.DataFrame, share: float) -> None:
     """The curves up to a share of suppressed neurons; weathered backbones beside plain ones."""
+    lowest = charts.below(min(float(table.low.min()), float(table.majority.max())))
     weathered = table.backbone.isin([name for _, name in MATCHED])
     parts = {"Plain": table[~weathered], "Weathered": table[weathered]}
     there = {name: part for name, part in parts.items() if len(part)}
@@ -171,7 +171,7 @@ def upto(table: pd.DataFrame, share: float) -> None:
                 st.markdown(f"**{name} backbones**", help=finding.MATCHED)
             figure = charts.suppression_curves(
                 part[part.fraction <= share], answers.look(lab.models.names()),
-                fractions=choices.fractions, scope=choices.scope,
+                fractions=choices.fractions, scope=choices.scope, lowest=lowest,
             )  # fmt: skip
             st.altair_chart(figure, width="stretch", theme=None)
 
@@ -185,8 +185,7 @@ def faithful() -> None:
     """Draw attribution against the exact effect of suppressing single neurons."""
     table = faithfulness.neurons(lab.store, exact)
     if table.empty:
-        st.caption("The figures appear here as they are computed.")
-        return
+        answers.nothing("The figures appear here as they are computed.")
     look, agreed = answers.look(lab.models.names()), faithfulness.agreement(table)
     shown, figures = linked(table), []
     there = list(dict.fromkeys(table.backbone))

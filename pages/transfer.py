@@ -29,7 +29,7 @@ answers.heading(
     "they are evaluated. A stronger colour means a higher accuracy.",
 )
 lab = answers.lab()
-left, middle, right = st.columns([4, 2, 4], gap="medium")
+left, middle, right = controls.row(4, 2, 4)
 source = right.segmented_control(
     "Numbers", [COMPUTED, PUBLISHED], default=COMPUTED, key="numbers", bind="query-params",
     help="Published: the results that Su et al. released for RoBERTa and T5, one run each.",
@@ -59,7 +59,7 @@ def heatmaps(
                 continue
             here = set(mine.source_task) | set(mine.target_task)  # not what it cannot answer
             figure = charts.transfer_heatmap(
-                mine, look, backbone=name, relative=relative,
+                mine, look, backbone=name, relative=relative, lowest=float(table.value.min()),
                 rows=[t for t in rows if t in here], columns=[t for t in columns if t in here],
             )  # fmt: skip
             st.altair_chart(figure, width="stretch", theme=None)
@@ -147,6 +147,8 @@ else:
     def draw() -> None:
         """The computed values, one heatmap per backbone."""
         rows = queries.transfer(lab.store, specs, relative=relative, clean=lab.clean_name)
+        if rows.empty and specs:
+            answers.nothing("These prompts have not been evaluated yet.")
         table = charts.titled(rows, titles)
         look = answers.look(lab.models.names())
         heatmaps(table, look, backbones, [t.title for t in sources], [t.title for t in targets])
@@ -185,8 +187,7 @@ else:
         asked = (*specs, *predictive, *causal)
         table, agreed = pairs(job_name(asked), len(lab.known(asked)))
         if table.empty:
-            st.caption("Nothing computed yet.")
-            return
+            answers.nothing("The neurons of these tasks have not been ranked yet.")
         shown, look = charts.titled(table, titles), answers.look(lab.models.names())
         figures, kinds = [], list(dict.fromkeys(table.neurons))
         for kind, column in zip(kinds, st.columns(len(kinds), gap="medium"), strict=True):

@@ -59,7 +59,7 @@ answers.heading(
     "Can the similarity of two prompts predict how well one works on the other's task?",
 )
 lab = answers.lab()
-left, middle, right = st.columns([4, 2, 4], gap="medium")
+left, middle, right = controls.row(4, 2, 4)
 source = right.segmented_control(
     "Numbers", [COMPUTED, PUBLISHED], default=COMPUTED, key="numbers", bind="query-params",
     help="Published: prompts and accuracies released by Su et al., one run each. Without the "
@@ -78,8 +78,7 @@ def draw(
     """All figures of a set of prompts; tasks by title."""
     pairs = indicators.joined(likeness, transfer, categories)
     if pairs.empty:
-        st.caption("Nothing computed yet.")
-        return
+        answers.nothing("These prompts have not been compared yet.")
     agreed = agreement(pairs).dropna(subset="spearman")
     if agreed.empty:
         st.caption("A correlation needs at least three source tasks for some target.")

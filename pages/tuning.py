@@ -22,7 +22,7 @@ answers.heading(
     "and the accuracy on held-out training rows should rise above chance (dotted line).",
 )
 lab = answers.lab()
-one, two, three, four = st.columns(4, gap="medium")
+one, two, three, four = controls.row(1, 1, 1, 1)
 with one:
     backbone = controls.one_backbone(lab, st)
     found = controls.answered_by(lab, backbone, controls.clean(controls.task_set()))
@@ -119,8 +119,7 @@ def draw() -> None:
     """Loss and accuracy, and the tuned prompt."""
     table = history()
     if table.empty:
-        st.caption("Loss and accuracy appear here. A short run takes well under a minute.")
-        return
+        answers.nothing("Loss and accuracy appear here. A short run takes well under a minute.")
     look = answers.look(lab.models.names())
     loss = charts.tuning_loss(table, look, backbone=backbone, steps=int(steps))
     accuracy = charts.tuning_accuracy(
@@ -169,8 +168,7 @@ def convergence(starts: dict[str, tuple[TuneSpec, ...]]) -> None:
     """Accuracy by step from each start, and how many steps it saves."""
     runs = histories(lab.store, starts)
     if runs.empty:
-        st.caption("Curves appear here, one line per start.")
-        return
+        answers.nothing("Curves appear here, one line per start.")
     names = [s for s in starts if (runs.start == s).any()]
     figure = charts.convergence(
         convergence_of(runs), answers.look(names), starts=names,

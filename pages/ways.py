@@ -38,7 +38,7 @@ answers.heading(
     "neurons?",
 )
 lab = answers.lab()
-left, right = st.columns(2, gap="medium")
+left, right = controls.row(1, 1)
 with left:
     backbones = controls.backbones(lab)
 with right:
@@ -66,8 +66,7 @@ def draw() -> None:
     """Accuracy against cost, the table, and what is lost without the prompts' neurons."""
     table = figures.compared(lab.store, asked)
     if table.empty:
-        st.caption("Nothing computed yet.")
-        return
+        answers.nothing("These methods have not been compared yet.")
     lost = figures.without(lab.store, asked)
     names = [b for b in backbones if (table.backbone == b).any()]
     drawn = costs(table, names)

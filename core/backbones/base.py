@@ -96,6 +96,10 @@ class Backbone(ABC):
         """The input embeddings."""
 
     @abstractmethod
+    def output_vectors(self) -> Float[Tensor, "vocab hidden"]:
+        """The output embeddings: a word's logit is the product of its own with a state."""
+
+    @abstractmethod
     def prefix_length(self, prompt_length: int, layout: Layout = "mask_first") -> int:
         """Positions before the text: the prompt's, and the mask slot where there is one."""
 

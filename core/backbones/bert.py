@@ -33,6 +33,10 @@ class Bert(MaskedLM):
         second: Tensor = (ends.cumsum(dim=1) - ends) == 1
         return second.long()
 
+    def output_vectors(self) -> Float[Tensor, "vocab hidden"]:
+        vectors: Tensor = self.model.cls.predictions.decoder.weight
+        return vectors
+
     def logits(
         self, state: Float[Tensor, "batch hidden"], words: Int[Tensor, " word"] | slice
     ) -> Float[Tensor, "batch word"]:

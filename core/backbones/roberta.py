@@ -28,6 +28,10 @@ class Roberta(MaskedLM):
     def _first_position(self) -> int:
         return int(self._encoder.embeddings.padding_idx) + 1
 
+    def output_vectors(self) -> Float[Tensor, "vocab hidden"]:
+        vectors: Tensor = self.model.lm_head.decoder.weight
+        return vectors
+
     def logits(
         self, state: Float[Tensor, "batch hidden"], words: Int[Tensor, " word"] | slice
     ) -> Float[Tensor, "batch word"]:

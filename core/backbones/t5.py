@@ -128,6 +128,10 @@ class T5(Backbone):
         ).loss
         return loss
 
+    def output_vectors(self) -> Float[Tensor, "vocab hidden"]:
+        vectors: Tensor = self.model.lm_head.weight
+        return vectors
+
     def logits(
         self, state: Float[Tensor, "batch hidden"], words: Int[Tensor, " word"] | slice
     ) -> Float[Tensor, "batch word"]:

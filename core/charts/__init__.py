@@ -17,7 +17,7 @@ from core.charts.indicators import (
     prompt_map,
     transfer_points,
 )
-from core.charts.look import Figure, Head, Look, png, quickly, svg, titled
+from core.charts.look import Figure, Head, Look, below, png, quickly, svg, titled
 from core.charts.neurons import (
     activation_histogram,
     contribution,
@@ -25,6 +25,7 @@ from core.charts.neurons import (
     profile,
     tokens,
     votes,
+    word_directions,
 )
 from core.charts.projection import projected_accuracy, projection_heatmap
 from core.charts.prompts import fewer, row_matrix, without_each, works_on
@@ -56,6 +57,7 @@ __all__ = [
     "advice_tested",
     "answer_states",
     "attributed_exact",
+    "below",
     "boxes_over_bars",
     "claim_points",
     "contribution",
@@ -100,5 +102,6 @@ __all__ = [
     "way_costs",
     "way_without",
     "without_each",
+    "word_directions",
     "works_on",
 ]

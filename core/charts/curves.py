@@ -5,13 +5,20 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from core.charts.look import DASHES, KIND_TITLES, Look, finish, level
+from core.charts.look import DASHES, KIND_TITLES, Look, below, finish, level
 
 
 def suppression_curves(
-    table: pd.DataFrame, look: Look, *, fractions: Sequence[float], scope: str = "layer"
+    table: pd.DataFrame,
+    look: Look,
+    *,
+    fractions: Sequence[float],
+    scope: str = "layer",
+    lowest: float | None = None,
 ) -> alt.LayerChart:
-    """Accuracy against the fraction suppressed; hue = backbone, line style = kind of neuron."""
+    """Accuracy against the fraction suppressed; hue = backbone, line style = kind of neuron. The
+    axis begins below the lowest value and chance, or at `lowest`, for figures on one scale.
+    """
     table = table.assign(
         percent=table.fraction * 100, neurons=table.choose.map(lambda c: KIND_TITLES[c])
     )
@@ -45,14 +52,16 @@ def suppression_curves(
         alt.Tooltip("draws", title="draws"),
         alt.Tooltip("n", title="examples"),
     ]
-    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]))
+    chance = float(table.majority.max()) if len(table) else 0.5
+    least = min(float(table.low.min()), chance) if len(table) else chance
+    scale = alt.Scale(domain=[below(least) if lowest is None else lowest, 1])
+    y = alt.Y("accuracy:Q", title="accuracy", scale=scale)
     base = alt.Chart(table).encode(x=x, color=color, detail=alt.Detail("neurons:N"))
     band = base.mark_area(opacity=0.14, clip=True).encode(
-        y=alt.Y("low:Q", scale=alt.Scale(domain=[0, 1])), y2=alt.Y2("high:Q")
+        y=alt.Y("low:Q", scale=scale), y2=alt.Y2("high:Q")
     )
     line = base.mark_line(strokeWidth=2.2).encode(y=y, strokeDash=dash)
     points = base.mark_circle(size=45, opacity=1).encode(y=y, tooltip=tooltip)
-    chance = float(table.majority.max()) if len(table) else 0.5
     return finish(alt.layer(band, line, points, level(chance, look)), look, 400)
 
 
@@ -115,4 +124,6 @@ def convergence(
 
 def _steps(steps: int) -> alt.X:
     scale = alt.Scale(domain=[0, steps], nice=False)
-    return alt.X("step:Q", title="step", scale=scale).axis(tickMinStep=1, format="d")
+    return alt.X("step:Q", title="step", scale=scale).axis(
+        tickMinStep=1, format="d", tickCount={"expr": "ceil(width / 80)"}
+    )

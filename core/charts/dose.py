@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from core.charts.look import Look, finish, level
+from core.charts.look import Look, below, finish, level
 
 MEASURED, SHUFFLED = "true labels", "shuffled labels"
 HEIGHT = 260
@@ -32,7 +32,7 @@ def dose_accuracy(
     axes are those of the whole table, whatever dose it is drawn up to.
     """
     chance = float(table.majority.max())
-    lowest = math.floor(10 * min(table.low.min(), chance) + 1e-9) / 10
+    lowest = below(min(float(table.low.min()), chance))
     table = table if upto is None else table[table.dose <= upto]
     scale = alt.Scale(domain=[lowest, 1])
     base = alt.Chart(table).encode(x=_doses(edits, doses), color=_hue(table, look))

@@ -18,11 +18,14 @@ def transfer_heatmap(
     relative: bool,
     rows: Sequence[str],
     columns: Sequence[str],
+    lowest: float | None = None,
 ) -> alt.LayerChart:
-    """Source tasks in rows, target tasks in columns; the colour is the (relative) accuracy."""
+    """Source tasks in rows, target tasks in columns; the colour is the (relative) accuracy. Colours
+    begin at the table's lowest value, or for several figures on one scale at `lowest`.
+    """
     title = "relative accuracy" if relative else "accuracy"
-    low = 0.4 if table.value.min() > 0.3 else 0.0
-    domain = [low, 1.05] if relative else [low, 1.0]
+    least = float(table.value.min()) if lowest is None else lowest
+    domain = [0.4 if least > 0.3 else 0.0, 1.05 if relative else 1.0]
     tooltips = [
         alt.Tooltip("source_task", title="prompt tuned on"),
         alt.Tooltip("target_task", title="evaluated on"),
@@ -55,7 +58,7 @@ def correlation_heatmap(
         alt.Tooltip("layers", title="layers"),
     ]
     return heatmap(
-        table, look, look.hue(backbone), tooltip, value="spearman", domain=[-0.1, 1.0],
+        table, look, look.hue(backbone), tooltip, value="spearman", domain=[-1.0, 1.0],
         title="Spearman", y=alt.Y("task_a:N", sort=list(tasks), title=None),
         x=alt.X("task_b:N", sort=list(tasks), title=None),
     )  # fmt: skip
@@ -74,7 +77,9 @@ def heatmap(
     y: alt.Y,
     angle: int = -40,
 ) -> alt.LayerChart:
-    """One cell per pair, with its number where there is room."""
+    """One cell per pair, with its number where there is room. From the page's ground to the hue; where
+    the domain begins below 0, another hue of the same steps shows what is below.
+    """
     rows = table[y.shorthand.split(":")[0]].nunique()
     thinned = rows > MANY  # numbers of vectors, not names of tasks
     base = alt.Chart(table).encode(
@@ -82,11 +87,14 @@ def heatmap(
         y=y.axis(labelOverlap=thinned, grid=False),
         tooltip=tooltip,
     )
+    signed = domain[0] < 0
+    ends = [-domain[1], 0.0, domain[1]] if signed else domain
+    hues = [look.third, look.ground, hue] if signed else [look.ground, hue]
     cells = base.mark_rect(stroke=look.ground, strokeWidth=0 if thinned else 1).encode(
         color=alt.Color(
             f"{value}:Q",
             title=title,
-            scale=alt.Scale(domain=domain, range=[look.ground, hue], clamp=True, interpolate="rgb"),
+            scale=alt.Scale(domain=ends, range=hues, clamp=True, interpolate="rgb"),
             legend=alt.Legend(orient="bottom", gradientLength=180, format=".1f"),
         )
     )

@@ -5,6 +5,7 @@ that is legible on the page's background; files are always drawn for a light pag
 """
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from altair.utils import schemapi
 
 Figure = Any
 HUES = ("#2b7bba", "#d9772b", "#2f9a7b", "#b5679a", "#b8860b", "#4c9a9a")  # Okabe-Ito, calmed
-DASHES = {"causal": [1, 0], "skill": [10, 3], "random": [6, 4], "lowest": [2, 3]}
+DASHES = {"causal": [1, 0], "skill": [10, 3], "random": [2, 3], "lowest": [8, 3, 1, 3]}
 KIND_TITLES = {
     "causal": "causal neurons",
     "skill": "skill neurons (predictive)",
@@ -124,6 +125,11 @@ def written_on(field: str) -> alt.ExprRef:
     more: at least 4.58 to 1 on any colour (WCAG 2.1).
     """
     return alt.ExprRef(f"luminance(scale('color', datum['{field}'])) > 0.179 ? '#000' : '#fff'")
+
+
+def below(value: float) -> float:
+    """Where an axis of shares begins so that this value stands clear of its end: a tenth."""
+    return max(0.0, math.floor(10 * value - 0.5 + 1e-9) / 10)
 
 
 def level(value: float, look: Look) -> alt.Chart:

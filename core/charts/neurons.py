@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 import altair as alt
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from core.charts.look import Look, finish, written_on
@@ -130,6 +132,50 @@ def activation_histogram(
         .encode(x="x:Q", tooltip=[alt.Tooltip("x:Q", title="baseline (train mean)", format=".3f")])
     )
     return finish(alt.layer(bars, rule), look, 300)
+
+
+def word_directions(
+    words: pd.DataFrame,
+    look: Look,
+    *,
+    cosines: Sequence[float] | npt.NDArray[np.float64],
+    bins: int = 40,
+) -> alt.LayerChart:
+    """The cosines of a neuron's output direction with all words as a histogram, and a line for each
+    class's answer word. Columns of `lab.playground.Favoured.words`.
+    """
+    counts, edges = np.histogram(np.asarray(cosines), bins=bins)
+    table = pd.DataFrame({"from": edges[:-1], "to": edges[1:], "words": counts})
+    classes = words["class"].tolist()
+    x = alt.X("from:Q", title="cosine with a word's output embedding")
+    bars = (
+        alt.Chart(table)
+        .mark_bar(color=look.faint, fillOpacity=0.45, stroke=look.faint)
+        .encode(
+            x=x, x2="to:Q", y=alt.Y("words:Q", title="words of the vocabulary"),
+            y2=alt.Y2Datum(0),
+            tooltip=[
+                alt.Tooltip("from:Q", format=".3f"), alt.Tooltip("to:Q", format=".3f"), "words",
+            ],
+        )
+    )  # fmt: skip
+    rules = (
+        alt.Chart(words.assign(top=int(counts.max())))
+        .mark_rule(strokeWidth=3)
+        .encode(
+            x="cosine:Q", y="top:Q", y2=alt.Y2Datum(0),
+            color=alt.Color(
+                "class:N", title=None,
+                scale=alt.Scale(domain=classes, range=look.classes(len(classes))),
+            ),
+            tooltip=[
+                "class", alt.Tooltip("word", title="answer word"),
+                alt.Tooltip("cosine:Q", format=".3f"),
+                alt.Tooltip("above:Q", title="words below it", format=".1%"),
+            ],
+        )
+    )  # fmt: skip
+    return finish(alt.layer(bars, rules), look, 240)
 
 
 def probabilities(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) -> alt.LayerChart:

@@ -17,7 +17,7 @@ COLUMNS = "key backbone source_task prompt seed target_task split contrast".spli
 
 
 def table(
-    specs: Sequence[PredictivitySpec] | Sequence[EvaluationSpec] | Sequence[AttributionSpec],
+    specs: Sequence[PredictivitySpec | EvaluationSpec | AttributionSpec],
 ) -> pd.DataFrame:
     """One row per question: key, backbone, source_task, prompt (its key), seed, target_task, split,
     contrast (as text; empty for none).

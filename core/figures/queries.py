@@ -183,7 +183,7 @@ def layer_profile(store: Store, specs: Sequence[PredictivitySpec]) -> pd.DataFra
     )
 
 
-Rankable = Sequence[PredictivitySpec] | Sequence[AttributionSpec]
+Rankable = Sequence[PredictivitySpec | AttributionSpec]
 _VALUES = {
     PredictivitySpec: "sum(n.correct) / sum(p.n) AS value, avg(p.majority) AS least"
     " FROM asked a JOIN predictivity p USING (key) JOIN neuron n USING (key)",

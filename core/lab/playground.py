@@ -1,15 +1,33 @@
 """One typed text: what the playground asks while a person waits."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from jaxtyping import Float
 
 from core.lab.lab import Lab
 from core.measures.attribution import AttributionSpec
+from core.measures.direction import word_cosines
 from core.measures.evaluation import Suppression
 from core.measures.predictivity import PredictivitySpec
 from core.measures.reading import Play
+
+NEAREST = 8  # words of the vocabulary that are named
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Favoured:
+    """The cosine of a neuron's output direction with each word's output embedding. `words` has a
+    row per class: class, word (its answer word), cosine, above (the share of the vocabulary with a
+    lower cosine). `cosines[vocab]`; `nearest`: the words of the highest, the highest first.
+    """
+
+    words: pd.DataFrame
+    cosines: Float[npt.NDArray[np.float64], " vocab"]
+    nearest: list[str]
 
 
 def play(
@@ -56,6 +74,24 @@ def layout(
             max_length=asked.max_length,
         )  # fmt: skip
     return [asdict(slot) for slot in slots]
+
+
+def favoured(lab: Lab, spec: PredictivitySpec, layer: int, neuron: int) -> Favoured:
+    """The words at which a neuron's output points, and the task's answer words among them."""
+    task, pin = lab.find_task(spec.task.name), lab.models.found(spec.prompt.backbone)
+    with lab.models.borrowed(pin.name, spec.prompt.precision) as backbone:
+        cosines = word_cosines(backbone, layer, neuron)
+        order = np.argsort(-cosines, kind="stable")[:NEAREST]
+        nearest = [str(backbone.tokenizer.decode([int(i)])).strip() for i in order]
+    pieces = lab.models.answer_words(pin.name, task)
+    ids = [ids[0] for _, ids, _ in pieces]
+    words = pd.DataFrame(
+        {
+            "class": task.labels, "word": [word for word, _, _ in pieces],
+            "cosine": cosines[ids], "above": [float((cosines < cosines[i]).mean()) for i in ids],
+        }
+    )  # fmt: skip
+    return Favoured(words=words, cosines=cosines, nearest=[w for w in nearest if w])
 
 
 def along(

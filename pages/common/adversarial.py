@@ -134,8 +134,7 @@ def draw(view: View) -> None:
         answers=rows, paired_tests=tests, discoveries=found, overlap=shared, stability=stability
     )
     if numbers.answers.empty:
-        st.caption("The figures appear here as they are computed.")
-        return
+        answers.nothing("The figures appear here as they are computed.")
     said = summarise(numbers, backbones=view.backbones, fraction=view.top)
     with st.container(border=True):
         st.subheader(f"Summary: {plain(view.attacked.title)}", anchor=False)

@@ -4,8 +4,9 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from typing import NoReturn
 from urllib.parse import urlencode
 
 import pandas as pd
@@ -25,6 +26,7 @@ STEP = "tour"  # in the address: which step of the tour is shown
 PRESENT = "present"  # in the address: larger type, no controls, steps by key
 FRAME = 0.8  # seconds between the steps of a figure that is played
 POLL_EVERY = 1.0  # seconds; drawing costs time that the job could use
+BLANK = 320  # height in pixels of what stands for a figure
 PATIENCE = 0.8  # seconds a page waits for the first answer of a job it starts
 
 
@@ -55,6 +57,19 @@ def presented() -> bool:
     return PRESENT in st.query_params and STEP in st.query_params
 
 
+class Nothing(Exception):  # not an error
+    """Raised by `nothing`; its text says why there is no figure yet."""
+
+
+def nothing(said: str) -> NoReturn:
+    """Called by what draws a figure, before it has drawn anything: there is nothing to draw yet.
+
+    The last figure of this section then stays, greyed; without one, an empty frame of about a
+    figure's size says why.
+    """
+    raise Nothing(said)
+
+
 def show(
     specs: Sequence[Spec],
     draw: Callable[[], None],
@@ -65,7 +80,9 @@ def show(
 ) -> None:
     """Draw the figure from what is stored, and beside it what is running or missing.
 
-    Polls only while a job runs. `what` says what is computed, e.g. "11 evaluations".
+    Polls only while a job runs. `what` says what is computed, e.g. "11 evaluations". State, figure
+    and remark each have a container of their own, whatever is in it: what moved down while a job
+    runs would be seen twice when the job ends, at its old place and at the new one.
     """
     with shown_errors():
         asked = lab()
@@ -77,14 +94,36 @@ def show(
 
         @st.fragment(run_every=every)
         def live() -> None:
-            with shown_errors(), charts.quickly():
+            with shown_errors(), st.container(key=f"view-{name}"):
                 now = asked.status(specs)
-                _state(specs, now, name, what)
-                draw()
+                with st.container(key=f"state-{name}"):
+                    _state(specs, now, name, what)
+                with charts.quickly():
+                    _figure(draw, name)
                 if every is not None and (now is None or not now.active):
                     st.rerun()
 
         live()
+
+
+def _figure(draw: Callable[[], None], name: str) -> None:
+    """What can be drawn, or what was drawn last, as pale as the style sheet says."""
+    slot = f"{name}-drawn"
+    remark, figure = st.container(), st.container(key=f"figure-{name}")
+    with figure:
+        try:
+            draw()
+        except Nothing as none:
+            last = st.session_state.get(slot)
+            if last is None:
+                st.container(border=True, height=BLANK).caption(str(none))
+            else:
+                with remark, st.container(key=f"stale-{name}"):
+                    st.caption(f"{none} Until then, the previous figure stays, greyed out.")
+                with suppress(Nothing):
+                    last()
+            return
+    st.session_state[slot] = draw
 
 
 def _me() -> str:

@@ -41,6 +41,14 @@ EDITS = {
 }  # fmt: skip
 
 
+def row(*widths: int) -> list[Any]:
+    """Columns for a page's controls. On a phone they are folded behind a switch, so that the first
+    figure is on the first screen; the style sheet in `app.py` says from which width on.
+    """
+    st.toggle("Settings", key="settings-open")
+    return list(st.container(key="settings").columns(widths, gap="medium"))
+
+
 def one(key: str) -> None:
     """Before a control with one value: of several that another page left under its key, the first.
 

@@ -343,6 +343,13 @@ NEWER = {
     "activations": lambda k: charts.activation_histogram(
         NEURONS, k, baseline=0.4, classes=["no", "yes"]
     ),
+    "directions": lambda k: charts.word_directions(
+        pd.DataFrame(
+            {"class": ["no", "yes"], "word": ["bad", "good"], "cosine": [0.1, 0.3], "above": 0.7}
+        ),
+        k,
+        cosines=[-0.2, 0.0, 0.1, 0.1, 0.3],
+    ),
     "probabilities": lambda k: charts.probabilities(SURE, k, classes=["no", "yes"]),
     "votes": lambda k: charts.votes(NEURONS, k, classes=["no", "yes"]),
     "states": lambda k: charts.answer_states(
@@ -475,8 +482,8 @@ def test_a_matrix_of_a_hundred_vectors_is_a_picture_of_a_screens_size() -> None:
 
 def test_negative_cosines_have_a_colour_of_their_own() -> None:
     figure = charts.row_matrix(vectors(4), LIGHT, backbone="t5-mini", other="vector")
-    low, high = figure.to_dict()["layer"][0]["encoding"]["color"]["scale"]["domain"]
-    assert (low, high) == (-0.75, 1)
+    domain = figure.to_dict()["layer"][0]["encoding"]["color"]["scale"]["domain"]
+    assert domain == [-1, 0, 1], "equal steps on both sides"
 
 
 def test_names_on_a_map_do_not_lie_on_each_other() -> None:
@@ -523,6 +530,37 @@ def test_a_legend_names_the_backbones_of_its_figure_only() -> None:
         table = one if draw is charts.overlap_layers else STAY[STAY.backbone == "t5-mini"]
         text = json.dumps(draw(table, LIGHT).to_dict()["layer"])
         assert f'"domain": ["t5-mini"], "range": ["{LIGHT.hue("t5-mini")}"]' in text
+
+
+@pytest.mark.parametrize(("value", "start"), [(0.5, 0.4), (0.52, 0.4), (0.55, 0.5), (0.02, 0.0)])
+def test_an_axis_of_shares_begins_clear_of_its_lowest_value(value: float, start: float) -> None:
+    assert charts.below(value) == start
+
+
+def test_suppression_is_drawn_from_below_chance_or_from_where_it_is_told() -> None:
+    def begins(**where: float) -> float:
+        drawn = charts.suppression_curves(CURVE, LIGHT, fractions=[0, 0.15], **where).to_dict()
+        return float(drawn["layer"][1]["encoding"]["y"]["scale"]["domain"][0])
+
+    least = min(CURVE.low.min(), CURVE.majority.max())
+    assert 0 <= begins() < least
+    assert begins(lowest=0.2) == 0.2
+
+
+def test_negative_correlations_have_a_hue_of_their_own() -> None:
+    rows = TASKS.assign(spearman=[-0.5, *[0.5] * (len(TASKS) - 1)], neurons=8, layers=2)
+    rows = rows.assign(lowest_layer=-1.0, highest_layer=1.0)
+    drawn = charts.correlation_heatmap(rows, LIGHT, backbone="t5-mini", tasks=["A"]).to_dict()
+    scale = drawn["layer"][0]["encoding"]["color"]["scale"]
+    assert scale["domain"] == [-1.0, 0.0, 1.0]
+    assert scale["range"] == [LIGHT.third, LIGHT.ground, LIGHT.hue("t5-mini")]
+
+
+def test_the_words_of_a_neuron_are_all_in_the_histogram() -> None:
+    drawn = NEWER["directions"](LIGHT).to_dict()
+    rows = [row for data in drawn["datasets"].values() for row in data]
+    assert sum(row["words"] for row in rows if "words" in row) == 5
+    assert {row["word"] for row in rows if "word" in row} == {"bad", "good"}
 
 
 # --- dose-response -------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from tests.charts.test_charts import contrast
 pytestmark = pytest.mark.browser
 
 CHART = '[data-testid="stVegaLiteChart"]'
-NEURON = re.compile(r"^\d+ / \d+$")
+NEURON = re.compile(r"^Neuron \d+, layer \d+$")
 PAGES: dict[str, str | re.Pattern[str]] = {
     "": "Skillscope",
     "transfer": "Transfer",

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from scipy.stats import spearmanr, ttest_1samp
 
 from core.base.settings import EMBEDDED
-from tests.e2e.test_browser import CHART, no_error, open_page
+from tests.e2e.test_browser import CHART, NEURON, no_error, open_page
 
 pytestmark = pytest.mark.browser
 
@@ -98,12 +98,15 @@ def test_the_dose_response_and_the_claim_are_what_the_exported_files_say(
 ) -> None:
     open_page(page, app, "robustness")
     quiet(page)
-    expect(page.locator(CHART)).to_have_count(3 + 2)
+    expect(page.locator(CHART)).to_have_count(3)
     each = table(page, "robustness-each", "Each answer")
     means = each.groupby(["backbone", "dose"]).right.mean()
     curve = table(page, "robustness-dose").set_index(["backbone", "dose"])
     shared = table(page, "robustness-shared", "Shared neurons")
     shared = shared[shared.neurons == "skill"].set_index(["backbone", "dose"])
+    page.get_by_role("tab", name="All tasks").click()
+    expect(page.get_by_text("verdict on weathered against plain")).to_be_visible()
+    quiet(page)
     points = table(page, "robustness-claim")
     page.get_by_text("All pairs of backbones, and each backbone by itself").click()
     expect(page.get_by_text("slope").first).to_be_visible()
@@ -152,7 +155,7 @@ def test_the_dose_response_and_the_claim_are_what_the_exported_files_say(
 
 @pytest.mark.parametrize("task", ["Short reviews", "Answerability"])
 def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, task: str) -> None:
-    open_page(page, app, "robustness?details=true&task=" + task.replace(" ", "+"))
+    open_page(page, app, "robustness?tab=Adversarial+version&task=" + task.replace(" ", "+"))
     quiet(page)
     lead = page.get_by_text("their accuracy drops do not differ").first.inner_text()
     said = "\n".join([lead, *page.get_by_text("accuracy drops from").all_inner_texts()])
@@ -213,7 +216,7 @@ def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, task: 
 
 
 def test_robustness_shows_each_part_of_the_claim(page: Page, app: str) -> None:
-    open_page(page, app, "robustness?task=Question+pairs&details=true&top=15%25")
+    open_page(page, app, "robustness?task=Question+pairs&tab=Adversarial+version&top=15%25")
     quiet(page)
     for heading in (
         "Summary", "How large is the accuracy drop?", "Are the skill neurons the same?",
@@ -221,7 +224,7 @@ def test_robustness_shows_each_part_of_the_claim(page: Page, app: str) -> None:
         "What happens when skill neurons are suppressed?",
     ):  # fmt: skip
         expect(page.get_by_role("heading", name=heading)).to_be_visible()
-    expect(page.locator(CHART)).to_have_count(3 + 2 + 4 + 2 + 4)
+    expect(page.locator(CHART)).to_have_count(4 + 2 + 4)
     expect(page.get_by_text("Of its top 15%").first).to_be_visible()
 
 
@@ -240,7 +243,7 @@ def test_a_click_on_a_point_opens_its_neuron(page: Page, app: str) -> None:
         page.wait_for_timeout(400)
         if "/neuron" in page.url:
             break
-    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\d / \d+"))
+    expect(page.get_by_role("heading", level=1)).to_have_text(NEURON)
     expect(page.get_by_role("combobox", name="Backbone")).to_have_value("t5-mini")
     expect(page.get_by_role("combobox", name="Task")).to_have_value("Opinions")
     quiet(page)
@@ -253,20 +256,20 @@ def test_an_outlier_of_a_box_opens_its_neuron(page: Page, app: str) -> None:
     task = re.search(r"task: ([^;]+);", dot.get_attribute("aria-label") or "")
     assert task
     dot.click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\d / \d+"))
+    expect(page.get_by_role("heading", level=1)).to_have_text(NEURON)
     expect(page.get_by_role("combobox", name="Task")).to_have_value(task[1])
 
 
 def test_a_piece_of_a_bar_of_places_opens_its_neuron(page: Page, app: str) -> None:
-    open_page(page, app, "robustness?task=Question+pairs&details=true")
+    open_page(page, app, "robustness?task=Question+pairs&tab=Adversarial+version")
     quiet(page)
-    chart = page.locator(CHART).nth(3 + 2 + 5)
+    chart = page.locator(CHART).nth(5)
     piece = chart.locator("g.mark-rect path[aria-label*='neuron?']").last
     label = piece.get_attribute("aria-label") or ""
     known = dict(re.findall(r"(layer|neuron): (\d+)", label))
     piece.click()
     heading = page.get_by_role("heading", level=1)
-    expect(heading).to_have_text(f"{known['layer']} / {known['neuron']}")
+    expect(heading).to_have_text(f"Neuron {known['neuron']}, layer {known['layer']}")
     expect(page.get_by_role("combobox", name="Backbone")).to_have_value("t5-mini")
     expect(page.get_by_role("combobox", name="Task")).to_have_value("Question pairs")
     quiet(page)
@@ -276,14 +279,14 @@ def test_a_click_on_a_vote_opens_its_neuron(page: Page, app: str) -> None:
     open_page(page, app, "playground?backbone=roberta-mini&seed=1")
     quiet(page)
     page.locator(CHART).nth(1).locator("g.mark-rect path").first.click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\d / \d+"))
+    expect(page.get_by_role("heading", level=1)).to_have_text(NEURON)
     expect(page).to_have_url(re.compile("seed=1"))
     quiet(page)
 
 
 def test_a_neurons_page_tells_everything_of_it(page: Page, app: str) -> None:
     open_page(page, app, "neuron?backbone=t5-mini&task=Entailment&layer=2&neuron=428&seed=3")
-    expect(page.get_by_role("heading", level=1)).to_have_text("2 / 428")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Neuron 428, layer 2")
     quiet(page)
     expect(page.locator(CHART)).to_have_count(5)
     for heading in (
@@ -304,7 +307,7 @@ def test_a_neurons_page_tells_everything_of_it(page: Page, app: str) -> None:
 
 def test_a_wrong_neuron_in_the_address_is_harmless(page: Page, app: str) -> None:
     page.goto(f"{app}/neuron?layer=99&neuron=-4&backbone=no&task=no&seed=x")
-    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\d+ / \d+"))
+    expect(page.get_by_role("heading", level=1)).to_have_text(NEURON)
     quiet(page)
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.test_browser import CHART, no_error, open_page
+from tests.e2e.test_browser import CHART, NEURON, no_error, open_page
 
 pytestmark = pytest.mark.browser
 
@@ -23,15 +23,17 @@ def heading(page: Page, text: str | re.Pattern[str]) -> None:
 
 def test_a_neurons_address_says_layer_and_neuron(page: Page, app: str) -> None:
     open_page(page, app, "neuron")
-    layer, neuron = page.get_by_role("heading", level=1).inner_text().split(" / ")
+    heading(page, NEURON)
+    said = page.get_by_role("heading", level=1).inner_text()
+    neuron, layer = re.findall(r"\d+", said)
     page.get_by_test_id("stNumberInputStepUp").nth(1).click()
-    after = f"{layer} / {int(neuron) + 1}"
+    after = f"Neuron {int(neuron) + 1}, layer {layer}"
     heading(page, after)
     expect(page).to_have_url(re.compile(rf"layer={layer}&neuron={int(neuron) + 1}$"))
     page.reload()
     heading(page, after)
     page.go_back()
-    heading(page, f"{layer} / {neuron}")
+    heading(page, said)
     no_error(page)
 
 
@@ -40,7 +42,7 @@ def test_an_address_with_what_is_not_there_is_refused_aloud(page: Page, app: str
     toasts = page.get_by_test_id("stToast")
     expect(toasts.filter(has_text="unavailable layer: 99")).to_be_visible()
     expect(toasts.filter(has_text="unavailable task: Nonsense")).to_be_visible()
-    heading(page, "0 / 4")
+    heading(page, "Neuron 4, layer 0")
 
 
 def test_the_backbone_and_the_seed_travel_between_pages(page: Page, app: str) -> None:
@@ -48,7 +50,7 @@ def test_the_backbone_and_the_seed_travel_between_pages(page: Page, app: str) ->
     heading(page, "Suppression")
     expect(page.locator(f"{CHART}:visible")).to_have_count(1)
     to_page(page, "Explore", "Neuron")
-    heading(page, re.compile(r"^\d+ / \d+$"))
+    heading(page, NEURON)
     chosen = page.get_by_role("combobox")
     expect(chosen.nth(0)).to_have_value("t5-mini")
     expect(chosen.nth(2)).to_have_value("2")

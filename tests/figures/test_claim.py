@@ -301,3 +301,17 @@ def test_an_interval_that_ends_close_to_zero_shows_on_which_side() -> None:
     shown = interval(Estimate(value=0.084, low=-0.002, high=0.17))
     assert shown == "0.084, 95 % interval \N{MINUS SIGN}0.002 to 0.170"
     assert interval(Estimate(value=0.5, low=0.2, high=0.8)) == "0.50, 95 % interval 0.20 to 0.80"
+
+
+def test_what_the_least_dose_costs_is_the_difference_to_clean_texts() -> None:
+    table = pd.DataFrame(
+        {
+            "backbone": ["a", "a", "a", "b", "c"], "dose": [0, 2, 5, 0, 2],
+            "accuracy": [0.9, 0.7, 0.5, 0.8, 0.6],
+        }
+    )  # fmt: skip
+    found = dose.first(table)
+    assert found.backbone.tolist() == ["a"], "b has no attack, c no clean accuracy"
+    assert (found.dose.item(), found.clean.item()) == (2, 0.9)
+    assert found.lost.item() == pytest.approx(0.2)
+    assert dose.first(table[table.dose == 0]).empty

@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 from core.base.errors import BadInput
 from core.base.markdown import plain
 from core.base.prompts import SoftPrompt
-from core.base.settings import PLAIN, ROOT, Settings
+from core.base.settings import EMBEDDED, PLAIN, ROOT, Settings
 from core.base.specs import key
 from core.exchange.published import import_folder
 from core.figures.robustness import claim
@@ -25,6 +25,7 @@ from core.lab.lab import Lab
 from core.measures import sweeps
 from core.measures.prompts import ImportedPrompt
 from core.tasks import load_task
+from core.tasks.data import load_split
 from core.tasks.textattack import adversarial_version
 from pages.common import answers, upload
 from tests.conftest import here, write_task, write_text_task
@@ -135,7 +136,8 @@ def test_projection_shows_what_is_chosen_and_all_of_it_is_shipped() -> None:
     assert not page.button, "nothing is left to compute"
     assert len(page.get("vega_lite_chart")) == 6, "three groups, relative, two trainings"
     said = " ".join(m.value for m in page.markdown)
-    assert "gain over random words projected in the same way: training tasks, by distance" in said
+    assert "Trained by distance, prompts do better than random words projected in the same" in said
+    assert "Trained by task, random words projected in the same way do as well" in said
     page = run("projection", objective="distance", source="roberta-mini", target="t5-mini")
     drawn = json.dumps(charts(page))
     assert "random words, projected by distance" in drawn
@@ -239,7 +241,7 @@ def test_three_tasks_are_too_few_for_a_correlation(
     ]  # fmt: skip
     page = run("transferability", backbone=backbone, **{"from": "own"})
     assert not page.exception
-    assert "Nothing computed yet." in [c.value for c in page.caption]
+    assert "These prompts have not been compared yet." in [c.value for c in page.caption]
     for spec in sweeps.transfer_grid(tuned, places):
         lab.ask(spec)
     page = run("transferability", backbone=backbone, **{"from": "own"})
@@ -272,8 +274,8 @@ def test_a_link_chooses_the_backbone(page: str) -> None:
 def test_the_overview_lists_every_task_with_its_baselines() -> None:
     table = run("overview").dataframe[0].value
     assert len(table) == 14
-    assert {"n", "Majority", "Bag of words", "roberta-mini", "t5-mini"} <= set(table)
-    written = table.Metric.isin(["F1", "ROUGE-L"])
+    assert {"n", "Most frequent", "Bag of words", "roberta-mini", "t5-mini"} <= set(table)
+    written = table["t5-mini"].str.contains(r"\((?:F1|ROUGE-L)\)")
     assert written.sum() == 2
     dashes = table["Bag of words"] == "\N{EN DASH}"
     assert dashes.tolist() == written.tolist(), "classes only"
@@ -324,11 +326,13 @@ def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
             # Two projectors; each task with five kinds of prompt beside its own.
             projected = 2 + 9 * 5 * len(sweeps.SEEDS)
             ways = 6 * len(sweeps.SEEDS)
-            total = basic + 3 + curves + causal + doses + told + projected + ways + 1
+            ranks = len(sweeps.SEEDS)  # on texts with one typo each
+            total = basic + 3 + curves + causal + doses + told + projected + ways + 1 + ranks
             # Two tasks with written answers: prompts, the grid, activated neurons, nearest words.
             total += 10 + 10 * (12 + 2) + 45 * 2 + 2 * 10 if backbone == "t5-mini" else 0
             if backbone not in PLAIN:  # prompts, accuracies, predictivities; curves; doses
-                total = 3 * 45 + 9 * len(sweeps.SEEDS) * (1 + 1 + 8 * (1 + 1 + 3)) + doses + 1
+                curves = 9 * len(sweeps.SEEDS) * (1 + 1 + 8 * (1 + 1 + 3))
+                total = 3 * 45 + curves + doses + 1 + ranks
             assert len({key(s) for s in specs}) == total
     finally:
         lab.store.close()
@@ -441,13 +445,30 @@ def test_robustness_opens_with_shipped_doses_and_the_claim_over_all_tasks() -> N
     test = run("robustness")
     assert not test.exception
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
-    assert len(charts(test)) == 3 + 2
-    assert "verdict on weathered against plain: agrees" in words(test)
+    assert len(charts(test)) == 3
+    assert "With one typo per text, accuracy on Short reviews drops by" in words(test)
+    assert [m.label for m in test.metric] == list(EMBEDDED)
+    assert "600 examples, means of 5 seeds" in " ".join(c.value for c in test.caption)
+    claimed = run("robustness", tab="All tasks")
+    assert not claimed.exception
+    assert not [b for b in claimed.button if b.label == "Compute"], "nothing is missing"
+    assert len(charts(claimed)) == 2
+    assert "verdict on weathered against plain: agrees" in words(claimed)
     for name in ("roberta-mini", "t5-mini"):
-        assert f"**{name}**" in words(test)
-    text = " ".join(c.value for c in test.caption)
-    assert "600 examples, means of 5 seeds" in text
-    assert "doses 1, 2, 3, 5" in text
+        assert f"**{name}**" in words(claimed)
+    assert "doses 1, 2, 3, 5" in " ".join(c.value for c in claimed.caption)
+
+
+def test_ranks_on_clean_and_on_attacked_texts_come_from_shipped_answers() -> None:
+    test = run("robustness", tab="Neuron ranks")
+    assert not test.exception
+    assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
+    assert len(charts(test)) == len(EMBEDDED)
+    assert sum("Spearman, mean over layers" in c.value for c in test.caption) == len(EMBEDDED)
+    more = run("robustness", tab="Neuron ranks", dose="5", backbone="t5-mini")
+    assert not more.exception
+    assert not charts(more)
+    assert "These neurons have not been ranked under attack yet." in [c.value for c in more.caption]
 
 
 def test_neurons_without_a_point_above_shuffled_labels_are_counted_in_a_sentence(
@@ -462,10 +483,10 @@ def test_neurons_without_a_point_above_shuffled_labels_are_counted_in_a_sentence
 
     st.cache_data.clear()
     monkeypatch.setattr(claim, "points", left_out)
-    test = run("robustness")
+    test = run("robustness", tab="All tasks")
     st.cache_data.clear()
     assert not test.exception
-    assert len(charts(test)) == 3 + 1
+    assert len(charts(test)) == 1
     (sentence,) = (c.value for c in test.caption if "No point can be shown" in c.value)
     assert f"({4 * 9 * 4} left out)" in sentence
 
@@ -473,21 +494,21 @@ def test_neurons_without_a_point_above_shuffled_labels_are_counted_in_a_sentence
 def test_another_attack_offers_to_compute_its_doses() -> None:
     test = run("robustness", attack="negations", task="Opinions", backbone="t5-mini")
     assert not test.exception
-    assert len([b for b in test.button if b.label in ("Compute", "Cancel")]) == 2
+    assert len([b for b in test.button if b.label in ("Compute", "Cancel")]) == 1
     test = run("robustness", task="Excuses")
-    assert not [e for e in test.expander if "In detail" in e.label], "no adversarial version"
+    assert [t.label for t in test.tabs] == ["This task", "All tasks", "Neuron ranks"]
 
 
 @pytest.mark.parametrize("task", ["Short reviews", "Answerability"])
 def test_an_adversarial_version_in_detail_comes_from_shipped_answers(task: str) -> None:
-    test = run("robustness", task=task, details="true")
+    test = run("robustness", task=task, tab="Adversarial version")
     assert not test.exception
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
     for name in ("roberta-mini", "t5-mini"):
         assert f"**{name}**: accuracy drops from" in words(test)
     assert "verdict: not tested" in words(test), [m.value for m in test.markdown]
     assert re.search(r"permutation null \d+%, p = 0\.\d+", words(test))
-    assert len(charts(test)) == 3 + 2 + 4 + 2 + 4
+    assert len(charts(test)) == 4 + 2 + 4
     by_attack, costs = (d.value for d in test.dataframe[-2:][::-1])
     assert len(costs) == 8
     assert len(by_attack) == 2 * 5
@@ -495,11 +516,12 @@ def test_an_adversarial_version_in_detail_comes_from_shipped_answers(task: str) 
 
 
 def test_one_backbone_alone_is_told_without_a_verdict() -> None:
-    test = run("robustness", backbone="t5-mini", details="true")
+    test = run("robustness", backbone="t5-mini", tab="Adversarial version")
     assert "**t5-mini**: accuracy drops from" in words(test)
     assert "the claim that" not in words(test)
+    assert len(charts(test)) == 4 + 1 + 2
+    test = run("robustness", backbone="t5-mini", tab="All tasks")
     assert "The claim needs two backbones with points to compare." in words(test)
-    assert len(charts(test)) == 3 + 2 + 4 + 1 + 2
 
 
 def test_the_decoders_neurons_are_suppressed_where_there_is_one() -> None:
@@ -556,7 +578,7 @@ def test_an_imported_version_stands_with_the_own_tasks_and_beside_its_clean_task
         test = run(page, **{"from": "own"})
         assert not test.exception, page
         assert not test.error, page
-    test = run("robustness", details="true")
+    test = run("robustness", tab="Adversarial version")
     versions = next(s for s in test.selectbox if s.key == "version").options
     assert versions == ["Short reviews, adv.", "Attacked"]
 
@@ -639,19 +661,74 @@ def test_rankings_by_attribution_are_shipped_too() -> None:
 
 def test_a_neuron_is_known_at_once_and_its_activity_is_computed() -> None:
     test = run("neuron", backbone="t5-mini", task="Excuses", layer="1", neuron="148", seed="2")
-    assert [t.value for t in test.title] == ["1 / 148"]
+    assert [t.value for t in test.title] == ["Neuron 148, layer 1"]
     for _ in range(60):
-        if len(charts(test)) == 5 and test.metric:
+        if len(charts(test)) == 7 and test.metric:
             break
         time.sleep(0.25)
         test.run()
     assert not test.exception
-    assert len(charts(test)) == 5
+    assert len(charts(test)) == 7
+    assert any("Nearest words: " in c.value for c in test.caption)
     assert any("Excuses: rank percentile " in c.value for c in test.caption)
     assert [m.label for m in test.metric] == ["Accuracy", "When suppressed", "Changed answers"]
     near = test.dataframe[-1].value
     assert (near.layer[0], near.neuron[0], near.difference[0]) == (1, 148, 0)
     assert near.url[1].startswith("neuron?backbone=t5-mini&layer=")
+
+
+def test_a_picked_example_stays_picked_on_other_pages() -> None:
+    task = load_task("short_reviews")
+    rows = load_split(task, task.evaluation_split)
+    test = run("playground", example="7")
+    assert test.text_area[0].value == rows.text_a[list(rows.index).index(7)]
+    test = run("neuron", example="7")
+    for _ in range(60):
+        if "Example 7 (picked)" in [m.value for m in test.markdown]:
+            break
+        time.sleep(0.25)
+        test.run()
+    assert not test.exception
+    assert "Example 7 (picked)" in [m.value for m in test.markdown]
+    test.session_state["example"] = "opinions", 7  # of another task
+    del test.query_params["example"]
+    test.run()
+    assert "Example 7 (picked)" not in [m.value for m in test.markdown]
+    test.session_state["example"] = task.name, 9
+    test.run()
+    assert "Example 9 (picked)" in [m.value for m in test.markdown]
+    flipped = run("flips", only="all examples", example="7")
+    assert not flipped.exception
+    assert [h.value for h in flipped.subheader] == ["Example 7"]
+    for wrong in ("-1", "99999", "x"):
+        assert not run("flips", example=wrong).exception
+
+
+def test_the_last_figure_stays_greyed_while_another_one_is_asked_for() -> None:
+    test = run("predictivity", backbone="t5-mini")
+    before = len(charts(test))
+    assert not [c for c in test.caption if "greyed out" in c.value]
+    test.select_slider(key="permutations").set_value(500).run()
+    assert not test.exception
+    assert next(c.value for c in test.caption) == (
+        "Nothing has been measured with these settings yet. Until then, the previous figure "
+        "stays, greyed out."
+    )
+    assert len(charts(test)) == before > 0
+    assert "Compute" in [b.label for b in test.button]
+    test.select_slider(key="permutations").set_value(100).run()
+    assert len(charts(test)) == before > 0
+    assert not [c for c in test.caption if "greyed out" in c.value]
+    fresh = run("predictivity", backbone="t5-mini", permutations="500")
+    assert not charts(fresh)
+    assert "Nothing has been measured with these settings yet." in [c.value for c in fresh.caption]
+
+
+def test_the_playground_begins_with_a_text_on_which_model_and_neurons_agree() -> None:
+    test = run("playground")
+    assert not test.exception
+    assert len(charts(test)) == 4
+    assert not [m.value for m in test.markdown if "although" in m.value]
 
 
 def test_the_playground_reads_what_is_typed() -> None:
@@ -735,7 +812,7 @@ def test_an_attack_never_cuts_a_long_text() -> None:
 def test_a_neurons_page_opens_at_the_tasks_best_neuron() -> None:
     test = run("neuron", task="Entailment", backbone="roberta-mini")
     layer, neuron = (int(n.value) for n in test.number_input[:2])
-    assert test.title[0].value == f"{layer} / {neuron}"
+    assert test.title[0].value == f"Neuron {neuron}, layer {layer}"
     assert (layer, neuron) != (0, 0)
 
 

@@ -74,6 +74,17 @@ def accuracy(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     return pd.DataFrame(out, columns=ACCURACY)
 
 
+def first(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `accuracy` at the least dose above 0, with clean (accuracy at dose 0) and lost
+    (the difference), of the backbones that have both.
+    """
+    clean = accuracy[accuracy.dose == 0].set_index("backbone").accuracy
+    struck = accuracy[(accuracy.dose > 0) & accuracy.backbone.isin(clean.index)]
+    struck = struck[struck.dose == struck.dose.min()]
+    found = struck.assign(clean=struck.backbone.map(clean).astype(float))
+    return found.assign(lost=found.clean - found.accuracy)
+
+
 def overlap(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
     """Do the neurons of a kind (`skill`, `causal`: `neurons`) stay the same? One row per backbone,
     kind and dose.
