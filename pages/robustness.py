@@ -25,8 +25,7 @@ PARTS: dict[str, Where] = {"both texts": "both", "first text": "first", "second 
 answers.heading(
     "Robustness",
     "The claim: the more robust model keeps more of its skill neurons when texts are attacked. "
-    "Each attack is measured at increasing doses. Weathered backbones were pretrained on the same "
-    "texts as plain ones, but with typos added.",
+    "Weathered backbones were pretrained on the same texts as plain ones, but with typos added.",
 )
 lab = answers.lab()
 left, middle, right = controls.row(2, 2, 2)
@@ -152,7 +151,7 @@ def first_edit(accuracy: pd.DataFrame) -> None:
     edit = f"one {kind}" if found.dose.iloc[0] == 1 else f"{found.dose.iloc[0]} {edits}"
     lost = controls.count((100 * found.lost).tolist(), ".0f")
     st.markdown(f"With {edit} per text, accuracy on {plain(task.title)} drops by {lost} points:")
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         for row in found.itertuples():
             st.metric(
                 plain(row.backbone), words.two(row.accuracy), width="content",

@@ -77,8 +77,8 @@ def heatmap(
     y: alt.Y,
     angle: int = -40,
 ) -> alt.LayerChart:
-    """One cell per pair, with its number where there is room. From the page's ground to the hue; where
-    the domain begins below 0, another hue of the same steps shows what is below.
+    """One cell per pair, with its number where there is room. Colours go from the page's ground to
+    the hue; where the domain begins below 0, another hue of the same steps shows what is below.
     """
     rows = table[y.shorthand.split(":")[0]].nunique()
     thinned = rows > MANY  # numbers of vectors, not names of tasks

@@ -16,15 +16,13 @@ SLOT = "example"  # in the address, and in the session: (task's name, row of its
 
 def picked(task: Task) -> int | None:
     """The picked row of this task's evaluation split; None if there is none."""
-    asked = st.query_params.get(SLOT)
-    if asked is not None and asked.isdecimal():
-        row = int(asked)
-    else:
-        name, row = st.session_state.get(SLOT, ("", -1))
-        if name != task.name:
-            return None
-    known = {int(i) for i in load_split(task, task.evaluation_split).index}
-    return row if row in known else None
+    asked, (name, row) = st.query_params.get(SLOT, ""), st.session_state.get(SLOT, ("", -1))
+    if asked.isdecimal() and int(asked) != row:  # a link, not what was picked before
+        name, row = task.name, int(asked)
+    if name != task.name or row not in load_split(task, task.evaluation_split).index:
+        return None
+    st.session_state[SLOT] = name, row
+    return int(row)
 
 
 def pick(task: Task, row: int) -> None:
