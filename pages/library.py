@@ -9,7 +9,7 @@ import streamlit as st
 from core.base.errors import BadInput, BadTask
 from core.base.markdown import plain
 from core.exchange import published
-from core.figures import queries
+from core.figures import cached, queries
 from core.tasks import Task, Text, clean_task, own_problems
 from core.tasks.data import load_split
 from core.tasks.metrics import TITLES
@@ -17,13 +17,13 @@ from pages.common import answers, controls, sharing, upload, warnings
 
 answers.heading(
     "Library",
-    "See the backbones, tasks and prompts that the other pages offer, add your own, and follow all "
-    "jobs.",
+    "See the backbones, tasks and prompts that the other pages offer, add your own, delete what "
+    "was computed, and follow all jobs.",
 )
 lab = answers.lab()
 section = st.segmented_control(
-    "Section", ["backbones", "tasks", "prompts", "jobs"], default="backbones", key="section",
-    bind="query-params", label_visibility="collapsed",
+    "Section", ["backbones", "tasks", "prompts", "answers", "jobs"], default="backbones",
+    key="section", bind="query-params", label_visibility="collapsed",
 ) or "backbones"  # fmt: skip
 
 
@@ -180,6 +180,40 @@ def delete(key: str) -> None:
             st.rerun()
 
 
+def computed() -> None:
+    """What was computed here, and a way to delete it."""
+    table = cached.computed(lab.store, lab.store.exported_keys(lab.settings.assets / "answers"))
+    if table.empty:
+        st.info("Nothing has been computed here besides the answers that are shipped.")
+        return
+    st.dataframe(
+        table.drop(columns="keys"), hide_index=True, width="stretch",
+        column_config={
+            "kind": "Measurement", "backbone": "Backbone", "task": "Task", "answers": "Answers",
+            "latest": "Last computed",
+        },
+    )  # fmt: skip
+    names = [
+        f"{row.kind}, {row.backbone}, {row.task} ({row.answers})" for row in table.itertuples()
+    ]
+    chosen = st.multiselect(
+        "Delete", names, placeholder="answers by measurement, backbone and task", key="dropped",
+        help="Shipped answers are not listed. Prompts are deleted in their own section, backbones "
+        "and tasks in theirs.",
+    )  # fmt: skip
+    if not chosen:
+        return
+    keys = [key for name in chosen for key in table["keys"].iloc[names.index(name)]]
+    st.markdown(
+        f"**{len(keys):,}** answers are deleted. A page that needs one offers to compute it again."
+    )
+    with answers.shown_errors():
+        if st.button("Delete these answers", type="primary", icon=":material/delete:"):
+            lab.remove(keys)
+            del st.session_state["dropped"]
+            st.rerun()
+
+
 def prompts() -> None:
     """All stored prompts, one to share, and a folder to import."""
     table = queries.prompts(lab.store)
@@ -222,4 +256,7 @@ def prompts() -> None:
 
 
 with answers.shown_errors():
-    {"backbones": backbones, "tasks": tasks, "prompts": prompts, "jobs": answers.jobs}[section]()
+    {
+        "backbones": backbones, "tasks": tasks, "prompts": prompts, "answers": computed,
+        "jobs": answers.jobs,
+    }[section]()  # fmt: skip

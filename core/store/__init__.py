@@ -481,6 +481,14 @@ class Store:
                 other.export(work / "export")
             return self.merge(work / "export")
 
+    def exported_keys(self, folder: Path) -> set[str]:
+        """The keys of an exported folder's answers; none if it is no such folder."""
+        file = folder / "run.parquet"
+        if not file.is_file():
+            return set()
+        rows = self._cursor().execute("SELECT key FROM read_parquet(?)", [str(file)]).fetchall()
+        return {name for (name,) in rows}
+
     def merge_once(self, folder: Path) -> None:
         """`merge`, unless this very export was merged before."""
         with (folder / "run.parquet").open("rb") as file:

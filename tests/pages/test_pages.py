@@ -704,6 +704,30 @@ def test_a_picked_example_stays_picked_on_other_pages() -> None:
         assert not run("flips", example=wrong).exception
 
 
+@pytest.mark.usefixtures("fresh")
+def test_what_was_computed_here_is_listed_and_deleted() -> None:
+    test = run("library", section="answers")
+    assert [i.value for i in test.info] == [
+        "Nothing has been computed here besides the answers that are shipped."
+    ]
+    lab, task = answers.lab(), load_task("opinions")
+    prompt = lab.standard("t5-mini", task, [1])[0]
+    spec = sweeps.own_evaluation(prompt, lab.pin(task, "t5-mini"), "validation", limit=8)
+    lab.ask(spec)
+    test = run("library", section="answers")
+    assert not test.exception
+    assert test.dataframe[0].value.values.tolist()[0][:4] == [
+        "evaluation", "t5-mini", "opinions", 1
+    ]  # fmt: skip
+    test.multiselect(key="dropped").set_value(["evaluation, t5-mini, opinions (1)"]).run()
+    assert "**1** answers are deleted." in words(test)
+    next(b for b in test.button if b.label == "Delete these answers").click().run()
+    assert not test.exception
+    assert [i.value for i in test.info]
+    assert lab.missing([spec]) == (spec,)
+    assert lab.known([prompt]), "the prompt is shipped and stays"
+
+
 def test_the_last_figure_stays_greyed_while_another_one_is_asked_for() -> None:
     test = run("predictivity", backbone="t5-mini")
     before = len(charts(test))
