@@ -12,7 +12,7 @@ from pages.common import answers, controls
 answers.heading(
     "Correlation",
     "Each cell is Spearman's rank correlation between the neurons' predictivities on two tasks, "
-    "averaged over layers. A stronger colour means that the same neurons predict both tasks.",
+    "averaged over layers. Near 1, the same neurons predict both; purple marks negative values.",
 )
 lab = answers.lab()
 (place,) = controls.row(1)
@@ -28,7 +28,7 @@ def draw() -> None:
     """One matrix per backbone."""
     table = queries.correlation(lab.store, specs, clean=lab.clean_name)
     if table.empty:
-        answers.nothing("These tasks have not been measured yet.")
+        answers.nothing("Predictivities on these tasks have not been computed yet.")
     look, figures = answers.look(lab.models.names()), []
     table = charts.titled(table, titles)
     boxes = queries.predictivity_boxes(lab.store, specs)

@@ -122,8 +122,10 @@ def draw() -> None:
 def chosen(table: pd.DataFrame) -> Any:
     """The list of examples, and the one that is selected in it: the first, unless told."""
     known = filters(table)
+    names, picked = list(known), example.picked(task)
+    seen = picked is None or picked in table.example[known[names[1]]].tolist()
     only = st.selectbox(
-        "Show", list(known), index=1, key="only", bind="query-params",
+        "Show", names, index=1 if seen else 0, key="only", bind="query-params",
     )  # fmt: skip
     rows = table[known[only]].reset_index(drop=True)
     st.caption(f"{len(rows)} of {len(table)} examples.")
@@ -227,7 +229,9 @@ def neurons(
         column_config={
             "name": "Neuron",
             "predicts": st.column_config.TextColumn(
-                "Predicts", help="The class that the neuron predicts, clean and attacked.",
+                "Predicts",
+                help="The class that the neuron predicts on the clean text, then on the attacked "
+                "one.",
             ),
             "clean": st.column_config.NumberColumn("Clean", format="%.2f"),
             "attacked": st.column_config.NumberColumn("Attacked", format="%.2f"),

@@ -17,12 +17,12 @@ from pages.common import answers, controls, sharing, upload, warnings
 
 answers.heading(
     "Library",
-    "See the backbones, tasks and prompts that the other pages offer, add your own, delete what "
-    "was computed, and follow all jobs.",
+    "See the backbones, tasks and prompts that the other pages offer, add your own, delete "
+    "computed results, and follow all jobs.",
 )
 lab = answers.lab()
 section = st.segmented_control(
-    "Section", ["backbones", "tasks", "prompts", "answers", "jobs"], default="backbones",
+    "Section", ["backbones", "tasks", "prompts", "results", "jobs"], default="backbones",
     key="section", bind="query-params", label_visibility="collapsed",
 ) or "backbones"  # fmt: skip
 
@@ -176,7 +176,7 @@ def delete(key: str) -> None:
         count = len(resting) - 1
         st.markdown(f"This deletes the prompt and what was measured with it directly ({count:,}).")
         if st.button("Delete the prompt", type="primary", key=f"drop-{key}"):
-            lab.remove(resting)
+            answers.remove(resting)
             st.rerun()
 
 
@@ -184,32 +184,39 @@ def computed() -> None:
     """What was computed here, and a way to delete it."""
     table = cached.computed(lab.store, lab.store.exported_keys(lab.settings.assets / "answers"))
     if table.empty:
-        st.info("Nothing has been computed here besides the answers that are shipped.")
+        st.info(
+            "Only the shipped results are stored; nothing else has been computed on this machine."
+        )
         return
+    titles = controls.titles([t for found in controls.task_sets().values() for t in found])
+    table = table.assign(
+        kind=table.kind.map(cached.TITLES), task=table.task.map(lambda n: titles.get(n, n)),
+        latest=pd.to_datetime(table.latest),
+    )  # fmt: skip
     st.dataframe(
         table.drop(columns="keys"), hide_index=True, width="stretch",
         column_config={
-            "kind": "Measurement", "backbone": "Backbone", "task": "Task", "answers": "Answers",
-            "latest": "Last computed",
+            "kind": "Measurement", "backbone": "Backbone", "task": "Task", "answers": "Results",
+            "latest": st.column_config.DatetimeColumn("Last computed", format="YYYY-MM-DD HH:mm"),
         },
     )  # fmt: skip
-    names = [
-        f"{row.kind}, {row.backbone}, {row.task} ({row.answers})" for row in table.itertuples()
-    ]
+    rows = list(table.itertuples(index=False))
     chosen = st.multiselect(
-        "Delete", names, placeholder="answers by measurement, backbone and task", key="dropped",
-        help="Shipped answers are not listed. Prompts are deleted in their own section, backbones "
-        "and tasks in theirs.",
+        "Results to delete", range(len(rows)), placeholder="measurement, backbone, task",
+        format_func=lambda i: f"{rows[i].kind}, {rows[i].backbone}, {rows[i].task}", key="dropped",
+        help="Shipped results are not listed. Backbones, tasks and prompts are deleted in their "
+        "own sections.",
     )  # fmt: skip
     if not chosen:
         return
-    keys = [key for name in chosen for key in table["keys"].iloc[names.index(name)]]
+    keys = [key for i in chosen for key in rows[i].keys]
     st.markdown(
-        f"**{len(keys):,}** answers are deleted. A page that needs one offers to compute it again."
+        f"This deletes **{len(keys):,}** stored result{'s' * (len(keys) != 1)}. Pages that need "
+        "them offer to compute them again."
     )
     with answers.shown_errors():
-        if st.button("Delete these answers", type="primary", icon=":material/delete:"):
-            lab.remove(keys)
+        if st.button("Delete these results", type="primary", icon=":material/delete:"):
+            answers.remove(keys)
             del st.session_state["dropped"]
             st.rerun()
 
@@ -257,6 +264,6 @@ def prompts() -> None:
 
 with answers.shown_errors():
     {
-        "backbones": backbones, "tasks": tasks, "prompts": prompts, "answers": computed,
+        "backbones": backbones, "tasks": tasks, "prompts": prompts, "results": computed,
         "jobs": answers.jobs,
     }[section]()  # fmt: skip

@@ -64,8 +64,8 @@ written = st.query_params.get("layer"), st.query_params.get("neuron")
 st.session_state["place"] = written, backbone
 name.title(f"Neuron {neuron}, layer {layer}", anchor=False)
 aid.markdown(
-    f"One neuron of **{plain(backbone)}**: how well it predicts each task's classes, what it adds "
-    "to the right answers, when it fires, and what its suppression changes."
+    f"How well does this neuron of **{plain(backbone)}** predict each task's classes, what does it "
+    "add to the right answers, when does it fire, and what does its suppression change?"
 )
 
 everywhere = controls.own_predictivities(lab, backbone, found)
@@ -247,20 +247,23 @@ def favours(look: charts.Look) -> None:
     figure = charts.word_directions(found.words, look, cosines=found.cosines)
     st.altair_chart(figure, width="stretch", theme=None)
     said = "; ".join(
-        f"{plain(str(row.word))} {words.two(row.cosine)} (above {row.above:.0%} of all words)"
+        f"{plain(str(row.word))} {words.two(row.cosine)} (higher than {row.above:.1%} of the "
+        "vocabulary)"
         for row in found.words.itertuples()
     )
     nearest = ", ".join(map(plain, found.nearest))
     st.caption(
-        f"{said}. Nearest words: {nearest}.",
-        help="Cosine between what the neuron adds to the residual stream when it fires and each "
-        "word's output embedding, ignoring all later layers (as in the logit lens; Geva et al. "
-        "2022). Lines: answer words; bars: all words. "
+        f"Cosines of the answer words: {said}. Highest of all: {nearest}.",
+        help="When the neuron fires, it adds its output direction to the residual stream (Geva et "
+        "al. 2022). The figure shows the cosine of this direction with each token's output "
+        "embedding. As in the logit lens, later layers are ignored. Lines: answer words; bars: the "
+        "whole vocabulary."
         + (
-            "T5 reads its answer from the decoder, so the direction of an encoder neuron need not "
-            "carry over."
+            " T5 writes its answer with the decoder, so an encoder neuron's direction may not "
+            "apply to it."
             if "decoder" in FAMILIES[lab.models.family(backbone)].stacks
-            else ""
+            else " Masked models transform the last state once more before reading the answer, "
+            "which is ignored, too."
         ),
     )
     answers.downloads("neuron-words", found.words, ("", figure))
@@ -314,16 +317,17 @@ def two_texts(highest: int, lowest: int) -> None:
     st.markdown("**Where in the text does it fire?**")
     for (row, table), column in zip(along.items(), st.columns(2, gap="medium"), strict=False):
         with column, st.container(border=True):
-            which = "selected" if row == highest else "picked" if row == picked else "lowest"
-            st.markdown(f"Example {row} ({which})")
+            which = "high" if row == highest else "selected" if row == picked else "low"
+            st.markdown(f"Example {row} ({which}{'' if which == 'selected' else ' activation'})")
             figure = charts.neuron_along(
                 table, look, backbone=backbone, baseline=level, domain=[min(ends), max(ends)]
             )
             st.altair_chart(figure, width="stretch", theme=None)
             answers.downloads(f"neuron-text-{which}", table, ("", figure))
     st.caption(
-        "Activation at every position, both texts on one scale. Dashed: the baseline at the "
-        "neuron's best position. A selected example stays selected on Flips and in the Playground."
+        "Activation at every position; both texts share one scale. Dashed: the baseline at the "
+        "neuron's best position. Select a row above to see another text.",
+        help="A selected example stays selected on Flips and Playground.",
     )
 
 

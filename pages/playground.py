@@ -141,25 +141,28 @@ causal = {
 
 
 @st.cache_data(show_spinner=False, max_entries=50)
-def clearest(state: tuple[str, ...], _texts: list[tuple[int, str, str, str]]) -> int:
-    """Which of these texts to begin with: the first that every backbone answers rightly and of
-    which most of its skill neurons predict the right class; the first of all if there is none.
+def clearest(known: tuple[str, ...], _texts: list[tuple[int, str, str, str]]) -> int:
+    """Which of these texts to begin with: the first that every measured backbone answers rightly
+    and of which most of its skill neurons predict the right class; the first of all if there is
+    none. `known`: the task's data and the measured backbones' questions.
     """
-    assert state
+    ready = [b for b in backbones if asked[b] and not lab.missing(asked[b])]
+    ranked = {b: playground.ranking(lab.store, asked[b]) for b in ready}
+    if len(task.labels) != 2 or not ready:
+        return 0
 
     def clear(backbone: str, first: str, second: str, right: str) -> bool:
         typed = first, second if task.pair else None
         answer = live.play(lab, asked[backbone], typed, share=0, draws=0)
-        ranking = playground.ranking(lab.store, asked[backbone])
-        votes = playground.votes(answer, ranking, task.labels, backbone).vote
+        votes = playground.votes(answer, ranked[backbone], task.labels, backbone).vote
         given = task.labels[int(answer.reading.probabilities[0].argmax())]
         return given == right and bool((votes == right).mean() > 0.5)
 
-    known = [b for b in backbones if asked[b] and not lab.missing(asked[b])]
-    if len(task.labels) != 2:
+    try:
+        found = (i for i, (_, *row) in enumerate(_texts) if all(clear(b, *row) for b in ready))
+        return next(found, 0)
+    except BadInput:
         return 0
-    found = (i for i, (_, *row) in enumerate(_texts) if all(clear(b, *row) for b in known))
-    return next(found, 0)
 
 
 picked = example.picked(task)
@@ -168,14 +171,15 @@ if st.session_state.get("played") != (task.name, picked):
     st.session_state["played"] = task.name, picked
     st.session_state.pop("before", None)
     if not typed_text():
-        state = (task.name, data_stamp(task), str(seed), *backbones)
-        give(texts[0 if picked is not None else clearest(state, texts)][1:3])
+        known = (data_stamp(task), *sorted(lab.known([x for b in backbones for x in asked[b]])))
+        give(texts[0 if picked is not None else clearest(known, texts)][1:3])
     elif task.pair and not st.session_state.get("text_b"):
         st.session_state["text_b"] = texts[0][2]
 names = [f"{a[:70]}{' | ' + b[:60] if b else ''}  ({c})" for _, a, b, c in texts]
 st.selectbox(
     "Start from", names, index=None, placeholder="an example", key=f"ex_{task.name}",
-    on_change=start,
+    on_change=start, help="The text shown first is one whose class the backbones, and most of "
+    "their skill neurons, predict correctly, where there is one. Others may behave differently.",
 )  # fmt: skip
 st.text_area("Text", key="text_a", height=80, max_chars=LONGEST, bind="query-params")
 if task.pair:

@@ -1,5 +1,6 @@
 """How well does a single neuron predict the answer?"""
 
+import pandas as pd
 import streamlit as st
 
 from core import charts
@@ -56,6 +57,19 @@ boxes = tuple(s for b in backbones for s in questions(b)[0])
 bars = tuple(s for b in backbones for s in questions(b)[1])
 
 
+def best(box: pd.DataFrame, bar: pd.DataFrame) -> str:
+    """The best single neuron beside the whole model, on clean tasks with two classes."""
+    binary = [titles[t.name] for t in found if len(t.labels) == 2 and t.adversarial_of is None]
+    both = box[box.task.isin(binary)].merge(bar[["task", "accuracy"]], on="task")
+    if both.empty:
+        return ""
+    over = f"Medians over {len(both)} tasks: the" if len(both) > 1 else "The"
+    return (
+        f"{over} best single neuron reaches a predictivity of **{both.highest.median():.2f}**, "
+        f"the whole model an accuracy of **{both.accuracy.median():.2f}**."
+    )
+
+
 def draw() -> None:
     """Boxes over bars, one chart per backbone, and the layers below."""
     look = answers.look(lab.models.names())
@@ -80,19 +94,17 @@ def draw() -> None:
             st.altair_chart(figure, width="stretch", theme=None)
             figures.append((name, figure))
             first = mine[0].iloc[0]
-            st.markdown(
-                f"Best single neuron: **{controls.count(mine[0].highest, '.2f')}**; the whole "
-                f"model: **{controls.count(mine[2].accuracy, '.2f')}**, over {len(mine[0])} tasks."
-            )
+            st.markdown(best(mine[0], mine[2]))
             st.caption(
                 f"Mean of {first.seeds} seeds, {controls.count(mine[0].n)} examples per task; "
                 "dotted line: chance. Discoveries: "
                 f"{controls.count(mine[0].discoveries, '.0%')} of neurons; uninformative: "
                 f"{controls.count(mine[0].uninformative, '.0%')}. Click a dot to open its neuron.",
                 help=f"{first.neurons} neurons. Discoveries have a false discovery rate of 5 %. "
-                f"Ticks, from {permutations} label permutations: the mean over neurons "
-                "(lower) and the 95th percentile of the best neuron (upper). Uninformative neurons "
-                "are at or below the majority class. Bars: mean accuracy, with the standard error "
+                f"Ticks, from {permutations} label permutations: the mean over neurons (lower) and "
+                "the 95th percentile of the best neuron (upper). Uninformative neurons are at or "
+                "below the majority class. The best neuron is chosen and scored on the same "
+                "examples, which favours it. Bars: mean accuracy, with the standard error "
                 "over seeds. Dots: a sample of the outliers.",
             )
             with st.expander("Layer by layer"):

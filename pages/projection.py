@@ -145,13 +145,24 @@ def sentence(table: pd.DataFrame) -> str:
         gains = "; ".join(
             f"**{words.two(row.gain)}**{span(row)} on {row.group}" for row in rows.itertuples()
         )
-        lead = (
-            "random words projected in the same way do as well. Accuracy gain of the prompts:"
-            if rows.gain.abs().max() < NO_GAIN
-            else "prompts do better than random words projected in the same way. Accuracy gain:"
+        better, worse = (
+            " and ".join(row.group for row in rows.itertuples() if sign(row) == way)
+            for way in (1, -1)
         )
-        said.append(f"- Trained by {how}, {lead} {gains}.")
+        lead = "random words projected in the same way do about as well as prompts"
+        if better or worse:
+            ways = {"better": better, "worse": worse}
+            parts = " and ".join(f"do {which} on {where}" for which, where in ways.items() if where)
+            lead = f"prompts {parts} than random words projected in the same way"
+        said.append(f"- Projector trained by {how}: {lead}. Gain in accuracy: {gains}.")
     return "\n".join(said)
+
+
+def sign(row: Any) -> int:
+    """Whether a gain is one (1), a loss (-1) or neither; by its interval, where it has one."""
+    known = row.low == row.low
+    low, high = (row.low, row.high) if known else (row.gain - NO_GAIN, row.gain + NO_GAIN)
+    return int(low > 0) - int(high < 0)
 
 
 def span(row: Any) -> str:
@@ -164,7 +175,7 @@ def draw() -> None:
     table = figures.accuracies(lab.store, asked, group)
     if table.empty:
         if not any(len(history(spec)) for spec in projectors.values()):
-            answers.nothing("This projector has not been trained yet.")
+            answers.nothing("No projector has been trained with these settings yet.")
         training()
         return
     table = table[table.how.isin(kinds)]

@@ -253,7 +253,7 @@ def left_out(dropped: DroppedSpec) -> None:
     """What accuracy loses without vectors."""
     each, curve = figures.without_each(lab.store, dropped), figures.fewer(lab.store, dropped)
     if each.empty:
-        answers.nothing("Nothing has been computed without single vectors yet.")
+        answers.nothing("The accuracy without each vector has not been computed yet.")
     rows = queries.evaluations(lab.store, list(grid))
     own = rows[rows.target_task == task.name].majority
     majority = float(own.iloc[0]) if len(own) else 1 / len(task.labels)

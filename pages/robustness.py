@@ -99,7 +99,7 @@ def here() -> None:
     """Draw accuracy and neurons over the dose, for the chosen task."""
     each, accuracy, shared = tables(job_name(asked_here), len(lab.known(asked_here)), top)
     if accuracy.empty:
-        answers.nothing("The curves appear here with their first points.")
+        answers.nothing("The curves appear here once their first points have been computed.")
     look = answers.look(lab.models.names())
     figures = {"accuracy": charts.dose_accuracy(accuracy, look, edits=edits, doses=doses)}
     for neurons in dict.fromkeys(shared.neurons):
@@ -149,15 +149,17 @@ def first_edit(accuracy: pd.DataFrame) -> None:
     if found.empty:
         return
     edit = f"one {kind}" if found.dose.iloc[0] == 1 else f"{found.dose.iloc[0]} {edits}"
-    lost = controls.count((100 * found.lost).tolist(), ".0f")
-    st.markdown(f"With {edit} per text, accuracy on {plain(task.title)} drops by {lost} points:")
+    edit += f" (the worst of {worst_of})" * (worst_of > 1)
+    st.markdown(
+        f"Accuracy on {plain(task.title)} with {edit} per text, and its change from clean texts:"
+    )
     with st.container(horizontal=True, gap="medium"):
         for row in found.itertuples():
             st.metric(
                 plain(row.backbone), words.two(row.accuracy), width="content",
-                delta=f"{100 * (row.accuracy - row.clean):+.0f} points", delta_color="off",
-                help=f"95 % interval {words.two(row.low)} to {words.two(row.high)}; clean "
-                f"{words.two(row.clean)}; {row.n} examples, {row.seeds} seeds.",
+                delta=f"{-100 * row.lost:+z.0f} points", delta_color="off",
+                help=f"95 % interval {words.two(row.low)} to {words.two(row.high)}; accuracy "
+                f"on clean texts {words.two(row.clean)}; {row.n} examples, {row.seeds} seeds.",
             )  # fmt: skip
 
 
@@ -177,7 +179,9 @@ def claim() -> None:
             "shuffled labels (neurons) on clean data. Intervals treat tasks as clusters.",
         )
         st.caption(finding.LIMITS, help=finding.MATCHED if said.matched else None)
-        with st.expander("All pairs of backbones, and each backbone by itself", key="pairs"):
+        with st.expander(
+            "Causal neurons, all pairs of backbones, and each backbone by itself", key="pairs"
+        ):
             if causal.verdict != "open":
                 st.markdown(f"**The same for causal neurons.** {causal.lead}")
             st.markdown("\n".join(f"- {text}" for text in (*said.between, *said.within)))
@@ -250,6 +254,7 @@ def all_tasks() -> None:
 
 def neuron_ranks() -> None:
     """Each neuron's rank on clean and on attacked texts."""
+    st.subheader("Do neurons keep their ranks under attack?", anchor=False)
     left, right = st.columns(2, gap="medium")
     at = doses[0] if len(doses) == 1 else right.select_slider(
         "Edits per text", doses, value=doses[0], key="dose", bind="query-params"
@@ -276,7 +281,7 @@ def hand_made() -> None:
         for name in in_detail(mine)
     }
     if len(asked) < len(mine):
-        st.caption("To compare a weathered backbone here, deselect its counterpart.")
+        st.caption("To compare a weathered backbone here, deselect its plain counterpart.")
     adversarial.show(adversarial.View(lab=lab, clean=task, attacked=attacked, asked=asked, top=top))
 
 
@@ -288,7 +293,6 @@ parts: dict[str, Callable[[], None]] = {
     "This task": this_task, "All tasks": all_tasks, "Neuron ranks": neuron_ranks,
     **({"Adversarial version": hand_made} if versions else {}),
 }  # fmt: skip
-controls.refuse("tab", parts, "tab")
 for tab, part in zip(
     st.tabs(list(parts), key="tab", bind="query-params"), parts.values(), strict=True
 ):

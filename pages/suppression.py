@@ -142,7 +142,7 @@ def draw() -> None:
     """One chart: the hue is the backbone, the line style the kind of neuron."""
     table = queries.suppression_curve(lab.store, specs)
     if table.empty:
-        answers.nothing("The curve appears here with its first points.")
+        answers.nothing("The curve appears here once its first points have been computed.")
     figure = charts.suppression_curves(
         table, answers.look(lab.models.names()), fractions=choices.fractions, scope=choices.scope
     )

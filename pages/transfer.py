@@ -187,7 +187,7 @@ else:
         asked = (*specs, *predictive, *causal)
         table, agreed = pairs(job_name(asked), len(lab.known(asked)))
         if table.empty:
-            answers.nothing("The neurons of these tasks have not been ranked yet.")
+            answers.nothing("Neurons have not been ranked for these tasks yet.")
         shown, look = charts.titled(table, titles), answers.look(lab.models.names())
         figures, kinds = [], list(dict.fromkeys(table.neurons))
         for kind, column in zip(kinds, st.columns(len(kinds), gap="medium"), strict=True):

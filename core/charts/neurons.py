@@ -147,12 +147,12 @@ def word_directions(
     counts, edges = np.histogram(np.asarray(cosines), bins=bins)
     table = pd.DataFrame({"from": edges[:-1], "to": edges[1:], "words": counts})
     classes = words["class"].tolist()
-    x = alt.X("from:Q", title="cosine with a word's output embedding")
+    x = alt.X("from:Q", title="cosine with a token's output embedding")
     bars = (
         alt.Chart(table)
         .mark_bar(color=look.faint, fillOpacity=0.45, stroke=look.faint)
         .encode(
-            x=x, x2="to:Q", y=alt.Y("words:Q", title="words of the vocabulary"),
+            x=x, x2="to:Q", y=alt.Y("words:Q", title="tokens in the vocabulary"),
             y2=alt.Y2Datum(0),
             tooltip=[
                 alt.Tooltip("from:Q", format=".3f"), alt.Tooltip("to:Q", format=".3f"), "words",
@@ -171,7 +171,7 @@ def word_directions(
             tooltip=[
                 "class", alt.Tooltip("word", title="answer word"),
                 alt.Tooltip("cosine:Q", format=".3f"),
-                alt.Tooltip("above:Q", title="words below it", format=".1%"),
+                alt.Tooltip("above:Q", title="tokens with a lower cosine", format=".1%"),
             ],
         )
     )  # fmt: skip

@@ -7,7 +7,15 @@ import pandas as pd
 from core.store import Store
 
 COLUMNS = "kind backbone task answers latest keys".split()  # noqa: SIM905
-NOT_MEASURED = ("prompt", "projector", "activation_index")  # prompts are deleted by themselves
+TITLES = {
+    "ablation": "suppression of one neuron", "activated": "neurons that a prompt activates",
+    "attribution": "attribution", "dropped": "prompt without some vectors",
+    "evaluation": "accuracy", "faithfulness": "attribution against suppression",
+    "nearest": "nearest tokens", "predictivity": "predictivity",
+    "stability": "agreement under attack",
+    "way": "way to tune", "worst_draw": "attack, worst of several",
+}  # fmt: skip
+NOT_MEASURED = ("prompt", "projector", "activation_index")  # deleted elsewhere, or bounded
 
 
 def computed(store: Store, shipped: Collection[str]) -> pd.DataFrame:

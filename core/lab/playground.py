@@ -81,8 +81,10 @@ def favoured(lab: Lab, spec: PredictivitySpec, layer: int, neuron: int) -> Favou
     task, pin = lab.find_task(spec.task.name), lab.models.found(spec.prompt.backbone)
     with lab.models.borrowed(pin.name, spec.prompt.precision) as backbone:
         cosines = word_cosines(backbone, layer, neuron)
-        order = np.argsort(-cosines, kind="stable")[:NEAREST]
-        nearest = [str(backbone.tokenizer.decode([int(i)])).strip() for i in order]
+        special = set(backbone.tokenizer.all_special_ids)
+        order = [int(i) for i in np.argsort(-cosines, kind="stable") if int(i) not in special]
+        named = (str(backbone.tokenizer.decode([i])).strip() for i in order[: 4 * NEAREST])
+        nearest = [w for w in dict.fromkeys(named) if w][:NEAREST]
     pieces = lab.models.answer_words(pin.name, task)
     ids = [ids[0] for _, ids, _ in pieces]
     words = pd.DataFrame(
@@ -91,7 +93,7 @@ def favoured(lab: Lab, spec: PredictivitySpec, layer: int, neuron: int) -> Favou
             "cosine": cosines[ids], "above": [float((cosines < cosines[i]).mean()) for i in ids],
         }
     )  # fmt: skip
-    return Favoured(words=words, cosines=cosines, nearest=[w for w in nearest if w])
+    return Favoured(words=words, cosines=cosines, nearest=nearest)
 
 
 def along(

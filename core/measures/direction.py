@@ -1,4 +1,4 @@
-"""Which words does a neuron's output point at? Not stored: it takes milliseconds.
+"""Which words does a neuron's output point at? Not stored: it is one product.
 
 What a neuron adds to the residual stream is its activation times its column of the down-projection,
 and the cosine of that column with a word's output embedding says, as the logit lens does, which
@@ -24,8 +24,9 @@ def word_cosines(
     """Cosine of the neuron's output direction with each output embedding, by token id."""
     import torch
 
-    direction = backbone.down_projections()[layer].weight[:, neuron].double()
-    words = backbone.output_vectors().double()
-    found = torch.nn.functional.cosine_similarity(words, direction, dim=1)
-    cosines: npt.NDArray[np.float64] = found.cpu().numpy()
+    words = backbone.output_vectors()
+    exact = torch.promote_types(words.dtype, torch.float32)
+    direction = backbone.down_projections()[layer].weight[:, neuron].to(exact)
+    found = torch.nn.functional.cosine_similarity(words.to(exact), direction, dim=1)
+    cosines: npt.NDArray[np.float64] = found.double().cpu().numpy()
     return cosines

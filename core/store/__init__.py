@@ -342,9 +342,8 @@ class Store:
         """Delete the rows of these answers."""
         cursor = self._cursor()
         with _transaction(cursor):
-            for name in names:
-                for table in (*measure.tables, RUN):
-                    cursor.execute(f"DELETE FROM {table.name} WHERE key = ?", [name])
+            for table in (*measure.tables, RUN) if names else ():
+                cursor.execute(f"DELETE FROM {table.name} WHERE key IN ?", [list(names)])
 
     def resting_on(self, **values: str) -> tuple[str, ...]:
         """Keys of the answers in whose main table one of these columns has this value, e.g.

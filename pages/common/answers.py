@@ -4,7 +4,8 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import NoReturn
 from urllib.parse import urlencode
@@ -19,8 +20,9 @@ from core.base.settings import Settings
 from core.base.specs import Spec
 from core.lab.lab import Lab
 from core.lab.workers import Status, ThreadWorker
-from pages.common import about
+from pages.common import about, example
 
+STALE = ContextVar("stale", default=False)  # whether an earlier view's figure is drawn again
 AWAITED = "awaited-jobs"  # this visitor's jobs, and the page that each was started on
 STEP = "tour"  # in the address: which step of the tour is shown
 PRESENT = "present"  # in the address: larger type, no controls, steps by key
@@ -80,9 +82,10 @@ def show(
 ) -> None:
     """Draw the figure from what is stored, and beside it what is running or missing.
 
-    Polls only while a job runs. `what` says what is computed, e.g. "11 evaluations". State, figure
-    and remark each have a container of their own, whatever is in it: what moved down while a job
-    runs would be seen twice when the job ends, at its old place and at the new one.
+    Polls only while a job runs. `what` says what is computed, e.g. "11 evaluations". State and
+    figure each have a container of their own, whatever is in it: what moved down while a job runs
+    would be seen twice when the job ends, at its old place and at the new one. The figure of an
+    earlier view comes after them.
     """
     with shown_errors():
         asked = lab()
@@ -92,38 +95,59 @@ def show(
         status = asked.status(specs)
         every = POLL_EVERY if status is not None and status.active else None
 
+        drawn = True  # whether there was something to draw when the page ran
+
         @st.fragment(run_every=every)
         def live() -> None:
-            with shown_errors(), st.container(key=f"view-{name}"):
+            nonlocal drawn
+            with shown_errors():
                 now = asked.status(specs)
                 with st.container(key=f"state-{name}"):
                     _state(specs, now, name, what)
-                with charts.quickly():
-                    _figure(draw, name)
-                if every is not None and (now is None or not now.active):
+                with st.container(key=f"figure-{name}"), charts.quickly():
+                    there = _drawn(draw, name)
+                if (every is not None and (now is None or not now.active)) or there > drawn:
                     st.rerun()
+                drawn = there
 
         live()
+        if not drawn:
+            _draw_last(name)
 
 
-def _figure(draw: Callable[[], None], name: str) -> None:
-    """What can be drawn, or what was drawn last, as pale as the style sheet says."""
+def _drawn(draw: Callable[[], None], name: str) -> bool:
+    """Draw the figure, or say why there is none; whether it was drawn."""
     slot = f"{name}-drawn"
-    remark, figure = st.container(), st.container(key=f"figure-{name}")
-    with figure:
-        try:
-            draw()
-        except Nothing as none:
-            last = st.session_state.get(slot)
-            if last is None:
-                st.container(border=True, height=BLANK).caption(str(none))
-            else:
-                with remark, st.container(key=f"stale-{name}"):
-                    st.caption(f"{none} Until then, the previous figure stays, greyed out.")
-                with suppress(Nothing):
-                    last()
-            return
+    try:
+        draw()
+    except Nothing as none:
+        if slot in st.session_state:
+            st.caption(f"{none} The greyed figure below is from the previous settings.")
+        else:
+            st.container(border=True, height=BLANK).caption(str(none))
+        return False
     st.session_state[slot] = draw
+    return True
+
+
+def _draw_last(name: str) -> None:
+    """The section's last figure, as pale as the style sheet says, until there is a new one. It is
+    not part of what is drawn anew each second, and offers nothing to press.
+    """
+    slot = f"{name}-drawn"
+    if slot not in st.session_state:
+        return
+    place = st.empty()
+    token = STALE.set(True)
+    try:
+        with place.container(key=f"stale-{name}"), charts.quickly():
+            st.session_state[slot]()
+    except (Nothing, SkillscopeError):  # its answers, or what it is about, were deleted
+        place.empty()
+        del st.session_state[slot]
+        st.rerun()
+    finally:
+        STALE.reset(token)
 
 
 def _me() -> str:
@@ -237,7 +261,7 @@ def downloads(
     """CSV of the figure's data with the view's settings; PNG and SVG of each chart, made when asked
     for, which say what they show.
     """
-    if table.empty:
+    if table.empty or STALE.get():
         return
     chosen = about.settings()
     title = about.page() or name.capitalize()
@@ -278,7 +302,8 @@ def linked(table: pd.DataFrame, *, task: str = "", seed: int = 0) -> pd.DataFram
     """With a column `url`: the address of each row's neuron. Columns backbone, layer, neuron, and
     task (a title) unless it is given.
     """
-    kept = {n: st.session_state[n] for n in ("from", "prompts") if st.session_state.get(n)}
+    names = ("from", "prompts", example.SLOT)
+    kept = {n: st.session_state[n] for n in names if st.session_state.get(n)}
     tasks = [task] * len(table) if task else table.task.tolist()
 
     @cache  # thousands of neurons differ in little but their numbers
@@ -292,6 +317,12 @@ def linked(table: pd.DataFrame, *, task: str = "", seed: int = 0) -> pd.DataFram
 
     places = (table[name].tolist() for name in ("backbone", "layer", "neuron"))
     return table.assign(url=list(map(address, *places, tasks)))
+
+
+def remove(keys: Sequence[str]) -> None:
+    """Delete stored results, and the tables that were worked out from them."""
+    lab().remove(keys)
+    st.cache_data.clear()
 
 
 def digits(width: float) -> int:
@@ -313,6 +344,9 @@ def beside(backbones: Sequence[str]) -> list[st.delta_generator.DeltaGenerator]:
 def played(name: str, steps: Sequence[float], draw: Callable[[float], None]) -> None:
     """What `draw` draws up to the last step, and a button that plays it step after step."""
     slot = f"{name}-frame"
+    if STALE.get():
+        draw(steps[-1])
+        return
     if len(steps) > 2:
         st.button(
             "Play", key=f"{name}-play", icon=":material/play_arrow:", type="tertiary",

@@ -43,7 +43,8 @@ EDITS = {
 
 def row(*widths: int) -> list[Any]:
     """Columns for a page's controls. On a phone they are folded behind a switch, so that the first
-    figure is on the first screen; the style sheet in `app.py` says from which width on.
+    figure is on the first screen; `page.css` says up to which width. A message among them unfolds
+    them.
     """
     st.toggle("Settings", key="settings-open")
     return list(st.container(key="settings").columns(widths, gap="medium"))

@@ -1,6 +1,7 @@
 """One example that a visitor has picked: it stays picked on the other pages.
 
-It is in the address of the page on which it was picked, and in the session for the others.
+It is in the address of the page on which it was picked, and in the session for the others, as
+`short_reviews:40`: the task's name and the row of its evaluation split.
 """
 
 from collections.abc import Sequence
@@ -11,24 +12,25 @@ import streamlit as st
 from core.tasks import Task
 from core.tasks.data import load_split
 
-SLOT = "example"  # in the address, and in the session: (task's name, row of its evaluation split)
+SLOT = "example"  # in the address, and in the session
+MOST = 9  # digits of a row
 
 
 def picked(task: Task) -> int | None:
     """The picked row of this task's evaluation split; None if there is none."""
-    asked, (name, row) = st.query_params.get(SLOT, ""), st.session_state.get(SLOT, ("", -1))
-    if asked.isdecimal() and int(asked) != row:  # a link, not what was picked before
-        name, row = task.name, int(asked)
-    if name != task.name or row not in load_split(task, task.evaluation_split).index:
-        return None
-    st.session_state[SLOT] = name, row
-    return int(row)
+    for said in (st.query_params.get(SLOT, ""), st.session_state.get(SLOT, "")):
+        name, _, row = said.rpartition(":")
+        if name != task.name or not row.isdecimal() or len(row) > MOST:
+            continue
+        if int(row) in load_split(task, task.evaluation_split).index:
+            st.session_state[SLOT] = said
+            return int(row)
+    return None
 
 
 def pick(task: Task, row: int) -> None:
     """From now on this one is picked."""
-    st.session_state[SLOT] = task.name, row
-    st.query_params[SLOT] = str(row)
+    st.session_state[SLOT] = st.query_params[SLOT] = f"{task.name}:{row}"
 
 
 def texts(task: Task, row: int) -> tuple[str, str | None]:
@@ -40,14 +42,15 @@ def texts(task: Task, row: int) -> tuple[str, str | None]:
 
 def listed(task: Task, rows: Sequence[int], name: str) -> dict[str, Any]:
     """For a table with one row per example, in this order: the picked one is selected, and
-    selecting another one picks that one. Arguments of `st.dataframe`; `name` is the table's.
+    selecting another one picks that one, unless the task is an adversarial version, which other
+    pages do not show. Arguments of `st.dataframe`; `name` is the table's.
     """
     now = picked(task)
     place = list(rows).index(now) if now is not None and now in rows else 0
 
     def on_select() -> None:
         chosen = st.session_state[name].selection.rows
-        if chosen and chosen[0] < len(rows):
+        if chosen and chosen[0] < len(rows) and task.adversarial_of is None:
             pick(task, int(rows[chosen[0]]))
 
     return {

@@ -10,20 +10,21 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core import charts
 from core.base.markdown import plain
+from core.base.specs import key
 from core.figures import rankings
 from core.figures.words import p_value, two
 from core.lab.lab import Lab
 from core.measures.stability import StabilitySpec
 from core.stats.neurons import Choose
 from core.tasks import Task
-from pages.common import answers
+from pages.common import answers, controls
 
 KINDS: tuple[Choose, ...] = ("skill", "causal")
 BESIDE = 2  # figures in a row
 HELP = (
-    "Rank percentile: 100 % is the highest in its layer. Means over seeds. Both rankings are of "
-    "the same examples, so some agreement is expected whatever the attack; the curves of *This "
-    "task* compare separate halves of the data and give the permutation null."
+    "Rank percentile: 100 % is the highest in its layer. Both rankings use the same examples, so "
+    "some agreement is expected under any attack. The curves under *This task* compare separate "
+    "halves of the data with a permutation null."
 )
 
 
@@ -50,7 +51,7 @@ def show(view: View, place: DeltaGenerator) -> None:
         "Ranked by", known, default=known[0], key="ranked", bind="query-params", required=True,
         format_func={"skill": "predictivity", "causal": "attribution"}.__getitem__,
         help="Predictivity: how well a neuron predicts the answer. Attribution: how much it adds "
-        "to the right answer.",
+        "to the margin of the right answer.",
     )  # fmt: skip
     asked = {b: kinds[kind][view.dose] for b, kinds in view.asked.items()}
     specs = tuple(
@@ -62,17 +63,18 @@ def show(view: View, place: DeltaGenerator) -> None:
 def draw(view: View, asked: Mapping[str, StabilitySpec], kind: str) -> None:
     """A point a neuron; two backbones in a row."""
     look, named, store = answers.look(view.lab.models.names()), rankings.NAMES[kind], view.lab.store
+    whole = [b for b, one in asked.items() if not view.lab.missing((*one.clean, *one.adversarial))]
     pairs = {
-        b: (rankings.mean_of(store, one.clean), rankings.mean_of(store, one.adversarial))
-        for b, one in asked.items()
+        b: (rankings.mean_of(store, asked[b].clean), rankings.mean_of(store, asked[b].adversarial))
+        for b in whole
     }
     there = {b: (x, y) for b, (x, y) in pairs.items() if x is not None and y is not None}
     if not there:
         answers.nothing("These neurons have not been ranked under attack yet.")
     names, figures, tables = list(there), [], []
     kinds = {
-        "both": f"{named[:-1]} on both", "first only": "on clean texts only",
-        "second only": "under attack only", "neither": "on neither",
+        "both": f"{named[:-1]} in both rankings", "first only": "on clean texts only",
+        "second only": "under attack only", "neither": "in neither",
     }  # fmt: skip
     for start in range(0, len(names), BESIDE):
         row = names[start : start + BESIDE]
@@ -82,24 +84,26 @@ def draw(view: View, asked: Mapping[str, StabilitySpec], kind: str) -> None:
             tables.append(table)
             figure = charts.rank_rank(
                 answers.linked(table, task=view.task.title), look, backbone=name,
-                first="clean texts", second=view.edits, names=kinds,
+                first="clean texts", second=f"{view.edits} per text", names=kinds,
             )  # fmt: skip
             figures.append((name, figure))
             common = rankings.compare(clean.top(view.top), struck.top(view.top))
             rho = rankings.by_layer({name: clean}, {name: struck}).spearman
             with column, st.container(border=True):
-                st.markdown(f"**{plain(name)}**: {common.share:.0%} of its {named} stay")
+                st.markdown(
+                    f"**{plain(name)}**: {common.share:.0%} of its {named} stay in the top "
+                    f"{view.top:.0%} under attack"
+                )
                 st.altair_chart(figure, width="stretch", theme=None)
                 st.caption(
-                    f"{common.shared} of {common.first} {named} (top {view.top:.0%} of each layer) "
-                    f"on clean texts are among the {common.second} under attack; chance overlap "
-                    f"{common.chance.mean:.0f}, {p_value(common.p)}. Spearman, mean over layers: "
-                    f"{two(float(np.nanmean(rho)))}.",
-                    help=HELP,
+                    f"{common.shared} of {common.first} {named} on clean texts are also {named} "
+                    f"under attack; by chance it would be {common.chance.mean:.0f}.",
+                    help=f"Chance overlap: {p_value(common.p)}. Spearman's rank correlation, mean "
+                    f"over layers: {two(float(np.nanmean(rho)))}. {HELP}",
                 )
-    seeds = len({s.prompt.seed for one in asked.values() for s in one.clean})
+    prompts = controls.count([len({key(s.prompt) for s in asked[b].clean}) for b in there])
     st.caption(
-        f"{plain(view.task.title)}, {view.task.evaluation_split} split, means of {seeds} seeds. "
-        "Click a point to open the neuron."
+        f"{plain(view.task.title)}, {view.task.evaluation_split} split, means over {prompts} "
+        "prompts of each backbone. Click a point to open the neuron."
     )
     answers.downloads("robustness-ranks", pd.concat(tables), *figures)

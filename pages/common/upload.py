@@ -201,7 +201,7 @@ def manage(lab: Lab, task: Task) -> None:
             "Delete the task", type="primary", icon=":material/delete:", key=f"drop-{task.name}"
         ):
             if also:
-                lab.remove(resting)
+                answers.remove(resting)
             uploads.remove(places, task)
             st.rerun()
 

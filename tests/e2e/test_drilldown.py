@@ -108,7 +108,7 @@ def test_the_dose_response_and_the_claim_are_what_the_exported_files_say(
     expect(page.get_by_text("verdict on weathered against plain")).to_be_visible()
     quiet(page)
     points = table(page, "robustness-claim")
-    page.get_by_text("All pairs of backbones, and each backbone by itself").click()
+    page.get_by_text("all pairs of backbones, and each backbone by itself").click()
     expect(page.get_by_text("slope").first).to_be_visible()
     said = page.locator("main").inner_text().replace("\N{MINUS SIGN}", "-")
     for backbone in EMBEDDED:

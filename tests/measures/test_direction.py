@@ -24,7 +24,7 @@ def test_cosines_are_those_of_the_weights(family: str) -> None:
     words, column = weights[HEADS[family]], weights[DOWN[family]][:, 3]
     lengths = np.linalg.norm(words, axis=1) * np.linalg.norm(column)
     by_hand = np.divide(words @ column, lengths, out=np.zeros(len(words)), where=lengths > 0)
-    assert word_cosines(backbone, 1, 3) == pytest.approx(by_hand, abs=1e-12)
+    assert word_cosines(backbone, 1, 3) == pytest.approx(by_hand, abs=1e-5)
 
 
 def test_a_neuron_that_writes_a_words_embedding_points_at_that_word() -> None:
@@ -36,10 +36,10 @@ def test_a_neuron_that_writes_a_words_embedding_points_at_that_word() -> None:
     assert cosines.argmax() == 7
 
 
-@pytest.mark.parametrize("family", HEADS)
-def test_the_output_embeddings_give_the_logits(family: str) -> None:
+def test_the_output_embeddings_give_the_logits() -> None:
     import torch
 
-    backbone = TINY[family]()
-    logits = backbone.logits(torch.zeros(1, backbone.hidden_size), slice(None))
-    assert logits.shape[1] == len(backbone.output_vectors())
+    backbone = TINY["t5"]()  # whose head is nothing but these vectors
+    state = torch.randn(3, backbone.hidden_size, generator=torch.Generator().manual_seed(0))
+    scale = backbone.logits(state, slice(None)) / (state @ backbone.output_vectors().T)
+    assert scale.std() < 1e-4 * scale.mean().abs()

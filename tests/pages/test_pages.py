@@ -20,11 +20,13 @@ from core.base.prompts import SoftPrompt
 from core.base.settings import EMBEDDED, PLAIN, ROOT, Settings
 from core.base.specs import key
 from core.exchange.published import import_folder
+from core.figures import queries, rankings
 from core.figures.robustness import claim
 from core.lab.lab import Lab
 from core.measures import sweeps
 from core.measures.prompts import ImportedPrompt
 from core.tasks import load_task
+from core.tasks.attacks import Attack
 from core.tasks.data import load_split
 from core.tasks.textattack import adversarial_version
 from pages.common import answers, upload
@@ -136,8 +138,8 @@ def test_projection_shows_what_is_chosen_and_all_of_it_is_shipped() -> None:
     assert not page.button, "nothing is left to compute"
     assert len(page.get("vega_lite_chart")) == 6, "three groups, relative, two trainings"
     said = " ".join(m.value for m in page.markdown)
-    assert "Trained by distance, prompts do better than random words projected in the same" in said
-    assert "Trained by task, random words projected in the same way do as well" in said
+    assert "trained by distance: prompts do better on training tasks and unseen tasks than" in said
+    assert "trained by task: random words projected in the same way do about as well" in said
     page = run("projection", objective="distance", source="roberta-mini", target="t5-mini")
     drawn = json.dumps(charts(page))
     assert "random words, projected by distance" in drawn
@@ -446,7 +448,9 @@ def test_robustness_opens_with_shipped_doses_and_the_claim_over_all_tasks() -> N
     assert not test.exception
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
     assert len(charts(test)) == 3
-    assert "With one typo per text, accuracy on Short reviews drops by" in words(test)
+    assert "Accuracy on Short reviews with one typo per text, and its change from clean" in words(
+        test
+    )
     assert [m.label for m in test.metric] == list(EMBEDDED)
     assert "600 examples, means of 5 seeds" in " ".join(c.value for c in test.caption)
     claimed = run("robustness", tab="All tasks")
@@ -459,12 +463,28 @@ def test_robustness_opens_with_shipped_doses_and_the_claim_over_all_tasks() -> N
     assert "doses 1, 2, 3, 5" in " ".join(c.value for c in claimed.caption)
 
 
-def test_ranks_on_clean_and_on_attacked_texts_come_from_shipped_answers() -> None:
+def test_ranks_on_clean_and_on_attacked_texts_come_from_shipped_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     test = run("robustness", tab="Neuron ranks")
     assert not test.exception
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
     assert len(charts(test)) == len(EMBEDDED)
-    assert sum("Spearman, mean over layers" in c.value for c in test.caption) == len(EMBEDDED)
+    assert sum("by chance it would be" in c.value for c in test.caption) == len(EMBEDDED)
+    lab, task = answers.lab(), load_task("short_reviews")
+    specs = lab.standard("t5-mini", task, sweeps.SEEDS)
+    place = lab.pin(task, "t5-mini"), task.evaluation_split
+    asked = sweeps.dose_response(specs, place, task.contrasts(), Attack(kind="typo", dose=1))
+    pair = asked.stability["skill"][1]
+    means = [rankings.mean_of(lab.store, side) for side in (pair.clean, pair.adversarial)]
+    tops = [mean.top(0.05) for mean in means if mean is not None]
+    shared, chosen = int((tops[0] & tops[1]).sum()), int(tops[0].sum())
+    assert 0 < shared < chosen
+    assert any(c.value.startswith(f"{shared} of {chosen} skill neurons") for c in test.caption)
+    monkeypatch.setattr(lab, "missing", lambda asked: tuple(asked[:1]))
+    partial = run("robustness", tab="Neuron ranks")
+    assert not charts(partial), "seeds are missing, so their means are of different prompts"
+    monkeypatch.undo()
     more = run("robustness", tab="Neuron ranks", dose="5", backbone="t5-mini")
     assert not more.exception
     assert not charts(more)
@@ -669,7 +689,7 @@ def test_a_neuron_is_known_at_once_and_its_activity_is_computed() -> None:
         test.run()
     assert not test.exception
     assert len(charts(test)) == 7
-    assert any("Nearest words: " in c.value for c in test.caption)
+    assert any("Highest of all: " in c.value for c in test.caption)
     assert any("Excuses: rank percentile " in c.value for c in test.caption)
     assert [m.label for m in test.metric] == ["Accuracy", "When suppressed", "Changed answers"]
     near = test.dataframe[-1].value
@@ -680,69 +700,85 @@ def test_a_neuron_is_known_at_once_and_its_activity_is_computed() -> None:
 def test_a_picked_example_stays_picked_on_other_pages() -> None:
     task = load_task("short_reviews")
     rows = load_split(task, task.evaluation_split)
-    test = run("playground", example="7")
+    test = run("playground", example="short_reviews:7")
     assert test.text_area[0].value == rows.text_a[list(rows.index).index(7)]
-    test = run("neuron", example="7")
+    test = run("neuron", example="short_reviews:7")
     for _ in range(60):
-        if "Example 7 (picked)" in [m.value for m in test.markdown]:
+        if "Example 7 (selected)" in [m.value for m in test.markdown]:
             break
         time.sleep(0.25)
         test.run()
     assert not test.exception
-    assert "Example 7 (picked)" in [m.value for m in test.markdown]
-    test.session_state["example"] = "opinions", 7  # of another task
+    assert "Example 7 (selected)" in [m.value for m in test.markdown]
+    near = test.dataframe[-1].value
+    assert near.url.str.contains("example=short_reviews%3A7").all(), "it goes along by link"
+    test.session_state["example"] = "opinions:7"  # of another task
     del test.query_params["example"]
     test.run()
-    assert "Example 7 (picked)" not in [m.value for m in test.markdown]
-    test.session_state["example"] = task.name, 9
+    assert "Example 7 (selected)" not in [m.value for m in test.markdown]
+    test.session_state["example"] = "short_reviews:9"
     test.run()
-    assert "Example 9 (picked)" in [m.value for m in test.markdown]
-    flipped = run("flips", only="all examples", example="7")
+    assert "Example 9 (selected)" in [m.value for m in test.markdown]
+    flipped = run("flips", example="short_reviews:7")
     assert not flipped.exception
-    assert [h.value for h in flipped.subheader] == ["Example 7"]
-    for wrong in ("-1", "99999", "x"):
+    assert [h.value for h in flipped.subheader] == ["Example 7"], "though it does not flip"
+    for wrong in (
+        "-1",
+        "short_reviews:99999",
+        "short_reviews:x",
+        "7",
+        "short_reviews:" + "9" * 6000,
+    ):
         assert not run("flips", example=wrong).exception
 
 
 @pytest.mark.usefixtures("fresh")
 def test_what_was_computed_here_is_listed_and_deleted() -> None:
-    test = run("library", section="answers")
+    test = run("library", section="results")
     assert [i.value for i in test.info] == [
-        "Nothing has been computed here besides the answers that are shipped."
+        "Only the shipped results are stored; nothing else has been computed on this machine."
     ]
     lab, task = answers.lab(), load_task("opinions")
     prompt = lab.standard("t5-mini", task, [1])[0]
     spec = sweeps.own_evaluation(prompt, lab.pin(task, "t5-mini"), "validation", limit=8)
     lab.ask(spec)
-    test = run("library", section="answers")
+    test = run("library", section="results")
     assert not test.exception
     assert test.dataframe[0].value.values.tolist()[0][:4] == [
-        "evaluation", "t5-mini", "opinions", 1
+        "accuracy", "t5-mini", "Opinions", 1
     ]  # fmt: skip
-    test.multiselect(key="dropped").set_value(["evaluation, t5-mini, opinions (1)"]).run()
-    assert "**1** answers are deleted." in words(test)
-    next(b for b in test.button if b.label == "Delete these answers").click().run()
+    test.multiselect(key="dropped").set_value([0]).run()
+    assert "This deletes **1** stored result." in words(test)
+    next(b for b in test.button if b.label == "Delete these results").click().run()
     assert not test.exception
     assert [i.value for i in test.info]
     assert lab.missing([spec]) == (spec,)
     assert lab.known([prompt]), "the prompt is shipped and stays"
 
 
-def test_the_last_figure_stays_greyed_while_another_one_is_asked_for() -> None:
+def test_the_last_figure_stays_greyed_while_another_one_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     test = run("predictivity", backbone="t5-mini")
     before = len(charts(test))
-    assert not [c for c in test.caption if "greyed out" in c.value]
+    assert not [c for c in test.caption if "greyed" in c.value]
     test.select_slider(key="permutations").set_value(500).run()
     assert not test.exception
     assert next(c.value for c in test.caption) == (
-        "Nothing has been measured with these settings yet. Until then, the previous figure "
-        "stays, greyed out."
+        "Nothing has been measured with these settings yet. The greyed figure below is from the "
+        "previous settings."
     )
     assert len(charts(test)) == before > 0
     assert "Compute" in [b.label for b in test.button]
+    assert not test.get("download_button"), "they would name the new settings"
     test.select_slider(key="permutations").set_value(100).run()
     assert len(charts(test)) == before > 0
-    assert not [c for c in test.caption if "greyed out" in c.value]
+    assert not [c for c in test.caption if "greyed" in c.value]
+    test.select_slider(key="permutations").set_value(500).run()
+    monkeypatch.setattr(queries, "predictivity_boxes", lambda *_: pd.DataFrame())
+    test.run()
+    assert not charts(test), "its answers are gone"
+    assert not [c for c in test.caption if "greyed" in c.value]
     fresh = run("predictivity", backbone="t5-mini", permutations="500")
     assert not charts(fresh)
     assert "Nothing has been measured with these settings yet." in [c.value for c in fresh.caption]
