@@ -151,7 +151,7 @@ def causes(look: charts.Look, first: dict[str, Ranking], second: dict[str, Ranki
     for name, column in zip(both, answers.beside(both), strict=True):
         table = rankings.pair(first[name], second[name], top).assign(backbone=name)
         figure = charts.rank_rank(
-            answers.linked(table, task=origin.title), look, backbone=name, first=PREDICTIVITY,
+            answers.linked(table, task=origin.title), look, first=PREDICTIVITY,
             second=ATTRIBUTION, names=KINDS,
         )  # fmt: skip
         common = rankings.compare(first[name].top(top), second[name].top(top))
@@ -198,7 +198,6 @@ def pairs(look: charts.Look, other: Task) -> None:
             figure = charts.rank_rank(
                 answers.linked(table, task=task.title),
                 look,
-                backbone=name,
                 first=task.title,
                 second=other.title,
             )

@@ -153,7 +153,7 @@ def first_edit(accuracy: pd.DataFrame) -> None:
     st.markdown(
         f"Accuracy on {plain(task.title)} with {edit} per text, and its change from clean texts:"
     )
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="small", key="first-edit"):
         for row in found.itertuples():
             st.metric(
                 plain(row.backbone), words.two(row.accuracy), width="content",

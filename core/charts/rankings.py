@@ -56,13 +56,12 @@ def rank_rank(
     table: pd.DataFrame,
     look: Look,
     *,
-    backbone: str,
     first: str,
     second: str,
     names: dict[str, str] | None = None,
 ) -> alt.LayerChart:
     """Each neuron's rank percentile in two rankings; at the top of both, one or neither (`names`
-    of these kinds).
+    of these kinds). The hues are no backbone's, so that all four kinds stay apart for each.
     """
     kinds = {"both": 1.0, "first only": 0.6, "second only": 0.6, "neither": 0.2}
     names = names or {
@@ -70,7 +69,6 @@ def rank_rank(
         "second only": f"on {second} only", "neither": "on neither",
     }  # fmt: skip
     shown = table.assign(name=table.kind.map(names), opacity=table.kind.map(kinds))
-    hue = look.hue(backbone)
     points = (
         alt.Chart(shown)
         .mark_circle(size=26, cursor="pointer")
@@ -80,7 +78,7 @@ def rank_rank(
             color=alt.Color(
                 "name:N", title=None,
                 scale=alt.Scale(domain=list(names.values()),
-                                range=[hue, look.second, look.third, look.faint]),
+                                range=[look.ink, look.second, look.third, look.faint]),
                 legend=alt.Legend(columns=1),
             ),
             opacity=alt.Opacity("opacity:Q", scale=None),

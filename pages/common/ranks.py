@@ -83,8 +83,8 @@ def draw(view: View, asked: Mapping[str, StabilitySpec], kind: str) -> None:
             table = rankings.pair(clean, struck, view.top).assign(backbone=name)
             tables.append(table)
             figure = charts.rank_rank(
-                answers.linked(table, task=view.task.title), look, backbone=name,
-                first="clean texts", second=f"{view.edits} per text", names=kinds,
+                answers.linked(table, task=view.task.title), look, first="clean texts",
+                second=f"{view.edits} per text", names=kinds,
             )  # fmt: skip
             figures.append((name, figure))
             common = rankings.compare(clean.top(view.top), struck.top(view.top))

@@ -321,7 +321,7 @@ NEWER = {
         CROSS[CROSS.backbone == "t5-mini"], k, backbone="t5-mini", fractions=[0, 0.15], lowest=0.4
     ),
     "layer shares": lambda k: charts.layer_shares(LAYERS, k),
-    "pairs": lambda k: charts.rank_rank(NEURONS, k, backbone="t5-mini", first="A", second="B"),
+    "pairs": lambda k: charts.rank_rank(NEURONS, k, first="A", second="B"),
     "stability": lambda k: charts.stability(STAY, k),
     "faithfulness": lambda k: charts.attributed_exact(EXACT, k, backbone="t5-mini"),
     "dose accuracy": lambda k: charts.dose_accuracy(DOSED, k, edits="typos", doses=[1, 5]),
@@ -600,7 +600,7 @@ def test_quadrants_are_named_by_their_kinds() -> None:
                           "kind": ["both", "neither"], "url": "neuron"})  # fmt: skip
     names = {"both": "B", "first only": "F", "second only": "S", "neither": "N"}
     drawn = charts.rank_rank(
-        table, LIGHT, backbone="t5-mini", first="predictivity", second="attribution", names=names
+        table, LIGHT, first="predictivity", second="attribution", names=names
     ).to_dict()
     assert drawn["layer"][0]["encoding"]["color"]["scale"]["domain"] == ["B", "F", "S", "N"]
     agreement = pd.DataFrame({"backbone": ["t5-mini"], "layer": 0, "spearman": 0.1, "neurons": 9})
