@@ -221,6 +221,31 @@ def computed() -> None:
             st.rerun()
 
 
+def projectors() -> None:
+    """All stored projectors, if there are any."""
+    table = queries.projectors(lab.store)
+    if table.empty:
+        return
+    st.markdown("**Projectors** (made on the Projection page)")
+    st.dataframe(
+        table.assign(tasks=table.tasks.map(", ".join))[
+            ["key", "from_backbone", "to_backbone", "trained_by", "tasks", "prompts", "seed",
+             "selection_accuracy"]
+        ],
+        hide_index=True, width="stretch",
+        column_config={
+            "key": "Key", "from_backbone": "From", "to_backbone": "To",
+            "trained_by": "Training objective", "tasks": "Training tasks",
+            "prompts": "Pairs of prompts", "seed": "Seed",
+            "selection_accuracy": st.column_config.NumberColumn(
+                "Selection accuracy", format="%.3f",
+                help="Mean over the training tasks, on held-out training rows; only measured when "
+                "training by task.",
+            ),
+        },
+    )  # fmt: skip
+
+
 def prompts() -> None:
     """All stored prompts, one to share, and a folder to import."""
     table = queries.prompts(lab.store)
@@ -237,6 +262,7 @@ def prompts() -> None:
             "page": st.column_config.LinkColumn("Details", display_text="open"),
         },
     )  # fmt: skip
+    projectors()
     for said in lab.broken_prompts().values():
         st.warning(plain(said), icon=":material/warning:")
     key = st.selectbox("Share or delete", list(table.key), index=None, placeholder="a prompt's key")

@@ -30,7 +30,10 @@ def status(as_json: AsJson = False) -> None:
         prompts = queries.prompts(lab.store)
         if as_json:
             rows = prompts.to_dict("records")
-            say({"answers": lab.store.counts(), "prompts": rows}, True)
+            made = queries.projectors(lab.store)
+            made = made.assign(tasks=made.tasks.map(list)).astype(object).where(made.notna(), None)
+            listed = {"prompts": rows, "projectors": made.to_dict("records")}
+            say({"answers": lab.store.counts(), **listed}, True)
             return
         say(lab.store.counts(), False)
         say({"backbones": ", ".join(lab.models.names()), "cache": lab.settings.cache}, False)

@@ -342,6 +342,16 @@ def prompts(store: Store) -> pd.DataFrame:
     )
 
 
+def projectors(store: Store) -> pd.DataFrame:
+    """All stored projectors: key, trained_by, from_backbone, to_backbone, tasks (names), prompts
+    (pairs it was trained on), seed, best_step, selection_accuracy (NaN if trained by distance).
+    """
+    return store.frame(
+        "SELECT * EXCLUDE (spec) FROM projector ORDER BY from_backbone, to_backbone, trained_by,"
+        " seed, key"
+    )
+
+
 def neurons(store: Store, spec: PredictivitySpec) -> tuple[pd.DataFrame, dict[str, float | None]]:
     """One stored measurement: one row per neuron (layer, neuron, best_token, baseline, accuracy,
     correct, predictivity, n, p, p_family, q), and the permutation null (floor, floor_p99;

@@ -732,6 +732,19 @@ def test_a_picked_example_stays_picked_on_other_pages() -> None:
         assert not run("flips", example=wrong).exception
 
 
+def test_the_library_lists_the_shipped_projectors() -> None:
+    test = run("library", section="prompts")
+    assert not test.exception
+    table = test.dataframe[1].value
+    assert set(zip(table.from_backbone, table.to_backbone, table.trained_by, strict=True)) == {
+        (a, b, how)
+        for a, b in (("roberta-mini", "t5-mini"), ("t5-mini", "roberta-mini"))
+        for how in ("distance", "task")
+    }
+    assert table.selection_accuracy[table.trained_by == "task"].between(0.5, 1).all()
+    assert table.tasks.str.contains("long_reviews").all()
+
+
 @pytest.mark.usefixtures("fresh")
 def test_what_was_computed_here_is_listed_and_deleted() -> None:
     test = run("library", section="results")
