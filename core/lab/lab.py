@@ -3,13 +3,13 @@
 import hashlib
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
+from itertools import accumulate
 from os.path import isfile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -485,10 +485,11 @@ class Lab:
 
         def job(progress: Progress) -> None:
             todo, failed = self.missing(wanted), dict[str, str]()
+            ends = self._ends(todo)
             for i, spec in enumerate(todo):
                 if _rests_on(spec, failed):
                     continue
-                inner = part(progress, i / len(todo), (i + 1) / len(todo))
+                inner = part(progress, ends[i], ends[i + 1])
                 try:
                     self.ask(spec, _counted(inner, i, len(todo)))
                 except BadInput as error:
@@ -505,10 +506,25 @@ class Lab:
         """How long answering these questions may take, by what such answers took before; None if
         that is not known for each kind.
         """
-        counts = Counter((MEASURES[type(s)].table, _backbone_of(s)) for s in specs)
-        usual = {of: self.store.usual_seconds(*of) for of in counts}
-        known = [n * t for of, n in counts.items() if (t := usual[of]) is not None]
-        return sum(known) if len(known) == len(counts) else None
+        known = [t for t in self._usual(specs) if t is not None]
+        return sum(known) if len(known) == len(specs) else None
+
+    def _usual(self, specs: Sequence[Spec]) -> list[float | None]:
+        """How long an answer of each question's kind took before; None where none is stored."""
+        kinds = [(MEASURES[type(s)].table, _backbone_of(s)) for s in specs]
+        usual = {kind: self.store.usual_seconds(*kind) for kind in set(kinds)}
+        return [usual[kind] for kind in kinds]
+
+    def _ends(self, specs: Sequence[Spec]) -> list[float]:
+        """Where in a job each question begins and the last one ends, from 0 to 1: by what such
+        answers took before, so that the time left does not jump from the quick ones to the slow
+        ones. A kind that was never answered takes as long as the mean of the others.
+        """
+        usual = self._usual(specs)
+        known = [t for t in usual if t]
+        times = [t or (sum(known) / len(known) if known else 1.0) for t in usual]
+        total = sum(times)
+        return [t / total for t in accumulate(times, initial=0.0)]
 
     def _named(self, spec: Spec, error: BadInput) -> str:
         """An error's sentence, and which task it is about."""

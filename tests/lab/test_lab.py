@@ -5,6 +5,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -205,6 +206,24 @@ def test_the_time_of_open_questions_is_that_of_such_answers_before(
     unknown = PredictivitySpec(prompt=whole.prompt, task=whole.task)
     assert lab.seconds([*open_ones, unknown]) is None
     assert lab.store.usual_seconds("evaluation", "another") is None
+
+
+def test_a_jobs_progress_follows_the_time_that_its_questions_usually_take(
+    lab: Lab, whole: EvaluationSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = PredictivitySpec(prompt=whole.prompt, task=whole.task, permutations=0)
+    lab.ask(whole.prompt)
+    usual = {"evaluation": 1.0, "predictivity": 9.0}
+    monkeypatch.setattr(lab.store, "usual_seconds", lambda table, _: usual.get(table))
+    seen = list[float]()
+    jobs = list[Any]()
+    monkeypatch.setattr(lab.worker, "submit", lambda name, job, label: jobs.append(job))
+    lab.submit([whole, slow])
+    jobs[0](lambda done, message="": seen.append(done))
+    assert seen == sorted(seen)
+    assert any(x == pytest.approx(0.1) for x in seen), "the quick one is a tenth"
+    assert seen[-1] == pytest.approx(1)
+    assert not lab.missing([whole, slow])
 
 
 def test_selection_rows_are_a_quarter_of_few_and_part_of_the_question(
