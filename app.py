@@ -41,7 +41,7 @@ if __name__ == "__main__" and not runtime.exists():
 
 st.session_state["from_app"] = True  # see pages/common
 
-from pages.common import about, answers, tour, views  # noqa: E402
+from pages.common import about, answers, jobs, tour, views  # noqa: E402
 
 ICON = Path(__file__).parent / "assets" / "icon.svg"
 
@@ -81,6 +81,6 @@ st.html(Path(__file__).parent / "pages" / "common" / "page.css")
 views.forget_choices()
 about.begin(page.title)
 with answers.shown_errors():
-    answers.notices()
+    jobs.notices()
     tour.bar()
     page.run()

@@ -13,7 +13,7 @@ from core.figures import cached, queries
 from core.tasks import Task, Text, clean_task, own_problems
 from core.tasks.data import load_split
 from core.tasks.metrics import TITLES
-from pages.common import answers, controls, sharing, upload, warnings
+from pages.common import answers, controls, jobs, sharing, upload, warnings
 
 answers.heading(
     "Library",
@@ -56,7 +56,7 @@ def backbones() -> None:
             st.session_state["obtaining"] = lab.submit_backbone(name.strip())
             st.rerun()
     if obtaining := st.session_state.get("obtaining"):
-        answers.job(obtaining, "The backbone is ready; the other pages offer it.")
+        jobs.one(obtaining, "The backbone is ready; the other pages offer it.")
 
 
 def tasks() -> None:
@@ -135,7 +135,7 @@ def _absent(task: Task) -> None:
         st.session_state["fetching"] = lab.submit_task(task.name)
         st.rerun()
     if fetching := st.session_state.get("fetching"):
-        answers.job(fetching, "The data are ready.")
+        jobs.one(fetching, "The data are ready.")
 
 
 def answer_words(task: Task) -> None:
@@ -291,5 +291,5 @@ def prompts() -> None:
 with answers.shown_errors():
     {
         "backbones": backbones, "tasks": tasks, "prompts": prompts, "results": computed,
-        "jobs": answers.jobs,
+        "jobs": jobs.listed,
     }[section]()  # fmt: skip

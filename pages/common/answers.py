@@ -208,13 +208,14 @@ def _state(specs: Sequence[Spec], status: Status | None, name: str, what: str) -
 def _running(specs: Sequence[Spec], status: Status, name: str, ready: int) -> None:
     left, right = st.columns([5, 1], vertical_alignment="center")
     waiting = "Waiting for another job" if status.state == "queued" else status.message
-    left.progress(status.done, text=plain(waiting or "Starting") + _time_left(status))
+    left.progress(status.done, text=plain(waiting or "Starting") + time_left(status))
     if right.button("Cancel", key=f"{name}-cancel", icon=":material/close:"):
         lab().cancel(specs)
         st.rerun()
 
 
-def _time_left(status: Status) -> str:
+def time_left(status: Status) -> str:
+    """How long a running job may still take, by its pace; empty while there is none."""
     left = status.seconds_left
     if left is None:
         return ""
@@ -368,90 +369,3 @@ def played(name: str, steps: Sequence[float], draw: Callable[[float], None]) -> 
         st.session_state[slot] = at + 1
 
     frames()
-
-
-def notices() -> None:
-    """A toast when a job that this visitor started has ended while another page is shown."""
-    awaited: dict[str, str] = st.session_state.get(AWAITED, {})
-    watched = bool(awaited)
-
-    @st.fragment(run_every=2 * POLL_EVERY if watched else None)
-    def watch() -> None:
-        for name, page in list(awaited.items()):
-            status = lab().worker.status(name)
-            if status is not None and status.active:
-                continue
-            del awaited[name]
-            if status is not None and page != about.page() and status.state in ENDED:
-                st.toast(f"{plain(status.label)} {ENDED[status.state]}", icon=":material/task_alt:")
-        if watched and not awaited:
-            st.rerun()  # nothing is left to look for
-
-    watch()
-
-
-ENDED = {"done": "has been computed.", "failed": "could not be computed. Its page says why."}
-STATES = {
-    "queued": "waiting", "running": "running", "done": "done", "failed": "failed",
-    "cancelled": "cancelled",
-}  # fmt: skip
-
-
-def jobs() -> None:
-    """All jobs since the server was started, the newest first, each with its state."""
-    asked = lab()
-    every = POLL_EVERY if any(s.active for s in asked.worker.jobs()) else None
-
-    @st.fragment(run_every=every)
-    def live() -> None:
-        found = asked.worker.jobs()[::-1]
-        if every is not None and not any(s.active for s in found):
-            st.rerun()
-        if not found:
-            st.info("No jobs have been started since the server started.")
-        for status in found[:MOST_JOBS]:
-            left, right = st.columns([5, 1], vertical_alignment="center")
-            said = f"**{plain(status.label)}**: {STATES[status.state]}"
-            if not status.active:
-                left.markdown(said + f" after {status.seconds:.0f} s. {plain(status.error)}")
-                continue
-            left.progress(status.done, text=said + _time_left(status))
-            if right.button("Cancel", key=f"jobs-{status.name}", icon=":material/close:"):
-                asked.worker.cancel(status.name)
-
-    live()
-
-
-MOST_JOBS = 30  # that are listed
-
-
-def job(name: str, done: str) -> None:
-    """A job that is not a set of questions: how far it is, a cancel button, how it ended."""
-    asked = lab()
-    status = asked.worker.status(name)
-    if status is None:
-        return
-    every = POLL_EVERY if status.active else None
-
-    @st.fragment(run_every=every)
-    def live() -> None:
-        now = asked.worker.status(name)
-        assert now is not None
-        if now.active:
-            left, right = st.columns([5, 1], vertical_alignment="center")
-            left.progress(now.done, text=plain(now.message or "Starting") + _time_left(now))
-            if right.button("Cancel", key=f"{name}-cancel", icon=":material/close:"):
-                asked.worker.cancel(name)
-            return
-        if every is not None:
-            st.rerun()
-        if now.state == "done":
-            st.success(done, icon=":material/check:")
-        elif now.state == "cancelled":
-            st.info("Cancelled. The part downloaded so far is kept.", icon=":material/stop_circle:")
-        else:
-            st.error(plain(now.error), icon=":material/error:")
-            if now.detail:
-                st.expander("Details").code(now.detail)
-
-    live()
