@@ -14,6 +14,7 @@ from tests.charts.test_charts import contrast
 pytestmark = pytest.mark.browser
 
 CHART = '[data-testid="stVegaLiteChart"]'
+PHONE, HEIGHT = 390, 844  # pixels of a phone's screen
 NEURON = re.compile(r"^Neuron \d+, layer \d+$")
 PAGES: dict[str, str | re.Pattern[str]] = {
     "": "Skillscope",
@@ -66,11 +67,11 @@ def compute(page: Page, view: str) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (PHONE, "dark")])
 def test_every_page_opens_without_an_error(
     page: Page, app: str, path: str, width: int, scheme: str
 ) -> None:
-    page.set_viewport_size({"width": width, "height": 900})
+    page.set_viewport_size({"width": width, "height": HEIGHT})
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     open_page(page, app, path)
     if path in ("transfer", "predictivity", "correlation"):
@@ -80,6 +81,13 @@ def test_every_page_opens_without_an_error(
     no_error(page)
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0, "the page scrolls sideways"
+    if width == PHONE and path != "library":
+        first = page.locator(f"{CHART}:visible").first
+        expect(first).to_be_visible()
+        no_error(page)
+        box = first.bounding_box()
+        assert box
+        assert box["y"] < HEIGHT - 40, "more of the first figure than its frame is to be seen"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -94,29 +94,18 @@ def test_the_last_figure_stays_while_a_control_asks_for_another_one(page: Page, 
     expect(figure.locator(f"{CHART}:visible")).to_have_count(1)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "", "robustness", "suppression", "predictivity", "transfer", "transferability",
-        "projection", "ways", "rankings", "correlation", "neuron", "flips", "playground", "tuning",
-        "prompt",
-    ],
-)  # fmt: skip
-def test_the_first_figure_is_on_a_phones_first_screen(page: Page, app: str, path: str) -> None:
+def test_controls_are_folded_on_a_phone_and_unfold(page: Page, app: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    open_page(page, app, path)
-    first = page.locator(f"{CHART}:visible").first
-    expect(first).to_be_visible()
+    open_page(page, app, "correlation")
+    settings = page.locator(".st-key-settings")
+    expect(page.get_by_role("switch", name="Settings")).to_be_visible()
+    expect(settings).to_be_hidden()
+    page.get_by_text("Settings", exact=True).click()
+    expect(settings).to_be_visible()
     no_error(page)
-    box = first.bounding_box()
-    assert box
-    assert box["y"] < 844 - 40, "more than its frame"
-    if path:
-        switch = page.get_by_role("switch", name="Settings")
-        expect(switch).to_be_visible()
-        expect(page.locator(".st-key-settings")).to_be_hidden()
-        page.get_by_text("Settings", exact=True).click()
-        expect(page.locator(".st-key-settings")).to_be_visible()
+    page.set_viewport_size({"width": 1280, "height": 844})
+    expect(page.get_by_role("switch", name="Settings")).to_be_hidden()
+    expect(settings).to_be_visible()
 
 
 def test_a_picked_example_is_in_the_address_and_goes_along(page: Page, app: str) -> None:
