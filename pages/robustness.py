@@ -25,7 +25,8 @@ PARTS: dict[str, Where] = {"both texts": "both", "first text": "first", "second 
 answers.heading(
     "Robustness",
     "The claim: the more robust model keeps more of its skill neurons when texts are attacked. "
-    "Weathered backbones were pretrained on the same texts as plain ones, but with typos added.",
+    "Weathered backbones were pretrained on the same texts as plain ones, but with typos added. "
+    "The verdict is under *All tasks*.",
 )
 lab = answers.lab()
 left, middle, right = controls.row(2, 2, 2)
@@ -157,7 +158,7 @@ def first_edit(accuracy: pd.DataFrame) -> None:
         for row in found.itertuples():
             st.metric(
                 plain(row.backbone), words.two(row.accuracy), width="content",
-                delta=f"{-100 * row.lost:+z.0f} points", delta_color="off",
+                delta=f"{-100 * row.lost:+z.0f} points", delta_color="off", delta_arrow="off",
                 help=f"95 % interval {words.two(row.low)} to {words.two(row.high)}; accuracy "
                 f"on clean texts {words.two(row.clean)}; {row.n} examples, {row.seeds} seeds.",
             )  # fmt: skip

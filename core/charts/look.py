@@ -19,7 +19,7 @@ from altair.utils import schemapi
 
 Figure = Any
 HUES = ("#2b7bba", "#d9772b", "#2f9a7b", "#b5679a", "#b8860b", "#4c9a9a")  # Okabe-Ito, calmed
-DASHES = {"causal": [1, 0], "skill": [10, 3], "random": [2, 3], "lowest": [8, 3, 1, 3]}
+DASHES = {"causal": [1, 0], "skill": [12, 3, 2, 3], "random": [5, 4], "lowest": [2, 3]}
 KIND_TITLES = {
     "causal": "causal neurons",
     "skill": "skill neurons (predictive)",

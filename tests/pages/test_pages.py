@@ -414,7 +414,7 @@ def test_released_prompts_are_imported_from_the_page(tmp_path: Path) -> None:
     assert len(test.dataframe[0].value) >= 90
     test.text_input[0].set_value(str(tmp_path))
     next(b for b in test.button if b.label == "Import").click().run()
-    outcome = test.dataframe[1].value.iloc[0]
+    outcome = test.dataframe[-1].value.iloc[0]
     assert "not on this machine" in outcome.why
     assert any("0 of 1" in m.value for m in test.markdown)
 
