@@ -288,10 +288,10 @@ def test_a_neurons_page_tells_everything_of_it(page: Page, app: str) -> None:
     open_page(page, app, "neuron?backbone=t5-mini&task=Entailment&layer=2&neuron=428&seed=3")
     expect(page.get_by_role("heading", level=1)).to_have_text("Neuron 428, layer 2")
     quiet(page)
-    expect(page.locator(CHART)).to_have_count(5)
+    expect(page.locator(CHART)).to_have_count(7)
     for heading in (
         "Which tasks does it predict?", "What does it add to each task's answers?",
-        "At which position?", "When does it fire?",
+        "At which position?", "When does it fire?", "Which words does its output favour?",
         "What if this neuron alone is suppressed?", "Highest- and lowest-activating texts",
         "Which neurons are most similar?",
     ):  # fmt: skip
