@@ -15,7 +15,8 @@ TITLES = {
     "stability": "agreement under attack",
     "way": "way to tune", "worst_draw": "attack, worst of several",
 }  # fmt: skip
-NOT_MEASURED = ("prompt", "projector", "activation_index")  # deleted elsewhere, or bounded
+# Prompts are deleted in a section of their own, projectors stay, activations are bounded.
+NOT_MEASURED = ("prompt", "projector", "activation_index")
 
 
 def computed(store: Store, shipped: Collection[str]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from core.lab.lab import Lab
 from core.measures.attribution import AttributionSpec
 from core.measures.direction import word_cosines
 from core.measures.evaluation import Suppression
+from core.measures.nearest import readable
 from core.measures.predictivity import PredictivitySpec
 from core.measures.reading import Play
 
@@ -83,8 +84,7 @@ def favoured(lab: Lab, spec: PredictivitySpec, layer: int, neuron: int) -> Favou
         cosines = word_cosines(backbone, layer, neuron)
         special = set(backbone.tokenizer.all_special_ids)
         order = [int(i) for i in np.argsort(-cosines, kind="stable") if int(i) not in special]
-        named = (str(backbone.tokenizer.decode([i])).strip() for i in order[: 4 * NEAREST])
-        nearest = [w for w in dict.fromkeys(named) if w][:NEAREST]
+        nearest = list(dict.fromkeys(readable(backbone, order[: 4 * NEAREST])))[:NEAREST]
     pieces = lab.models.answer_words(pin.name, task)
     ids = [ids[0] for _, ids, _ in pieces]
     words = pd.DataFrame(

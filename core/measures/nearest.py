@@ -6,6 +6,7 @@ those of the vocabulary, and the word from which tuning started, where it starte
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -85,7 +86,7 @@ def read_words(spec: NearestSpec, bench: Bench, progress: Progress) -> Nearest:
     for metric, found in near.items():
         top = found.topk(min(spec.count, len(words)), dim=1, largest=metric == "cosine")
         ids[metric], values[metric] = top.indices.cpu().numpy(), top.values.cpu().numpy()
-        tokens[metric] = [_texts(backbone, row.tolist()) for row in ids[metric]]
+        tokens[metric] = [readable(backbone, row.tolist()) for row in ids[metric]]
     asked, start = spec.prompt, list[int]()
     if isinstance(asked, TuneSpec) and asked.init == "vocabulary" and asked.start is None:
         start = initial_words(asked, len(words)).tolist()
@@ -99,16 +100,16 @@ def read_words(spec: NearestSpec, bench: Bench, progress: Progress) -> Nearest:
         values=values,
         norms=vectors.norm(dim=1).cpu().numpy(),
         vocabulary=(float(low), float(middle), float(high)),
-        start=tuple(_texts(backbone, start)),
+        start=tuple(readable(backbone, start)),
         start_id=tuple(start),
     )
 
 
-def _texts(backbone: Backbone, ids: list[int]) -> list[str]:
+def readable(backbone: Backbone, ids: Sequence[int]) -> list[str]:
     """Tokens as a reader would write them; a lone marker, or a part of a character, stays as the
     tokenizer has it. A backbone may have more embeddings than its tokenizer has tokens.
     """
-    tokens = backbone.tokenizer.convert_ids_to_tokens(ids)
+    tokens = backbone.tokenizer.convert_ids_to_tokens(list(ids))
     named = [f"<unused {i}>" if t is None else str(t) for i, t in zip(ids, tokens, strict=True)]
     texts = [backbone.tokenizer.decode([i]).strip() for i in ids]
     whole = [bool(text) and PART not in text for text in texts]
