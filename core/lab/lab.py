@@ -523,7 +523,7 @@ class Lab:
         usual = self._usual(specs)
         known = [t for t in usual if t]
         times = [t or (sum(known) / len(known) if known else 1.0) for t in usual]
-        total = sum(times)
+        total = sum(times) or 1.0  # of no questions
         return [t / total for t in accumulate(times, initial=0.0)]
 
     def _named(self, spec: Spec, error: BadInput) -> str:
