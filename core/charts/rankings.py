@@ -79,7 +79,7 @@ def rank_rank(
                 "name:N", title=None,
                 scale=alt.Scale(domain=list(names.values()),
                                 range=[look.ink, look.second, look.third, look.faint]),
-                legend=alt.Legend(columns=1),
+                legend=alt.Legend(columns=1, symbolOpacity=1),
             ),
             opacity=alt.Opacity("opacity:Q", scale=None),
             order=alt.Order("opacity:Q"),
