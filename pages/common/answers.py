@@ -207,11 +207,16 @@ def _state(specs: Sequence[Spec], status: Status | None, name: str, what: str) -
 
 def _running(specs: Sequence[Spec], status: Status, name: str, ready: int) -> None:
     left, right = st.columns([5, 1], vertical_alignment="center")
-    waiting = "Waiting for another job" if status.state == "queued" else status.message
-    left.progress(status.done, text=plain(waiting or "Starting") + time_left(status))
+    left.progress(status.done, text=doing(status) + time_left(status))
     if right.button("Cancel", key=f"{name}-cancel", icon=":material/close:"):
         lab().cancel(specs)
         st.rerun()
+
+
+def doing(status: Status) -> str:
+    """What an active job is about."""
+    waits = "Waiting for another job" if status.state == "queued" else ""
+    return plain(waits or status.message or "Starting")
 
 
 def time_left(status: Status) -> str:

@@ -72,7 +72,7 @@ def one(name: str, done: str) -> None:
         assert now is not None
         if now.active:
             left, right = st.columns([5, 1], vertical_alignment="center")
-            left.progress(now.done, text=plain(now.message or "Starting") + answers.time_left(now))
+            left.progress(now.done, text=answers.doing(now) + answers.time_left(now))
             if right.button("Cancel", key=f"{name}-cancel", icon=":material/close:"):
                 asked.worker.cancel(name)
             return

@@ -20,7 +20,8 @@ from tests.backbones.hub import Hub, Repo, glue
 from tests.backbones.hub import hub as running
 from tests.conftest import TINY, corpus
 
-PATIENCE = 60_000  # milliseconds, with other tests on the same two cores
+PATIENCE = 120_000  # milliseconds that a page may take, with other tests on the same two cores
+JOB = 900_000  # milliseconds that a job may take: its end is waited for, its speed not judged
 expect.set_options(timeout=PATIENCE)
 SIZE: ViewportSize = {"width": 1280, "height": 900}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

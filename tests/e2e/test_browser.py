@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from core.base.settings import PLAIN
 from tests.charts.test_charts import contrast
+from tests.e2e.conftest import JOB
 
 pytestmark = pytest.mark.browser
 
@@ -57,6 +58,16 @@ def no_error(page: Page) -> None:
     expect(idle).to_have_count(1)
     expect(page.locator('[data-testid="stException"]')).to_have_count(0)
     expect(page.locator('[data-testid="stAlertContentError"]')).to_have_count(0)
+
+
+def no_jobs(page: Page, app: str) -> None:
+    """Cancel what earlier tests left running on this server: it would keep the workers busy."""
+    open_page(page, app, "library?section=jobs")
+    no_error(page)
+    cancel = page.locator('[class*="st-key-jobs-"]').get_by_role("button", name="Cancel")
+    while left := cancel.count():
+        cancel.first.click()
+        expect(cancel).not_to_have_count(left)
 
 
 def compute(page: Page, view: str) -> None:
@@ -124,7 +135,7 @@ def test_a_full_suppression_run_is_live_and_stays_cached(page: Page, app: str) -
     view = f"suppression?task=Opinions&limit=64&draws=2{pair}"
     open_page(page, app, view)
     expect(page.locator(CHART)).to_be_visible()
-    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=120_000)
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=JOB)
     expect(page.get_by_text("not been computed yet")).to_have_count(0)
     points = download(page)
     assert {(r["backbone"], r["choose"]) for r in points} == {
@@ -139,6 +150,7 @@ def test_a_full_suppression_run_is_live_and_stays_cached(page: Page, app: str) -
 
 
 def test_jobs_are_listed_and_their_end_is_told_on_other_pages(page: Page, app: str) -> None:
+    no_jobs(page, app)
     open_page(page, app, "tuning?task=Treatment&steps=300&length=5")
     compute(page, "tuning")
     expect(page.get_by_role("button", name="Cancel").first).to_be_visible()
@@ -150,7 +162,7 @@ def test_jobs_are_listed_and_their_end_is_told_on_other_pages(page: Page, app: s
     told = page.get_by_test_id("stToast").filter(
         has_text="Treatment; roberta-mini has been computed."
     )
-    expect(told).to_be_visible(timeout=90_000)
+    expect(told).to_be_visible(timeout=JOB)
     expect(page.get_by_text("Tuning: Treatment; roberta-mini: done after")).to_be_visible()
     no_error(page)
 
@@ -168,7 +180,7 @@ def test_a_running_curve_can_be_cancelled_and_resumed(page: Page, app: str) -> N
 def test_a_tuning_run_of_a_few_steps(page: Page, app: str) -> None:
     open_page(page, app, "tuning?task=Opinions&steps=12&seed=7&length=4")
     compute(page, "tuning")
-    expect(page.get_by_text(re.compile("selection rows"))).to_be_visible(timeout=90_000)
+    expect(page.get_by_text(re.compile("selection rows"))).to_be_visible(timeout=JOB)
     steps = download(page)
     assert [int(float(r["step"])) for r in steps] == list(range(1, 13))
     no_error(page)
@@ -248,11 +260,12 @@ def download(page: Page) -> list[dict[str, str]]:
 def test_a_backbone_and_a_task_come_from_the_hub_and_a_prompt_is_tuned(
     page: Page, app: str
 ) -> None:
+    no_jobs(page, app)
     open_page(page, app, "library")
     page.get_by_role("textbox", name="Add a backbone").fill("roberta-base")
     page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
     ready = page.get_by_text("The backbone is ready; the other pages offer it.")
-    expect(ready).to_be_visible(timeout=120_000)  # sweeps of other tests may hold both workers
+    expect(ready).to_be_visible(timeout=JOB)
     open_page(page, app, "library?section=tasks&from=papers")
     page.get_by_role("combobox", name="Task").click()
     page.get_by_role("option", name="SST-2", exact=True).click()
@@ -264,7 +277,7 @@ def test_a_backbone_and_a_task_come_from_the_hub_and_a_prompt_is_tuned(
         "&length_paper=4&batch_paper=8",
     )  # fmt: skip
     compute(page, "tuning")
-    expect(page.get_by_text(re.compile(r"on \d+ selection rows"))).to_be_visible(timeout=180_000)
+    expect(page.get_by_text(re.compile(r"on \d+ selection rows"))).to_be_visible(timeout=JOB)
     no_error(page)
 
 

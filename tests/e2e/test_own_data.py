@@ -5,7 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.test_browser import CHART, compute, no_error, open_page
+from tests.e2e.conftest import JOB
+from tests.e2e.test_browser import CHART, compute, no_error, no_jobs, open_page
 
 pytestmark = pytest.mark.browser
 
@@ -29,7 +30,7 @@ def test_a_file_becomes_a_task_that_other_pages_offer(page: Page, app: str) -> N
     expect(page.get_by_role("combobox", name="Task", exact=True)).to_have_value("Mine")
     page.wait_for_timeout(1_500)
     compute(page, "tuning")
-    expect(page.get_by_text(re.compile("on 32 selection rows"))).to_be_visible(timeout=90_000)
+    expect(page.get_by_text(re.compile("on 32 selection rows"))).to_be_visible(timeout=JOB)
     no_error(page)
 
 
@@ -53,10 +54,9 @@ def test_bad_rows_are_skipped_slips_merged_and_a_task_is_tuned_renamed_and_delet
     page.get_by_role("link", name="Tune its first prompt").click()
     expect(page.get_by_role("heading", name="Tuning")).to_be_visible()
     expect(page.get_by_role("combobox", name="Task", exact=True)).to_have_value("Meals")
-    expect(page.get_by_text(re.compile("on 24 selection rows"))).to_be_visible(timeout=90_000)
-    open_page(page, app, "library?section=jobs")  # nothing is deleted while a job of any test runs
+    expect(page.get_by_text(re.compile("on 24 selection rows"))).to_be_visible(timeout=JOB)
+    no_jobs(page, app)  # nothing is deleted while a job of any test runs
     expect(page.get_by_text("Tuning: Meals; roberta-mini: done after")).to_be_visible()
-    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=240_000)
     open_page(page, app, "library?section=tasks&from=own")
     page.get_by_role("combobox", name="Task", exact=True).click()
     page.get_by_role("option", name="Meals").click()
@@ -95,17 +95,18 @@ def test_own_data_get_a_causal_curve_and_a_dose_response(page: Page, app: str) -
     open_page(page, app, f"suppression?{chosen}&neurons=causal&neurons=random&draws=1")
     compute(page, "suppression")
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
-    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=240_000)
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=JOB)
     expect(page.locator(CHART)).to_have_count(1)
     expect(page.get_by_text("1 random draw;")).to_be_visible()
     open_page(page, app, f"robustness?{chosen}")
     compute(page, "dose")
     expect(page.get_by_role("button", name="Cancel").first).to_be_visible()
-    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=240_000)
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=JOB)
     expect(page.get_by_text("56 examples, means of 5 seeds")).to_be_visible()
     for title in ("Accuracy", "Skill neurons found again", "Causal neurons found again"):
         drawn = page.get_by_test_id("stColumn").filter(has_text=re.compile(f"^{title}"))
         expect(drawn.locator(CHART)).to_have_count(1)
+    page.get_by_role("tab", name="All tasks").click()
     expect(
         page.get_by_text("The claim needs two backbones with points to compare.")
     ).to_be_visible()

@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.conftest import JOB
 from tests.e2e.test_browser import CHART, no_error, open_page
 
 pytestmark = pytest.mark.browser
@@ -36,7 +37,7 @@ def most(page: Page) -> dict[str, int]:
 
 def ended(page: Page, view: str) -> None:
     """The job of a section has been seen, and has ended."""
-    expect(page.locator(f".st-key-{view}-cancel")).to_have_count(0, timeout=120_000)
+    expect(page.locator(f".st-key-{view}-cancel")).to_have_count(0, timeout=JOB)
     page.wait_for_timeout(1_500)  # a page draws itself once more when its job has ended
     no_error(page)
 
