@@ -1,10 +1,11 @@
 """Do two tasks rely on the same neurons?"""
 
+import pandas as pd
 import streamlit as st
 
 from core import charts
 from core.base.markdown import plain
-from core.figures import queries
+from core.figures import categories, queries
 from core.measures import sweeps
 from core.tasks.data import load_split
 from pages.common import answers, controls
@@ -24,6 +25,22 @@ sizes = [len(load_split(t, t.evaluation_split)) for t in found]
 specs = tuple(s for b in backbones for s in controls.own_predictivities(lab, b, found))
 
 
+def finding(table: pd.DataFrame) -> None:
+    """Whether tasks of one category are predicted by the same neurons."""
+    pairs = table.rename(columns={"task_a": "first", "task_b": "second", "spearman": "value"})
+    if said := categories.sentence(
+        categories.compared(pairs, {t.title: t.category for t in found}),
+        "Mean correlation",
+        "Tasks of one category are predicted by more similar neurons",
+        "Tasks of one category are not clearly predicted by more similar neurons",
+    ):
+        st.markdown(
+            said,
+            help="Means of the cells off the diagonal. The 95 % intervals treat tasks as samples "
+            "and need at least six.",
+        )
+
+
 def draw() -> None:
     """One matrix per backbone."""
     table = queries.correlation(lab.store, specs, clean=lab.clean_name)
@@ -31,6 +48,7 @@ def draw() -> None:
         answers.nothing("Predictivities on these tasks have not been computed yet.")
     look, figures = answers.look(lab.models.names()), []
     table = charts.titled(table, titles)
+    finding(table)
     boxes = queries.predictivity_boxes(lab.store, specs)
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
         rows = table[table.backbone == name]

@@ -21,17 +21,20 @@ NO_GAIN = 0.02  # of accuracy: where the source of a projection does not matter
 SHAPES: dict[str, Shape] = {"as a whole": "whole", "each by itself": "each"}
 HOW_HELP = (
     "A projector is a small network: linear, leaky ReLU, linear, layer normalization. It is "
-    "trained "
-    "on the prompts of the training tasks; both backbones stay frozen. By distance: minimises the "
-    "squared distance to the prompts tuned on the target backbone. By task: minimises the task "
-    "loss "
-    "of the projected prompts on the target backbone."
+    "trained on the prompts of the training tasks; both backbones stay frozen. By distance: "
+    "minimises the squared distance to the prompts tuned on the target backbone. By task: "
+    "minimises the task loss of the projected prompts on the target backbone."
 )
 FIGURE_HELP = (
     "Points: means over prompts; bars: 95 % bootstrap intervals over prompts and examples, without "
     "the variation between projectors; ticks: majority-class accuracy. Hollow: prompts tuned on "
-    "the "
-    "target backbone."
+    "the target backbone."
+)
+GAIN_HELP = (
+    "Points: means over the tasks of a group; bars: 95 % intervals for these tasks; ticks: "
+    "majority-class accuracy. Gain: mean difference over tasks and prompts, paired by seed. Where "
+    "it is near 0, the projector gives much the same prompt whatever its source. Intervals of "
+    "gains treat tasks and prompts as random effects and need at least four tasks."
 )
 
 answers.heading(
@@ -110,12 +113,12 @@ def accuracy(table: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
     shown = [g for g in figures.GROUPS if (table.group == g).any()]
     drawn = []
     with st.container(border=True):
-        st.markdown(f"**Accuracy on {plain(target)} with prompts projected from {plain(source)}**")
+        st.markdown(f"**Accuracy on {plain(target)}, task by task**")
         for name in shown:
             st.caption(f"**{name.capitalize()}**")
             figure = charts.projected_accuracy(
                 table[table.group == name], look, backbone=target, tasks=order, kinds=kinds,
-                lowest=lowest, legend=name == shown[-1],
+                lowest=lowest, first=name == shown[0], last=name == shown[-1],
             )  # fmt: skip
             st.altair_chart(figure, width="stretch", theme=None)
             drawn.append((name, figure))
@@ -138,24 +141,47 @@ def gains() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def sentence(table: pd.DataFrame) -> str:
-    """How much the source prompt matters: the gain over random words, projected in the same way."""
-    said = []
-    for how, rows in table[table.over != "random"].groupby("how", sort=False):
-        gains = "; ".join(
-            f"**{words.two(row.gain)}**{span(row)} on {row.group}" for row in rows.itertuples()
-        )
-        better, worse = (
-            " and ".join(row.group for row in rows.itertuples() if sign(row) == way)
-            for way in (1, -1)
-        )
-        lead = "random words projected in the same way do about as well as prompts"
-        if better or worse:
-            ways = {"better": better, "worse": worse}
-            parts = " and ".join(f"do {which} on {where}" for which, where in ways.items() if where)
-            lead = f"prompts {parts} than random words projected in the same way"
-        said.append(f"- Projector trained by {how}: {lead}. Gain in accuracy: {gains}.")
-    return "\n".join(said)
+def summary(table: pd.DataFrame, gained: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
+    """Mean accuracy by group of tasks, a card per training objective, and what it shows."""
+    means, drawn = figures.by_group(table), list[tuple[str, charts.Figure]]()
+    means["task"] = means.task.str.capitalize()
+    lowest = min(0.4, float(means[["low", "majority"]].min().min()))
+    there = [by for by in projectors if (means.how == by).any()]
+    for by, column in zip(there, answers.beside(there), strict=True):
+        names = {"own": f"tuned on {target}", by: f"projected from {source}",
+                 f"{by}-random": "random words, projected"}  # fmt: skip
+        figure = charts.projected_accuracy(
+            means[means.how.isin(names)], look, backbone=target, kinds=names, lowest=lowest,
+            tasks=[g.capitalize() for g in figures.GROUPS],
+        )  # fmt: skip
+        drawn.append((f"by {by}", figure))
+        rows = gained[(gained.how == by) & (gained.over != "random")]
+        with column, st.container(border=True):
+            st.markdown(f"**Projector trained by {by}.** {lead(rows)}")
+            st.altair_chart(figure, width="stretch", theme=None)
+            if len(rows):
+                st.caption(gain_said(rows), help=GAIN_HELP)
+    return drawn
+
+
+def lead(rows: pd.DataFrame) -> str:
+    """Whether the source prompt matters: its gain over random words, projected in the same way."""
+    if rows.empty:
+        return ""
+    better, worse = (
+        " and ".join(row.group for row in rows.itertuples() if sign(row) == way) for way in (1, -1)
+    )
+    if not better and not worse:
+        return "Random words projected in the same way do about as well as prompts."
+    ways = {"better": better, "worse": worse}
+    parts = " and ".join(f"do {which} on {where}" for which, where in ways.items() if where)
+    return f"Prompts {parts} than random words projected in the same way."
+
+
+def gain_said(rows: pd.DataFrame) -> str:
+    """Gains over projected random words, by group of tasks."""
+    each = "; ".join(f"{row.group} {words.two(row.gain)}{span(row)}" for row in rows.itertuples())
+    return f"Gain in accuracy over projected random words: {each}."
 
 
 def sign(row: Any) -> int:
@@ -179,15 +205,8 @@ def draw() -> None:
         training()
         return
     table = table[table.how.isin(kinds)]
-    drawn = accuracy(table)
     gained = gains()
-    if said := sentence(gained):
-        st.markdown(
-            said,
-            help="Mean difference over tasks and prompts, paired by seed. Where it is near 0, the "
-            "projector gives much the same prompt whatever its source. The 95 % intervals treat "
-            "tasks and prompts as random effects and need at least four tasks.",
-        )
+    drawn = [*summary(table, gained), *accuracy(table)]
     heat = charts.projection_heatmap(table, look, backbone=target, tasks=order, kinds=kinds)
     with st.container(border=True):
         st.markdown("**Accuracy relative to prompts tuned on the target backbone**")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core import charts
 from core.base.markdown import plain
-from core.figures import literature, queries, rankings, transferred, words
+from core.figures import categories, literature, queries, rankings, transferred, words
 from core.lab.lab import job_name
 from core.measures import sweeps
 from core.measures.evaluation import EvaluationSpec
@@ -21,6 +21,11 @@ ADVERSARIAL = {
     True: "Adversarial versions are on the right, relative to the clean task's own prompt.",
 }
 SHARED = 0.05  # of each layer: the neurons compared between tasks
+FINDING_HELP = (
+    "Relative accuracy: the accuracy of another task's prompt, divided by that of the task's own "
+    "prompt (ratios per seed, means over seeds); without adversarial versions and written answers. "
+    "The 95 % intervals treat tasks as samples and need at least six."
+)
 COMPUTED, PUBLISHED = "computed here", "published (Su et al. 2022)"
 
 answers.heading(
@@ -68,6 +73,18 @@ def heatmaps(
             if source == COMPUTED:
                 left_out(name)
     answers.downloads("transfer", table, *figures)
+
+
+def finding(table: pd.DataFrame, category: dict[str, str]) -> None:
+    """Whether prompts transfer better within a category; `table` has relative accuracies."""
+    pairs = table.rename(columns={"source_task": "first", "target_task": "second"})
+    if said := categories.sentence(
+        categories.compared(pairs, category),
+        "Mean relative accuracy",
+        "Prompts transfer better to tasks of their own category",
+        "Prompts do not clearly transfer better to tasks of their own category",
+    ):
+        st.markdown(said, help=FINDING_HELP)
 
 
 def scored() -> str:
@@ -127,6 +144,8 @@ if source == PUBLISHED:
     table = literature.transfer(lab.settings.assets, relative=relative)
     order = list(literature.TASKS.values())
     with answers.shown_errors(), charts.quickly():
+        shown = literature.transfer(lab.settings.assets, relative=True)
+        finding(shown[shown.backbone.isin(chosen)], literature.classified())
         heatmaps(table[table.backbone.isin(chosen)], answers.look(known), chosen, order, order)
 else:
     with left:
@@ -150,6 +169,8 @@ else:
         if rows.empty and specs:
             answers.nothing("These prompts have not been evaluated yet.")
         table = charts.titled(rows, titles)
+        ratios = queries.transfer(lab.store, specs, relative=True, clean=lab.clean_name)
+        finding(ratios, {t.name: t.category for t in sources if t.labels})
         look = answers.look(lab.models.names())
         heatmaps(table, look, backbones, [t.title for t in sources], [t.title for t in targets])
 

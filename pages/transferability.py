@@ -43,10 +43,8 @@ ADVICE_HELP = (
     "The recommended prompt is the one most similar to the task's own prompt. The indicator of "
     "similarity is the one that correlates best with transfer among the other tasks; no pair with "
     "this task is used. Relative accuracy: accuracy of the other task's prompt on this task "
-    "without "
-    "tuning, divided by that of the task's own prompt. The Tuning page shows how many steps a "
-    "start "
-    "saves."
+    "without tuning, divided by that of the task's own prompt. The Tuning page shows how many "
+    "steps a start saves."
 )
 MAP_HELP = (
     "Each point is the mean of a prompt's vectors, each scaled to length 1. Inner products of "
@@ -85,8 +83,9 @@ def draw(
         return
     found = indicators.order(likeness.indicator)
     agreed = agreed.assign(title=agreed.indicator.map(indicators.title))
+    st.markdown(indicators.sentence(agreed))
     with st.container(border=True):
-        st.markdown("**Which similarity best predicts transfer?**")
+        st.markdown("**How well does each similarity predict transfer?**")
         figure = charts.indicator_agreement(agreed, look, order=[*map(indicators.title, found)])
         st.altair_chart(figure, width="stretch", theme=None)
         st.caption(best(agreed) + " " + caption, help=AGREEMENT_HELP)

@@ -10,7 +10,7 @@ from core.base.settings import PLAIN
 from core.base.specs import key
 from core.figures import queries
 from core.figures.starts import convergence as convergence_of
-from core.figures.starts import histories, speed
+from core.figures.starts import histories, sentence, speed
 from core.measures import projections, sweeps
 from core.measures.tuning import Init, TuneSpec
 from core.tasks import Task, Text
@@ -174,8 +174,9 @@ def convergence(starts: dict[str, tuple[TuneSpec, ...]]) -> None:
         convergence_of(runs), answers.look(names), starts=names,
         steps=int(runs.step.max()), chance=1 / len(task.labels),
     )  # fmt: skip
-    st.altair_chart(figure, width="stretch", theme=None)
     saved = speed(runs)
+    st.markdown(sentence(saved))
+    st.altair_chart(figure, width="stretch", theme=None)
     st.dataframe(
         saved, hide_index=True, width="stretch",
         column_config={
@@ -183,7 +184,7 @@ def convergence(starts: dict[str, tuple[TuneSpec, ...]]) -> None:
             "steps": st.column_config.NumberColumn("Steps, where reached", format="%.0f"),
             "plain": st.column_config.NumberColumn("Steps, vocabulary", format="%.0f"),
             "reached": "Runs that reached it", "runs": "Runs",
-            "speedup": st.column_config.NumberColumn("Speed-up", format="%.2f"),
+            "speedup": st.column_config.NumberColumn("Speed-up, all runs", format="%.2f"),
             "low": st.column_config.NumberColumn("From", format="%.2f"),
             "high": st.column_config.NumberColumn("To", format="%.2f"),
         },

@@ -26,6 +26,10 @@ COST_HELP = (
     "Points: means over seeds; bars: 95 % bootstrap intervals over seeds and examples. Training "
     "time counts the optimiser's updates only, in processor seconds of the machine that ran them."
 )
+AGAINST_HELP = (
+    "Difference of accuracies, soft prompts minus full fine-tuning, with the same seeds and "
+    "examples; 95 % intervals treat both as samples."
+)
 WITHOUT_HELP = (
     "Neurons are ranked with the soft prompts, not with the tuned copies: causal ones by "
     "attribution, skill neurons by predictivity. Points: mean accuracy drop; bars: 95 % intervals "
@@ -67,6 +71,8 @@ def draw() -> None:
     table = figures.compared(lab.store, asked)
     if table.empty:
         answers.nothing("These methods have not been compared yet.")
+    if said := figures.as_good(figures.against(lab.store, asked, "prompt", "full")):
+        st.markdown(said, help=AGAINST_HELP)
     lost = figures.without(lab.store, asked)
     names = [b for b in backbones if (table.backbone == b).any()]
     drawn = costs(table, names)
@@ -84,14 +90,14 @@ def costs(table: pd.DataFrame, names: list[str]) -> list[tuple[str, charts.Figur
         mine = table[table.backbone == name]
         with column, st.container(border=True):
             st.markdown(f"**{plain(name)}: {plain(task.title)}, accuracy and cost**")
-            for cost in charts.COSTS:
-                figure = charts.way_costs(mine, look, backbone=name, cost=cost)
+            for place, cost in enumerate(charts.COSTS):
+                figure = charts.way_costs(mine, look, backbone=name, cost=cost, legend=not place)
                 st.altair_chart(figure, width="stretch", theme=None)
                 drawn.append((f"{name}-{cost}", figure))
     st.caption(
         f"{controls.count(table.seeds)} seeds per method, {controls.count(table.n)} examples of "
-        "the "
-        "evaluation split.",
+        f"the evaluation split; majority class {controls.count(table.majority, '.2f')}, below the "
+        "axis.",
         help=COST_HELP + " " + ABOUT,
     )
     return drawn

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from core.charts.look import DASHES, KIND_TITLES, Look, below, finish, level
+from core.charts.look import DASHES, KIND_TITLES, MARKS, Look, below, finish, level
 
 
 def suppression_curves(
@@ -100,18 +100,22 @@ def convergence(
     """Selection accuracy by step, a line a start, a band for the range of its runs: `start`,
     `step`, `accuracy`, `low`, `high`, `runs`.
     """
-    hues = alt.Scale(domain=list(starts), range=look.classes(max(3, len(starts)))[: len(starts)])
-    color = alt.Color(
-        "start:N", scale=hues, title=None, legend=alt.Legend(columns=3, symbolOpacity=1)
+    hues = alt.Scale(domain=list(starts), range=look.kinds(len(starts)))
+    shapes = alt.Scale(
+        domain=list(starts), range=[MARKS[i % len(MARKS)] for i in range(len(starts))]
     )
+    key = alt.Legend(columns=3, symbolOpacity=1, symbolStrokeWidth=0)
+    color = alt.Color("start:N", scale=hues, title=None, legend=key)
     low = min(chance, float(table.low.min())) - 0.02
     y = alt.Scale(domain=[low, 1], nice=False)
     base = alt.Chart(table).encode(x=_steps(steps), color=color)
     band = base.mark_area(opacity=0.12).encode(
         y=alt.Y("low:Q", scale=y, title="selection accuracy"), y2="high:Q"
     )
-    line = base.mark_line(strokeWidth=2.2, point=alt.OverlayMarkDef(size=25)).encode(
+    line = base.mark_line(strokeWidth=2).encode(y=alt.Y("accuracy:Q", scale=y))
+    points = base.mark_point(size=45, filled=True, opacity=1).encode(
         y=alt.Y("accuracy:Q", scale=y),
+        shape=alt.Shape("start:N", scale=shapes, title=None, legend=key),
         tooltip=[
             "start", "step", alt.Tooltip("accuracy", format=".3f"),
             alt.Tooltip("low", title="lowest run", format=".3f"),
@@ -119,7 +123,7 @@ def convergence(
         ],
     )  # fmt: skip
     floor = alt.Chart(pd.DataFrame({"y": [chance]})).mark_rule(color=look.faint, strokeDash=[1, 3])
-    return finish(alt.layer(floor.encode(y=alt.Y("y:Q", scale=y)), band, line), look, 340)
+    return finish(alt.layer(floor.encode(y=alt.Y("y:Q", scale=y)), band, line, points), look, 340)
 
 
 def _steps(steps: int) -> alt.X:

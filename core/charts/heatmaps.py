@@ -7,6 +7,7 @@ import pandas as pd
 
 from core.charts.look import Look, finish, written_on
 
+PHONE, NARROW = 500, 21  # pixels of a screen, and of a cell, below which cells have no text
 MANY = 40  # rows of a matrix whose cells have neither a number nor a border
 
 
@@ -99,9 +100,10 @@ def heatmap(
         )
     )
     columns = table[x.shorthand.split(":")[0]].nunique()
-    # Legible on a phone, too; where that is impossible, only the tooltip gives the numbers.
+    # On a phone, and where cells are narrow, only the tooltip gives the numbers.
     size = alt.ExprRef(
-        f"width / {columns} < 15 ? 0 : min({look.type - 1}, 0.42 * width / {columns})"
+        f"windowSize()[0] < {PHONE} || width / {columns} < {NARROW} ? 0 "
+        f": min({look.type - 1}, 0.42 * width / {columns})"
     )
     numbers = base.mark_text(fontSize=size, color=written_on(value)).encode(
         text=alt.Text(f"{value}:Q", format=".2f")

@@ -7,7 +7,7 @@ import altair as alt
 import pandas as pd
 
 from core.charts.heatmaps import heatmap
-from core.charts.look import Look, finish
+from core.charts.look import MARKS, Look, finish
 
 KINDS = ["same category", "different category"]
 
@@ -82,7 +82,7 @@ def indicator_agreement(table: pd.DataFrame, look: Look, *, order: Sequence[str]
     )  # fmt: skip
     title = ["mean Spearman", "correlation with transfer"]
     spans = base.mark_rule(strokeWidth=1.5).encode(
-        x=alt.X("low:Q", scale=scale, title=title), x2="high:Q"
+        x=alt.X("low:Q", scale=scale, title=title, axis=alt.Axis(format=".1f")), x2="high:Q"
     )
     points = base.mark_circle(size=70, opacity=1).encode(x=alt.X("spearman:Q", scale=scale))
     zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(color=look.faint, strokeDash=[1, 3])
@@ -100,6 +100,7 @@ def advice_tested(table: pd.DataFrame, look: Look, *, tasks: Sequence[str]) -> a
     """
     low = min(0.5, float(table[["advised", "mean"]].min().min()))
     scale = alt.Scale(domain=[low, max(1.0, float(table.best.max()))], nice=True)
+    axis = alt.Axis(tickCount={"expr": "ceil(width / 80)"}, format=".2f")
     base = alt.Chart(table).encode(
         y=alt.Y("target_task:N", sort=list(tasks), title=None),
         yOffset=alt.YOffset("backbone:N", sort=list(look.backbones)),
@@ -116,7 +117,7 @@ def advice_tested(table: pd.DataFrame, look: Look, *, tasks: Sequence[str]) -> a
             alt.Tooltip("mean", title="mean of all", format=".2f"),
         ],
     )  # fmt: skip
-    x = alt.X("mean:Q", scale=scale, title="relative accuracy without tuning")
+    x = alt.X("mean:Q", scale=scale, title="relative accuracy without tuning", axis=axis)
     spans = base.mark_rule().encode(x=x, x2="best:Q")
     means = base.mark_tick(thickness=2, size=12).encode(x=x)
     rings = base.mark_point(size=60, filled=False).encode(x=alt.X("best:Q", scale=scale))
@@ -131,18 +132,21 @@ def prompt_map(table: pd.DataFrame, look: Look, *, categories: Sequence[str]) ->
     """Prompts in the plane, coloured by their task's category, each task's name at the mean of its
     prompts: `x`, `y`, `task`, `category`, `seed`. Neither axis has a unit.
     """
-    hues = alt.Scale(domain=list(categories), range=look.classes(len(categories)))
+    hues = alt.Scale(domain=list(categories), range=look.kinds(len(categories)))
+    shapes = alt.Scale(domain=list(categories), range=list(MARKS))
     bare = alt.Axis(labels=False, ticks=False, domain=False, grid=False)
     x = alt.X("x:Q", title=None, axis=bare, scale=alt.Scale(zero=False, padding=30))
     y = alt.Y("y:Q", title=None, axis=bare, scale=alt.Scale(zero=False, padding=24))
-    color = alt.Color(
-        "category:N", scale=hues, title=None, legend=alt.Legend(columns=3, symbolOpacity=1)
-    )
+    key = alt.Legend(columns=3, symbolOpacity=1)
     points = (
         alt.Chart(table)
-        .mark_circle(size=80, opacity=0.75)
-        .encode(x=x, y=y, color=color, tooltip=["task", "category", "seed"])
-    )
+        .mark_point(size=80, opacity=0.75, filled=True)
+        .encode(
+            x=x, y=y, tooltip=["task", "category", "seed"],
+            color=alt.Color("category:N", scale=hues, title=None, legend=key),
+            shape=alt.Shape("category:N", scale=shapes, title=None, legend=key),
+        )
+    )  # fmt: skip
     spread = table[["x", "y"]].max() - table[["x", "y"]].min()
     means = table.groupby(["task", "category"], as_index=False)[["x", "y"]].mean()
     means = _apart(means, line=0.06 * spread.y, word=0.24 * spread.x)

@@ -19,6 +19,9 @@ from altair.utils import schemapi
 
 Figure = Any
 HUES = ("#2b7bba", "#d9772b", "#2f9a7b", "#b5679a", "#b8860b", "#4c9a9a")  # Okabe-Ito, calmed
+KINDS = ("#7f5aa2", "#3d8b5f", "#c05746", "#857020", "#a34d7d", "#4d6a80")
+KINDS_ON_DARK = ("#bd9bd8", "#6cc495", "#e0826f", "#c9b25c", "#dd8fb9", "#8fb0c9")
+MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down")  # in their order
 DASHES = {"causal": [1, 0], "skill": [12, 3, 2, 3], "random": [5, 4], "lowest": [2, 3]}
 KIND_TITLES = {
     "causal": "causal neurons",
@@ -73,6 +76,13 @@ class Look:
         two = ["#c05746", "#3f8f8a"] if not self.dark else ["#e0826f", "#67bdb6"]
         return two if n == 2 else list(HUES[:n]) if n <= len(HUES) else list(HUES) * n
 
+    def kinds(self, n: int) -> list[str]:
+        """A hue per kind of something that is neither a backbone nor a class; `MARKS` tell them
+        apart without colours.
+        """
+        found = KINDS_ON_DARK if self.dark else KINDS
+        return [found[i % len(found)] for i in range(n)]
+
     def hue(self, backbone: str) -> str:
         """The hue of a backbone, the same in every figure."""
         place = self.backbones.index(backbone) if backbone in self.backbones else 0
@@ -102,6 +112,7 @@ def finish(chart: Any, look: Look, height: int | None = None) -> alt.LayerChart:
             "titleFontSize": look.type,
             "titleFontWeight": "normal",
             "labelLimit": 150,
+            "labelSeparation": 6,
         },
         "legend": {
             "labelColor": look.ink,
@@ -184,7 +195,8 @@ def _for_file(chart: Figure, head: Head | None = None) -> dict[str, Any]:
         drawn = chart.to_dict()
     text, dark, light = json.dumps(drawn), Look(dark=True), Look()
     pairs = [(getattr(dark, n), getattr(light, n)) for n in INKS]
-    for ours, printed in (*pairs, *zip(dark.classes(2), light.classes(2), strict=True)):
+    pairs += zip([*dark.classes(2), *KINDS_ON_DARK], [*light.classes(2), *KINDS], strict=True)
+    for ours, printed in pairs:
         text = text.replace(ours, printed)
     spec: dict[str, Any] = json.loads(text)
     spec["config"]["background"] = "white"

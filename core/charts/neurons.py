@@ -122,7 +122,7 @@ def activation_histogram(
             ),
             y=alt.Y("count():Q", stack=None, title="examples"),
             color=alt.Color("class:N", title=None, scale=scale),
-            stroke=alt.Stroke("class:N", scale=scale, legend=None),
+            stroke=alt.Stroke("class:N", title=None, scale=scale),
             tooltip=["class", alt.Tooltip("count():Q", title="examples")],
         )
     )  # fmt: skip

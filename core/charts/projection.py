@@ -1,5 +1,6 @@
 """Prompts of one backbone on another one."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import altair as alt
@@ -16,18 +17,19 @@ SHAPES = {
 
 def projected_accuracy(
     table: pd.DataFrame, look: Look, *, backbone: str, tasks: Sequence[str],
-    kinds: Mapping[str, str], lowest: float, legend: bool,
+    kinds: Mapping[str, str], lowest: float, first: bool = True, last: bool = True,
 ) -> alt.LayerChart:  # fmt: skip
     """Accuracy on each task, a line per kind of prompt, with its interval; ticks: majority class.
-    `kinds` are their names by `how`; own prompts are hollow, random words grey.
+    `kinds` are their names by `how`; own prompts are hollow, random words grey. Of several figures
+    on one scale, the first has the legend, and the last the axis.
     """
     hue, named = look.hue(backbone), table.assign(kind=table.how.map(kinds))
     names = list(kinds.values())
     colours = [look.faint if how.endswith("random") else hue for how in kinds]
     fills = ["transparent" if how == "own" else c for how, c in zip(kinds, colours, strict=True)]
     scale = alt.Scale(domain=[lowest, 1])
-    axis = alt.Axis(tickCount=7) if legend else alt.Axis(labels=False, ticks=False, tickCount=7)
-    key = alt.Legend(columns=1, orient="bottom") if legend else None
+    axis = alt.Axis(tickCount=7) if last else alt.Axis(labels=False, ticks=False, tickCount=7)
+    key = alt.Legend(columns=1 if len(kinds) < 4 else 2, orient="top") if first else None
     base = alt.Chart(named).encode(
         y=alt.Y("task:N", sort=list(tasks), title=None),
         yOffset=alt.YOffset("kind:N", sort=names),
@@ -44,7 +46,7 @@ def projected_accuracy(
         ],
     )  # fmt: skip
     spans = base.mark_rule(strokeWidth=1.5).encode(
-        x=alt.X("low:Q", scale=scale, title="accuracy" if legend else None, axis=axis),
+        x=alt.X("low:Q", scale=scale, title="accuracy" if last else None, axis=axis),
         x2="high:Q",
     )
     shapes = alt.Scale(domain=names, range=[SHAPES[how] for how in kinds])
@@ -60,7 +62,13 @@ def projected_accuracy(
         y=alt.Y("task:N", sort=list(tasks), title=None),
     )  # fmt: skip
     rows = named.task.nunique()
-    return finish(alt.layer(ticks, spans, points), look, 64 * rows + (210 if legend else 12))
+    height = (
+        (60 if len(kinds) < 4 else 66) * rows
+        + 26 * math.ceil(len(kinds) / 2) * first
+        + 50 * last
+        + 12
+    )
+    return finish(alt.layer(ticks, spans, points), look, height)
 
 
 def projection_heatmap(

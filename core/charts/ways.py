@@ -6,21 +6,24 @@ from typing import Literal
 import altair as alt
 import pandas as pd
 
-from core.charts.look import KIND_TITLES, Look, finish
+from core.charts.look import KIND_TITLES, MARKS, Look, finish
 
 Cost = Literal["trained", "seconds"]
 COSTS: dict[Cost, str] = {
     "trained": "trainable parameters",
     "seconds": "training time (processor seconds)",
 }
-MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down")
-SHAPES = {"causal": "triangle-up", "skill": "circle", "random": "cross"}
+CHOSEN = ("causal", "skill", "random")
 
 
-def way_costs(table: pd.DataFrame, look: Look, *, backbone: str, cost: Cost) -> alt.LayerChart:
+def way_costs(
+    table: pd.DataFrame, look: Look, *, backbone: str, cost: Cost, legend: bool = True
+) -> alt.LayerChart:
     """Accuracy against the number of trained weights, or against training time; a mark per
     method, with its interval. Columns of `figures.ways.compared`.
     """
+    key = alt.Legend(columns=2, orient="top", symbolFillColor=look.hue(backbone),
+                     symbolStrokeWidth=0) if legend else None  # fmt: skip
     hue = look.hue(backbone)
     ends = float(table.low.min()), float(table.high.max())
     low, high = max(0.0, ends[0] - 0.01), min(1.0, ends[1] + 0.02)
@@ -52,19 +55,19 @@ def way_costs(table: pd.DataFrame, look: Look, *, backbone: str, cost: Cost) -> 
         shape=alt.Shape(
             "title:N", title=None, sort=list(table.title),
             scale=alt.Scale(domain=list(table.title), range=list(MARKS[: len(table)])),
-            legend=alt.Legend(columns=2, symbolFillColor=hue, symbolStrokeWidth=0),
+            legend=key,
         ),
     )  # fmt: skip
-    return finish(alt.layer(spans, points), look, 330)
+    return finish(alt.layer(spans, points), look, 250 + 80 * legend)
 
 
 def way_without(
     table: pd.DataFrame, look: Look, *, backbone: str, ways: Sequence[str]
 ) -> alt.LayerChart:
-    """What accuracy loses without neurons that prompt tuning found, per way and kind of neuron.
-    Columns of `figures.ways.without`, one fraction.
+    """What accuracy loses without neurons that prompt tuning found, a bar per way and kind of
+    neuron, with its interval. Columns of `figures.ways.without`, one fraction.
     """
-    kinds = [k for k in SHAPES if (table.choose == k).any()]
+    kinds = [k for k in CHOSEN if (table.choose == k).any()]
     names = [KIND_TITLES[k] for k in kinds]
     hues = [look.hue(backbone), look.second, look.faint][: len(kinds)]
     low, high = min(-0.02, float(table.low.min())), max(0.1, float(table.high.max()))
@@ -85,15 +88,13 @@ def way_without(
         ],
     )  # fmt: skip
     zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(color=look.faint, strokeDash=[1, 3])
-    spans = base.mark_rule(strokeWidth=1.5).encode(
-        x=alt.X("low:Q", scale=scale, title="accuracy drop"), x2="high:Q"
+    bars = base.mark_bar(fillOpacity=0.55, strokeWidth=1).encode(
+        x=alt.X("drop:Q", scale=scale, title="accuracy drop"),
+        stroke=alt.Stroke("kind:N", scale=alt.Scale(domain=names, range=hues), legend=None),
     )
-    points = base.mark_point(filled=True, size=70, opacity=1).encode(
-        x=alt.X("drop:Q", scale=scale),
-        shape=alt.Shape(
-            "kind:N", title=None, scale=alt.Scale(domain=names, range=[SHAPES[k] for k in kinds])
-        ),
+    spans = base.mark_rule(strokeWidth=1.5, color=look.ink).encode(
+        x=alt.X("low:Q", scale=scale), x2="high:Q", color=alt.value(look.ink)
     )
     rows = table.title.nunique()
-    layers = alt.layer(zero.encode(x=alt.X("x:Q", scale=scale)), spans, points)
+    layers = alt.layer(bars, spans, zero.encode(x=alt.X("x:Q", scale=scale)))
     return finish(layers, look, 46 * rows + 150)

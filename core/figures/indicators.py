@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from jaxtyping import Float
 
+from core.base.markdown import plain
 from core.base.prompts import Prompt
 from core.figures import literature, queries
 from core.figures.queries import Clean
@@ -224,6 +225,30 @@ def agreement(pairs: pd.DataFrame) -> pd.DataFrame:
         )  # fmt: skip
     names = "backbone indicator spearman low high across_categories tasks pairs".split()  # noqa: SIM905
     return pd.DataFrame(out, columns=names)
+
+
+def sentence(agreed: pd.DataFrame) -> str:
+    """Whether similar prompts transfer better, and whether one indicator is clearly the best: the
+    columns of `agreement`.
+    """
+    known = agreed.dropna(subset="low")
+    if known.empty:
+        return "There are too few tasks to say whether similar prompts transfer better."
+    shares, leaders, said = [], [], []
+    for name, mine in known.groupby("backbone", sort=False):
+        clear = int((mine.low > 0).sum())
+        shares.append(clear / len(mine))
+        first, *rest = mine.sort_values("spearman", ascending=False).itertuples()
+        leaders.append(all(first.low > other.spearman for other in rest))
+        said.append(f"{plain(str(name))} {clear} of {len(mine)}")
+    verb = "transfer better" if min(shares) >= 0.5 else "may transfer better"
+    if not any(shares):
+        verb = "do not clearly transfer better"
+    which = "" if any(leaders) else " No similarity is clearly the best."
+    return (
+        f"**Similar prompts {verb}.** Correlations with transfer that are clearly above 0: "
+        f"{', '.join(said)}.{which}"
+    )
 
 
 def matrices(every: pd.DataFrame, mine: pd.DataFrame) -> tuple[Array, Array]:

@@ -53,6 +53,11 @@ def categories() -> dict[str, str]:
     return {TASKS[name]: category for name, category in CATEGORIES.items()}
 
 
+def classified() -> dict[str, str]:
+    """The categories of the tasks that are scored by accuracy."""
+    return {t: c for t, c in categories().items() if not t.endswith("(BLEU)")}
+
+
 @lru_cache(maxsize=2)
 def _read(assets: Path) -> pd.DataFrame:
     return pd.read_csv(assets / "published" / "su2022_transfer_accuracy.csv")

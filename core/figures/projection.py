@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.figures.queries import right
 from core.measures.evaluation import EvaluationSpec
-from core.stats.intervals import Estimate, crossed, mean_accuracy
+from core.stats.intervals import Estimate, crossed, mean_accuracy, mean_of
 from core.store import Store
 
 LEARNED, SAME, OTHER = "training tasks", "unseen tasks", "unseen categories"
@@ -57,6 +57,31 @@ def accuracies(store: Store, asked: Asked, group: Mapping[str, str]) -> pd.DataF
                     "task": task, "group": group[task], "how": how, "accuracy": value.value,
                     "low": value.low, "high": value.high, "n": correct.shape[1],
                     "prompts": len(correct), "majority": majority, "relative": value.value / own,
+                }
+            )  # fmt: skip
+    return pd.DataFrame(out, columns=COLUMNS)
+
+
+def by_group(table: pd.DataFrame) -> pd.DataFrame:
+    """`accuracies` with a row per group (as `task`) and kind of prompt: means over the group's
+    tasks. low and high are for these very tasks, whose own intervals are combined; `majority` is a
+    mean, too; relative is that of the means.
+    """
+    out = list[dict[str, object]]()
+    for name, rows in table.groupby("group", sort=False):
+        own = rows[rows.how == "own"].accuracy.mean()
+        for how, mine in rows.groupby("how", sort=False):
+            each = [
+                Estimate(value=row.accuracy, low=row.low, high=row.high)
+                for row in mine.itertuples()
+            ]
+            value = mean_of(each)
+            out.append(
+                {
+                    "task": name, "group": name, "how": how, "accuracy": value.value,
+                    "low": value.low, "high": value.high, "n": mine.n.sum(),
+                    "prompts": mine.prompts.sum(), "majority": mine.majority.mean(),
+                    "relative": value.value / own,
                 }
             )  # fmt: skip
     return pd.DataFrame(out, columns=COLUMNS)

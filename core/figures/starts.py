@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from core.base.markdown import plain
 from core.base.specs import Spec, key
+from core.figures.words import two
 from core.stats.intervals import crossed
 from core.store import Store
 
@@ -72,6 +74,22 @@ def speed(runs: pd.DataFrame) -> pd.DataFrame:
             }
         )  # fmt: skip
     return pd.DataFrame(out, columns=names)
+
+
+def sentence(saved: pd.DataFrame) -> str:
+    """Which starts are clearly faster or slower than the plain one: the columns of `speed`."""
+    others = saved[(saved.start != PLAIN) & saved.low.notna()]
+    if others.empty:
+        return ""
+    said = [
+        f"{plain(row.start)} is {two(row.speedup)} times as fast ({two(row.low)} to "
+        f"{two(row.high)})"
+        for row in others.itertuples()
+        if row.low > 1 or row.high < 1
+    ]
+    if not said:
+        return f"**No start is clearly faster or slower than {PLAIN}.**"
+    return f"**Clearly different from {PLAIN}:** {'; '.join(said)}."
 
 
 def _until(runs: pd.DataFrame, start: str, run: int, goal: float) -> int | None:

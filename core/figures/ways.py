@@ -8,7 +8,9 @@ import numpy.typing as npt
 import pandas as pd
 from jaxtyping import Float
 
+from core.base.markdown import plain
 from core.base.specs import key
+from core.figures.words import points, two
 from core.measures.ways import WaySpec
 from core.stats.intervals import crossed, mean_accuracy
 from core.store import Store
@@ -31,16 +33,62 @@ def _stored(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:
     """The stored runs with their answers, in the order of the questions."""
     asked = pd.DataFrame(
         [
-            {"key": key(s), "backbone": s.tuning.backbone.name, "way": s.way, "place": i}
+            {
+                "key": key(s),
+                "backbone": s.tuning.backbone.name,
+                "way": s.way,
+                "place": i,
+                "seed": s.tuning.seed,
+            }
             for i, s in enumerate(specs)
         ],
-        columns=["key", "backbone", "way", "place"],
+        columns=["key", "backbone", "way", "place", "seed"],
     )
     return store.frame(
-        "SELECT key, a.backbone, a.way, w.trained, w.weights, w.seconds, w.majority,"
+        "SELECT key, a.backbone, a.way, a.seed, w.trained, w.weights, w.seconds, w.majority,"
         " w.correct_rows FROM asked a JOIN way w USING (key) ORDER BY a.place",
-        asked=asked.astype({"key": str, "backbone": str, "way": str, "place": int}),
+        asked=asked.astype({"key": str, "backbone": str, "way": str, "place": int, "seed": int}),
     )
+
+
+def against(store: Store, specs: Sequence[WaySpec], one: str, other: str) -> pd.DataFrame:
+    """One row per backbone with both methods: the accuracy of `one` (first) and `other` (second),
+    their difference and its 95 % interval (low, high; the same seeds and examples, all samples),
+    share (of the backbone's weights that `one` trains).
+    """
+    out = list[dict[str, object]]()
+    for backbone, mine in _stored(store, specs).groupby("backbone", sort=False):
+        pairs = mine[mine.way == one].merge(mine[mine.way == other], on="seed")
+        if pairs.empty:
+            continue
+        first = np.array(pairs.correct_rows_x.to_list(), float)
+        second = np.array(pairs.correct_rows_y.to_list(), float)
+        value = crossed(first - second)
+        out.append(
+            {
+                "backbone": backbone, "first": first.mean(), "second": second.mean(),
+                "difference": value.value, "low": value.low, "high": value.high,
+                "share": float(pairs.trained_x.iloc[0] / pairs.weights_x.iloc[0]),
+            }
+        )  # fmt: skip
+    names = "backbone first second difference low high share".split()  # noqa: SIM905
+    return pd.DataFrame(out, columns=names)
+
+
+def as_good(found: pd.DataFrame) -> str:
+    """Whether soft prompts are as accurate as full fine-tuning (`against`), in words."""
+    if found.empty:
+        return ""
+    lead = "A soft prompt is about as accurate as full fine-tuning"
+    if (found.low > 0).any() or (found.high < 0).any():
+        lead = "A soft prompt and full fine-tuning differ in accuracy"
+    said = [
+        f"{plain(row.backbone)} **{two(row.first)}** with {row.share:.2%} of the weights, "
+        f"**{two(row.second)}** with all (difference {points(row.difference)} points, "
+        f"{points(row.low)} to {points(row.high)})"
+        for row in found.itertuples()
+    ]
+    return f"**{lead}.** {'; '.join(said)}."
 
 
 def compared(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:

@@ -295,7 +295,18 @@ def vectors(n: int) -> pd.DataFrame:
     )
 
 
+PROJECTED = pd.DataFrame(
+    {"task": "A", "group": "unseen tasks", "how": ["own", "task", "task-random"], "accuracy": 0.8,
+     "low": 0.75, "high": 0.85, "n": 600, "prompts": 5, "majority": 0.5, "relative": 0.9}
+)  # fmt: skip
+KINDS = {"own": "tuned", "task": "projected", "task-random": "random words, projected"}
 NEWER = {
+    "projected": lambda k: charts.projected_accuracy(
+        PROJECTED, k, backbone="t5-mini", tasks=["A"], kinds=KINDS, lowest=0.4
+    ),
+    "projection heatmap": lambda k: charts.projection_heatmap(
+        PROJECTED, k, backbone="t5-mini", tasks=["A"], kinds=KINDS
+    ),
     "agreement": lambda k: charts.indicator_agreement(ALIKE, k, order=["shared causal neurons"]),
     "indicator": lambda k: charts.indicator_points(ALIKE, k, title="shared causal neurons"),
     "likeness": lambda k: charts.likeness_heatmap(

@@ -196,3 +196,20 @@ def test_shipped_similarities_can_be_recomputed(tmp_path: Path) -> None:
     again = indicators.of_released(some).merge(indicators.published(ASSETS), on=keys)
     assert len(again) == 9 * 8 + 16 * 4
     assert again.value_x.to_numpy() == pytest.approx(again.value_y.to_numpy(), rel=1e-5, abs=1e-8)
+
+
+def test_a_sentence_says_how_many_similarities_predict_transfer() -> None:
+    def table(*rows: tuple[str, float, float]) -> pd.DataFrame:
+        return pd.DataFrame([{"backbone": b, "spearman": rho, "low": low} for b, rho, low in rows])
+
+    vague = indicators.sentence(table(("x", 0.5, 0.1), ("x", 0.4, -0.1), ("x", 0.3, -0.2)))
+    assert vague.startswith("**Similar prompts may transfer better.**")
+    assert vague.endswith("x 1 of 3. No similarity is clearly the best.")
+    clear = indicators.sentence(table(("x", 0.8, 0.6), ("x", 0.5, 0.2), ("y", 0.5, 0.1)))
+    assert clear == (
+        "**Similar prompts transfer better.** Correlations with transfer that are clearly above 0: "
+        "x 2 of 2, y 1 of 1."
+    )
+    none = indicators.sentence(table(("x", 0.2, -0.3), ("y", 0.1, -0.4)))
+    assert none.startswith("**Similar prompts do not clearly transfer better.**")
+    assert indicators.sentence(table(("x", 0.2, np.nan))).startswith("There are too few tasks")

@@ -56,3 +56,16 @@ def test_without_plain_runs_nothing_is_compared() -> None:
     assert row.runs == 0
     assert np.isnan(row.speedup)
     assert row.best == 0.9
+
+
+def test_a_sentence_names_the_starts_that_are_clearly_different() -> None:
+    row = {"start": "vocabulary", "speedup": 1.0, "low": 1.0, "high": 1.0}
+    vague = {"start": "random", "speedup": 1.1, "low": 0.6, "high": 2.0}
+    table = pd.DataFrame([row, vague])
+    assert starts.sentence(table).startswith("**No start is clearly faster or slower")
+    fast = {"start": "Opinions", "speedup": 2.4, "low": 1.2, "high": 5.0}
+    slow = {"start": "Excuses", "speedup": 0.5, "low": 0.3, "high": 0.8}
+    said = starts.sentence(pd.DataFrame([row, vague, fast, slow]))
+    assert "Opinions is 2.40 times as fast (1.20 to 5.00); Excuses is 0.50 times as fast" in said
+    assert "random" not in said
+    assert starts.sentence(table[:1]) == ""

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -229,6 +230,25 @@ def test_figures_are_means_of_the_stored_answers(lab: Lab, tuning: TuneSpec) -> 
         )
         assert (lost.draws[way], lost.seeds[way]) == (2, 2)
         assert np.isnan(lost.excess[way])
+    (found,) = figures.against(lab.store, specs[:3], "bias", "lora").itertuples()
+    pair = crossed((answers[0].right.astype(float) - answers[2].right)[None])
+    assert (found.difference, found.low, found.high) == pytest.approx(
+        (pair.value, pair.low, pair.high), nan_ok=True
+    ), "only the seeds of both are compared"
+    assert found.share == answers[0].trained / answers[0].weights
+    assert figures.against(lab.store, specs[:2], "bias", "lora").empty
+
+
+def test_a_sentence_says_whether_prompts_and_full_tuning_differ() -> None:
+    row = {"backbone": "x", "first": 0.9, "second": 0.91, "difference": -0.01, "low": -0.03,
+           "high": 0.01, "share": 0.0005}  # fmt: skip
+    same, less = pd.DataFrame([row]), pd.DataFrame([row, {**row, "backbone": "y", "high": -0.002}])
+    assert figures.as_good(same) == (
+        "**A soft prompt is about as accurate as full fine-tuning.** x **0.90** with 0.05% of the "
+        "weights, **0.91** with all (difference −1.0 points, −3.0 to +1.0)."
+    )
+    assert figures.as_good(less).startswith("**A soft prompt and full fine-tuning differ")
+    assert figures.as_good(same.iloc[:0]) == ""
 
 
 def test_the_excess_over_random_neurons_is_paired(lab: Lab, tuning: TuneSpec) -> None:
