@@ -38,6 +38,7 @@ class Row:
     label: int
 
 
+@lru_cache(maxsize=1)  # attacking 1,400 texts takes a while
 def sheets() -> dict[str, list[Row]]:
     """Name of each sheet (`clean`, `typo-1` ...) -> its rows."""
     attacks: dict[str, Attack | None] = {CLEAN: None}

@@ -60,7 +60,7 @@ def draw() -> None:
             figure = charts.correlation_heatmap(
                 rows, look, backbone=name, tasks=[t.title for t in found]
             )
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
             figures.append((name, figure))
             st.caption(
                 f"{rows.neurons.iloc[0]} neurons in each of {rows.layers.iloc[0]} layers; "

@@ -87,9 +87,9 @@ def sentence(table: pd.DataFrame) -> str:
     one, other = shown
     found = flips.compared(table, one, other)
     return (
-        f"On clean text, both backbones answer {found['n']:.0f} examples correctly. Under attack, "
-        f"the answer flips on **{found['first']:.0f}** of them only for {plain(one)}, on "
-        f"**{found['second']:.0f}** only for {plain(other)}, and on {found['both']:.0f} for both "
+        f"Of the {found['n']:.0f} examples that both backbones answer correctly on clean text, the "
+        f"attack flips **{found['first']:.0f}** only for {plain(one)}, **{found['second']:.0f}** "
+        f"only for {plain(other)}, and {found['both']:.0f} for both "
         f"({words.p_value(found['p'])}, exact McNemar test)."
     )
 
@@ -104,7 +104,7 @@ def draw() -> None:
         flips.states(table, shown), look, backbones=shown, states=flips.STATES
     )
     with st.container(border=True):
-        st.altair_chart(figure, width="stretch", theme=None)
+        answers.chart(figure)
         st.markdown(sentence(table))
         st.caption(
             f"{plain(task.title)}, {split} split, {len(table)} examples, one prompt per backbone "
@@ -248,7 +248,7 @@ def neurons(
             rows, look, backbone=name, baseline=float(best.baseline), domain=[min(ends), max(ends)]
         )
         st.caption(f"Neuron {best.name} on the {title} text")
-        st.altair_chart(figure, width="stretch", theme=None)
+        answers.chart(figure)
     st.caption(
         "Table: activation at each neuron's best position. Charts: the selected neuron at every "
         "position; dashed: its baseline.",

@@ -121,7 +121,7 @@ def adds(look: charts.Look) -> None:
     figure = charts.contribution(
         charts.titled(table, titles), look, backbone=backbone, tasks=[t.title for t in found]
     )
-    st.altair_chart(figure, width="stretch", theme=None)
+    answers.chart(figure)
     now = table[table.task == clean_task(task).name]
     title = plain(clean_task(task).title)
     place = f" {title}: rank percentile {now.place.mean():.1%} in its layer." if len(now) else ""
@@ -144,7 +144,7 @@ def predicts(look: charts.Look) -> None:
         return
     shown = charts.titled(table, titles)
     figure = charts.profile(shown, look, backbone=backbone, tasks=[t.title for t in found])
-    st.altair_chart(figure, width="stretch", theme=None)
+    answers.chart(figure)
     st.caption(
         "Dots: one per seed; thick tick: their mean. Thin ticks, from the permutation "
         "null: mean over neurons (left), 95th percentile of the best neuron (right).",
@@ -166,7 +166,7 @@ def positions(look: charts.Look) -> None:
     now = profiles.profile(lab.store, [chosen], layer, neuron)
     level = float(now.fwer.max()) if len(now) else float("nan")
     figure = charts.tokens(rows, look, backbone=backbone, order=names, fwer=level)
-    st.altair_chart(figure, width="stretch", theme=None)
+    answers.chart(figure)
     if len(now):
         n = now.iloc[0]
         meant = plain(repr(task.contrast_name(contrast).split(" | ")[0]))
@@ -202,7 +202,7 @@ def histogram(rows: pd.DataFrame, look: charts.Look) -> None:
     """Activations by class, with the baseline."""
     level = float(lab.stored(chosen).baseline[layer, neuron])
     figure = charts.activation_histogram(rows, look, baseline=level, classes=task.labels)
-    st.altair_chart(figure, width="stretch", theme=None)
+    answers.chart(figure)
     st.caption(
         f"Activation at its best position, {len(rows)} examples of the {chosen.split} split. "
         f"Dashed: the baseline, its mean on train ({level:.3f})."
@@ -245,7 +245,7 @@ def favours(look: charts.Look) -> None:
     st.subheader("Which words does its output favour?", anchor=False)
     found = live.favoured(lab, chosen, layer, neuron)
     figure = charts.word_directions(found.words, look, cosines=found.cosines)
-    st.altair_chart(figure, width="stretch", theme=None)
+    answers.chart(figure)
     said = "; ".join(
         f"{plain(str(row.word))} {words.two(row.cosine)} (higher than {row.above:.1%} of the "
         "vocabulary)"
@@ -322,7 +322,7 @@ def two_texts(highest: int, lowest: int) -> None:
             figure = charts.neuron_along(
                 table, look, backbone=backbone, baseline=level, domain=[min(ends), max(ends)]
             )
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
             answers.downloads(f"neuron-text-{which}", table, ("", figure))
     st.caption(
         "Activation at every position; both texts share one scale. Dashed: the baseline at the "

@@ -128,7 +128,7 @@ def findings() -> None:
             if figure is None:
                 st.caption("Not computed yet.")
             else:
-                st.altair_chart(figure.properties(height=SMALL), width="stretch", theme=None)
+                answers.chart(figure.properties(height=SMALL))
                 st.markdown(said)
                 st.caption(basis)
             views.link(view, f"Open {view.label}")

@@ -232,7 +232,7 @@ def said(names: list[str], look: charts.Look) -> None:
             figure = charts.probabilities(
                 playground.probabilities(answer, task.labels, kind), look, classes=task.labels
             )
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
             st.caption(
                 "Softmax over the answer words; dotted line: chance."
                 + (
@@ -261,7 +261,7 @@ def votes(name: str, look: charts.Look) -> None:
             playground.loudest(table), task=task.title, seed=asked[name][0].prompt.seed
         )
         figure = charts.votes(shown, look, classes=task.labels)
-        st.altair_chart(figure, width="stretch", theme=None)
+        answers.chart(figure)
         said_by(answer, counts, name)
         st.caption(
             "The 16 neurons furthest from their baselines at their best positions. Above its "

@@ -91,7 +91,7 @@ def draw() -> None:
             figure = charts.boxes_over_bars(
                 mine[0], mine[1], mine[2], look, backbone=name, tasks=order
             )
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
             figures.append((name, figure))
             first = mine[0].iloc[0]
             st.markdown(best(mine[0], mine[2]))

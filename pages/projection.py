@@ -120,7 +120,7 @@ def accuracy(table: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
                 table[table.group == name], look, backbone=target, tasks=order, kinds=kinds,
                 lowest=lowest, first=name == shown[0], last=name == shown[-1],
             )  # fmt: skip
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
             drawn.append((name, figure))
         st.caption(
             f"{controls.count(table.prompts)} prompts per task, one projector per training "
@@ -158,7 +158,7 @@ def summary(table: pd.DataFrame, gained: pd.DataFrame) -> list[tuple[str, charts
         rows = gained[(gained.how == by) & (gained.over != "random")]
         with column, st.container(border=True):
             st.markdown(f"**Projector trained by {by}.** {lead(rows)}")
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
             if len(rows):
                 st.caption(gain_said(rows), help=GAIN_HELP)
     return drawn
@@ -210,7 +210,7 @@ def draw() -> None:
     heat = charts.projection_heatmap(table, look, backbone=target, tasks=order, kinds=kinds)
     with st.container(border=True):
         st.markdown("**Accuracy relative to prompts tuned on the target backbone**")
-        st.altair_chart(heat, width="stretch", theme=None)
+        answers.chart(heat)
     with st.container(horizontal=True):
         answers.downloads("projection", table, *drawn, ("relative", heat))
         answers.downloads("projection-gain", gained, label="Gain over random words")
@@ -240,7 +240,7 @@ def curve(by: str, spec: ProjectorSpec, steps: pd.DataFrame) -> None:
     """One projector's training."""
     st.markdown(f"**Projector trained by {by}**")
     loss = charts.tuning_loss(steps, look, backbone=target, steps=spec.steps)
-    st.altair_chart(loss, width="stretch", theme=None)
+    answers.chart(loss)
     known = steps.accuracy.dropna()
     reached = f" Best mean accuracy on selection rows: {known.max():.3f}." if len(known) else ""
     st.caption(

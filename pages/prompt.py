@@ -131,7 +131,7 @@ def works() -> None:
     if table.empty:
         answers.nothing("This prompt has not been evaluated yet.")
     figure = charts.works_on(table, look, backbone=backbone, tasks=[t.title for t in targets])
-    st.altair_chart(figure, width="stretch", theme=None)
+    answers.chart(figure)
     named = [
         f"{title}: {TITLES[metric]}"
         for title, metric in zip(table.task, table.metric, strict=True) if metric != "accuracy"
@@ -207,7 +207,7 @@ def vectors() -> None:
         return
     table = figures.between_rows(lab.stored(prompt), lab.stored(second))
     figure = charts.row_matrix(table, look, backbone=backbone, other=called)
-    st.altair_chart(figure, width="stretch", theme=None)
+    answers.chart(figure)
     off = table[(table.row != table.other) | (second != prompt)]
     rest = ", without the diagonal" if second == prompt else ""
     st.caption(f"Mean cosine {off.cosine.mean():.2f}{rest}." if len(off) else "One vector.")
@@ -265,7 +265,7 @@ def left_out(dropped: DroppedSpec) -> None:
     ):  # fmt: skip
         with column, st.container(border=True):
             st.markdown(said)
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
     clear = each[each.p < CLEAR]
     last = curve.iloc[-1]
     st.caption(

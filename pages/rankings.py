@@ -113,7 +113,7 @@ def draw() -> None:
     with one, st.container(border=True):
         st.subheader("In which layers?", anchor=False)
         figure = charts.layer_shares(layers, look)
-        st.altair_chart(figure, width="stretch", theme=None)
+        answers.chart(figure)
         st.caption(
             f"{plain(task.title)}: the top {top:.0%} of all neurons by mean {by} over "
             f"{SEEDS} seeds; vertical lines: range over seeds. Dotted: equal shares in all layers."
@@ -125,7 +125,7 @@ def draw() -> None:
             st.caption("This comparison needs at least two seeds.")
         else:
             figure = charts.stability(seeds, look)
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
             st.caption(
                 f"{plain(task.title)}: share of one seed's {named} shared with another, mean "
                 f"of {seeds.pairs.max()} pairs of {SEEDS} seeds; band: lowest to highest pair. "
@@ -157,7 +157,7 @@ def causes(look: charts.Look, first: dict[str, Ranking], second: dict[str, Ranki
         common = rankings.compare(first[name].top(top), second[name].top(top))
         with column, st.container(border=True):
             st.markdown(f"**{plain(name)}**")
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
             st.caption(
                 f"{common.shared} of {common.first} skill neurons (top {top:.0%} of each layer) "
                 f"are among the {common.second} causal ones; chance overlap: "
@@ -172,7 +172,7 @@ def causes(look: charts.Look, first: dict[str, Ranking], second: dict[str, Ranki
     figure = charts.spearman_by_layer(agreement, look)
     with st.container(border=True):
         st.markdown("**Agreement of the two rankings, layer by layer**")
-        st.altair_chart(figure, width="stretch", theme=None)
+        answers.chart(figure)
         means = agreement.groupby("backbone", sort=False).spearman.mean()
         st.caption(
             "1: the same order; 0: unrelated. Mean over layers: "
@@ -201,7 +201,7 @@ def pairs(look: charts.Look, other: Task) -> None:
                 first=task.title,
                 second=other.title,
             )
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
             common = rankings.compare(first.top(top), second.top(top))
             st.caption(
                 f"{common.shared} of {common.first} {named} of {plain(task.title)} (top "
@@ -229,7 +229,7 @@ def matrices(look: charts.Look) -> None:
             figure = charts.shared_heatmap(
                 table, look, backbone=name, tasks=[t.title for t in clean], chance=chance
             )
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
             st.caption(
                 f"Share of a row's {named} (top {top:.0%} of each layer, means of {SEEDS} "
                 f"seeds) shared with the column's. Chance overlap (palest colour): {chance:.0%}."

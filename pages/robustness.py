@@ -9,6 +9,7 @@ import streamlit as st
 from core import charts
 from core.base.markdown import plain
 from core.base.settings import EMBEDDED, MATCHED
+from core.base.specs import Spec
 from core.figures import words
 from core.figures.rankings import NAMES
 from core.figures.robustness import claim as claims
@@ -66,14 +67,9 @@ for name in (n for n in backbones if n not in mine):
     controls.no_prompt(task, name)
 if not mine:
     st.stop()
-every: dict[tuple[str, str, str], sweeps.DoseSweep] = {
-    (name, other.title, kind): sweep
-    for other in tasks
-    for name in mine
-    if (sweep := response(name, other)) is not None
-}
 asked_here = tuple(spec for sweep in mine.values() for spec in sweep.everything)
-asked_of_all = tuple(dict.fromkeys(spec for sweep in every.values() for spec in sweep.everything))
+Every = dict[tuple[str, str, str], sweeps.DoseSweep]
+"""By backbone, task's title and kind of attack."""
 
 
 @st.cache_data(show_spinner="Comparing ...", max_entries=20)
@@ -90,10 +86,10 @@ def tables(name: str, known: int, fraction: float) -> tuple[pd.DataFrame, ...]:
 
 
 @st.cache_data(show_spinner="Comparing ...", max_entries=20)
-def claim_points(name: str, known: int, fraction: float) -> pd.DataFrame:
+def claim_points(name: str, known: int, fraction: float, _every: Every) -> pd.DataFrame:
     """A point a backbone, task and dose."""
     del name, known
-    return claims.points(lab.store, every, fraction, {t.title: t.category for t in tasks})
+    return claims.points(lab.store, _every, fraction, {t.title: t.category for t in tasks})
 
 
 def here() -> None:
@@ -121,7 +117,7 @@ def here() -> None:
             with column, st.container(border=True):
                 again = f" found again, top {top:.0%}" * (name != "accuracy")
                 st.markdown(f"**{name.capitalize()}**{again}")
-                st.altair_chart(figure, width="stretch", theme=None)
+                answers.chart(figure)
 
     first_edit(accuracy)
     answers.played("dose", [0, *doses], upto)
@@ -164,9 +160,9 @@ def first_edit(accuracy: pd.DataFrame) -> None:
             )  # fmt: skip
 
 
-def claim() -> None:
+def claim(asked: tuple[Spec, ...], every: Every) -> None:
     """Draw neurons kept against accuracy kept, over all tasks."""
-    points = claim_points(job_name(asked_of_all), len(lab.known(asked_of_all)), top)
+    points = claim_points(job_name(asked), len(lab.known(asked)), top, every)
     if points.empty:
         answers.nothing("A point appears here for each task and dose that has been computed.")
     look = answers.look(lab.models.names())
@@ -202,7 +198,7 @@ def claim() -> None:
                 continue
             figure = charts.claim_points(table, look, neurons=NAMES[neurons])
             figures.append((NAMES[neurons], figure))
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
             st.caption(
                 f"Each point is a task at one dose: {len(table)} points, {table.task.nunique()} "
                 f"tasks, doses {', '.join(map(str, sorted(set(table.dose))))}; {out} left out. "
@@ -250,7 +246,14 @@ def this_task() -> None:
 def all_tasks() -> None:
     """The claim over all tasks."""
     st.subheader("Where accuracy is kept, are the neurons kept as well?", anchor=False)
-    answers.show(asked_of_all, claim, name="claim", what="results of all tasks")
+    every: Every = {
+        (name, other.title, kind): sweep
+        for other in tasks
+        for name in mine
+        if (sweep := response(name, other)) is not None
+    }
+    asked = tuple(dict.fromkeys(spec for sweep in every.values() for spec in sweep.everything))
+    answers.show(asked, lambda: claim(asked, every), name="claim", what="results of all tasks")
 
 
 def neuron_ranks() -> None:

@@ -173,7 +173,7 @@ def upto(table: pd.DataFrame, share: float) -> None:
                 part[part.fraction <= share], answers.look(lab.models.names()),
                 fractions=choices.fractions, scope=choices.scope, lowest=lowest,
             )  # fmt: skip
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
 
 
 def linked(table: pd.DataFrame) -> pd.DataFrame:
@@ -196,7 +196,7 @@ def faithful() -> None:
         layers = agreed[(agreed.backbone == name) & (agreed.layer >= 0)].spearman
         with column, st.container(border=True):
             st.markdown(f"**{plain(name)}**" + (", decoder" if decoder else ""))
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
             st.caption(
                 f"{mine.neurons} neurons, {controls.count(table.n)} train rows, seed "
                 f"{controls.count(table.seed)}. Spearman {words.two(mine.spearman)} (layers "

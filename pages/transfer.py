@@ -67,7 +67,7 @@ def heatmaps(
                 mine, look, backbone=name, relative=relative, lowest=float(table.value.min()),
                 rows=[t for t in rows if t in here], columns=[t for t in columns if t in here],
             )  # fmt: skip
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
             figures.append((name, figure))
             st.caption(caption(mine))
             if source == COMPUTED:
@@ -217,7 +217,7 @@ else:
             figures.append((kind, figure))
             with column, st.container(border=True):
                 st.markdown(f"**{named.capitalize()}**, top {SHARED:.0%} of each layer")
-                st.altair_chart(figure, width="stretch", theme=None)
+                answers.chart(figure)
                 said = [correlation(row) for row in agreed[agreed.neurons == kind].itertuples()]
                 st.caption(
                     f"{controls.count(agreed.pairs)} ordered pairs of "

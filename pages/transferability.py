@@ -87,7 +87,7 @@ def draw(
     with st.container(border=True):
         st.markdown("**How well does each similarity predict transfer?**")
         figure = charts.indicator_agreement(agreed, look, order=[*map(indicators.title, found)])
-        st.altair_chart(figure, width="stretch", theme=None)
+        answers.chart(figure)
         st.caption(best(agreed) + " " + caption, help=AGREEMENT_HELP)
     chosen = st.selectbox(
         "Indicator", found, format_func=indicators.title, key="indicator", bind="query-params"
@@ -96,7 +96,7 @@ def draw(
     points = charts.indicator_points(linked(mine), look, title=indicators.title(chosen))
     with st.container(border=True):
         st.markdown("**Transfer against similarity, one point per pair of tasks**")
-        st.altair_chart(points, width="stretch", theme=None)
+        answers.chart(points)
         st.caption(
             said(agreed[agreed.indicator == chosen]),
             help=PAIRS_HELP + CLICK_HELP * (source == COMPUTED),
@@ -126,7 +126,7 @@ def advice_section(
     figure = charts.advice_tested(table, look, tasks=order)
     with st.container(border=True):
         st.markdown("**Which other task's prompt works best before any tuning?**")
-        st.altair_chart(figure, width="stretch", theme=None)
+        answers.chart(figure)
         st.caption(advised(advice.gained(table)), help=ADVICE_HELP)
         st.dataframe(
             table, hide_index=True, width="stretch",
@@ -235,11 +235,11 @@ def heatmaps(
         drawn.append((name, figure))
         with column, st.container(border=True):
             st.markdown(f"**{plain(name)}: {over(chosen)} ({indicators.title(chosen)})**")
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
     if len(table) and table.pairs.max() > 1:
         st.caption(
-            f"Means over {controls.count(table.pairs)} pairs of prompts. "
-            "Diagonal: prompts of the same task.",
+            f"Means over {controls.count(table.pairs)} pairs of prompts; the tooltips give their "
+            "range. Diagonal: prompts of the same task.",
             help=SEEDS_HELP,
         )
     return drawn
@@ -255,7 +255,7 @@ def drawn_maps(
         drawn.append((name, figure))
         with column, st.container(border=True):
             st.markdown(f"**{plain(name)}: map of the prompts**")
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
             st.caption(kept(table), help=MAP_HELP)
     return drawn
 

@@ -131,8 +131,8 @@ def draw() -> None:
     )
     with st.container(border=True):
         st.subheader(f"{plain(task.title)}, {plain(backbone)}", anchor=False)
-        st.altair_chart(loss, width="stretch", theme=None)
-        st.altair_chart(accuracy, width="stretch", theme=None)
+        answers.chart(loss)
+        answers.chart(accuracy)
     prompt = lab.store.read(spec)
     metric = plain(task.answer.metric) if isinstance(task.answer, Text) else "accuracy"
     if prompt is not None:
@@ -176,7 +176,7 @@ def convergence(starts: dict[str, tuple[TuneSpec, ...]]) -> None:
     )  # fmt: skip
     saved = speed(runs)
     st.markdown(sentence(saved))
-    st.altair_chart(figure, width="stretch", theme=None)
+    answers.chart(figure)
     st.dataframe(
         saved, hide_index=True, width="stretch",
         column_config={

@@ -92,7 +92,7 @@ def costs(table: pd.DataFrame, names: list[str]) -> list[tuple[str, charts.Figur
             st.markdown(f"**{plain(name)}: {plain(task.title)}, accuracy and cost**")
             for place, cost in enumerate(charts.COSTS):
                 figure = charts.way_costs(mine, look, backbone=name, cost=cost, legend=not place)
-                st.altair_chart(figure, width="stretch", theme=None)
+                answers.chart(figure)
                 drawn.append((f"{name}-{cost}", figure))
     st.caption(
         f"{controls.count(table.seeds)} seeds per method, {controls.count(table.n)} examples of "
@@ -129,7 +129,7 @@ def neurons(table: pd.DataFrame, names: list[str]) -> list[tuple[str, charts.Fig
         drawn.append((name, figure))
         with column, st.container(border=True):
             st.markdown(f"**{plain(name)}: accuracy drop with the prompts' neurons suppressed**")
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
     if more := excess(table):
         st.markdown(
             more,

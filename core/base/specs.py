@@ -35,8 +35,10 @@ class Spec:
 
     def __post_init__(self) -> None:
         kind: Any = type(self)
-        for f, hint in _typed_fields(kind):
+        for f, hint in _number_fields(kind):
             given = getattr(self, f.name)
+            if given and type(given) is hint:  # as most are; 0.0 may be -0.0
+                continue
             try:
                 exact = _exact(given, hint)
             except ValueError:
@@ -109,6 +111,22 @@ def _asked(spec: Spec) -> Iterator[tuple[str, Any]]:
 def _typed_fields(kind: Any) -> tuple[tuple[Field[Any], Any], ...]:
     hints = get_type_hints(kind)
     return tuple((f, hints[f.name]) for f in fields(kind))
+
+
+@lru_cache(maxsize=256)
+def _number_fields(kind: Any) -> tuple[tuple[Field[Any], Any], ...]:
+    """The fields that may hold numbers."""
+    return tuple((f, hint) for f, hint in _typed_fields(kind) if _of_numbers(hint))
+
+
+def _of_numbers(hint: Any) -> bool:
+    """Whether a type is of numbers, or of tuples of them."""
+    inner = get_args(hint)
+    if get_origin(hint) is types.UnionType:
+        return int in inner or float in inner
+    if get_origin(hint) is tuple:
+        return _of_numbers(inner[0])
+    return hint in (int, float)
 
 
 def _exact(value: Any, hint: Any) -> Any:

@@ -17,7 +17,7 @@ from core.charts.indicators import (
     prompt_map,
     transfer_points,
 )
-from core.charts.look import Figure, Head, Look, below, png, quickly, svg, titled
+from core.charts.look import Figure, Head, Look, Unchecked, below, png, quickly, svg, titled
 from core.charts.neurons import (
     activation_histogram,
     contribution,
@@ -52,6 +52,7 @@ __all__ = [
     "Figure",
     "Head",
     "Look",
+    "Unchecked",
     "accuracy_points",
     "activation_histogram",
     "advice_tested",

@@ -181,7 +181,10 @@ def likeness_heatmap(
         alt.Tooltip("source_task", title="task"), alt.Tooltip("target_task", title="other task"),
         alt.Tooltip("value", title=title, format=".3f"),
         alt.Tooltip("pairs", title="pairs of prompts"),
+        alt.Tooltip("lowest", title="lowest pair", format=".3f"),
+        alt.Tooltip("highest", title="highest pair", format=".3f"),
     ]  # fmt: skip
+    tips = [tip for tip in tips if tip.shorthand in table and table[tip.shorthand].notna().any()]
     low, high = float(table.value.min()), float(table.value.max())
     return heatmap(
         table, look, look.hue(backbone), tips, value="value",

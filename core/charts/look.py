@@ -152,6 +152,20 @@ def level(value: float, look: Look) -> alt.Chart:
     return rule
 
 
+@dataclass(frozen=True)
+class Unchecked:
+    """A chart for the page, which is not validated once more as it is written; the tests do that.
+    For a figure of a few layers this is half of the time.
+    """
+
+    chart: Figure
+
+    def to_dict(self) -> dict[str, Any]:
+        """The chart as Vega-Lite."""
+        spec: dict[str, Any] = self.chart.to_dict(validate=False)
+        return spec
+
+
 INKS = ("ink", "faint", "ground", "second", "third")  # what differs on a dark page
 
 

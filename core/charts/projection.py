@@ -84,6 +84,9 @@ def projection_heatmap(
     tips = [
         "task", alt.Tooltip("kind", title="prompts"), "group",
         alt.Tooltip("relative", format=".3f"), alt.Tooltip("accuracy", format=".3f"),
+        alt.Tooltip("low", title="accuracy from (95 %)", format=".3f"),
+        alt.Tooltip("high", title="to", format=".3f"),
+        alt.Tooltip("n", title="examples"), alt.Tooltip("prompts", title="number of prompts"),
     ]  # fmt: skip
     return heatmap(
         named, look, look.hue(backbone), tips, value="relative", domain=[0.4, 1.05],

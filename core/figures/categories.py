@@ -57,12 +57,16 @@ def _difference(
 
 def sentence(found: pd.DataFrame, value: str, more: str, equal: str) -> str:
     """What `compared` found, in words; empty where there is nothing to compare. `more` says that
-    the value is clearly higher within a category for all backbones, `equal` that it is not; `value`
+    the value is clearly higher within a category, `equal` that it is not for any backbone; `value`
     names it.
     """
     if found.empty:
         return ""
-    clear = bool((found.low > 0).all())
+    clear = found.low > 0
+    lead = more if clear.all() else equal
+    if clear.any() and not clear.all():
+        sure, unsure = (" and ".join(map(plain, found.backbone[c])) for c in (clear, ~clear))
+        lead = f"{more} on {sure}, not clearly on {unsure}"
     said = []
     for row in found.itertuples():
         span = f" ({two(row.low)} to {two(row.high)})" if row.low == row.low else ""
@@ -70,4 +74,4 @@ def sentence(found: pd.DataFrame, value: str, more: str, equal: str) -> str:
             f"{plain(row.backbone)} **{two(row.within)}** within a category and "
             f"**{two(row.between)}** between categories, difference {two(row.difference)}{span}"
         )
-    return f"**{more if clear else equal}.** {value}: {'; '.join(said)}."
+    return f"**{lead}.** {value}: {'; '.join(said)}."

@@ -47,6 +47,7 @@ TITLES = {
 LIVE = "_live"  # ending of an embedding indicator without the dead row
 WINDOW = "activated_"  # beginning of an overlapping rate over a window of layers
 COLUMNS = "backbone indicator source_task target_task value pairs".split()  # noqa: SIM905
+RANGE = ["lowest", "highest"]  # of the pairs of prompts, where there are several
 SHARED = 0.05  # of each layer: the causal neurons compared between tasks
 FEWEST = 4  # prompts of a map
 PUBLISHED = Path("published") / "su2022_indicators.csv"
@@ -110,14 +111,15 @@ def over_tasks(prompts: Sequence[Prompt], values: Array, backbone: str, name: st
             kept = apart[block]
             if kept.any():
                 pairs = int(kept.sum()) // (2 if source == target else 1)
+                mine = values[block][kept]
                 out.append(
                     {
                         "backbone": backbone, "indicator": name, "source_task": source,
-                        "target_task": target, "value": float(values[block][kept].mean()),
-                        "pairs": pairs,
+                        "target_task": target, "value": float(mine.mean()), "pairs": pairs,
+                        "lowest": float(mine.min()), "highest": float(mine.max()),
                     }
                 )  # fmt: skip
-    return pd.DataFrame(out, columns=COLUMNS)
+    return pd.DataFrame(out, columns=COLUMNS + RANGE)
 
 
 def of_prompts(

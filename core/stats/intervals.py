@@ -6,6 +6,7 @@ scipy is imported where it is used, because it takes a second and the first page
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Lock
 from typing import Any
 
@@ -35,6 +36,7 @@ class Estimate:
         return self.low > 0 or self.high < 0
 
 
+@lru_cache(maxsize=4096)
 def wilson(correct: int, n: int) -> tuple[float, float]:
     """95 % interval of a share (Wilson 1927); within [0, 1] for every n."""
     from scipy.stats import binomtest

@@ -157,7 +157,7 @@ def accuracy(view: View, table: pd.DataFrame, rows: pd.DataFrame, look: charts.L
     sizes = table[table.data == robustness.ADVERSARIAL].groupby("attack", sort=False).n.first()
     st.subheader("How large is the accuracy drop?", anchor=False)
     with st.container(border=True):
-        st.altair_chart(figure, width="stretch", theme=None)
+        answers.chart(figure)
         st.caption(
             f"Accuracy: means of {view.seeds} with 95 % intervals; dotted line: chance. Examples: "
             f"{controls.count(table[table.data == robustness.CLEAN].n)} clean; "
@@ -201,7 +201,7 @@ def neurons(
     one, two = st.columns(2, gap="medium")
     with one, st.container(border=True):
         st.markdown("**Overlap of skill neurons, by fraction chosen**")
-        st.altair_chart(curve, width="stretch", theme=None)
+        answers.chart(curve)
         permutations = (
             f"{agree.permutations.iloc[0]} permutations" if len(agree) else "not computed yet"
         )
@@ -218,7 +218,7 @@ def neurons(
             answers.downloads("robustness-neurons", each, label="Each neuron")
     with two, st.container(border=True):
         st.markdown(f"**Layer by layer, top {view.top:.0%}**")
-        st.altair_chart(layers, width="stretch", theme=None)
+        answers.chart(layers)
         st.caption(
             "Tick and line: mean and 95 % range of the permutation null in each layer. "
             "Uninformative neurons are never skill neurons, so some layers have fewer."
@@ -233,7 +233,7 @@ def ranks(agree: pd.DataFrame, by_attack: pd.DataFrame, top: float, look: charts
     figure = charts.stability_points(agree, look)
     with st.container(border=True):
         st.markdown("**Do all neurons keep their ranks?** Spearman, mean over layers")
-        st.altair_chart(figure, width="stretch", theme=None)
+        answers.chart(figure)
         few_examples = controls.count(agree.n_adversarial)
         st.caption(
             f"Predictivities on {controls.count(agree.n_clean)} clean against {few_examples} "
@@ -306,7 +306,7 @@ def percentiles(
         figures.append((name, figure))
         with column, st.container(border=True):
             st.markdown(f"**{plain(name)}**")
-            st.altair_chart(figure, width="stretch", theme=None)
+            answers.chart(figure)
             with st.expander("Open one of these neurons"):
                 neuron_table(mine)
             exceeding = (
@@ -361,7 +361,7 @@ def suppression(view: View, tests: pd.DataFrame, curves: pd.DataFrame, look: cha
                     mine, look, backbone=name, fractions=sweeps.PAPER_FRACTIONS, lowest=lowest
                 )
                 st.markdown(f"**{plain(name)}**, tested on {tested} data")
-                st.altair_chart(figure, width="stretch", theme=None)
+                answers.chart(figure)
                 figures.append((f"{name} {tested}", figure))
     n, random = curves.groupby("tested").n.max(), curves[curves.choose == "random"]
     random = random[random.fraction > 0]

@@ -258,6 +258,11 @@ def _about(seconds: float | None) -> str:
     return f" It takes about {seconds / 60:.0f} min."
 
 
+def chart(figure: charts.Figure) -> None:
+    """A figure, as wide as its place."""
+    st.altair_chart(charts.Unchecked(figure), width="stretch", theme=None)
+
+
 def downloads(
     name: str,
     table: pd.DataFrame,
@@ -274,7 +279,7 @@ def downloads(
     with st.popover(label, icon=":material/download:"):
         st.download_button(
             "Data (CSV)",
-            about.with_settings(table, chosen).to_csv(index=False),
+            lambda: about.with_settings(table, chosen).to_csv(index=False),
             f"{about.stem(name, chosen)}.csv",
             "text/csv",
             key=f"{name}-csv",

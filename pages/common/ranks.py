@@ -94,7 +94,7 @@ def draw(view: View, asked: Mapping[str, StabilitySpec], kind: str) -> None:
                     f"**{plain(name)}**: {common.share:.0%} of its {named} stay in the top "
                     f"{view.top:.0%} under attack"
                 )
-                st.altair_chart(figure, width="stretch", theme=None)
+                answers.chart(figure)
                 st.caption(
                     f"{common.shared} of {common.first} {named} on clean texts are also {named} "
                     f"under attack; by chance it would be {common.chance.mean:.0f}.",

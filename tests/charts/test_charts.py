@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 import pytest
 import vl_convert as vlc
+from altair.utils.schemapi import SchemaValidationError
 
 from core import charts
 
@@ -165,6 +166,15 @@ def test_a_tuning_runs_axis_reaches_its_last_step_from_the_start() -> None:
 
 def data(spec: dict) -> list[dict]:
     return next(iter(spec["datasets"].values()))
+
+
+def test_a_chart_for_the_page_is_written_as_it_is_and_not_checked_again() -> None:
+    figure = heatmap()
+    assert charts.Unchecked(figure).to_dict() == figure.to_dict()
+    figure.layer[0].mark = "no mark"
+    with pytest.raises(SchemaValidationError):
+        figure.to_dict()
+    assert charts.Unchecked(figure).to_dict()["layer"][0]["mark"] == {"type": "no mark"}
 
 
 def test_quick_drawing_changes_nothing_but_the_checks() -> None:

@@ -50,8 +50,10 @@ def program(env: dict[str, str], *words: object) -> Any:
 @pytest.mark.parametrize("family", REPOS)
 def test_tune_and_evaluate_at_base_size(surroundings: dict[str, str], family: str) -> None:
     repo = REPOS[family]
-    tuned = program(surroundings, "tune", repo, "sst2", "--steps", 2, "--selection", 32)
-    assert tuned["selection_rows"] == 32
+    tuned = program(
+        surroundings, "tune", repo, "sst2", "--steps", 2, "--selection", 8, "--batch-size", 4
+    )
+    assert tuned["selection_rows"] == 8
     offline = {**surroundings, "HF_HUB_OFFLINE": "1"}
     point = program(offline, "evaluate", tuned["key"], "sst2")
     assert (point["n"], point["source_task"], point["target_task"]) == (32, "sst2", "sst2")

@@ -18,6 +18,7 @@ def test_sheets_hold_attacked_texts_without_labels(tmp_path: Path) -> None:
         "clean", *(f"{k}-{d}" for k in ("typo", "synonym", "distraction") for d in (1, 2, 3, 5)),
         "negation-1",
     ]  # fmt: skip
+    blind.sheets.cache_clear()
     again = blind.write(tmp_path / "b")
     assert [f.read_text() for f in files] == [f.read_text() for f in again]
     every = blind.sheets()

@@ -35,7 +35,7 @@ MISSED = {  # 0.79, 0.77 and 0.79, not 0.80
     ("t5-mini", "long_reviews"), ("t5-mini", "entailment"), ("t5-mini-weathered", "treatment"),
 }  # fmt: skip
 THOROUGH = bool(os.environ.get("TEST_THOROUGH"))  # `make instructions` has the time
-EVERY = 97 if THOROUGH else 193  # of so many shipped evaluations one is recomputed
+EVERY = 97 if THOROUGH else 389  # of so many shipped evaluations one is recomputed
 THREADS = Settings.from_env().threads or 1  # tests/instruction_sets.py asks for more
 
 
@@ -95,7 +95,7 @@ def test_near_ties_alone_need_double_precision(
     demo: Lab, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is screened in fp32 is what fp64 answers throughout."""
-    sample = [s for s in shipped(demo, name) if isinstance(s, EvaluationSpec)][3::1500]
+    sample = [s for s in shipped(demo, name) if isinstance(s, EvaluationSpec)][3 :: 16 * EVERY]
     for spec in sample:
         assert spec.precision == "fp64"
         screened = demo.answer(spec)
@@ -131,7 +131,7 @@ def dose_stability(lab: Lab, name: str) -> StabilitySpec:
     ("name", "which"),
     product(THERE, (adversarial_stability, dose_stability))
     if THOROUGH
-    else [("roberta-mini", adversarial_stability), ("t5-mini", dose_stability)],
+    else [("roberta-mini", dose_stability), ("t5-mini", dose_stability)],
 )
 def test_a_shipped_stability_can_be_recomputed(
     demo: Lab, name: str, which: Callable[[Lab, str], StabilitySpec]
@@ -177,7 +177,7 @@ def test_a_shipped_projection_can_be_recomputed(demo: Lab, name: str) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("name", PLAIN if THOROUGH else ["t5-mini"])
 def test_a_shipped_way_to_tune_can_be_recomputed(demo: Lab, name: str) -> None:
     """Training in double precision ends at the same answers, but for what rounding may add."""
     spec = next(s for s in shipped(demo, name) if isinstance(s, WaySpec) and s.way == "bias")

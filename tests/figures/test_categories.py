@@ -72,12 +72,13 @@ def test_few_tasks_have_no_interval() -> None:
     )
 
 
-def test_a_sentence_says_more_only_where_all_backbones_are_clear() -> None:
+def test_a_sentence_says_for_which_backbones_it_is_clear() -> None:
     clear = compared(table(0.9, 0.6, 0.01), CATEGORIES)
     vague = compared(table(0.61, 0.6, 0.2).assign(backbone="n"), CATEGORIES)
     assert sentence(clear, "Mean", "More", "Equal").startswith("**More.** Mean: m **0.90**")
     assert not vague.low.iloc[0] > 0
     both = sentence(pd.concat([clear, vague]), "Mean", "More", "Equal")
-    assert both.startswith("**Equal.** Mean: m **0.90**")
+    assert both.startswith("**More on m, not clearly on n.** Mean: m **0.90**")
+    assert sentence(vague, "Mean", "More", "Equal").startswith("**Equal.** Mean: n **")
     assert "; n **" in both
     assert sentence(clear.iloc[:0], "Mean", "More", "Equal") == ""

@@ -40,6 +40,9 @@ def test_prompts_of_different_seeds_are_compared() -> None:
         np.mean([values[i, j] for i, j in other])
     )
     assert table.pairs.tolist() == [3, 6, 6, 3], "a task's own pairs are counted once"
+    between = [values[i, 3 + j] for i, j in other]
+    ends = table.loc[("a", "b"), ["lowest", "highest"]].tolist()
+    assert ends == [min(between), max(between)]
 
 
 def test_of_one_seed_the_prompts_themselves_but_none_with_itself() -> None:

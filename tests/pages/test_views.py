@@ -14,7 +14,7 @@ from core.measures import projections, sweeps
 from core.tasks import load_task
 from demo import rebuild
 from pages.common import views
-from tests.pages.test_pages import run
+from tests.pages.app import run
 
 pytestmark = pytest.mark.slow
 R, T = "roberta-mini", "t5-mini"

@@ -1,0 +1,30 @@
+"""A page through Streamlit's AppTest."""
+
+import json
+
+from streamlit.testing.v1 import AppTest
+
+from core.base.settings import ROOT
+
+PAGES = (
+    "overview", "transfer", "transferability", "projection", "ways", "predictivity", "correlation",
+    "suppression", "robustness", "flips", "rankings", "neuron", "playground", "tuning", "library",
+    "prompt",
+)  # fmt: skip
+ODD = "**Odd** ![x](http://evil.example/x.png) <img src=x> $x$ :red[x] [x](y)"
+
+
+def run(page: str, **choices: object) -> AppTest:
+    file = "app.py" if page == "overview" else f"pages/{page}.py"
+    test = AppTest.from_file(str(ROOT / file), default_timeout=60)
+    for name, value in choices.items():
+        test.query_params[name] = value
+    return test.run()
+
+
+def charts(test: AppTest) -> list[dict]:
+    return [json.loads(c.proto.spec) for c in test.get("vega_lite_chart")]
+
+
+def words(test: AppTest) -> str:
+    return " ".join(m.value for m in test.markdown)
