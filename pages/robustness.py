@@ -68,8 +68,7 @@ for name in (n for n in backbones if n not in mine):
 if not mine:
     st.stop()
 asked_here = tuple(spec for sweep in mine.values() for spec in sweep.everything)
-Every = dict[tuple[str, str, str], sweeps.DoseSweep]
-"""By backbone, task's title and kind of attack."""
+Every = dict[tuple[str, str, str], sweeps.DoseSweep]  # by backbone, task's title, kind of attack
 
 
 @st.cache_data(show_spinner="Comparing ...", max_entries=20)

@@ -144,3 +144,10 @@ def test_what_users_write_is_shown_as_typed_and_fetches_nothing(
     assert seen or page in ("overview", "tuning", "projection")
     for text in seen:
         assert not re.search(r"(?<!\\)\[x|(?<!\\)<img|\*\*Odd|(?<!\\)\$x", text), text
+
+
+def test_a_value_by_itself_on_a_line_is_not_shown() -> None:
+    script = "import streamlit as st\nst.title('x')\nplaces = 1\n'what they are'\nplaces\n"
+    page = AppTest.from_string(script).run()
+    assert not page.exception
+    assert not page.markdown
