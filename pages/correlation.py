@@ -13,7 +13,8 @@ from pages.common import answers, controls
 answers.heading(
     "Correlation",
     "Each cell is Spearman's rank correlation between the neurons' predictivities on two tasks, "
-    "averaged over layers. Near 1, the same neurons predict both; purple marks negative values.",
+    "averaged over layers. A value near 1 means that the same neurons are predictive on both "
+    "tasks; purple marks negative values.",
 )
 lab = answers.lab()
 (place,) = controls.row(1)
@@ -27,17 +28,18 @@ specs = tuple(s for b in backbones for s in controls.own_predictivities(lab, b, 
 
 def finding(table: pd.DataFrame) -> None:
     """Whether tasks of one category are predicted by the same neurons."""
-    pairs = table.rename(columns={"task_a": "first", "task_b": "second", "spearman": "value"})
+    pairs = table.rename(columns={"task_a": "source", "task_b": "target", "spearman": "value"})
     if said := categories.sentence(
         categories.compared(pairs, {t.title: t.category for t in found}),
-        "Mean correlation",
-        "Tasks of one category are predicted by more similar neurons",
-        "Tasks of one category are not clearly predicted by more similar neurons",
+        "Mean Spearman correlation",
+        "Predictivities correlate more strongly within a category than between categories",
+        "Predictivities correlate less strongly within a category than between categories",
+        "No clear difference between correlations within and between categories",
     ):
         st.markdown(
             said,
-            help="Means of the cells off the diagonal. The 95 % intervals treat tasks as samples "
-            "and need at least six.",
+            help="Means over tasks, without the diagonal. The 95 % intervals treat tasks as random "
+            "and need at least six tasks.",
         )
 
 
@@ -66,10 +68,10 @@ def draw() -> None:
                 f"{rows.neurons.iloc[0]} neurons in each of {rows.layers.iloc[0]} layers; "
                 f"predictivities: means over {len(sweeps.SEEDS)} seeds, {controls.count(sizes)} "
                 "examples per task.",
-                help="Unrelated rankings correlate at 0. Uninformative neurons (at or below the "
-                "majority class) often tie, which raises the correlation; they are "
+                help="Unrelated rankings have a correlation of 0. Uninformative neurons (no better "
+                "than the majority class) often tie, which raises the correlation; they are "
                 f"{controls.count(boxes[boxes.backbone == name].uninformative, '.0%')} of a task's "
-                "neurons. The tooltip gives the lowest and the highest layer.",
+                "neurons. The tooltip gives the lowest and the highest correlation of a layer.",
             )
     answers.downloads("correlation", table, *figures)
 

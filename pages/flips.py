@@ -87,10 +87,10 @@ def sentence(table: pd.DataFrame) -> str:
     one, other = shown
     found = flips.compared(table, one, other)
     return (
-        f"Of the {found['n']:.0f} examples that both backbones answer correctly on clean text, the "
-        f"attack flips **{found['first']:.0f}** only for {plain(one)}, **{found['second']:.0f}** "
-        f"only for {plain(other)}, and {found['both']:.0f} for both "
-        f"({words.p_value(found['p'])}, exact McNemar test)."
+        f"Both backbones answer {found['n']:.0f} clean examples correctly. The attack flips the "
+        f"answer to **{found['first']:.0f}** of them for {plain(one)} only, to "
+        f"**{found['second']:.0f}** for {plain(other)} only, and to {found['both']:.0f} for both. "
+        f"{plain(one)} against {plain(other)}: {words.p_value(found['p'])} (exact McNemar test)."
     )
 
 

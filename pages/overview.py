@@ -109,7 +109,7 @@ FINDINGS: Mapping[str, tuple[Callable[[], Finding], views.View]] = {
     "Typos cost accuracy": (robustness, views.View(
         page="robustness", label="Robustness",
     )),
-    "Predictive neurons are often not causal": (suppression, views.View(
+    "Predictive neurons are often not causal in RoBERTa": (suppression, views.View(
         page="suppression", label="Suppression",
         params={"backbone": shown[:1], "seed": list(sweeps.SEEDS)},
     )),

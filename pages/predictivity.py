@@ -88,13 +88,13 @@ def draw() -> None:
             if mine[0].empty:
                 st.caption("Nothing computed yet.")
                 continue
+            st.markdown(best(mine[0], mine[2]))
             figure = charts.boxes_over_bars(
                 mine[0], mine[1], mine[2], look, backbone=name, tasks=order
             )
             answers.chart(figure)
             figures.append((name, figure))
             first = mine[0].iloc[0]
-            st.markdown(best(mine[0], mine[2]))
             st.caption(
                 f"Mean of {first.seeds} seeds, {controls.count(mine[0].n)} examples per task; "
                 "dotted line: chance. Discoveries: "

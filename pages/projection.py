@@ -20,7 +20,7 @@ from pages.common import answers, controls, warnings
 NO_GAIN = 0.02  # of accuracy: where the source of a projection does not matter
 SHAPES: dict[str, Shape] = {"as a whole": "whole", "each by itself": "each"}
 HOW_HELP = (
-    "A projector is a small network: linear, leaky ReLU, linear, layer normalization. It is "
+    "A projector is a small network: linear, leaky ReLU, linear, layer normalisation. It is "
     "trained on the prompts of the training tasks; both backbones stay frozen. By distance: "
     "minimises the squared distance to the prompts tuned on the target backbone. By task: "
     "minimises the task loss of the projected prompts on the target backbone."
@@ -31,10 +31,12 @@ FIGURE_HELP = (
     "the target backbone."
 )
 GAIN_HELP = (
-    "Points: means over the tasks of a group; bars: 95 % intervals for these tasks; ticks: "
-    "majority-class accuracy. Gain: mean difference over tasks and prompts, paired by seed. Where "
-    "it is near 0, the projector gives much the same prompt whatever its source. Intervals of "
-    "gains treat tasks and prompts as random effects and need at least four tasks."
+    "Unseen tasks: other tasks of the training tasks' categories. Unseen categories: tasks of "
+    "other categories. Points: means over the tasks of a group. Bars: 95 % intervals over prompts "
+    "and examples, with the tasks fixed. Ticks: majority-class accuracy. Gain: mean difference "
+    "over tasks and prompts, paired by seed. A gain near 0 means that projected random words are "
+    "as accurate as projected prompts. The intervals of gains also treat tasks as random and need "
+    "at least four; without an interval, a gain within 0.02 of 0 counts as no clear difference."
 )
 
 answers.heading(
@@ -109,11 +111,11 @@ look = answers.look(names)
 
 def accuracy(table: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
     """Accuracy on each task: a figure for each group of tasks, on one scale."""
-    lowest = min(0.4, float(table[["low", "majority"]].min().min()))
+    lowest = charts.below(float(table[["low", "majority"]].min().min()))
     shown = [g for g in figures.GROUPS if (table.group == g).any()]
     drawn = []
     with st.container(border=True):
-        st.markdown(f"**Accuracy on {plain(target)}, task by task**")
+        st.markdown(f"**Accuracy of each task on {plain(target)}**")
         for name in shown:
             st.caption(f"**{name.capitalize()}**")
             figure = charts.projected_accuracy(
@@ -141,41 +143,67 @@ def gains() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def summary(table: pd.DataFrame, gained: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
+def summary(gained: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
     """Mean accuracy by group of tasks, a card per training objective, and what it shows."""
-    means, drawn = figures.by_group(table), list[tuple[str, charts.Figure]]()
-    means["task"] = means.task.str.capitalize()
-    lowest = min(0.4, float(means[["low", "majority"]].min().min()))
-    there = [by for by in projectors if (means.how == by).any()]
-    for by, column in zip(there, answers.beside(there), strict=True):
+    drawn = list[tuple[str, charts.Figure]]()
+    if said := matters(gained):
+        st.markdown(f"**{said}**")
+    there = {
+        by: means for by in projectors
+        if len(means := figures.by_group(lab.store, asked, group, ("own", by, f"{by}-random")))
+    }  # fmt: skip
+    if not there:
+        return drawn
+    lowest = charts.below(min(m[["low", "majority"]].min().min() for m in there.values()))
+    for by, column in zip(there, answers.beside(list(there)), strict=True):
         names = {"own": f"tuned on {target}", by: f"projected from {source}",
                  f"{by}-random": "random words, projected"}  # fmt: skip
+        means = there[by].assign(task=there[by].task.str.capitalize())
         figure = charts.projected_accuracy(
-            means[means.how.isin(names)], look, backbone=target, kinds=names, lowest=lowest,
+            means, look, backbone=target, kinds=names, lowest=lowest,
             tasks=[g.capitalize() for g in figures.GROUPS],
         )  # fmt: skip
         drawn.append((f"by {by}", figure))
         rows = gained[(gained.how == by) & (gained.over != "random")]
         with column, st.container(border=True):
-            st.markdown(f"**Projector trained by {by}.** {lead(rows)}")
+            st.markdown(f"**Projector trained with the {by} loss.** {lead(rows)}")
             answers.chart(figure)
             if len(rows):
                 st.caption(gain_said(rows), help=GAIN_HELP)
     return drawn
 
 
+def matters(gained: pd.DataFrame) -> str:
+    """Whether it matters which prompt is projected, by training objective."""
+    rows = gained[gained.over != "random"]
+    if rows.empty:
+        return ""
+    more = {how: any(sign(row) > 0 for row in mine.itertuples())
+            for how, mine in rows.groupby("how", sort=False)}  # fmt: skip
+    if not any(more.values()):
+        return "The source prompt does not matter: projected random words are as accurate."
+    losses = " and ".join(f"the {how} loss" for how, does in more.items() if does)
+    others = " or ".join(f"the {how} loss" for how, does in more.items() if not does)
+    apart = f", not with {others}" if others else ""
+    return f"The source prompt matters with {losses}{apart}."
+
+
 def lead(rows: pd.DataFrame) -> str:
     """Whether the source prompt matters: its gain over random words, projected in the same way."""
     if rows.empty:
         return ""
-    better, worse = (
-        " and ".join(row.group for row in rows.itertuples() if sign(row) == way) for way in (1, -1)
+    better, same, worse = (
+        " and ".join(row.group for row in rows.itertuples() if sign(row) == way)
+        for way in (1, 0, -1)
     )
     if not better and not worse:
-        return "Random words projected in the same way do about as well as prompts."
-    ways = {"better": better, "worse": worse}
-    parts = " and ".join(f"do {which} on {where}" for which, where in ways.items() if where)
-    return f"Prompts {parts} than random words projected in the same way."
+        return "No clear difference between projected prompts and projected random words."
+    parts = [
+        f"{which} on {where}"
+        for which, where in (("more accurate", better), ("less accurate", worse)) if where
+    ]  # fmt: skip
+    unclear = f"; no clear difference on {same}" * bool(same)
+    return f"Projected prompts are {' and '.join(parts)} than projected random words{unclear}."
 
 
 def gain_said(rows: pd.DataFrame) -> str:
@@ -197,7 +225,7 @@ def span(row: Any) -> str:
 
 
 def draw() -> None:
-    """Accuracy by task, the table, and how training went."""
+    """Accuracy by group of tasks and by task, the table, and how training went."""
     table = figures.accuracies(lab.store, asked, group)
     if table.empty:
         if not any(len(history(spec)) for spec in projectors.values()):
@@ -206,7 +234,7 @@ def draw() -> None:
         return
     table = table[table.how.isin(kinds)]
     gained = gains()
-    drawn = [*summary(table, gained), *accuracy(table)]
+    drawn = [*summary(gained), *accuracy(table)]
     heat = charts.projection_heatmap(table, look, backbone=target, tasks=order, kinds=kinds)
     with st.container(border=True):
         st.markdown("**Accuracy relative to prompts tuned on the target backbone**")
@@ -238,7 +266,7 @@ def history(spec: ProjectorSpec) -> pd.DataFrame:
 
 def curve(by: str, spec: ProjectorSpec, steps: pd.DataFrame) -> None:
     """One projector's training."""
-    st.markdown(f"**Projector trained by {by}**")
+    st.markdown(f"**Projector trained with the {by} loss**")
     loss = charts.tuning_loss(steps, look, backbone=target, steps=spec.steps)
     answers.chart(loss)
     known = steps.accuracy.dropna()

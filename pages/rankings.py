@@ -157,11 +157,14 @@ def causes(look: charts.Look, first: dict[str, Ranking], second: dict[str, Ranki
         common = rankings.compare(first[name].top(top), second[name].top(top))
         with column, st.container(border=True):
             st.markdown(f"**{plain(name)}**")
+            st.markdown(
+                f"**{common.shared} of {common.first}** skill neurons are causal, too "
+                f"(chance: {common.chance.mean:.0f})."
+            )
             answers.chart(figure)
             st.caption(
-                f"{common.shared} of {common.first} skill neurons (top {top:.0%} of each layer) "
-                f"are among the {common.second} causal ones; chance overlap: "
-                f"{common.chance.mean:.0f}, {p_value(common.p)}. Means of {SEEDS} seeds.",
+                f"Skill and causal neurons: top {top:.0%} of each layer, {common.first} and "
+                f"{common.second}; {p_value(common.p)} for the overlap. Means of {SEEDS} seeds.",
                 help="Skill neurons have the highest predictivity on the evaluation split, causal "
                 "neurons the highest attribution (activation times the gradient of the right "
                 "answer's margin) on 300 train rows. A rank percentile of 100 % is the highest in "

@@ -153,7 +153,8 @@ def first_edit(accuracy: pd.DataFrame) -> None:
         for row in found.itertuples():
             st.metric(
                 plain(row.backbone), words.two(row.accuracy), width="content",
-                delta=f"{-100 * row.lost:+z.0f} points", delta_color="off", delta_arrow="off",
+                delta=f"{-100 * row.lost:+z.0f} points".replace("-", words.MINUS),
+                delta_color="off", delta_arrow="off",
                 help=f"95 % interval {words.two(row.low)} to {words.two(row.high)}; accuracy "
                 f"on clean texts {words.two(row.clean)}; {row.n} examples, {row.seeds} seeds.",
             )  # fmt: skip

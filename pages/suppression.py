@@ -148,13 +148,13 @@ def draw() -> None:
     )
     with st.container(border=True):
         st.subheader(f"{plain(task.title)}{', decoder' if decoder else ''}", anchor=False)
-        answers.played("suppression", choices.fractions, lambda share: upto(table, share))
         if half := halves(table):
             st.markdown(
                 half,
                 help="Skill: accuracy above the majority class, without suppression. "
                 "Read off the lines between the points.",
             )
+        answers.played("suppression", choices.fractions, lambda share: upto(table, share))
         st.caption(caption(int(table.n.max())), help=details())
     answers.downloads("suppression", table, ("", figure))
 

@@ -17,14 +17,15 @@ from core.tasks.metrics import TITLES
 from pages.common import answers, controls, warnings
 
 ADVERSARIAL = {
-    False: "Adversarial versions are on the right.",
-    True: "Adversarial versions are on the right, relative to the clean task's own prompt.",
+    False: " Adversarial versions are on the right.",
+    True: " Adversarial versions (right) are relative to the clean task's own prompt.",
 }
 SHARED = 0.05  # of each layer: the neurons compared between tasks
 FINDING_HELP = (
     "Relative accuracy: the accuracy of another task's prompt, divided by that of the task's own "
-    "prompt (ratios per seed, means over seeds); without adversarial versions and written answers. "
-    "The 95 % intervals treat tasks as samples and need at least six."
+    "prompt. Computed values are ratios per seed, averaged over seeds; published values are single "
+    "runs. Means over target tasks; adversarial versions and written answers are left out. The "
+    "95 % intervals treat tasks as random and need at least six tasks."
 )
 COMPUTED, PUBLISHED = "computed here", "published (Su et al. 2022)"
 
@@ -55,6 +56,8 @@ def heatmaps(
 ) -> None:
     """One heatmap per backbone, side by side, and the downloads."""
     figures = []
+    accuracies = table[table.majority.notna()] if "majority" in table else table
+    lowest = float(accuracies.value.min()) if len(accuracies) else 0.0
     for name, column in zip(names, answers.beside(names), strict=True):
         mine = table[table.backbone == name]
         with column, st.container(border=True):
@@ -64,7 +67,7 @@ def heatmaps(
                 continue
             here = set(mine.source_task) | set(mine.target_task)  # not what it cannot answer
             figure = charts.transfer_heatmap(
-                mine, look, backbone=name, relative=relative, lowest=float(table.value.min()),
+                mine, look, backbone=name, relative=relative, lowest=lowest,
                 rows=[t for t in rows if t in here], columns=[t for t in columns if t in here],
             )  # fmt: skip
             answers.chart(figure)
@@ -77,12 +80,13 @@ def heatmaps(
 
 def finding(table: pd.DataFrame, category: dict[str, str]) -> None:
     """Whether prompts transfer better within a category; `table` has relative accuracies."""
-    pairs = table.rename(columns={"source_task": "first", "target_task": "second"})
+    pairs = table.rename(columns={"source_task": "source", "target_task": "target"})
     if said := categories.sentence(
         categories.compared(pairs, category),
         "Mean relative accuracy",
         "Prompts transfer better to tasks of their own category",
-        "Prompts do not clearly transfer better to tasks of their own category",
+        "Prompts transfer worse to tasks of their own category",
+        "No clear difference between transfer within and between categories",
     ):
         st.markdown(said, help=FINDING_HELP)
 
@@ -128,8 +132,8 @@ def caption(mine: pd.DataFrame) -> str:
         else ""
     )
     return (
-        f"Mean of {mine.seeds.max()} seeds; {controls.count(mine.n)} examples per task{chance}. "
-        + ADVERSARIAL[relative]
+        f"Mean of {mine.seeds.max()} seeds; {controls.count(mine.n)} examples per task{chance}."
+        + ADVERSARIAL[relative] * bool(set(mine.target_task) & attacked)
         + written
     )
 
@@ -154,6 +158,7 @@ else:
         targets = controls.task_set()
     sources = controls.clean(targets)
     titles = controls.titles(targets)
+    attacked = {t.title for t in targets if t not in sources}
     specs = tuple[EvaluationSpec, ...](
         s
         for b in backbones
@@ -169,7 +174,9 @@ else:
         if rows.empty and specs:
             answers.nothing("These prompts have not been evaluated yet.")
         table = charts.titled(rows, titles)
-        ratios = queries.transfer(lab.store, specs, relative=True, clean=lab.clean_name)
+        ratios = rows
+        if not relative:
+            ratios = queries.transfer(lab.store, specs, relative=True, clean=lab.clean_name)
         finding(ratios, {t.name: t.category for t in sources if t.labels})
         look = answers.look(lab.models.names())
         heatmaps(table, look, backbones, [t.title for t in sources], [t.title for t in targets])
@@ -221,14 +228,15 @@ else:
                 said = [correlation(row) for row in agreed[agreed.neurons == kind].itertuples()]
                 st.caption(
                     f"{controls.count(agreed.pairs)} ordered pairs of "
-                    f"{controls.count(agreed.tasks)} tasks. Spearman (95 % interval): "
-                    f"{'; '.join(said)}.",
-                    help="Each point is a source task and a different target task. Across: the "
-                    "share of the source's neurons that are also the target's. Up: the accuracy of "
-                    "the source's prompt on the target, divided by that of the target's own prompt "
-                    "(means over seeds). Intervals treat tasks as clusters. Tasks of one category "
-                    "share neurons and transfer anyway, so the correlation is also given without "
-                    "such pairs.",
+                    f"{controls.count(agreed.tasks)} tasks. Spearman over all pairs (95 % "
+                    f"interval): {'; '.join(said)}.",
+                    help="Each point is a source task and a different target task. Horizontal: the "
+                    "share of the source's neurons that are also the target's. Vertical: the "
+                    "accuracy of the source's prompt on the target, divided by that of the "
+                    "target's own prompt (means over seeds). Unlike on Transferability, the pairs "
+                    "of all targets are ranked together. Intervals treat tasks as clusters. Tasks "
+                    "of one category tend to share neurons and to transfer well, so the "
+                    "correlation is also given between categories only.",
                 )
         with st.container(horizontal=True):
             answers.downloads("transfer-shared", table, *figures)

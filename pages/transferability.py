@@ -21,8 +21,8 @@ PAIRS_HELP = (
     "Horizontal: the similarity of the two tasks' prompts, or of their neurons. Vertical: the "
     "accuracy of the source's prompt on the target, divided by that of the target's own prompt. "
     "The correlation is computed over the sources of each target, not over all points. Tasks of "
-    "the same category tend to have similar prompts and to transfer well, so it is also given "
-    "across categories only."
+    "the same category tend to have similar prompts and to transfer well, so the correlation is "
+    "also given between categories only."
 )
 CLICK_HELP = " Click a point to compare its two prompts."
 AGREEMENT_HELP = (
@@ -40,7 +40,8 @@ SEEDS_HELP = (
     "task. Pairs with different seeds are therefore compared, where there are any."
 )
 ADVICE_HELP = (
-    "The recommended prompt is the one most similar to the task's own prompt. The indicator of "
+    "The recommended prompt is the one most similar to the task's own prompt, so the task needs a "
+    "prompt that was tuned, if only briefly. The indicator of "
     "similarity is the one that correlates best with transfer among the other tasks; no pair with "
     "this task is used. Relative accuracy: accuracy of the other task's prompt on this task "
     "without tuning, divided by that of the task's own prompt. The Tuning page shows how many "
@@ -79,13 +80,13 @@ def draw(
         answers.nothing("These prompts have not been compared yet.")
     agreed = agreement(pairs).dropna(subset="spearman")
     if agreed.empty:
-        st.caption("A correlation needs at least three source tasks for some target.")
+        st.caption("A correlation needs a target task with at least three source tasks.")
         return
     found = indicators.order(likeness.indicator)
     agreed = agreed.assign(title=agreed.indicator.map(indicators.title))
     st.markdown(indicators.sentence(agreed))
     with st.container(border=True):
-        st.markdown("**How well does each similarity predict transfer?**")
+        st.markdown("**How well does each indicator predict transfer?**")
         figure = charts.indicator_agreement(agreed, look, order=[*map(indicators.title, found)])
         answers.chart(figure)
         st.caption(best(agreed) + " " + caption, help=AGREEMENT_HELP)
@@ -125,7 +126,7 @@ def advice_section(
         return table, ("", None)
     figure = charts.advice_tested(table, look, tasks=order)
     with st.container(border=True):
-        st.markdown("**Which other task's prompt works best before any tuning?**")
+        st.markdown("**Which other task's prompt is the best start?**")
         answers.chart(figure)
         st.caption(advised(advice.gained(table)), help=ADVICE_HELP)
         st.dataframe(
@@ -147,11 +148,12 @@ def advised(gains: pd.DataFrame) -> str:
     for row in gains.itertuples():
         low, high = words.two(row.low), words.two(row.high)
         span = f" ({low} to {high})" * (row.low == row.low)
-        than = "of all (tick)" if row.over == "all" else "of the same category"
-        each.append(f"{plain(row.backbone)} {words.two(row.gain)}{span} over the mean {than}")
+        which = "all (tick)" if row.over == "all" else "same category"
+        each.append(f"{plain(row.backbone)}, {which} {words.two(row.gain)}{span}")
     return (
-        f"Gain of the recommended prompt (filled), {controls.count(gains.tasks)} tasks (95 % "
-        f"interval): {'; '.join(each)}. Ring: best prompt."
+        "Relative accuracy of the recommended prompt (filled) minus the mean of the other tasks' "
+        f"prompts, {controls.count(gains.tasks)} tasks (95 % interval): {'; '.join(each)}. Ring: "
+        "best prompt."
     )
 
 
@@ -189,9 +191,8 @@ def best(agreed: pd.DataFrame) -> str:
     found = []
     for name, mine in agreed.groupby("backbone", sort=False):
         top: Any = mine.loc[mine.spearman.idxmax()]
-        found.append(f"{plain(name)} {interval(top)}, {top.title}")
-    count = agreed.indicator.nunique()
-    return f"Highest mean Spearman of {count} indicators (95 % interval): {'; '.join(found)}."
+        found.append(f"{plain(name)} {interval(top)}, {top.title}, of {len(mine)}")
+    return f"Highest mean Spearman of all indicators (95 % interval): {'; '.join(found)}."
 
 
 def over(indicator: str) -> str:
@@ -206,7 +207,7 @@ def said(agreed: pd.DataFrame) -> str:
     for row in agreed.itertuples():
         apart = ""
         if row.across_categories == row.across_categories:
-            apart = f", across categories {words.two(row.across_categories)}"
+            apart = f", between categories {words.two(row.across_categories)}"
         each.append(f"{plain(row.backbone)} {interval(row)}{apart}")
     return (
         f"{controls.count(agreed.pairs)} ordered pairs of {controls.count(agreed.tasks)} tasks. "

@@ -43,8 +43,8 @@ exact = lab.models.precision(backbone)
 precision = one.segmented_control(
     "Precision", controls.PRECISIONS, default=exact, key=f"precision{kind}",
     bind="query-params", help="Precision of the backbone. bf16 halves the memory and is fast on a "
-    "GPU; fp64 is exactly reproducible. Prompts are measured in the precision they were tuned in, "
-    "embedded ones in fp64.",
+    "GPU; fp64 is exactly reproducible. Prompts of the embedded backbones are measured in fp64, "
+    "others in the precision in which they were tuned.",
 ) or exact  # fmt: skip
 
 
@@ -76,9 +76,10 @@ others = sources()
 inits: dict[str, Init] = {i: i for i in (controls.INITS if task.labels else controls.INITS[:2])}
 begin = three.selectbox(
     "Start from", [*inits, *others], key="init", bind="query-params",
-    help="Vocabulary: embeddings of random words. Random: Gaussian noise of equal spread. Labels: "
-    "the answer words. Or another prompt with this seed and the default length: one of another "
-    "task, or this task's prompt projected from another backbone.",
+    help="Vocabulary: embeddings of random words. Random: Gaussian noise with the spread "
+    "of the word embeddings. Labels: the answer words. Tuning can also start from a prompt with "
+    "this seed and the default length: another task's, or this task's projected from another "
+    "backbone.",
 )  # fmt: skip
 rate = four.number_input(
     "Learning rate", 0.0001, 1.0, usual.learning_rate[family], format="%.4f",
@@ -175,28 +176,30 @@ def convergence(starts: dict[str, tuple[TuneSpec, ...]]) -> None:
         steps=int(runs.step.max()), chance=1 / len(task.labels),
     )  # fmt: skip
     saved = speed(runs)
-    st.markdown(sentence(saved))
+    if said := sentence(saved):
+        st.markdown(said)
     answers.chart(figure)
     st.dataframe(
         saved, hide_index=True, width="stretch",
         column_config={
             "start": "Start", "best": st.column_config.NumberColumn("Best accuracy", format="%.3f"),
-            "steps": st.column_config.NumberColumn("Steps, where reached", format="%.0f"),
-            "plain": st.column_config.NumberColumn("Steps, vocabulary", format="%.0f"),
-            "reached": "Runs that reached it", "runs": "Runs",
-            "speedup": st.column_config.NumberColumn("Speed-up, all runs", format="%.2f"),
-            "low": st.column_config.NumberColumn("From", format="%.2f"),
-            "high": st.column_config.NumberColumn("To", format="%.2f"),
+            "steps": st.column_config.NumberColumn("Steps to target", format="%.0f"),
+            "plain": st.column_config.NumberColumn("Vocabulary: steps to target", format="%.0f"),
+            "reached": "Runs at target", "runs": "Runs",
+            "speedup": st.column_config.NumberColumn("Speed-up (all runs)", format="%.2f"),
+            "low": st.column_config.NumberColumn("95 % from", format="%.2f"),
+            "high": st.column_config.NumberColumn("95 % to", format="%.2f"),
         },
     )  # fmt: skip
     st.caption(
-        f"{plain(task.title)}, {controls.count(saved.runs)} seeds per start. Steps: number "
-        "needed to reach 98 % of the best accuracy of the vocabulary run with the same seed.",
+        f"{plain(task.title)}, {controls.count(saved.runs)} seeds per start. Target: "
+        "98 % of the best accuracy of the vocabulary run with the same seed.",
         help="Means over seeds; bands: range of the runs; dotted: chance. A start from another "
         "task's prompt has a fresh optimiser and the same batches. Speed-up: ratio of steps, "
-        "geometric mean with a 95 % t interval over seeds; a run that never reaches it counts with "
-        "its last step. Projected: that backbone's prompt for this task, through the Projection "
-        "page's default projector.",
+        "geometric mean with a 95 % t interval over seeds; a run that misses the target counts "
+        "with its last step, so the speed-up is then an upper bound. Steps to target: mean over "
+        "the runs that reach it. Projected: that backbone's prompt for this task, through the "
+        "Projection page's default projector.",
     )
     with st.container(horizontal=True):
         answers.downloads("tuning-starts", runs, ("", figure), label="Runs")

@@ -26,19 +26,23 @@ COST_HELP = (
     "Points: means over seeds; bars: 95 % bootstrap intervals over seeds and examples. Training "
     "time counts the optimiser's updates only, in processor seconds of the machine that ran them."
 )
+EXCESS_HELP = (
+    "As many random neurons are suppressed, and the drop is the mean over draws. 95 % intervals "
+    "treat seeds and examples as random effects. Methods whose interval includes 0 are not listed."
+)
 AGAINST_HELP = (
     "Difference of accuracies, soft prompts minus full fine-tuning, with the same seeds and "
-    "examples; 95 % intervals treat both as samples."
+    "examples; 95 % intervals treat both as random effects."
 )
 WITHOUT_HELP = (
-    "Neurons are ranked with the soft prompts, not with the tuned copies: causal ones by "
-    "attribution, skill neurons by predictivity. Points: mean accuracy drop; bars: 95 % intervals "
+    "Neurons are ranked with the soft prompts, not with the tuned backbones: causal ones by "
+    "attribution, skill neurons by predictivity. Bars: mean accuracy drop; lines: 95 % intervals "
     "that treat seeds, random draws and examples as random effects."
 )
 
 answers.heading(
     "Ways to tune",
-    "Is a soft prompt as good as tuning the weights, and do these methods rely on the same "
+    "Is prompt tuning as accurate as tuning the weights, and do these methods rely on the same "
     "neurons?",
 )
 lab = answers.lab()
@@ -96,8 +100,7 @@ def costs(table: pd.DataFrame, names: list[str]) -> list[tuple[str, charts.Figur
                 drawn.append((f"{name}-{cost}", figure))
     st.caption(
         f"{controls.count(table.seeds)} seeds per method, {controls.count(table.n)} examples of "
-        f"the evaluation split; majority class {controls.count(table.majority, '.2f')}, below the "
-        "axis.",
+        f"the evaluation split. Majority-class accuracy: {controls.count(table.majority, '.2f')}.",
         help=COST_HELP + " " + ABOUT,
     )
     return drawn
@@ -123,19 +126,16 @@ def numbers(table: pd.DataFrame) -> None:
 def neurons(table: pd.DataFrame, names: list[str]) -> list[tuple[str, charts.Figure]]:
     """Accuracy drop without the neurons that prompt tuning found."""
     drawn = []
+    ends = min(-0.02, float(table.low.min())), max(0.1, float(table.high.max()))
+    if more := excess(table):
+        st.markdown(more, help=EXCESS_HELP)
     for name, column in zip(names, answers.beside(names), strict=True):
         mine = table[table.backbone == name]
-        figure = charts.way_without(mine, look, backbone=name, ways=titles)
+        figure = charts.way_without(mine, look, backbone=name, ways=titles, ends=ends)
         drawn.append((name, figure))
         with column, st.container(border=True):
             st.markdown(f"**{plain(name)}: accuracy drop with the prompts' neurons suppressed**")
             answers.chart(figure)
-    if more := excess(table):
-        st.markdown(
-            more,
-            help="Accuracy drop with causal neurons suppressed minus that with as many random "
-            "ones, the mean over draws; 95 % intervals with seeds and examples as random effects.",
-        )
     st.caption(
         f"{alternatives.FRACTION:.0%} of each layer's neurons suppressed, "
         f"{controls.count(table.seeds)} seeds per method, {table.draws.max()} random draws.",
@@ -154,9 +154,16 @@ def excess(table: pd.DataFrame) -> str:
             for r in mine.itertuples()
             if r.excess_low > 0
         ]
-        each.append(f"**{plain(str(name))}**: {', '.join(clear) or 'no method'}")
+        each.append(f"{plain(str(name))}: {', '.join(clear) or 'none'}")
     said = "; ".join(each)
-    return f"Causal neurons cost clearly more than random ones: {said}." if each else ""
+    return (
+        (
+            "**Accuracy drop without causal neurons minus that without random ones, where the 95 % "
+            f"interval is above 0.** {said}."
+        )
+        if each
+        else ""
+    )
 
 
 answers.show(asked, draw, name="ways", what="tuning runs")

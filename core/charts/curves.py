@@ -28,7 +28,7 @@ def suppression_curves(
         "percent:Q",
         title=f"suppressed neurons, % of {'each layer' if scope == 'layer' else 'the model'}",
         scale=alt.Scale(domain=[0, max(fractions) * 100], nice=False),
-    ).axis(values=[f * 100 for f in fractions], labelOverlap=True, format=".3~g")
+    ).axis(values=[f * 100 for f in fractions], labelOverlap=True, labelSeparation=1, format=".3~g")
     color = alt.Color(
         "backbone:N",
         scale=look.scale(table.backbone),
@@ -101,8 +101,9 @@ def convergence(
     `step`, `accuracy`, `low`, `high`, `runs`.
     """
     hues = alt.Scale(domain=list(starts), range=look.kinds(len(starts)))
+    marks = MARKS[:-1]  # as hues repeat after six, 30 starts differ in one or the other
     shapes = alt.Scale(
-        domain=list(starts), range=[MARKS[i % len(MARKS)] for i in range(len(starts))]
+        domain=list(starts), range=[marks[i % len(marks)] for i in range(len(starts))]
     )
     key = alt.Legend(columns=3, symbolOpacity=1, symbolStrokeWidth=0)
     color = alt.Color("start:N", scale=hues, title=None, legend=key)

@@ -52,7 +52,11 @@ def neuron_along(
         .mark_bar(color=look.hue(backbone))
         .encode(
             x=alt.X("label:N", sort=named.label.tolist(), title=None).axis(
-                labelExpr=f"split(datum.label, '{APART}')[1]", labelAngle=-40, labelOverlap=False
+                labelExpr=f"split(datum.label, '{APART}')[1]",
+                labelAngle=-40,
+                labelOverlap=False,
+                minExtent=56,
+                maxExtent=56,
             ),
             y=alt.Y(
                 "activation:Q", title="activation", scale=alt.Scale(domain=list(domain), nice=False)

@@ -76,7 +76,7 @@ def indicator_agreement(table: pd.DataFrame, look: Look, *, order: Sequence[str]
             alt.Tooltip("spearman", title="Spearman (mean over targets)", format=".2f"),
             alt.Tooltip("low", title="95 % from", format=".2f"),
             alt.Tooltip("high", title="95 % to", format=".2f"),
-            alt.Tooltip("across_categories", title="across categories", format=".2f"),
+            alt.Tooltip("across_categories", title="between categories", format=".2f"),
             alt.Tooltip("tasks", title="target tasks"), alt.Tooltip("pairs", title="pairs"),
         ],
     )  # fmt: skip

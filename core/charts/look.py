@@ -113,7 +113,10 @@ def finish(chart: Any, look: Look, height: int | None = None) -> alt.LayerChart:
             "titleFontWeight": "normal",
             "labelLimit": 150,
             "labelSeparation": 6,
+            "labelFlush": False,
         },
+        "axisXQuantitative": {"tickCount": {"expr": "ceil(width / 80)"}},
+        "axisYQuantitative": {"tickCount": {"expr": "ceil(height / 45)"}},
         "legend": {
             "labelColor": look.ink,
             "titleColor": look.ink,

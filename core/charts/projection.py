@@ -28,10 +28,11 @@ def projected_accuracy(
     colours = [look.faint if how.endswith("random") else hue for how in kinds]
     fills = ["transparent" if how == "own" else c for how, c in zip(kinds, colours, strict=True)]
     scale = alt.Scale(domain=[lowest, 1])
+    place = alt.Axis(minExtent=110, maxExtent=110)  # so that figures below each other line up
     axis = alt.Axis(tickCount=7) if last else alt.Axis(labels=False, ticks=False, tickCount=7)
     key = alt.Legend(columns=1 if len(kinds) < 4 else 2, orient="top") if first else None
     base = alt.Chart(named).encode(
-        y=alt.Y("task:N", sort=list(tasks), title=None),
+        y=alt.Y("task:N", sort=list(tasks), title=None, axis=place),
         yOffset=alt.YOffset("kind:N", sort=names),
         stroke=alt.Stroke(
             "kind:N", title=None, scale=alt.Scale(domain=names, range=colours), legend=key
@@ -59,7 +60,7 @@ def projected_accuracy(
         color=look.ink, thickness=1.5, size=30
     ).encode(
         x=alt.X("majority:Q", scale=scale, axis=axis),
-        y=alt.Y("task:N", sort=list(tasks), title=None),
+        y=alt.Y("task:N", sort=list(tasks), title=None, axis=place),
     )  # fmt: skip
     rows = named.task.nunique()
     height = (
@@ -77,7 +78,7 @@ def projection_heatmap(
 ) -> alt.LayerChart:  # fmt: skip
     """Accuracy relative to the task's own prompts, a row per task, a column per other kind."""
     short = {
-        how: name.removeprefix("projected, ").replace("random words, projected", "random,")
+        how: name.removeprefix("projected, ").replace("random words, projected", "random words")
         for how, name in kinds.items()
     }
     named = table[table.how != "own"].assign(kind=table.how.map(short))

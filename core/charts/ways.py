@@ -11,7 +11,7 @@ from core.charts.look import KIND_TITLES, MARKS, Look, finish
 Cost = Literal["trained", "seconds"]
 COSTS: dict[Cost, str] = {
     "trained": "trainable parameters",
-    "seconds": "training time (processor seconds)",
+    "seconds": "processor time (s)",
 }
 CHOSEN = ("causal", "skill", "random")
 
@@ -43,7 +43,7 @@ def way_costs(
             alt.Tooltip("high", title="to", format=".3f"),
             alt.Tooltip("trained", title="trainable parameters", format=","),
             alt.Tooltip("share", title="share of backbone", format=".2%"),
-            alt.Tooltip("seconds", title="training time (s)", format=".1f"),
+            alt.Tooltip("seconds", title="processor time (s)", format=".1f"),
             alt.Tooltip("seeds"), alt.Tooltip("n", title="examples"),
         ],
     )  # fmt: skip
@@ -62,16 +62,16 @@ def way_costs(
 
 
 def way_without(
-    table: pd.DataFrame, look: Look, *, backbone: str, ways: Sequence[str]
-) -> alt.LayerChart:
+    table: pd.DataFrame, look: Look, *, backbone: str, ways: Sequence[str],
+    ends: tuple[float, float],
+) -> alt.LayerChart:  # fmt: skip
     """What accuracy loses without neurons that prompt tuning found, a bar per way and kind of
-    neuron, with its interval. Columns of `figures.ways.without`, one fraction.
+    neuron, with its interval. Columns of `figures.ways.without`, one fraction; `ends` of the axis.
     """
     kinds = [k for k in CHOSEN if (table.choose == k).any()]
     names = [KIND_TITLES[k] for k in kinds]
     hues = [look.hue(backbone), look.second, look.faint][: len(kinds)]
-    low, high = min(-0.02, float(table.low.min())), max(0.1, float(table.high.max()))
-    scale = alt.Scale(domain=[low, high], nice=True)
+    scale = alt.Scale(domain=list(ends), nice=True)
     base = alt.Chart(table.assign(kind=table.choose.map(KIND_TITLES))).encode(
         y=alt.Y("title:N", sort=list(ways), title=None),
         yOffset=alt.YOffset("kind:N", sort=names),

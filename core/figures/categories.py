@@ -1,6 +1,7 @@
 """Is a value of pairs of tasks higher where both tasks have one category?"""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,65 +9,76 @@ import numpy.typing as npt
 import pandas as pd
 
 from core.base.markdown import plain
-from core.figures.words import two
+from core.figures.words import two, verdict
 from core.stats.intervals import over_clusters
 
+TOO_FEW = "There are too few tasks for an interval"
 COLUMNS = "backbone within between difference low high tasks pairs".split()  # noqa: SIM905
 
 
 def compared(table: pd.DataFrame, categories: Mapping[str, str]) -> pd.DataFrame:
-    """Per backbone, over the pairs of different tasks that have a category: the mean value of pairs
-    of one category (within) and of two (between), and their difference with its 95 % interval from
-    leaving out one task, with all its pairs, at a time; tasks, pairs. `table` has a row per pair:
-    backbone, first, second (tasks) and value. Backbones without pairs of both kinds are left out.
+    """Per backbone, over target tasks that have pairs of both kinds: the mean value of their pairs
+    with sources of their own category (within) and with others (between), and the mean of the
+    difference with its 95 % interval from leaving out one task, with all its pairs, at a time;
+    tasks, pairs. Every target weighs the same, however many tasks its category has.
+
+    `table` has a row per ordered pair: backbone, source, target and value; tasks without a category
+    and pairs of a task with itself do not count. Backbones without such targets are left out.
     """
-    known = table[table["first"].isin(categories) & table["second"].isin(categories)]
-    known = known[(known["first"] != known["second"]) & known.value.notna()]
+    known = table[table.source.isin(categories) & table.target.isin(categories)]
+    known = known[(known.source != known.target) & known.value.notna()]
     out = list[dict[str, object]]()
     for backbone, mine in known.groupby("backbone", sort=False):
-        same = (mine["first"].map(categories) == mine["second"].map(categories)).to_numpy()
-        if same.all() or not same.any():
+        tasks = sorted({*mine.source, *mine.target})
+        values = mine.pivot(index="source", columns="target", values="value")
+        matrix = values.reindex(index=tasks, columns=tasks).to_numpy(float)
+        kinds = np.array([categories[t] for t in tasks])
+        near, far = _means(matrix, kinds, np.arange(len(tasks)))
+        if not math.isfinite(near):
             continue
-        value = mine.value.to_numpy(float)
-        tasks = sorted({*mine["first"], *mine["second"]})
-        found = over_clusters(tasks, _difference(mine, value, same, tasks))
+        found = over_clusters(tasks, lambda kept, m=matrix, k=kinds: _difference(m, k, kept))  # type: ignore[misc]
         out.append(
             {
-                "backbone": backbone, "within": value[same].mean(),
-                "between": value[~same].mean(), "difference": found.value, "low": found.low,
-                "high": found.high, "tasks": len(tasks), "pairs": len(mine),
+                "backbone": backbone, "within": near, "between": far, "difference": found.value,
+                "low": found.low, "high": found.high, "tasks": len(tasks), "pairs": len(mine),
             }
         )  # fmt: skip
     return pd.DataFrame(out, columns=COLUMNS)
 
 
+def _means(
+    matrix: npt.NDArray[Any], kinds: npt.NDArray[Any], kept: npt.NDArray[np.intp]
+) -> tuple[float, float]:
+    """Mean over targets of the mean over sources of their category, and of other categories, of
+    some tasks `[source target]`; NaN without a target that has both.
+    """
+    values, same = matrix[np.ix_(kept, kept)], kinds[kept][:, None] == kinds[kept]
+    there = np.isfinite(values)
+    counts = [(there & mask).sum(axis=0) for mask in (same, ~same)]
+    both = (counts[0] > 0) & (counts[1] > 0)
+    if not both.any():
+        return math.nan, math.nan
+    near, far = (
+        float((np.where(there & mask, values, 0).sum(axis=0)[both] / count[both]).mean())
+        for mask, count in zip((same, ~same), counts, strict=True)
+    )
+    return near, far
+
+
 def _difference(
-    mine: pd.DataFrame, value: npt.NDArray[Any], same: npt.NDArray[Any], tasks: list[str]
-) -> Callable[[npt.NDArray[np.intp]], float]:
-    """Of the pairs among some tasks: the mean within a category minus that between categories."""
-    first, second = mine["first"].to_numpy(), mine["second"].to_numpy()
-
-    def of(kept: npt.NDArray[np.intp]) -> float:
-        names = [tasks[i] for i in kept]
-        rows = np.isin(first, names) & np.isin(second, names)
-        near, far = value[rows & same], value[rows & ~same]
-        return float(near.mean() - far.mean()) if len(near) and len(far) else float("nan")
-
-    return of
+    matrix: npt.NDArray[Any], kinds: npt.NDArray[Any], kept: npt.NDArray[np.intp]
+) -> float:
+    near, far = _means(matrix, kinds, kept)
+    return near - far
 
 
-def sentence(found: pd.DataFrame, value: str, more: str, equal: str) -> str:
-    """What `compared` found, in words; empty where there is nothing to compare. `more` says that
-    the value is clearly higher within a category, `equal` that it is not for any backbone; `value`
-    names it.
+def sentence(found: pd.DataFrame, value: str, higher: str, lower: str, same: str) -> str:
+    """What `compared` found, in words; empty where there is nothing to compare. `value` names what
+    is compared; the others are clauses for `words.verdict`.
     """
     if found.empty:
         return ""
-    clear = found.low > 0
-    lead = more if clear.all() else equal
-    if clear.any() and not clear.all():
-        sure, unsure = (" and ".join(map(plain, found.backbone[c])) for c in (clear, ~clear))
-        lead = f"{more} on {sure}, not clearly on {unsure}"
+    lead = verdict(found, higher=higher, lower=lower, same=same) or TOO_FEW
     said = []
     for row in found.itertuples():
         span = f" ({two(row.low)} to {two(row.high)})" if row.low == row.low else ""
@@ -74,4 +86,4 @@ def sentence(found: pd.DataFrame, value: str, more: str, equal: str) -> str:
             f"{plain(row.backbone)} **{two(row.within)}** within a category and "
             f"**{two(row.between)}** between categories, difference {two(row.difference)}{span}"
         )
-    return f"**{lead}.** {value}: {'; '.join(said)}."
+    return f"**{lead}.** {value} (95 % interval): {'; '.join(said)}."

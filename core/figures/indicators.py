@@ -1,7 +1,8 @@
 """How alike are prompts, by each indicator, and do alike prompts transfer?
 
 A table of likeness has one row per backbone, indicator and ordered pair of tasks: backbone,
-indicator, source_task, target_task, value, pairs (of prompts, over which the value is the mean).
+indicator, source_task, target_task, value, pairs (of prompts, over which the value is the mean);
+lowest and highest of these pairs, where there are several.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from core.base.prompts import Prompt
 from core.figures import literature, queries
 from core.figures.queries import Clean
 from core.figures.rankings import compare
+from core.figures.words import two, verdict
 from core.measures.activated import ActivatedSpec
 from core.measures.sweeps import SimilaritySweep
 from core.stats.correlation import spearman
@@ -44,6 +46,7 @@ TITLES = {
     "predictivity": "correlation of predictivities",
     "causal": "shared causal neurons",
 }
+FIRST = "cosine_average"  # the indicator of which a sentence speaks
 LIVE = "_live"  # ending of an embedding indicator without the dead row
 WINDOW = "activated_"  # beginning of an overlapping rate over a window of layers
 COLUMNS = "backbone indicator source_task target_task value pairs".split()  # noqa: SIM905
@@ -230,27 +233,22 @@ def agreement(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def sentence(agreed: pd.DataFrame) -> str:
-    """Whether similar prompts transfer better, and whether one indicator is clearly the best: the
-    columns of `agreement`.
-    """
-    known = agreed.dropna(subset="low")
-    if known.empty:
-        return "There are too few tasks to say whether similar prompts transfer better."
-    shares, leaders, said = [], [], []
-    for name, mine in known.groupby("backbone", sort=False):
-        clear = int((mine.low > 0).sum())
-        shares.append(clear / len(mine))
-        first, *rest = mine.sort_values("spearman", ascending=False).itertuples()
-        leaders.append(all(first.low > other.spearman for other in rest))
-        said.append(f"{plain(str(name))} {clear} of {len(mine)}")
-    verb = "transfer better" if min(shares) >= 0.5 else "may transfer better"
-    if not any(shares):
-        verb = "do not clearly transfer better"
-    which = "" if any(leaders) else " No similarity is clearly the best."
-    return (
-        f"**Similar prompts {verb}.** Correlations with transfer that are clearly above 0: "
-        f"{', '.join(said)}.{which}"
-    )
+    """Whether prompts with a higher averaged cosine transfer better: the columns of `agreement`."""
+    mine = agreed[agreed.indicator == FIRST].dropna(subset="low")
+    if mine.empty:
+        return "There are too few tasks to say whether more similar prompts transfer better."
+    lead = verdict(
+        mine, higher="More similar prompts transfer better",
+        lower="Less similar prompts transfer better",
+        same="The similarity of prompts is not clearly related to transfer",
+    )  # fmt: skip
+    each = [
+        f"{plain(row.backbone)} **{two(row.spearman)}** ({two(row.low)} to {two(row.high)})"
+        + f", between categories {two(row.across_categories)}"
+        * (row.across_categories == row.across_categories)
+        for row in mine.itertuples()
+    ]
+    return f"**{lead}.** Mean Spearman, {title(FIRST)} (95 % interval): {'; '.join(each)}."
 
 
 def matrices(every: pd.DataFrame, mine: pd.DataFrame) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.figures.queries import right
 from core.measures.evaluation import EvaluationSpec
-from core.stats.intervals import Estimate, crossed, mean_accuracy, mean_of
+from core.stats.intervals import Estimate, crossed, mean_accuracy, redrawn
 from core.store import Store
 
 LEARNED, SAME, OTHER = "training tasks", "unseen tasks", "unseen categories"
@@ -17,10 +17,10 @@ FEWEST = 4  # tasks that are samples of their category
 GROUPS = (LEARNED, SAME, OTHER)
 HOW = {
     "own": "tuned on the target",
-    "task": "projected, by task",
-    "distance": "projected, by distance",
-    "task-random": "random words, projected by task",
-    "distance-random": "random words, projected by distance",
+    "task": "projected, task loss",
+    "distance": "projected, distance loss",
+    "task-random": "random words, projected, task loss",
+    "distance-random": "random words, projected, distance loss",
     "random": "random words",
 }
 COLUMNS = "task group how accuracy low high n prompts majority relative".split()  # noqa: SIM905
@@ -62,29 +62,44 @@ def accuracies(store: Store, asked: Asked, group: Mapping[str, str]) -> pd.DataF
     return pd.DataFrame(out, columns=COLUMNS)
 
 
-def by_group(table: pd.DataFrame) -> pd.DataFrame:
-    """`accuracies` with a row per group (as `task`) and kind of prompt: means over the group's
-    tasks. low and high are for these very tasks, whose own intervals are combined; `majority` is a
-    mean, too; relative is that of the means.
+def by_group(
+    store: Store, asked: Asked, group: Mapping[str, str], kinds: Sequence[str]
+) -> pd.DataFrame:
+    """Mean accuracy over the tasks of each group for which all of some kinds of prompts are known:
+    the columns of `accuracies` with a group as `task`, and tasks (how many). low and high: 95 %,
+    the tasks fixed, their prompts and examples redrawn; random words are the same for all tasks.
+    `majority` is a mean over tasks; relative is that of the means.
     """
     out = list[dict[str, object]]()
-    for name, rows in table.groupby("group", sort=False):
-        own = rows[rows.how == "own"].accuracy.mean()
-        for how, mine in rows.groupby("how", sort=False):
-            each = [
-                Estimate(value=row.accuracy, low=row.low, high=row.high)
-                for row in mine.itertuples()
-            ]
-            value = mean_of(each)
+    for name in GROUPS:
+        found = [
+            [right(store, asked[task][how]) if how in asked[task] else None for how in kinds]
+            for task in asked
+            if group[task] == name
+        ]
+        known = [[r for r in row if r is not None] for row in found]
+        known = [row for row in known if len(row) == len(kinds)]
+        for place, how in enumerate(kinds if known else ()):
+            tables = [row[place][0].astype(float) for row in known]
+            shared = how.endswith("random")
+            draws = np.mean(
+                [redrawn(t, prompts=0 if shared else i, examples=i) for i, t in enumerate(tables)],
+                axis=0,
+            )
+            low, high = np.quantile(draws, [0.025, 0.975])
+            mean = float(np.mean([t.mean() for t in tables]))
+            own = np.mean([row[kinds.index("own")][0].mean() for row in known])
+            prompts = [len(t) for t in tables]
             out.append(
                 {
-                    "task": name, "group": name, "how": how, "accuracy": value.value,
-                    "low": value.low, "high": value.high, "n": mine.n.sum(),
-                    "prompts": mine.prompts.sum(), "majority": mine.majority.mean(),
-                    "relative": value.value / own,
+                    "task": name, "group": name, "how": how, "accuracy": mean, "low": float(low),
+                    "high": float(high), "n": sum(t.shape[1] for t in tables),
+                    "prompts": max(prompts) if shared else sum(prompts),
+                    "majority": float(np.mean([row[place][1] for row in known])),
+                    "relative": mean / own, "tasks": len(tables),
                 }
             )  # fmt: skip
-    return pd.DataFrame(out, columns=COLUMNS)
+    return pd.DataFrame(out, columns=[*COLUMNS, "tasks"])
 
 
 def gain(

@@ -63,6 +63,8 @@ def speed(runs: pd.DataFrame) -> pd.DataFrame:
         ratios = np.log([t / (s or e) for t, s, e in zip(took, steps, last, strict=True) if t])
         mean = crossed(ratios) if len(ratios) else None
         low, high = (mean.low, mean.high) if mean and len(ratios) > 1 else (math.nan, math.nan)
+        if mean and len(ratios) > 1 and np.ptp(ratios) == 0:
+            low = high = mean.value
         out.append(
             {
                 "start": name, "best": mine.groupby("run").accuracy.max().mean(),
@@ -82,14 +84,15 @@ def sentence(saved: pd.DataFrame) -> str:
     if others.empty:
         return ""
     said = [
-        f"{plain(row.start)} is {two(row.speedup)} times as fast ({two(row.low)} to "
-        f"{two(row.high)})"
+        f"{'fewer' if row.speedup > 1 else 'more'} from {plain(row.start)} (speed-up "
+        f"{'at most ' * (row.reached < row.runs)}{two(row.speedup)}, 95 % interval "
+        f"{two(row.low)} to {two(row.high)})"
         for row in others.itertuples()
         if row.low > 1 or row.high < 1
     ]
     if not said:
-        return f"**No start is clearly faster or slower than {PLAIN}.**"
-    return f"**Clearly different from {PLAIN}:** {'; '.join(said)}."
+        return f"**No start clearly needs fewer or more steps than the {PLAIN} start.**"
+    return f"**Compared with the {PLAIN} start, tuning needs clearly** {'; '.join(said)}."
 
 
 def _until(runs: pd.DataFrame, start: str, run: int, goal: float) -> int | None:

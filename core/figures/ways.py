@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from core.base.markdown import plain
 from core.base.specs import key
-from core.figures.words import points, two
+from core.figures.words import points, two, verdict
 from core.measures.ways import WaySpec
 from core.stats.intervals import crossed, mean_accuracy
 from core.store import Store
@@ -23,6 +23,7 @@ TITLES = {
     "adapter": "adapters",
     "full": "full fine-tuning",
 }
+FEWEST_SEEDS = 2  # of a comparison
 COLUMNS = "backbone way title trained share seconds fastest slowest accuracy low high".split()  # noqa: SIM905
 COLUMNS += ["n", "seeds", "majority"]
 WITHOUT = "backbone way title choose fraction drop low high p n seeds draws".split()  # noqa: SIM905
@@ -52,14 +53,14 @@ def _stored(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:
 
 
 def against(store: Store, specs: Sequence[WaySpec], one: str, other: str) -> pd.DataFrame:
-    """One row per backbone with both methods: the accuracy of `one` (first) and `other` (second),
-    their difference and its 95 % interval (low, high; the same seeds and examples, all samples),
-    share (of the backbone's weights that `one` trains).
+    """One row per backbone with two seeds or more of both methods: the accuracy of `one` (first)
+    and `other` (second) with these seeds, their difference and its 95 % interval (low, high; seeds
+    and examples are samples), share (of the backbone's weights that `one` trains).
     """
     out = list[dict[str, object]]()
     for backbone, mine in _stored(store, specs).groupby("backbone", sort=False):
         pairs = mine[mine.way == one].merge(mine[mine.way == other], on="seed")
-        if pairs.empty:
+        if len(pairs) < FEWEST_SEEDS:
             continue
         first = np.array(pairs.correct_rows_x.to_list(), float)
         second = np.array(pairs.correct_rows_y.to_list(), float)
@@ -76,19 +77,24 @@ def against(store: Store, specs: Sequence[WaySpec], one: str, other: str) -> pd.
 
 
 def as_good(found: pd.DataFrame) -> str:
-    """Whether soft prompts are as accurate as full fine-tuning (`against`), in words."""
+    """Whether prompt tuning is as accurate as full fine-tuning (`against`), in words."""
     if found.empty:
         return ""
-    lead = "A soft prompt is about as accurate as full fine-tuning"
-    if (found.low > 0).any() or (found.high < 0).any():
-        lead = "A soft prompt and full fine-tuning differ in accuracy"
-    said = [
-        f"{plain(row.backbone)} **{two(row.first)}** with {row.share:.2%} of the weights, "
-        f"**{two(row.second)}** with all (difference {points(row.difference)} points, "
-        f"{points(row.low)} to {points(row.high)})"
-        for row in found.itertuples()
-    ]
-    return f"**{lead}.** {'; '.join(said)}."
+    lead = verdict(
+        found, higher="Prompt tuning is more accurate than full fine-tuning",
+        lower="Full fine-tuning is more accurate than prompt tuning",
+        same="No clear difference in accuracy between prompt tuning and full fine-tuning",
+    )  # fmt: skip
+    said = []
+    for row in found.itertuples():
+        span = f" ({points(row.low)} to {points(row.high)})" if row.low == row.low else ""
+        said.append(
+            f"{plain(row.backbone)} **{two(row.first)}** with {row.share:.2%} as many trainable "
+            f"parameters as full fine-tuning (**{two(row.second)}**), difference "
+            f"{points(row.difference)} percentage points{span}"
+        )
+    bold = f"**{lead}.** " if lead else ""
+    return f"{bold}Accuracy of prompt tuning (95 % interval of the difference): {'; '.join(said)}."
 
 
 def compared(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:

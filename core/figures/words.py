@@ -2,6 +2,9 @@
 
 import math
 
+import pandas as pd
+
+from core.base.markdown import plain
 from core.stats.intervals import Estimate
 
 MINUS = "\N{MINUS SIGN}"
@@ -17,6 +20,21 @@ def points(share: float) -> str:
     if not math.isfinite(share):
         return "\N{EN DASH}"
     return f"{100 * share:+z.1f}".replace("-", MINUS)
+
+
+def verdict(found: pd.DataFrame, *, higher: str, lower: str, same: str) -> str:
+    """Which of three clauses holds, by the intervals of a difference (`low` to `high`, a row per
+    `backbone`): all above 0, all below, or around it. Where backbones differ, each clause is said
+    of its backbones. Empty where none has an interval.
+    """
+    known = found[found.low.notna()]
+    kinds = {higher: known.low > 0, lower: known.high < 0}
+    kinds[same] = ~(kinds[higher] | kinds[lower])
+    there = {clause: known.backbone[rows] for clause, rows in kinds.items() if rows.any()}
+    if len(there) == 1 and len(known) == len(found):
+        return next(iter(there))
+    said = [f"{clause} on {' and '.join(map(plain, names))}" for clause, names in there.items()]
+    return "; ".join(text if not i else text[0].lower() + text[1:] for i, text in enumerate(said))
 
 
 def two(value: float) -> str:

@@ -104,16 +104,6 @@ def mean_accuracy(right: Bool[Array, "seed example"]) -> Estimate:
     return Estimate(value=value, low=min(1.0, float(low)), high=min(1.0, float(high)))
 
 
-def mean_of(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean of values that were estimated independently of each other, with its 95 % interval
-    from theirs. Source: the method of variance estimates recovery, Zou and Donner 2008.
-    """
-    value = float(np.mean([e.value for e in estimates]))
-    below = math.sqrt(sum((e.value - e.low) ** 2 for e in estimates)) / len(estimates)
-    above = math.sqrt(sum((e.high - e.value) ** 2 for e in estimates)) / len(estimates)
-    return Estimate(value=value, low=value - below, high=value + above)
-
-
 def difference(a: Bool[Array, "seed example"], b: Bool[Array, "seed other"]) -> Estimate:
     """Mean of `a` minus mean of `b`: the same prompts on two sets of examples, all resampled."""
     draws = redrawn(a.astype(float)) - redrawn(b.astype(float), examples=1)

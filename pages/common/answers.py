@@ -28,6 +28,7 @@ STEP = "tour"  # in the address: which step of the tour is shown
 PRESENT = "present"  # in the address: larger type, no controls, steps by key
 FRAME = 0.8  # seconds between the steps of a figure that is played
 POLL_EVERY = 1.0  # seconds; drawing costs time that the job could use
+LARGE = 10_000  # values of a table that is made into a file only when it is asked for
 BLANK = 320  # height in pixels of what stands for a figure
 PATIENCE = 0.8  # seconds a page waits for the first answer of a job it starts
 
@@ -276,10 +277,15 @@ def downloads(
         return
     chosen = about.settings()
     title = about.page() or name.capitalize()
+
+    def csv() -> str:
+        """The table with the view's settings."""
+        return str(about.with_settings(table, chosen).to_csv(index=False))
+
     with st.popover(label, icon=":material/download:"):
         st.download_button(
             "Data (CSV)",
-            lambda: about.with_settings(table, chosen).to_csv(index=False),
+            csv if table.size > LARGE else csv(),
             f"{about.stem(name, chosen)}.csv",
             "text/csv",
             key=f"{name}-csv",
@@ -349,7 +355,7 @@ def heading(title: str, aid: str) -> None:
 
 def beside(backbones: Sequence[str]) -> list[st.delta_generator.DeltaGenerator]:
     """One column per backbone; they stand under each other on a phone."""
-    return list(st.columns(len(backbones), gap="medium"))
+    return list(st.columns(max(1, len(backbones)), gap="medium"))[: len(backbones)]
 
 
 def played(name: str, steps: Sequence[float], draw: Callable[[float], None]) -> None:

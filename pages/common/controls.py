@@ -240,7 +240,7 @@ def seeds() -> tuple[int, ...]:
     chosen = st.pills(
         "Seeds", list(sweeps.SEEDS), default=[0], selection_mode="multi", key="seed",
         bind="query-params",
-        help="Each seed is a separate prompt, tuned from a different initialization.",
+        help="Each seed is a separate prompt, tuned from a different initialisation.",
     )  # fmt: skip
     about.note(seeds=tuple(chosen) or (0,))
     return tuple(chosen) or (0,)
@@ -309,7 +309,7 @@ def one_seed(place: Any, found: Iterable[Prompt]) -> int:
     one("seed")
     chosen = place.selectbox(
         "Seed", known, key="seed", bind="query-params",
-        help="Each seed is a separate prompt, tuned from a different initialization.",
+        help="Each seed is a separate prompt, tuned from a different initialisation.",
     )  # fmt: skip
     about.note(seed=chosen)
     return int(chosen)

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 from tests.backbones.hub import hub as running
 from tests.commands.base_size import REPOS, fill
-from tests.e2e.conftest import JOB, serving
-from tests.e2e.test_browser import CHART, compute, no_error, open_page
+from tests.e2e.conftest import serving
+from tests.e2e.test_browser import CHART, arrives, compute, no_error, open_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -32,7 +32,7 @@ def test_a_page_session_at_base_size(page: Page, base_app: str, family: str) -> 
     page.get_by_role("textbox", name="Add a backbone").fill(repo)
     page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
     there = page.get_by_text("The backbone is ready; the other pages offer it.")
-    expect(there).to_be_visible(timeout=JOB)
+    arrives(page, there)
     open_page(page, base_app, "library?section=tasks&from=papers")
     page.get_by_role("combobox", name="Task").click()
     page.get_by_role("option", name="SST-2", exact=True).click()
@@ -44,6 +44,6 @@ def test_a_page_session_at_base_size(page: Page, base_app: str, family: str) -> 
     open_page(page, base_app, view + "&batch_paper=4")
     compute(page, "tuning")
     tuned = page.get_by_text(re.compile(r"on \d+ selection rows"))
-    expect(tuned).to_be_visible(timeout=JOB)
+    arrives(page, tuned)
     expect(page.locator(CHART)).to_have_count(2)
     no_error(page)

@@ -3,10 +3,11 @@
 import csv
 import io
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 from core.base.settings import PLAIN
 from tests.charts.test_charts import contrast
@@ -63,11 +64,24 @@ def no_error(page: Page) -> None:
 def no_jobs(page: Page, app: str) -> None:
     """Cancel what earlier tests left running on this server: it would keep the workers busy."""
     open_page(page, app, "library?section=jobs")
+    listed = page.get_by_text(re.compile(": (running|waiting|done|failed|cancelled)"))
+    expect(listed.or_(page.get_by_text("No jobs have been started")).first).to_be_visible()
     no_error(page)
     cancel = page.locator('[class*="st-key-jobs-"]').get_by_role("button", name="Cancel")
-    while left := cancel.count():
-        cancel.first.click()
-        expect(cancel).not_to_have_count(left)
+    for _ in range(100):
+        if not cancel.count():
+            return
+        with suppress(TimeoutError):  # a job may end before the click
+            cancel.first.click(timeout=5_000)
+        page.wait_for_timeout(300)
+    raise AssertionError("jobs go on after Cancel")
+
+
+def arrives(page: Page, found: Locator) -> None:
+    """Wait for what a job leads to, as long as it takes; a failed job is not waited for."""
+    wrong = page.locator('[data-testid="stAlertContentError"], [data-testid="stException"]')
+    expect(found.or_(wrong).first).to_be_visible(timeout=JOB)
+    expect(found).to_be_visible()
 
 
 def compute(page: Page, view: str) -> None:
@@ -162,7 +176,7 @@ def test_jobs_are_listed_and_their_end_is_told_on_other_pages(page: Page, app: s
     told = page.get_by_test_id("stToast").filter(
         has_text="Treatment; roberta-mini has been computed."
     )
-    expect(told).to_be_visible(timeout=JOB)
+    arrives(page, told)
     expect(page.get_by_text("Tuning: Treatment; roberta-mini: done after")).to_be_visible()
     no_error(page)
 
@@ -180,7 +194,7 @@ def test_a_running_curve_can_be_cancelled_and_resumed(page: Page, app: str) -> N
 def test_a_tuning_run_of_a_few_steps(page: Page, app: str) -> None:
     open_page(page, app, "tuning?task=Opinions&steps=12&seed=7&length=4")
     compute(page, "tuning")
-    expect(page.get_by_text(re.compile("selection rows"))).to_be_visible(timeout=JOB)
+    arrives(page, page.get_by_text(re.compile("selection rows")))
     steps = download(page)
     assert [int(float(r["step"])) for r in steps] == list(range(1, 13))
     no_error(page)
@@ -264,8 +278,7 @@ def test_a_backbone_and_a_task_come_from_the_hub_and_a_prompt_is_tuned(
     open_page(page, app, "library")
     page.get_by_role("textbox", name="Add a backbone").fill("roberta-base")
     page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
-    ready = page.get_by_text("The backbone is ready; the other pages offer it.")
-    expect(ready).to_be_visible(timeout=JOB)
+    arrives(page, page.get_by_text("The backbone is ready; the other pages offer it."))
     open_page(page, app, "library?section=tasks&from=papers")
     page.get_by_role("combobox", name="Task").click()
     page.get_by_role("option", name="SST-2", exact=True).click()
@@ -277,7 +290,7 @@ def test_a_backbone_and_a_task_come_from_the_hub_and_a_prompt_is_tuned(
         "&length_paper=4&batch_paper=8",
     )  # fmt: skip
     compute(page, "tuning")
-    expect(page.get_by_text(re.compile(r"on \d+ selection rows"))).to_be_visible(timeout=JOB)
+    arrives(page, page.get_by_text(re.compile(r"on \d+ selection rows")))
     no_error(page)
 
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import JOB
-from tests.e2e.test_browser import CHART, compute, no_error, no_jobs, open_page
+from tests.e2e.test_browser import CHART, arrives, compute, no_error, no_jobs, open_page
 
 pytestmark = pytest.mark.browser
 
@@ -30,7 +30,7 @@ def test_a_file_becomes_a_task_that_other_pages_offer(page: Page, app: str) -> N
     expect(page.get_by_role("combobox", name="Task", exact=True)).to_have_value("Mine")
     page.wait_for_timeout(1_500)
     compute(page, "tuning")
-    expect(page.get_by_text(re.compile("on 32 selection rows"))).to_be_visible(timeout=JOB)
+    arrives(page, page.get_by_text(re.compile("on 32 selection rows")))
     no_error(page)
 
 
@@ -54,9 +54,10 @@ def test_bad_rows_are_skipped_slips_merged_and_a_task_is_tuned_renamed_and_delet
     page.get_by_role("link", name="Tune its first prompt").click()
     expect(page.get_by_role("heading", name="Tuning")).to_be_visible()
     expect(page.get_by_role("combobox", name="Task", exact=True)).to_have_value("Meals")
-    expect(page.get_by_text(re.compile("on 24 selection rows"))).to_be_visible(timeout=JOB)
-    no_jobs(page, app)  # nothing is deleted while a job of any test runs
+    arrives(page, page.get_by_text(re.compile("on 24 selection rows")))
+    open_page(page, app, "library?section=jobs")
     expect(page.get_by_text("Tuning: Meals; roberta-mini: done after")).to_be_visible()
+    no_jobs(page, app)  # nothing is deleted while a job of any test runs
     open_page(page, app, "library?section=tasks&from=own")
     page.get_by_role("combobox", name="Task", exact=True).click()
     page.get_by_role("option", name="Meals").click()

@@ -17,7 +17,7 @@ def table(near: float, far: float, noise: float = 0.0) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     return pd.DataFrame(
         [
-            {"backbone": "m", "first": a, "second": b,
+            {"backbone": "m", "source": a, "target": b,
              "value": (near if CATEGORIES[a] == CATEGORIES[b] else far) + noise * rng.normal()}
             for a, b in permutations(CATEGORIES, 2)
         ]
@@ -25,9 +25,14 @@ def table(near: float, far: float, noise: float = 0.0) -> pd.DataFrame:
 
 
 def difference(rows: pd.DataFrame) -> float:
-    same = [CATEGORIES[r.first] == CATEGORIES[r.second] for r in rows.itertuples()]
-    other = [not s for s in same]
-    return float(rows.value[same].mean() - rows.value[other].mean())
+    """Target by target."""
+    found = []
+    for target, mine in rows.groupby("target"):
+        near = mine[[CATEGORIES[s] == CATEGORIES[target] for s in mine.source]]
+        far = mine.drop(near.index)
+        if len(near) and len(far):
+            found.append(near.value.mean() - far.value.mean())
+    return float(np.mean(found))
 
 
 def test_means_and_difference_and_an_interval_over_tasks() -> None:
@@ -36,9 +41,7 @@ def test_means_and_difference_and_an_interval_over_tasks() -> None:
     assert found.within - found.between == pytest.approx(difference(rows))
     assert found.difference == pytest.approx(difference(rows))
     assert (found.tasks, found.pairs) == (6, 30)
-    left = [
-        difference(rows[(rows["first"] != name) & (rows["second"] != name)]) for name in CATEGORIES
-    ]
+    left = [difference(rows[(rows.source != name) & (rows.target != name)]) for name in CATEGORIES]
     error = math.sqrt(5 / 6 * sum((x - np.mean(left)) ** 2 for x in left))
     assert found.high - found.difference == pytest.approx(t.ppf(0.975, 5) * error)
     assert found.difference - found.low == pytest.approx(t.ppf(0.975, 5) * error)
@@ -48,10 +51,10 @@ def test_what_has_no_category_and_a_task_with_itself_do_not_count() -> None:
     rows = table(0.9, 0.6)
     more = pd.DataFrame(
         [
-            {"backbone": "m", "first": "a", "second": "a", "value": 5.0},
-            {"backbone": "m", "first": "a", "second": "adversarial", "value": 5.0},
-            {"backbone": "m", "first": "a", "second": "b", "value": math.nan},
-            {"backbone": "one category only", "first": "a", "second": "b", "value": 0.5},
+            {"backbone": "m", "source": "a", "target": "a", "value": 5.0},
+            {"backbone": "m", "source": "a", "target": "adversarial", "value": 5.0},
+            {"backbone": "m", "source": "a", "target": "b", "value": math.nan},
+            {"backbone": "one category only", "source": "a", "target": "b", "value": 0.5},
         ]
     )
     expected = compared(rows, CATEGORIES)
@@ -60,25 +63,47 @@ def test_what_has_no_category_and_a_task_with_itself_do_not_count() -> None:
 
 def test_few_tasks_have_no_interval() -> None:
     rows = table(0.9, 0.6)
-    few = rows[rows["first"].isin(list("abd")) & rows["second"].isin(list("abd"))]
+    few = rows[rows.source.isin(list("abd")) & rows.target.isin(list("abd"))]
     (found,) = compared(few, CATEGORIES).itertuples()
     assert found.difference == pytest.approx(0.3)
     assert math.isnan(found.low)
     assert math.isnan(found.high)
-    said = sentence(compared(few, CATEGORIES), "Mean", "More", "Equal")
-    assert said == (
-        "**Equal.** Mean: m **0.90** within a category and **0.60** between categories, "
-        "difference 0.30."
+    assert said(compared(few, CATEGORIES)) == (
+        "**There are too few tasks for an interval.** Mean (95 % interval): m **0.90** within a "
+        "category and **0.60** between categories, difference 0.30."
     )
+
+
+def said(found: pd.DataFrame) -> str:
+    return sentence(found, "Mean", "More", "Less", "Same")
+
+
+def test_a_large_category_weighs_no_more_than_its_tasks() -> None:
+    """Three tasks are alike with 1, two with 0.5, nothing else: a task weighs the same in both."""
+    kinds = {**dict.fromkeys("abc", "x"), **dict.fromkeys("de", "y"), **dict.fromkeys("fg", "z")}
+    values = {"x": 1.0, "y": 0.5, "z": 0.5}
+    rows = pd.DataFrame(
+        [
+            {"backbone": "m", "source": a, "target": b,
+             "value": values[kinds[a]] if kinds[a] == kinds[b] else 0.0}
+            for a, b in permutations(kinds, 2)
+        ]
+    )  # fmt: skip
+    (found,) = compared(rows, kinds).itertuples()
+    assert found.within == pytest.approx((3 * 1 + 4 * 0.5) / 7)
+    assert found.between == 0
 
 
 def test_a_sentence_says_for_which_backbones_it_is_clear() -> None:
     clear = compared(table(0.9, 0.6, 0.01), CATEGORIES)
     vague = compared(table(0.61, 0.6, 0.2).assign(backbone="n"), CATEGORIES)
-    assert sentence(clear, "Mean", "More", "Equal").startswith("**More.** Mean: m **0.90**")
-    assert not vague.low.iloc[0] > 0
-    both = sentence(pd.concat([clear, vague]), "Mean", "More", "Equal")
-    assert both.startswith("**More on m, not clearly on n.** Mean: m **0.90**")
-    assert sentence(vague, "Mean", "More", "Equal").startswith("**Equal.** Mean: n **")
-    assert "; n **" in both
-    assert sentence(clear.iloc[:0], "Mean", "More", "Equal") == ""
+    assert said(clear).startswith("**More.** Mean (95 % interval): m **0.90**")
+    assert vague.low.iloc[0] < 0 < vague.high.iloc[0]
+    assert said(vague).startswith("**Same.** Mean (95 % interval): n **")
+    both = said(pd.concat([clear, vague]))
+    assert both.startswith("**More on m; same on n.** Mean (95 % interval): m **0.90**")
+    less = compared(table(0.3, 0.6, 0.01), CATEGORIES)
+    assert said(less).startswith("**Less.** ")
+    unknown = vague.assign(low=math.nan, high=math.nan)
+    assert said(pd.concat([clear, unknown])).startswith("**More on m.** "), "n cannot be told"
+    assert said(clear.iloc[:0]) == ""

@@ -201,18 +201,22 @@ def test_shipped_similarities_can_be_recomputed(tmp_path: Path) -> None:
     assert again.value_x.to_numpy() == pytest.approx(again.value_y.to_numpy(), rel=1e-5, abs=1e-8)
 
 
-def test_a_sentence_says_how_many_similarities_predict_transfer() -> None:
-    def table(*rows: tuple[str, float, float]) -> pd.DataFrame:
-        return pd.DataFrame([{"backbone": b, "spearman": rho, "low": low} for b, rho, low in rows])
+def test_a_sentence_is_about_the_averaged_cosine() -> None:
+    def table(*rows: tuple[str, float, float, float]) -> pd.DataFrame:
+        names = ["backbone", "spearman", "low", "high"]
+        found = pd.DataFrame(rows, columns=names)
+        return found.assign(indicator="cosine_average", across_categories=0.3)
 
-    vague = indicators.sentence(table(("x", 0.5, 0.1), ("x", 0.4, -0.1), ("x", 0.3, -0.2)))
-    assert vague.startswith("**Similar prompts may transfer better.**")
-    assert vague.endswith("x 1 of 3. No similarity is clearly the best.")
-    clear = indicators.sentence(table(("x", 0.8, 0.6), ("x", 0.5, 0.2), ("y", 0.5, 0.1)))
-    assert clear == (
-        "**Similar prompts transfer better.** Correlations with transfer that are clearly above 0: "
-        "x 2 of 2, y 1 of 1."
+    both = table(("x", 0.5, 0.1, 0.9), ("y", 0.4, -0.1, 0.8))
+    assert indicators.sentence(both) == (
+        "**More similar prompts transfer better on x; the similarity of prompts is not clearly "
+        "related to transfer on y.** Mean Spearman, averaged cosine (95 % interval): "
+        "x **0.50** (0.10 to 0.90), between categories 0.30; "
+        "y **0.40** (−0.10 to 0.80), between categories 0.30."
     )
-    none = indicators.sentence(table(("x", 0.2, -0.3), ("y", 0.1, -0.4)))
-    assert none.startswith("**Similar prompts do not clearly transfer better.**")
-    assert indicators.sentence(table(("x", 0.2, np.nan))).startswith("There are too few tasks")
+    other = both.assign(indicator="causal")
+    few = table(("x", 0.2, np.nan, np.nan))
+    for nothing in (other, few):
+        assert indicators.sentence(nothing).startswith("There are too few tasks")
+    less = indicators.sentence(table(("x", -0.5, -0.8, -0.1)))
+    assert less.startswith("**Less similar prompts transfer better.**")

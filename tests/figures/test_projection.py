@@ -1,7 +1,6 @@
 """Projected prompts against made-up answers."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,28 +55,40 @@ def test_a_task_is_learned_or_like_a_learned_one_or_neither() -> None:
     assert projection.groups(categories, ["a"]) == {"a": LEARNED, "b": SAME, "c": OTHER}
 
 
+KINDS = ("own", "task", "task-random")
+
+
 def test_means_over_a_group_and_their_intervals(
     lab: Lab, correct: dict[str, dict[str, list[int]]]
 ) -> None:
-    each = projection.accuracies(lab.store, asked(lab, correct), TASKS)
-    table = projection.by_group(each).set_index(["group", "how"])
-    assert set(table.index) == {
-        (g, how) for g in (LEARNED, SAME, OTHER) for how in ("own", "task", "task-random")
-    }
-    mine = each[(each.group == OTHER) & (each.how == "task")]
+    specs = asked(lab, correct)
+    each = projection.accuracies(lab.store, specs, TASKS)
+    table = projection.by_group(lab.store, specs, TASKS, KINDS).set_index(["group", "how"])
+    assert set(table.index) == {(g, how) for g in (LEARNED, SAME, OTHER) for how in KINDS}
     found = table.loc[(OTHER, "task")]
     assert found.accuracy == pytest.approx(np.mean([correct[t]["task"] for t in "cdef"]) / 20)
     assert found.relative == pytest.approx(
         np.sum([correct[t]["task"] for t in "cdef"]) / np.sum([correct[t]["own"] for t in "cdef"])
     )
-    assert (found.n, found.prompts) == (80, 12)
-    below = math.sqrt(((mine.accuracy - mine.low) ** 2).sum()) / 4
-    assert found.low == pytest.approx(found.accuracy - below)
+    assert (found.n, found.prompts, found.tasks) == (80, 12, 4)
+    assert table.loc[(OTHER, "task-random"), "prompts"] == 3, "the same for all tasks"
+    # Independent tasks: the variances of their means add up.
+    mine = each[(each.group == OTHER) & (each.how == "task")]
+    width = math.sqrt(((mine.high - mine.low) ** 2).sum()) / 4
+    assert found.high - found.low == pytest.approx(width, rel=0.12)
     alone = each[(each.task == "a") & (each.how == "own")].iloc[0]
     only = table.loc[(LEARNED, "own")]
-    assert (only.accuracy, only.low, only.high) == pytest.approx(
-        (alone.accuracy, alone.low, alone.high)
-    )
+    assert (only.accuracy, only.low) == pytest.approx((alone.accuracy, alone.low), abs=0.01)
+
+
+def test_random_words_that_tasks_share_do_not_average_out(lab: Lab) -> None:
+    """One set of words is bad on all tasks: more tasks do not make the mean surer."""
+    correct = {t: {"own": [20, 19, 20], "task": [10, 12, 11], "task-random": [4, 18, 18]}
+               for t in "cdef"}  # fmt: skip
+    table = projection.by_group(lab.store, asked(lab, correct), TASKS, KINDS).set_index("how")
+    width = table.high - table.low
+    assert width["task-random"] > 0.4
+    assert width["task"] < 0.25
 
 
 def test_a_gain_is_paired_by_seed_and_has_an_interval_from_four_tasks_on(
@@ -99,10 +110,14 @@ def test_a_gain_is_paired_by_seed_and_has_an_interval_from_four_tasks_on(
     assert (found.tasks[OTHER], found.prompts[OTHER]) == (4, 3)
 
 
-def test_a_half_computed_projection_has_half_a_table(
-    lab: Lab, correct: dict[str, dict[str, list[int]]], tmp_path: Path
+def test_a_group_has_the_tasks_of_which_all_kinds_are_known(
+    lab: Lab, correct: dict[str, dict[str, list[int]]]
 ) -> None:
-    part = {t: kinds for t, kinds in correct.items() if TASKS[t] != LEARNED}
-    table = projection.by_group(projection.accuracies(lab.store, asked(lab, part), TASKS))
+    del correct["a"]["task"]
+    del correct["c"]["task-random"], correct["d"]["own"]
+    table = projection.by_group(lab.store, asked(lab, correct), TASKS, KINDS)
     assert set(table.group) == {SAME, OTHER}
-    assert projection.by_group(table.iloc[:0]).empty
+    other = table[table.group == OTHER].set_index("how")
+    assert set(other.tasks) == {2}
+    assert other.accuracy["own"] == pytest.approx(np.mean([correct[t]["own"] for t in "ef"]) / 20)
+    assert projection.by_group(lab.store, {}, TASKS, KINDS).empty

@@ -58,14 +58,21 @@ def test_without_plain_runs_nothing_is_compared() -> None:
     assert row.best == 0.9
 
 
+def test_runs_that_all_save_the_same_are_sure() -> None:
+    plain, other = [[0.5, 0.6, 0.7, 0.8]] * 3, [[0.8, 0.8, 0.8, 0.8]] * 3
+    table = starts.speed(runs(vocabulary=plain, other=other)).set_index("start")
+    assert table.loc["other", ["speedup", "low", "high"]].tolist() == pytest.approx([4, 4, 4])
+
+
 def test_a_sentence_names_the_starts_that_are_clearly_different() -> None:
-    row = {"start": "vocabulary", "speedup": 1.0, "low": 1.0, "high": 1.0}
-    vague = {"start": "random", "speedup": 1.1, "low": 0.6, "high": 2.0}
+    row = {"start": "vocabulary", "speedup": 1.0, "low": 1.0, "high": 1.0, "reached": 5, "runs": 5}
+    vague = {**row, "start": "random", "speedup": 1.1, "low": 0.6, "high": 2.0}
     table = pd.DataFrame([row, vague])
-    assert starts.sentence(table).startswith("**No start is clearly faster or slower")
-    fast = {"start": "Opinions", "speedup": 2.4, "low": 1.2, "high": 5.0}
-    slow = {"start": "Excuses", "speedup": 0.5, "low": 0.3, "high": 0.8}
+    assert starts.sentence(table).startswith("**No start clearly needs fewer or more steps")
+    fast = {**row, "start": "Opinions", "speedup": 2.4, "low": 1.2, "high": 5.0}
+    slow = {**row, "start": "Excuses", "speedup": 0.5, "low": 0.3, "high": 0.8, "reached": 3}
     said = starts.sentence(pd.DataFrame([row, vague, fast, slow]))
-    assert "Opinions is 2.40 times as fast (1.20 to 5.00); Excuses is 0.50 times as fast" in said
+    assert "fewer from Opinions (speed-up 2.40, 95 % interval 1.20 to 5.00); " in said
+    assert "more from Excuses (speed-up at most 0.50, 95 % interval 0.30 to 0.80)" in said
     assert "random" not in said
     assert starts.sentence(table[:1]) == ""

@@ -230,11 +230,12 @@ def test_figures_are_means_of_the_stored_answers(lab: Lab, tuning: TuneSpec) -> 
         )
         assert (lost.draws[way], lost.seeds[way]) == (2, 2)
         assert np.isnan(lost.excess[way])
-    (found,) = figures.against(lab.store, specs[:3], "bias", "lora").itertuples()
-    pair = crossed((answers[0].right.astype(float) - answers[2].right)[None])
+    (found,) = figures.against(lab.store, specs, "bias", "lora").itertuples()
+    pair = crossed(np.array([answers[i].right - 1.0 * answers[2 + i].right for i in (0, 1)]))
     assert (found.difference, found.low, found.high) == pytest.approx(
         (pair.value, pair.low, pair.high), nan_ok=True
-    ), "only the seeds of both are compared"
+    )
+    assert figures.against(lab.store, specs[:3], "bias", "lora").empty, "one seed in common"
     assert found.share == answers[0].trained / answers[0].weights
     assert figures.against(lab.store, specs[:2], "bias", "lora").empty
 
@@ -244,10 +245,15 @@ def test_a_sentence_says_whether_prompts_and_full_tuning_differ() -> None:
            "high": 0.01, "share": 0.0005}  # fmt: skip
     same, less = pd.DataFrame([row]), pd.DataFrame([row, {**row, "backbone": "y", "high": -0.002}])
     assert figures.as_good(same) == (
-        "**A soft prompt is about as accurate as full fine-tuning.** x **0.90** with 0.05% of the "
-        "weights, **0.91** with all (difference −1.0 points, −3.0 to +1.0)."
+        "**No clear difference in accuracy between prompt tuning and full fine-tuning.** Accuracy "
+        "of prompt tuning (95 % interval of the difference): x **0.90** with 0.05% as many "
+        "trainable parameters as full fine-tuning (**0.91**), difference −1.0 percentage points "
+        "(−3.0 to +1.0)."
     )
-    assert figures.as_good(less).startswith("**A soft prompt and full fine-tuning differ")
+    assert figures.as_good(less).startswith(
+        "**Full fine-tuning is more accurate than prompt tuning on y; no clear difference in "
+        "accuracy between prompt tuning and full fine-tuning on x.**"
+    )
     assert figures.as_good(same.iloc[:0]) == ""
 
 

@@ -46,7 +46,7 @@ def test_tuning_compares_starts_from_shipped_answers() -> None:
         "random",
     ]  # fmt: skip
     assert rows.runs.tolist() == [5] * 6
-    assert "**Clearly different from vocabulary:** projected from roberta-mini is " in words(page)
+    assert "tuning needs clearly** fewer from projected from roberta-mini (" in words(page)
     assert rows.speedup["vocabulary"] == 1
     assert rows.low["projected from roberta-mini"] > 1, "the one clear effect"
     assert "[This prompt in detail](prompt?key=" in " ".join(c.value for c in page.caption)

@@ -47,21 +47,6 @@ def test_large_splits_are_redrawn_in_blocks_with_the_same_result(
     assert max(len(block) for block in statistics._weights(50, (1, 0))) == 130
 
 
-def test_a_mean_of_independent_values_has_the_interval_of_redrawing_them_all() -> None:
-    rng = np.random.default_rng(2)
-    tables = [rng.random((5, 200)) < share for share in (0.6, 0.75, 0.9)]
-    combined = statistics.mean_of([mean_accuracy(right) for right in tables])
-    draws = np.mean(
-        [statistics.redrawn(r.astype(float), prompts=i, examples=i) for i, r in enumerate(tables)],
-        axis=0,
-    )
-    low, high = np.quantile(draws, [0.025, 0.975])
-    assert combined.value == pytest.approx(np.mean([right.mean() for right in tables]))
-    width = high - low
-    assert combined.low == pytest.approx(low, abs=0.1 * width)
-    assert combined.high == pytest.approx(high, abs=0.1 * width)
-
-
 def test_a_difference_is_that_of_the_means_and_its_interval_turns_around() -> None:
     rng = np.random.default_rng(2)
     a, b = rng.random((5, 80)) < 0.8, rng.random((5, 60)) < 0.6
