@@ -18,6 +18,7 @@ from core.tasks.attacks import MOST_DOSE, Attack, attacked
 from core.tasks.data import load_split
 from pages.common import about, answers, controls, example, views, warnings
 
+SURE = 0.05  # the p-value below which backbones differ
 MOVED = 8  # neurons in the table
 EVERY = "all examples"
 
@@ -86,9 +87,13 @@ def sentence(table: pd.DataFrame) -> str:
         return ""
     one, other = shown
     found = flips.compared(table, one, other)
+    more = one if found["first"] > found["second"] else other
+    lead = "No clear difference between the backbones"
+    if found["p"] < SURE:
+        lead = f"The attack flips more answers of {plain(more)}"
     return (
-        f"Both backbones answer {found['n']:.0f} clean examples correctly. The attack flips the "
-        f"answer to **{found['first']:.0f}** of them for {plain(one)} only, to "
+        f"**{lead}.** Both backbones answer {found['n']:.0f} clean examples correctly. The attack "
+        f"flips the answer to **{found['first']:.0f}** of them for {plain(one)} only, to "
         f"**{found['second']:.0f}** for {plain(other)} only, and to {found['both']:.0f} for both. "
         f"{plain(one)} against {plain(other)}: {words.p_value(found['p'])} (exact McNemar test)."
     )
@@ -104,8 +109,8 @@ def draw() -> None:
         flips.states(table, shown), look, backbones=shown, states=flips.STATES
     )
     with st.container(border=True):
+        st.markdown(sentence(table) or "**Answers on clean and on attacked texts**")
         answers.chart(figure)
-        st.markdown(sentence(table))
         st.caption(
             f"{plain(task.title)}, {split} split, {len(table)} examples, one prompt per backbone "
             f"(seed {seed}), {edits} per text.",
