@@ -181,11 +181,11 @@ def matters(gained: pd.DataFrame) -> str:
     more = {how: any(sign(row) > 0 for row in mine.itertuples())
             for how, mine in rows.groupby("how", sort=False)}  # fmt: skip
     if not any(more.values()):
-        return "The source prompt does not matter: projected random words are as accurate."
+        return "It makes no clear difference which prompt is projected."
     losses = " and ".join(f"the {how} loss" for how, does in more.items() if does)
     others = " or ".join(f"the {how} loss" for how, does in more.items() if not does)
-    apart = f", not with {others}" if others else ""
-    return f"The source prompt matters with {losses}{apart}."
+    apart = f", not clearly with {others}" if others else ""
+    return f"Which prompt is projected matters with {losses}{apart}."
 
 
 def lead(rows: pd.DataFrame) -> str:

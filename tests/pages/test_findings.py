@@ -88,7 +88,7 @@ def test_projection_shows_what_is_chosen_and_all_of_it_is_shipped() -> None:
     assert not page.button, "nothing is left to compute"
     assert len(page.get("vega_lite_chart")) == 2 + 6, "means, three groups, relative, two trainings"
     said = words(page)
-    assert "**The source prompt matters with the distance loss, not with the task loss.**" in said
+    assert "projected matters with the distance loss, not clearly with the task loss.**" in said
     assert "loss.** Projected prompts are more accurate on training tasks and unseen tasks" in said
     assert "task loss.** No clear difference between projected prompts and projected" in said
     means = json.loads(page.get("vega_lite_chart")[0].proto.spec)
