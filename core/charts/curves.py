@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from core.charts.look import DASHES, KIND_TITLES, MARKS, Look, below, finish, level
+from core.charts.look import DASHES, KIND_TITLES, MARKS, Look, at, below, finish, level
+
+CLOSE = 0.2  # up to this fraction, labels of all points have room
 
 
 def suppression_curves(
@@ -28,17 +30,20 @@ def suppression_curves(
         "percent:Q",
         title=f"suppressed neurons, % of {'each layer' if scope == 'layer' else 'the model'}",
         scale=alt.Scale(domain=[0, max(fractions) * 100], nice=False),
-    ).axis(values=[f * 100 for f in fractions], labelOverlap=True, labelSeparation=1, format=".3~g")
+    ).axis(**at(f * 100 for f in fractions), labelOverlap=max(fractions) > CLOSE, format=".3~g")
     color = alt.Color(
         "backbone:N",
         scale=look.scale(table.backbone),
         title=None,
-        legend=alt.Legend(columns=1, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=4),
+        legend=alt.Legend(
+            columns=1, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=4, orient="top"
+        ),
     )
     dash = alt.StrokeDash(
         "neurons:N", title=None, scale=alt.Scale(domain=kinds, range=dashes),
         legend=alt.Legend(
-            columns=1, symbolType="stroke", symbolSize=500, symbolStrokeColor=look.ink
+            columns=1, symbolType="stroke", symbolSize=500, symbolStrokeColor=look.ink,
+            orient="top",
         ),
     )  # fmt: skip
     tooltip = [

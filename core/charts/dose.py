@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from core.charts.look import Look, below, finish, level
+from core.charts.look import Look, at, below, finish, level
 
 MEASURED, SHUFFLED = "true labels", "shuffled labels"
 HEIGHT = 260
@@ -22,7 +22,7 @@ def _hue(table: pd.DataFrame, look: Look) -> alt.Color:
 def _doses(edits: str, doses: Sequence[int]) -> alt.X:
     return alt.X(
         "dose:Q", title=f"{edits} per text", scale=alt.Scale(domain=[0, max(doses)], nice=False)
-    ).axis(values=[0, *doses], format="d")
+    ).axis(**at([0, *doses]), format="d", labelOverlap=False)
 
 
 def dose_accuracy(

@@ -141,6 +141,12 @@ def written_on(field: str) -> alt.ExprRef:
     return alt.ExprRef(f"luminance(scale('color', datum['{field}'])) > 0.179 ? '#000' : '#fff'")
 
 
+def at(values: Iterable[float]) -> dict[str, Any]:
+    """Axis properties: ticks at these values, all of them, whatever the number that is usual."""
+    places = list(values)
+    return {"values": places, "tickCount": len(places)}
+
+
 def below(value: float) -> float:
     """Where an axis of shares begins so that this value stands clear of its end: a tenth."""
     return max(0.0, math.floor(10 * value - 0.5 + 1e-9) / 10)

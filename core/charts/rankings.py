@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from core.charts.look import Look, finish, level
+from core.charts.look import Look, at, finish, level
 
 PERCENT = ".0%"
 
@@ -141,7 +141,7 @@ def stability(table: pd.DataFrame, look: Look) -> alt.LayerChart:
     table = table.assign(percent=table.fraction * 100)
     x = alt.X(
         "percent:Q", title="neurons chosen, % of each layer", scale=alt.Scale(nice=False)
-    ).axis(values=sorted(table.percent.unique()), format=".3~g")
+    ).axis(**at(sorted(table.percent.unique())), format=".3~g")
     y = alt.Scale(domain=[0, 1])
     color = alt.Color(
         "backbone:N",

@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from core.charts.look import Look, finish, level
+from core.charts.look import Look, at, finish, level
 
 PERCENT = ".0%"
 FOUND_DASHES = {"found on clean": [1, 0], "found on adversarial": [8, 3], "random": [2, 3]}
@@ -76,7 +76,7 @@ def overlap_curves(table: pd.DataFrame, look: Look, *, fraction: float) -> alt.L
     x = alt.X(
         "percent:Q", title="skill neurons, % of each layer",
         scale=alt.Scale(domain=[0, table.percent.max() * 1.02], nice=False),
-    ).axis(values=sorted(table.percent.unique()), format=".3~g")  # fmt: skip
+    ).axis(**at(sorted(table.percent.unique())), format=".3~g")  # fmt: skip
     y = alt.Scale(domain=[0, 1])
     names = {
         "share": "clean and adversarial", "shuffled": "permutation null",
@@ -171,7 +171,7 @@ def percentile_histogram(
             x=alt.X(
                 "left:Q", title="rank percentile in layer, adversarial data",
                 scale=alt.Scale(domain=[0, 1]),
-            ).axis(format=PERCENT, values=[0, 0.25, 0.5, 0.75, 1]),
+            ).axis(format=PERCENT, **at([0, 0.25, 0.5, 0.75, 1])),
             x2="right:Q",
             y=alt.Y("low:Q", scale=scale, title="share of clean skill neurons").axis(
                 format=PERCENT, tickCount=5
@@ -279,7 +279,7 @@ def cross_curves(
         x=alt.X(
             "percent:Q", title="suppressed neurons, % of each layer",
             scale=alt.Scale(domain=[0, max(fractions) * 100], nice=False),
-        ).axis(values=[f * 100 for f in fractions], labelOverlap=True, format=".3~g"),
+        ).axis(**at(f * 100 for f in fractions), labelOverlap=True, format=".3~g"),
         detail="line:N",
     )  # fmt: skip
     hue = look.hue(backbone)

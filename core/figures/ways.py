@@ -89,12 +89,14 @@ def as_good(found: pd.DataFrame) -> str:
     for row in found.itertuples():
         span = f" ({points(row.low)} to {points(row.high)})" if row.low == row.low else ""
         said.append(
-            f"{plain(row.backbone)} **{two(row.first)}** with {row.share:.2%} as many trainable "
-            f"parameters as full fine-tuning (**{two(row.second)}**), difference "
-            f"{points(row.difference)} percentage points{span}"
+            f"{plain(row.backbone)} **{two(row.first)}** ({row.share:.2%}) against "
+            f"**{two(row.second)}**, difference {points(row.difference)} points{span}"
         )
     bold = f"**{lead}.** " if lead else ""
-    return f"{bold}Accuracy of prompt tuning (95 % interval of the difference): {'; '.join(said)}."
+    return (
+        f"{bold}Accuracy of prompt tuning (and its share of trainable parameters) against full "
+        f"fine-tuning, with 95 % intervals: {'; '.join(said)}."
+    )
 
 
 def compared(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:

@@ -25,7 +25,7 @@ def points(share: float) -> str:
 def verdict(found: pd.DataFrame, *, higher: str, lower: str, same: str) -> str:
     """Which of three clauses holds, by the intervals of a difference (`low` to `high`, a row per
     `backbone`): all above 0, all below, or around it. Where backbones differ, each clause is said
-    of its backbones. Empty where none has an interval.
+    of its backbones, and `same` becomes "not clear". Empty where none has an interval.
     """
     known = found[found.low.notna()]
     kinds = {higher: known.low > 0, lower: known.high < 0}
@@ -33,7 +33,11 @@ def verdict(found: pd.DataFrame, *, higher: str, lower: str, same: str) -> str:
     there = {clause: known.backbone[rows] for clause, rows in kinds.items() if rows.any()}
     if len(there) == 1 and len(known) == len(found):
         return next(iter(there))
-    said = [f"{clause} on {' and '.join(map(plain, names))}" for clause, names in there.items()]
+    said = [
+        f"{'not clear' if clause == same and len(there) > 1 else clause} on "
+        + " and ".join(map(plain, names))
+        for clause, names in there.items()
+    ]
     return "; ".join(text if not i else text[0].lower() + text[1:] for i, text in enumerate(said))
 
 

@@ -101,7 +101,7 @@ def test_a_sentence_says_for_which_backbones_it_is_clear() -> None:
     assert vague.low.iloc[0] < 0 < vague.high.iloc[0]
     assert said(vague).startswith("**Same.** Mean (95 % interval): n **")
     both = said(pd.concat([clear, vague]))
-    assert both.startswith("**More on m; same on n.** Mean (95 % interval): m **0.90**")
+    assert both.startswith("**More on m; not clear on n.** Mean (95 % interval): m **0.90**")
     less = compared(table(0.3, 0.6, 0.01), CATEGORIES)
     assert said(less).startswith("**Less.** ")
     unknown = vague.assign(low=math.nan, high=math.nan)

@@ -209,9 +209,8 @@ def test_a_sentence_is_about_the_averaged_cosine() -> None:
 
     both = table(("x", 0.5, 0.1, 0.9), ("y", 0.4, -0.1, 0.8))
     assert indicators.sentence(both) == (
-        "**More similar prompts transfer better on x; the similarity of prompts is not clearly "
-        "related to transfer on y.** Mean Spearman, averaged cosine (95 % interval): "
-        "x **0.50** (0.10 to 0.90), between categories 0.30; "
+        "**More similar prompts transfer better on x; not clear on y.** Mean Spearman, averaged "
+        "cosine (95 % interval): x **0.50** (0.10 to 0.90), between categories 0.30; "
         "y **0.40** (−0.10 to 0.80), between categories 0.30."
     )
     other = both.assign(indicator="causal")

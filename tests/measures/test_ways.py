@@ -246,13 +246,12 @@ def test_a_sentence_says_whether_prompts_and_full_tuning_differ() -> None:
     same, less = pd.DataFrame([row]), pd.DataFrame([row, {**row, "backbone": "y", "high": -0.002}])
     assert figures.as_good(same) == (
         "**No clear difference in accuracy between prompt tuning and full fine-tuning.** Accuracy "
-        "of prompt tuning (95 % interval of the difference): x **0.90** with 0.05% as many "
-        "trainable parameters as full fine-tuning (**0.91**), difference −1.0 percentage points "
-        "(−3.0 to +1.0)."
+        "of prompt tuning (and its share of trainable parameters) against full fine-tuning, with "
+        "95 % intervals: x **0.90** (0.05%) against **0.91**, difference −1.0 points (−3.0 to "
+        "+1.0)."
     )
     assert figures.as_good(less).startswith(
-        "**Full fine-tuning is more accurate than prompt tuning on y; no clear difference in "
-        "accuracy between prompt tuning and full fine-tuning on x.**"
+        "**Full fine-tuning is more accurate than prompt tuning on y; not clear on x.**"
     )
     assert figures.as_good(same.iloc[:0]) == ""
 
