@@ -30,7 +30,9 @@ def suppression_curves(
         "percent:Q",
         title=f"suppressed neurons, % of {'each layer' if scope == 'layer' else 'the model'}",
         scale=alt.Scale(domain=[0, max(fractions) * 100], nice=False),
-    ).axis(**at(f * 100 for f in fractions), labelOverlap=max(fractions) > CLOSE, format=".3~g")
+    ).axis(
+        **at(f * 100 for f in fractions), labelOverlap=bool(max(fractions) > CLOSE), format=".3~g"
+    )
     color = alt.Color(
         "backbone:N",
         scale=look.scale(table.backbone),

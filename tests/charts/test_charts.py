@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 import pytest
 import vl_convert as vlc
@@ -566,6 +567,16 @@ def test_suppression_is_drawn_from_below_chance_or_from_where_it_is_told() -> No
     least = min(CURVE.low.min(), CURVE.majority.max())
     assert 0 <= begins() < least
     assert begins(lowest=0.2) == 0.2
+
+
+def test_every_fraction_has_its_tick() -> None:
+    """Given as NumPy numbers, too, as a notebook's table has them."""
+    for fractions in ([0, 0.01, 0.05, 0.15], np.array([0, 0.01, 0.05, 0.15]), [0, 0.01, 1.0]):
+        drawn = charts.suppression_curves(CURVE, LIGHT, fractions=fractions).to_dict()
+        axis = drawn["layer"][1]["encoding"]["x"]["axis"]
+        assert axis["values"] == pytest.approx([100 * f for f in fractions])
+        assert axis["tickCount"] == len(fractions)
+        assert axis["labelOverlap"] == (fractions[-1] == 1), "labels may be close on a wide grid"
 
 
 def test_negative_correlations_have_a_hue_of_their_own() -> None:
