@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from core.backbones.fresh import save_backbone
 from core.base.settings import ROOT
@@ -106,6 +107,17 @@ def browser() -> Iterator[Browser]:
 def context(browser: Browser) -> BrowserContext:
     """One profile: the dashboard's scripts are read and compiled once."""
     return browser.new_context(viewport=SIZE, accept_downloads=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport]:
+    """What the page showed when a test failed: another machine's failure may not come again."""
+    report = yield
+    page = getattr(item, "funcargs", {}).get("page")
+    if report.failed and report.when == "call" and isinstance(page, Page):
+        with suppress(PlaywrightError):
+            report.sections.append(("The page's text", page.inner_text("body", timeout=5_000)))
+    return report
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,6 +56,8 @@ def open_page(page: Page, app: str, path: str) -> None:
 
 
 def no_error(page: Page) -> None:
+    """The page is drawn to its end, also what the last click led to, and shows no error."""
+    page.wait_for_timeout(200)  # the server answers a click with "running" after a moment
     idle = page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]')
     expect(idle).to_have_count(1)
     expect(page.locator('[data-testid="stException"]')).to_have_count(0)
@@ -62,14 +65,19 @@ def no_error(page: Page) -> None:
 
 
 def no_jobs(page: Page, app: str) -> None:
-    """Cancel what earlier tests left running on this server: it would keep the workers busy."""
-    open_page(page, app, "library?section=jobs")
-    listed = page.get_by_text(re.compile(": (running|waiting|done|failed|cancelled)"))
-    expect(listed.or_(page.get_by_text("No jobs have been started")).first).to_be_visible()
-    no_error(page)
+    """Cancel what earlier tests left running on this server: it would keep the workers busy, and
+    nothing is deleted meanwhile. Lines are counted by their text: while a page is drawn, a button
+    may be hidden, and hidden ones have no role.
+    """
+    active = page.get_by_text(re.compile(r": (running|waiting)\b"))
     cancel = page.locator('[class*="st-key-jobs-"]').get_by_role("button", name="Cancel")
-    for _ in range(100):
-        if not cancel.count():
+    until = time.monotonic() + JOB / 1_000
+    while time.monotonic() < until:
+        open_page(page, app, "library?section=jobs")
+        listed = page.get_by_text(re.compile(": (running|waiting|done|failed|cancelled)"))
+        expect(listed.or_(page.get_by_text("No jobs have been started")).first).to_be_visible()
+        no_error(page)
+        if not active.count():
             return
         with suppress(TimeoutError):  # a job may end before the click
             cancel.first.click(timeout=5_000)
