@@ -94,7 +94,7 @@ def write(folder: Path) -> list[Path]:
 
 def score(folder: Path) -> pd.DataFrame:
     """Each answered sheet (`NAME.answers.json`: id -> class): read, agree (with the label), broken
-    (share of labels that the reader does not share), low and high (95 %, Wilson).
+    (share of labels that the reader does not share), low and high (95%, Wilson).
 
     Raises: BadInput for a sheet that is not answered whole.
     """

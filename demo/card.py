@@ -7,8 +7,8 @@ from typing import Any
 
 NAMES = {"roberta": "RobertaForMaskedLM", "t5": "T5ForConditionalGeneration (v1.0 layout, ReLU)"}
 OBJECTIVE = {
-    "roberta": "masking 15 % of the tokens",
-    "t5": "span corruption, 15 % of the tokens in spans of mean length 3",
+    "roberta": "masking 15% of the tokens",
+    "t5": "span corruption, 15% of the tokens in spans of mean length 3",
 }
 
 

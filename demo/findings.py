@@ -57,7 +57,7 @@ def accuracy(lab: Lab) -> pd.DataFrame:
 
 
 def suppression(lab: Lab) -> pd.DataFrame:
-    """Accuracy with 5 and 15 % of each layer's neurons suppressed, by kind."""
+    """Accuracy with 5 and 15% of each layer's neurons suppressed, by kind."""
     parts = []
     for b in lab.models.embedded():
         for t in rebuild.tasks()[0]:

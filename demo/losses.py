@@ -117,7 +117,7 @@ class Density:
 
 
 def masking_loss(backbone: Backbone, rows: list[list[int]], rng: random.Random) -> Tensor:
-    """RoBERTa's objective: 15 % of the tokens, of which 80 % masked, 10 % random, 10 % kept."""
+    """RoBERTa's objective: 15% of the tokens, of which 80% masked, 10% random, 10% kept."""
     tokenizer = backbone.tokenizer
     framed = [[tokenizer.bos_token_id, *row, tokenizer.eos_token_id] for row in rows]
     ids = pad(framed, backbone.pad_id)
@@ -134,7 +134,7 @@ def masking_loss(backbone: Backbone, rows: list[list[int]], rng: random.Random) 
 
 
 def span_loss(backbone: Backbone, rows: list[list[int]], rng: random.Random) -> Tensor:
-    """T5's objective: 15 % of the tokens in spans of mean length 3, each behind a sentinel."""
+    """T5's objective: 15% of the tokens in spans of mean length 3, each behind a sentinel."""
     tokenizer = backbone.tokenizer
     sentinels = tokenizer.convert_tokens_to_ids([f"<extra_id_{i}>" for i in range(SENTINELS)])
     pairs = [corrupt_spans(row, sentinels, rng) for row in rows]

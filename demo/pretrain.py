@@ -53,7 +53,7 @@ def _mean(values: list[float]) -> float:
 
 
 def rate(step: int, recipe: Recipe | Stage) -> float:
-    """Learning-rate factor: linear warm-up, constant, at last a linear decay to 5 %."""
+    """Learning-rate factor: linear warm-up, constant, at last a linear decay to 5%."""
     left = (recipe.steps - step) / (recipe.decay * recipe.steps)
     return min((step + 1) / recipe.warmup, max(0.05, min(1.0, left)))
 

@@ -14,7 +14,7 @@ answers.heading(
     "Correlation",
     "Each cell is Spearman's rank correlation between the neurons' predictivities on two tasks, "
     "averaged over layers. A value near 1 means that the same neurons are predictive on both "
-    "tasks; purple marks negative values.",
+    "tasks. Pairs of one category are outlined; purple marks negative values.",
 )
 lab = answers.lab()
 (place,) = controls.row(1)
@@ -26,11 +26,14 @@ sizes = [len(load_split(t, t.evaluation_split)) for t in found]
 specs = tuple(s for b in backbones for s in controls.own_predictivities(lab, b, found))
 
 
+category = {t.title: t.category for t in found}
+
+
 def finding(table: pd.DataFrame) -> None:
     """Whether tasks of one category are predicted by the same neurons."""
     pairs = table.rename(columns={"task_a": "source", "task_b": "target", "spearman": "value"})
     if said := categories.sentence(
-        categories.compared(pairs, {t.title: t.category for t in found}),
+        categories.compared(pairs, category),
         "Mean Spearman correlation",
         "Predictivities correlate more strongly within a category than between categories",
         "Predictivities correlate less strongly within a category than between categories",
@@ -38,7 +41,7 @@ def finding(table: pd.DataFrame) -> None:
     ):
         st.markdown(
             said,
-            help="Means over tasks, without the diagonal. The 95 % intervals treat tasks as random "
+            help="Means over tasks, without the diagonal. The 95% intervals treat tasks as random "
             "and need at least six tasks.",
         )
 
@@ -51,6 +54,7 @@ def draw() -> None:
     look, figures = answers.look(lab.models.names()), []
     table = charts.titled(table, titles)
     finding(table)
+    table = table.assign(same_category=categories.same(table.task_a, table.task_b, category))
     boxes = queries.predictivity_boxes(lab.store, specs)
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
         rows = table[table.backbone == name]

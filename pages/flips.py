@@ -81,21 +81,29 @@ def filters(table: pd.DataFrame) -> dict[str, "pd.Series[Any]"]:
     return found
 
 
-def sentence(table: pd.DataFrame) -> str:
-    """How two backbones compare on the examples that both answer rightly when clean."""
+def finding(table: pd.DataFrame) -> None:
+    """How many right answers the attack flips, and how two backbones compare."""
+    flipped = []
+    for name in shown:
+        right = table[name].isin((flips.HOLDS, flips.FLIPS)).sum()
+        flipped.append(
+            f"**{(table[name] == flips.FLIPS).sum()}** of {right} right answers of {plain(name)}"
+        )
+    said = f"The attack flips {' and '.join(flipped)}."
     if len(shown) != 2:
-        return ""
+        st.markdown(said)
+        return
     one, other = shown
     found = flips.compared(table, one, other)
     more = one if found["first"] > found["second"] else other
     lead = "No clear difference between the backbones"
     if found["p"] < SURE:
         lead = f"The attack flips more answers of {plain(more)}"
-    return (
-        f"**{lead}.** Both backbones answer {found['n']:.0f} clean examples correctly. The attack "
-        f"flips the answer to **{found['first']:.0f}** of them for {plain(one)} only, to "
-        f"**{found['second']:.0f}** for {plain(other)} only, and to {found['both']:.0f} for both. "
-        f"{plain(one)} against {plain(other)}: {words.p_value(found['p'])} (exact McNemar test)."
+    st.markdown(
+        f"**{lead}** ({words.p_value(found['p'])}). {said}",
+        help=f"Exact McNemar test on the {found['n']:.0f} examples that both backbones answer "
+        f"correctly when clean: {found['first']:.0f} of them flip for {plain(one)} only, "
+        f"{found['second']:.0f} for {plain(other)} only, {found['both']:.0f} for both.",
     )
 
 
@@ -109,7 +117,7 @@ def draw() -> None:
         flips.states(table, shown), look, backbones=shown, states=flips.STATES
     )
     with st.container(border=True):
-        st.markdown(sentence(table) or "**Answers on clean and on attacked texts**")
+        finding(table)
         answers.chart(figure)
         st.caption(
             f"{plain(task.title)}, {split} split, {len(table)} examples, one prompt per backbone "

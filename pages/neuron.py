@@ -18,6 +18,11 @@ from core.tasks.data import load_split
 from pages.common import answers, controls, example
 
 ENDS = 5  # texts in each of the tables
+FINDING_HELP = (
+    "With the chosen prompt. The family-wise p-value compares the neuron with the best of all "
+    "neurons under permutation; below 0.05, the neuron predicts the task. The margin's change "
+    "makes no significant difference if its 95% interval over examples, given below, includes 0."
+)
 
 lab = answers.lab()
 name = st.empty()
@@ -86,6 +91,11 @@ attributions = [
 def draw() -> None:
     """What it predicts and what it adds, where and when it fires, and the effect of suppression."""
     look = answers.look(lab.models.names())
+    effect = profiles.ablation(lab.store, alone)
+    if said := profiles.sentence(
+        profiles.profile(lab.store, [chosen], layer, neuron), effect, task.title
+    ):
+        st.markdown(said, help=FINDING_HELP)
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True):
         predicts(look)
@@ -98,7 +108,6 @@ def draw() -> None:
     if rows is not None:
         with right, st.container(border=True):
             firing(look, rows)
-        effect = profiles.ablation(lab.store, alone)
         left, right = st.columns(2, gap="medium")
         with left, st.container(border=True):
             suppressed(effect)
@@ -126,10 +135,10 @@ def adds(look: charts.Look) -> None:
     title = plain(clean_task(task).title)
     place = f" {title}: rank percentile {now.place.mean():.1%} in its layer." if len(now) else ""
     st.caption(
-        f"Dots: one per seed, with 95 % intervals over {controls.count(table.n)} train rows; thick "
+        f"Dots: one per seed, with 95% intervals over {controls.count(table.n)} train rows; thick "
         f"tick: their mean.{place}",
         help="Attribution is activation times the gradient of the right answer's margin: to first "
-        "order, what the margin loses without the neuron. A rank percentile of 100 % is the "
+        "order, what the margin loses without the neuron. A rank percentile of 100% is the "
         "highest in the layer; it is the mean over seeds.",
     )
     answers.downloads("neuron-attribution", table, ("", figure))
@@ -176,7 +185,7 @@ def positions(look: charts.Look) -> None:
             f"{words.p_value(n.p)} (own null), {words.p_value(n.p_family)} (family-wise).",
             help=f"Accuracy of predicting {meant} from `activation > baseline`; below 0.5 the "
             "neuron fires for the other class. Under permutation, the best of all neurons "
-            "stays between the dashed lines in 95 % of cases.",
+            "stays between the dashed lines in 95% of cases.",
         )
     answers.downloads("neuron-positions", rows, ("", figure))
 
@@ -230,7 +239,7 @@ def suppressed(effect: pd.DataFrame) -> None:
     digits = answers.digits(s["high"] - s["low"])
     mean, low, high = (f"{s[name]:+.{digits}f}" for name in ("contribution", "low", "high"))
     st.markdown(
-        f"On average, the neuron adds **{mean}** to the margin of the correct answer (95 % "
+        f"On average, the neuron adds **{mean}** to the margin of the correct answer (95% "
         f"interval {low} to {high}, {words.p_value(s['p'])})." + sure
     )
     st.caption(

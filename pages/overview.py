@@ -23,7 +23,7 @@ Finding = tuple[str, str, charts.Figure | None]
 # A sentence, what it rests on, and a figure; None while nothing is computed.
 NOTHING = "\N{EN DASH}"  # a task that a backbone cannot do, a number that a task does not have
 SMALL = 210  # height of a finding's figure
-BARS = "95 % intervals in brackets"
+BARS = "95% intervals in brackets"
 FRACTION = 0.05  # of each layer's neurons, suppressed in the second finding
 
 st.title("Skillscope", anchor=False)

@@ -254,7 +254,7 @@ def votes(name: str, look: charts.Look) -> None:
         counts = table.vote.value_counts()
         tally = ", ".join(f"{counts.get(c, 0)} for {plain(c)}" for c in task.labels)
         st.markdown(
-            f"**Classes predicted by the {len(table)} skill neurons of {plain(name)}** (top 5 % "
+            f"**Classes predicted by the {len(table)} skill neurons of {plain(name)}** (top 5% "
             f"of each layer): {tally}"
         )
         shown = answers.linked(

@@ -14,8 +14,8 @@ from pages.common import answers, controls, warnings
 
 answers.heading(
     "Predictivity",
-    "Each box shows how well single neurons predict a task's classes; 1 is perfect, and the lower "
-    "tick is the mean of the permutation null. The bar behind each box is the model's accuracy.",
+    "Each box shows how well single neurons predict a task's classes; 1 is perfect. Neurons above "
+    "the black tick are significant. The bar behind each box ends at the model's accuracy.",
 )
 lab = answers.lab()
 left, right = controls.row(2, 3)
@@ -90,22 +90,23 @@ def draw() -> None:
                 continue
             st.markdown(best(mine[0], mine[2]))
             figure = charts.boxes_over_bars(
-                mine[0], mine[1], mine[2], look, backbone=name, tasks=order
-            )
+                mine[0], mine[1], mine[2], look, backbone=name, tasks=order,
+                lowest=charts.boxes_begin(box, bar),
+            )  # fmt: skip
             answers.chart(figure)
             figures.append((name, figure))
             first = mine[0].iloc[0]
             st.caption(
                 f"Mean of {first.seeds} seeds, {controls.count(mine[0].n)} examples per task; "
-                "dotted line: chance. Discoveries: "
+                "dotted line: chance; tick: best neuron under permutation. Discoveries: "
                 f"{controls.count(mine[0].discoveries, '.0%')} of neurons; uninformative: "
                 f"{controls.count(mine[0].uninformative, '.0%')}. Click a dot to open its neuron.",
-                help=f"{first.neurons} neurons. Discoveries have a false discovery rate of 5 %. "
-                f"Ticks, from {permutations} label permutations: the mean over neurons (lower) and "
-                "the 95th percentile of the best neuron (upper). Uninformative neurons are at or "
-                "below the majority class. The best neuron is chosen and scored on the same "
-                "examples, which favours it. Bars: mean accuracy, with the standard error "
-                "over seeds. Dots: a sample of the outliers.",
+                help=f"{first.neurons} neurons. Discoveries have a false discovery rate of 5%. "
+                f"Tick: the 95th percentile of the best neuron over {permutations} label "
+                "permutations. Uninformative neurons are at or below the majority class. The best "
+                "neuron is chosen and scored on the same examples, which favours it. Bars: from "
+                "the majority class to the mean accuracy, with the standard error over seeds. "
+                "Dots: a sample of the outliers.",
             )
             with st.expander("Layer by layer"):
                 st.altair_chart(

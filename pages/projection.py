@@ -26,13 +26,13 @@ HOW_HELP = (
     "minimises the task loss of the projected prompts on the target backbone."
 )
 FIGURE_HELP = (
-    "Points: means over prompts; bars: 95 % bootstrap intervals over prompts and examples, without "
+    "Points: means over prompts; bars: 95% bootstrap intervals over prompts and examples, without "
     "the variation between projectors; ticks: majority-class accuracy. Hollow: prompts tuned on "
     "the target backbone."
 )
 GAIN_HELP = (
     "Unseen tasks: other tasks of the training tasks' categories. Unseen categories: tasks of "
-    "other categories. Points: means over the tasks of a group. Bars: 95 % intervals over prompts "
+    "other categories. Points: means over the tasks of a group. Bars: 95% intervals over prompts "
     "and examples, with the tasks fixed. Ticks: majority-class accuracy. Gain: mean difference "
     "over tasks and prompts, paired by seed. A gain near 0 means that projected random words are "
     "as accurate as projected prompts. The intervals of gains also treat tasks as random and need "
@@ -208,7 +208,9 @@ def lead(rows: pd.DataFrame) -> str:
 
 def gain_said(rows: pd.DataFrame) -> str:
     """Gains over projected random words, by group of tasks."""
-    each = "; ".join(f"{row.group} {words.two(row.gain)}{span(row)}" for row in rows.itertuples())
+    each = "; ".join(
+        f"{row.group} {words.ranged(row.gain, row.low, row.high)}" for row in rows.itertuples()
+    )
     return f"Gain in accuracy over projected random words: {each}."
 
 
@@ -217,11 +219,6 @@ def sign(row: Any) -> int:
     known = row.low == row.low
     low, high = (row.low, row.high) if known else (row.gain - NO_GAIN, row.gain + NO_GAIN)
     return int(low > 0) - int(high < 0)
-
-
-def span(row: Any) -> str:
-    """An interval, where there is one."""
-    return f" ({words.two(row.low)} to {words.two(row.high)})" if row.low == row.low else ""
 
 
 def draw() -> None:

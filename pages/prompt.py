@@ -130,6 +130,8 @@ def works() -> None:
     table = charts.titled(figures.works_on(lab.store, list(grid)), titles)
     if table.empty:
         answers.nothing("This prompt has not been evaluated yet.")
+    if said := figures.sentence(table[table.task.isin([t.title for t in tasks])]):
+        st.markdown(said, help=WORKS_HELP)
     figure = charts.works_on(table, look, backbone=backbone, tasks=[t.title for t in targets])
     answers.chart(figure)
     named = [
@@ -143,7 +145,7 @@ def works() -> None:
     )
     st.caption(
         f"Accuracy of this one prompt on {controls.count(table.n)} examples of each task's "
-        "evaluation split, with 95 % intervals. Filled: the task it was tuned on. Ticks: "
+        "evaluation split, with 95% intervals. Filled: the task it was tuned on. Ticks: "
         f"majority-class accuracy.{scored}",
         help="Intervals are over examples: Wilson for accuracy, bootstrap for scores. The Transfer "
         "page gives means over seeds.",
@@ -176,6 +178,10 @@ def words() -> None:
     answers.downloads("prompt-words", shown.drop(columns=["unmoved"]))
 
 
+WORKS_HELP = (
+    "Clearly above: the lower end of the 95% interval is above majority-class accuracy. "
+    "Adversarial versions do not count."
+)
 WORDS_HELP = (
     "The tokens of the backbone's vocabulary whose input embeddings are nearest to each vector. "
     "The vectors of a soft prompt can lie far from every token, so the nearest token need not be "
@@ -188,7 +194,7 @@ def said_of(table: pd.DataFrame) -> str:
     """How far the vectors are from the words, and whether they have left their start."""
     first: Any = table.iloc[0]
     norms = (
-        f"The vectors' norms are {table.norm.min():.1f} to {table.norm.max():.1f}; the middle 90 % "
+        f"The vectors' norms are {table.norm.min():.1f} to {table.norm.max():.1f}; the middle 90% "
         f"of the vocabulary's are {first.low:.1f} to {first.high:.1f}."
     )
     if table.start.isna().all():
@@ -272,9 +278,9 @@ def left_out(dropped: DroppedSpec) -> None:
         f"{plain(task.title)}, {task.evaluation_split} split, {int(each.n.iloc[0])} examples. For "
         f"{len(clear)} of {len(each)} vectors p < {CLEAR} (Holm). Accuracy is "
         f"{curve.accuracy.iloc[0]:.2f} with all vectors and {last.accuracy:.2f} with none.",
-        help="One vector: 95 % intervals, paired over examples; p is McNemar's exact test, "
+        help="One vector: 95% intervals, paired over examples; p is McNemar's exact test, "
         "adjusted for the number of vectors. Several: mean and range over "
-        f"{int(curve.orders.max())} random orders; at both ends the 95 % Wilson interval. Dotted: "
+        f"{int(curve.orders.max())} random orders; at both ends the 95% Wilson interval. Dotted: "
         "majority-class accuracy. The prompt is not retuned.",
     )
     with st.container(horizontal=True):
@@ -320,7 +326,7 @@ def in_words(of: Task) -> None:
             },
         )  # fmt: skip
         st.caption(
-            f"{plain(of.title)}, {of.evaluation_split} split. 95 % Wilson intervals. "
+            f"{plain(of.title)}, {of.evaluation_split} split. 95% Wilson intervals. "
             f"Majority-class accuracy: {table.majority.iloc[0]:.2f}."
         )
 
@@ -364,7 +370,7 @@ def writes(of: Task) -> None:
         )  # fmt: skip
         st.caption(
             f"{plain(of.title)}, {of.evaluation_split} split, {means.n.iloc[0]} examples. Mean "
-            "scores with 95 % intervals; in square brackets, the score of always writing the most "
+            "scores with 95% intervals; in square brackets, the score of always writing the most "
             "frequent answer.",
             help="Each step writes the most likely token (greedy decoding). Intervals are over "
             "examples: Wilson for exact match, bootstrap otherwise.",

@@ -167,7 +167,7 @@ def causes(look: charts.Look, first: dict[str, Ranking], second: dict[str, Ranki
                 f"{common.second}; {p_value(common.p)} for the overlap. Means of {SEEDS} seeds.",
                 help="Skill neurons have the highest predictivity on the evaluation split, causal "
                 "neurons the highest attribution (activation times the gradient of the right "
-                "answer's margin) on 300 train rows. A rank percentile of 100 % is the highest in "
+                "answer's margin) on 300 train rows. A rank percentile of 100% is the highest in "
                 "the layer.",
             )
             answers.downloads(f"causes-{name}", table, ("", figure))
@@ -211,7 +211,7 @@ def pairs(look: charts.Look, other: Task) -> None:
                 f"{top:.0%} of each layer) are shared with the {common.second} of "
                 f"{plain(other.title)}; chance overlap: {common.chance.mean:.0f}. Click a point to "
                 "open the neuron.",
-                help="A rank percentile of 100 % is the highest in the layer. Neurons with equal "
+                help="A rank percentile of 100% is the highest in the layer. Neurons with equal "
                 "values share a percentile.",
             )
             answers.downloads(f"pair-{name}", table, ("", figure))

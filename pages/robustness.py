@@ -23,12 +23,10 @@ from pages.common import adversarial, answers, controls, ranks, warnings
 
 PARTS: dict[str, Where] = {"both texts": "both", "first text": "first", "second text": "second"}
 
-answers.heading(
-    "Robustness",
-    "The claim: the more robust model keeps more of its skill neurons when texts are attacked. "
-    "Weathered backbones were pretrained on the same texts as plain ones, but with typos added. "
-    "The verdict is under *All tasks*.",
-)
+CLAIM = "The claim: the more robust model keeps more of its skill neurons when texts are attacked."
+st.title("Robustness", anchor=False)
+aid = st.empty()
+aid.markdown(CLAIM)
 lab = answers.lab()
 left, middle, right = controls.row(2, 2, 2)
 with left:
@@ -91,6 +89,33 @@ def claim_points(name: str, known: int, fraction: float, _every: Every) -> pd.Da
     return claims.points(lab.store, _every, fraction, {t.title: t.category for t in tasks})
 
 
+def all_questions() -> Every:
+    """The dose-responses of all tasks."""
+    return {
+        (name, other.title, kind): sweep
+        for other in tasks
+        for name in mine
+        if (sweep := response(name, other)) is not None
+    }
+
+
+def parts_of(every: Every) -> tuple[Spec, ...]:
+    """What they consist of, each question once."""
+    return tuple(dict.fromkeys(spec for sweep in every.values() for spec in sweep.everything))
+
+
+@st.cache_data(show_spinner=False, max_entries=20)
+def verdict(view: str, stored: int) -> str:
+    """The verdict over all tasks. To build all questions takes a second, so it is kept for a view
+    and a number of stored answers.
+    """
+    del view, stored
+    every = all_questions()
+    asked = parts_of(every)
+    points = claim_points(job_name(asked), len(lab.known(asked)), top, every)
+    return summarise(points, neurons="skill", matched=MATCHED).verdict if len(points) else "open"
+
+
 def here() -> None:
     """Draw accuracy and neurons over the dose, for the chosen task."""
     each, accuracy, shared = tables(job_name(asked_here), len(lab.known(asked_here)), top)
@@ -123,7 +148,7 @@ def here() -> None:
     seeds = controls.count(accuracy.seeds)
     st.caption(
         f"{plain(task.title)}, {task.evaluation_split} split, {controls.count(accuracy.n)} "
-        f"examples, means of {seeds} seeds; bands: 95 % intervals (accuracy), range over "
+        f"examples, means of {seeds} seeds; bands: 95% intervals (accuracy), range over "
         "splits (neurons); dotted: chance (accuracy), shuffled labels (neurons).",
         help="Accuracy intervals resample seeds and examples. Neurons: the top share of each layer "
         "by predictivity (skill) or attribution (causal; 300 examples) is found on one half of the "
@@ -155,7 +180,7 @@ def first_edit(accuracy: pd.DataFrame) -> None:
                 plain(row.backbone), words.two(row.accuracy), width="content",
                 delta=f"{-100 * row.lost:+z.0f} points".replace("-", words.MINUS),
                 delta_color="off", delta_arrow="off",
-                help=f"95 % interval {words.two(row.low)} to {words.two(row.high)}; accuracy "
+                help=f"95% interval {words.two(row.low)} to {words.two(row.high)}; accuracy "
                 f"on clean texts {words.two(row.clean)}; {row.n} examples, {row.seeds} seeds.",
             )  # fmt: skip
 
@@ -246,13 +271,8 @@ def this_task() -> None:
 def all_tasks() -> None:
     """The claim over all tasks."""
     st.subheader("Where accuracy is kept, are the neurons kept as well?", anchor=False)
-    every: Every = {
-        (name, other.title, kind): sweep
-        for other in tasks
-        for name in mine
-        if (sweep := response(name, other)) is not None
-    }
-    asked = tuple(dict.fromkeys(spec for sweep in every.values() for spec in sweep.everything))
+    every = all_questions()
+    asked = parts_of(every)
     answers.show(asked, lambda: claim(asked, every), name="claim", what="results of all tasks")
 
 
@@ -289,6 +309,12 @@ def hand_made() -> None:
     adversarial.show(adversarial.View(lab=lab, clean=task, attacked=attacked, asked=asked, top=top))
 
 
+with answers.shown_errors():
+    pinned = [lab.pin(t, name) for name in mine for t in tasks]
+    view = repr((pinned, attack, top, st.session_state.get(controls.PROMPTS)))
+    found = verdict(view, sum(lab.store.counts().values()))
+    said = "There is no verdict yet" if found == "open" else f"Verdict over all tasks: **{found}**"
+    aid.markdown(f"{CLAIM} {said} (see *All tasks*).")
 versions = [
     t for group in controls.task_sets().values() for t in group
     if t.ready and t.adversarial_of == task.name

@@ -28,7 +28,7 @@ with middle:
     task = controls.task(controls.ranked_set())
     grid = st.segmented_control(
         "Fractions", ["paper", "wide"], default="paper", key="grid", bind="query-params",
-        help="Paper: 0 to 15 % of each layer. Wide: up to all neurons.",
+        help="Paper: 0 to 15% of each layer. Wide: up to all neurons.",
     ) or "paper"  # fmt: skip
 with right:
     kinds = st.pills(
@@ -97,9 +97,9 @@ def caption(n: int) -> str:
     if len(seeds) > 1:
         band = "standard error over seeds"
     elif random:
-        band = "95 % Wilson interval (random neurons: range of draws)"
+        band = "95% Wilson interval (random neurons: range of draws)"
     else:
-        band = "95 % Wilson interval"
+        band = "95% Wilson interval"
     return (
         f"{n} examples of the {task.evaluation_split} split, seed{'s' * (len(seeds) > 1)} "
         f"{', '.join(map(str, seeds))}; "
@@ -109,9 +109,9 @@ def caption(n: int) -> str:
 
 
 def halves(table: pd.DataFrame) -> str:
-    """How many neurons it took to lose half of the skill, for each backbone."""
+    """How many neurons it took to lose half of the skill, and which backbones kept more."""
     found = queries.half_lost(table).dropna()
-    said = []
+    lost = list[str]()
     for name, rows in found.groupby("backbone", sort=False):
         layers, width = lab.models.neurons(str(name), stack)
         unit = "a layer" if choices.scope == "layer" else "in all"
@@ -120,8 +120,17 @@ def halves(table: pd.DataFrame) -> str:
             f"{max(1, round(r.fraction * neurons))} {r.choose} ones {unit} ({r.fraction:.1%})"
             for r in rows.itertuples()
         ]
-        said.append(f"**{plain(str(name))}**: {', '.join(parts)}")
-    return f"Neurons that take half of the skill away: {'; '.join(said)}." if said else ""
+        lost.append(f"**{plain(str(name))}** without {' or '.join(parts)}")
+    skilled = table[(table.fraction == 0) & (table.accuracy > table.majority)].backbone
+    kept = [plain(n) for n in skilled.drop_duplicates() if n not in set(found.backbone)]
+    said = []
+    if lost:
+        said.append(f"Half of the skill is lost in {'; in '.join(lost)}")
+    if kept:
+        still = ", ".join(f"**{name}**" for name in kept)
+        which = "less than half" if lost else "Less than half of the skill"
+        said.append(f"{which} is lost in {still}, up to {table.fraction.max():.0%}")
+    return f"{'; '.join(said)}." if said else ""
 
 
 def details() -> str:

@@ -18,21 +18,22 @@ from pages.common import answers, controls, warnings
 
 ADVERSARIAL = {
     False: " Adversarial versions are on the right.",
-    True: " Adversarial versions (right) are relative to the clean task's own prompt.",
+    True: " Adversarial versions (right) are relative to the clean task's own prompt, which may be "
+    "at chance there.",
 }
 SHARED = 0.05  # of each layer: the neurons compared between tasks
 FINDING_HELP = (
-    "Relative accuracy: the accuracy of another task's prompt, divided by that of the task's own "
-    "prompt. Computed values are ratios per seed, averaged over seeds; published values are single "
-    "runs. Means over target tasks; adversarial versions and written answers are left out. The "
-    "95 % intervals treat tasks as random and need at least six tasks."
+    "Means over target tasks of what other tasks' prompts reach; adversarial versions and written "
+    "answers are left out. Computed values are averaged over seeds; published values are single "
+    "runs. The 95% intervals treat tasks as random and need at least six tasks."
 )
 COMPUTED, PUBLISHED = "computed here", "published (Su et al. 2022)"
 
 answers.heading(
     "Transfer",
     "Each row is the task that the prompts were tuned on, and each column is the task on which "
-    "they are evaluated. A stronger colour means a higher accuracy.",
+    "they are evaluated. A stronger colour means a higher accuracy. Pairs of one category are "
+    "outlined.",
 )
 lab = answers.lab()
 left, middle, right = controls.row(4, 2, 4)
@@ -79,16 +80,22 @@ def heatmaps(
 
 
 def finding(table: pd.DataFrame, category: dict[str, str]) -> None:
-    """Whether prompts transfer better within a category; `table` has relative accuracies."""
+    """Whether prompts transfer better within a category."""
     pairs = table.rename(columns={"source_task": "source", "target_task": "target"})
     if said := categories.sentence(
         categories.compared(pairs, category),
-        "Mean relative accuracy",
+        "Mean relative accuracy" if relative else "Mean accuracy",
         "Prompts transfer better to tasks of their own category",
         "Prompts transfer worse to tasks of their own category",
         "No clear difference between transfer within and between categories",
     ):
         st.markdown(said, help=FINDING_HELP)
+
+
+def outlined(table: pd.DataFrame, category: dict[str, str]) -> pd.DataFrame:
+    """The table, saying which pairs are of one category."""
+    same = categories.same(table.source_task, table.target_task, category)
+    return table.assign(same_category=same)
 
 
 def scored() -> str:
@@ -148,8 +155,8 @@ if source == PUBLISHED:
     table = literature.transfer(lab.settings.assets, relative=relative)
     order = list(literature.TASKS.values())
     with answers.shown_errors(), charts.quickly():
-        shown = literature.transfer(lab.settings.assets, relative=True)
-        finding(shown[shown.backbone.isin(chosen)], literature.classified())
+        finding(table[table.backbone.isin(chosen)], literature.classified())
+        table = outlined(table, literature.categories())
         heatmaps(table[table.backbone.isin(chosen)], answers.look(known), chosen, order, order)
 else:
     with left:
@@ -173,11 +180,8 @@ else:
         rows = queries.transfer(lab.store, specs, relative=relative, clean=lab.clean_name)
         if rows.empty and specs:
             answers.nothing("These prompts have not been evaluated yet.")
-        table = charts.titled(rows, titles)
-        ratios = rows
-        if not relative:
-            ratios = queries.transfer(lab.store, specs, relative=True, clean=lab.clean_name)
-        finding(ratios, {t.name: t.category for t in sources if t.labels})
+        table = charts.titled(outlined(rows, {t.name: t.category for t in targets}), titles)
+        finding(rows, {t.name: t.category for t in sources if t.labels})
         look = answers.look(lab.models.names())
         heatmaps(table, look, backbones, [t.title for t in sources], [t.title for t in targets])
 
@@ -199,16 +203,14 @@ else:
         rows = queries.transfer(lab.store, specs, relative=True, clean=lab.clean_name)
         category = {t.name: t.category for t in sources}
         table = transferred.pairs(rows, found, SHARED)
-        same = table.source_task.map(category) == table.target_task.map(category)
+        same = categories.same(table.source_task, table.target_task, category)
         table = table.assign(same=same)
         return table, transferred.correlations(table)
 
     def correlation(row: Any) -> str:
         """One backbone's Spearman correlations."""
-        known = row.low == row.low
-        between = f" ({words.two(row.low)} to {words.two(row.high)})" if known else ""
         apart = f", between categories {words.two(row.apart)}" if row.apart == row.apart else ""
-        return f"{plain(row.backbone)} {words.two(row.spearman)}{between}{apart}"
+        return f"{plain(row.backbone)} {words.ranged(row.spearman, row.low, row.high)}{apart}"
 
     def shared() -> None:
         """Draw transfer against shared neurons."""
@@ -228,7 +230,7 @@ else:
                 said = [correlation(row) for row in agreed[agreed.neurons == kind].itertuples()]
                 st.caption(
                     f"{controls.count(agreed.pairs)} ordered pairs of "
-                    f"{controls.count(agreed.tasks)} tasks. Spearman over all pairs (95 % "
+                    f"{controls.count(agreed.tasks)} tasks. Spearman over all pairs (95% "
                     f"interval): {'; '.join(said)}.",
                     help="Each point is a source task and a different target task. Horizontal: the "
                     "share of the source's neurons that are also the target's. Vertical: the "

@@ -27,7 +27,7 @@ PAIRS_HELP = (
 CLICK_HELP = " Click a point to compare its two prompts."
 AGREEMENT_HELP = (
     "For each target task, the similarity of its sources is correlated (Spearman) with the "
-    "accuracy of their prompts on the target; the chart shows the mean over targets, and 95 % "
+    "accuracy of their prompts on the target; the chart shows the mean over targets, and 95% "
     "intervals from a bootstrap over tasks. The intervals do not account for picking the highest "
     "of several indicators. Concatenated: each prompt as one long vector. Averaged: the mean over "
     "all pairs of vectors, one from each prompt. Euclidean similarity: 1 / (1 + distance). ON: "
@@ -152,7 +152,7 @@ def advised(gains: pd.DataFrame) -> str:
         each.append(f"{plain(row.backbone)}, {which} {words.two(row.gain)}{span}")
     return (
         "Relative accuracy of the recommended prompt (filled) minus the mean of the other tasks' "
-        f"prompts, {controls.count(gains.tasks)} tasks (95 % interval): {'; '.join(each)}. Ring: "
+        f"prompts, {controls.count(gains.tasks)} tasks (95% interval): {'; '.join(each)}. Ring: "
         "best prompt."
     )
 
@@ -191,8 +191,9 @@ def best(agreed: pd.DataFrame) -> str:
     found = []
     for name, mine in agreed.groupby("backbone", sort=False):
         top: Any = mine.loc[mine.spearman.idxmax()]
-        found.append(f"{plain(name)} {interval(top)}, {top.title}, of {len(mine)}")
-    return f"Highest mean Spearman of all indicators (95 % interval): {'; '.join(found)}."
+        rho = words.ranged(top.spearman, top.low, top.high)
+        found.append(f"{plain(name)} {rho}, {top.title}, of {len(mine)}")
+    return f"Highest mean Spearman of all indicators (95% interval): {'; '.join(found)}."
 
 
 def over(indicator: str) -> str:
@@ -208,18 +209,11 @@ def said(agreed: pd.DataFrame) -> str:
         apart = ""
         if row.across_categories == row.across_categories:
             apart = f", between categories {words.two(row.across_categories)}"
-        each.append(f"{plain(row.backbone)} {interval(row)}{apart}")
+        rho = words.ranged(row.spearman, row.low, row.high)
+        each.append(f"{plain(row.backbone)} {rho}{apart}")
     return (
         f"{controls.count(agreed.pairs)} ordered pairs of {controls.count(agreed.tasks)} tasks. "
-        f"Spearman within each target, mean over targets (95 % interval): {'; '.join(each)}."
-    )
-
-
-def interval(row: Any) -> str:
-    """A correlation with its interval."""
-    known = row.low == row.low
-    return words.two(row.spearman) + (
-        f" ({words.two(row.low)} to {words.two(row.high)})" if known else ""
+        f"Spearman within each target, mean over targets (95% interval): {'; '.join(each)}."
     )
 
 

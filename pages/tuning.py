@@ -187,16 +187,16 @@ def convergence(starts: dict[str, tuple[TuneSpec, ...]]) -> None:
             "plain": st.column_config.NumberColumn("Vocabulary: steps to target", format="%.0f"),
             "reached": "Runs at target", "runs": "Runs",
             "speedup": st.column_config.NumberColumn("Speed-up (all runs)", format="%.2f"),
-            "low": st.column_config.NumberColumn("95 % from", format="%.2f"),
-            "high": st.column_config.NumberColumn("95 % to", format="%.2f"),
+            "low": st.column_config.NumberColumn("95% from", format="%.2f"),
+            "high": st.column_config.NumberColumn("95% to", format="%.2f"),
         },
     )  # fmt: skip
     st.caption(
         f"{plain(task.title)}, {controls.count(saved.runs)} seeds per start. Target: "
-        "98 % of the best accuracy of the vocabulary run with the same seed.",
+        "98% of the best accuracy of the vocabulary run with the same seed.",
         help="Means over seeds; bands: range of the runs; dotted: chance. A start from another "
         "task's prompt has a fresh optimiser and the same batches. Speed-up: ratio of steps, "
-        "geometric mean with a 95 % t interval over seeds; a run that misses the target counts "
+        "geometric mean with a 95% t interval over seeds; a run that misses the target counts "
         "with its last step, so the speed-up is then an upper bound. Steps to target: mean over "
         "the runs that reach it. Projected: that backbone's prompt for this task, through the "
         "Projection page's default projector.",

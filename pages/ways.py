@@ -23,20 +23,20 @@ ABOUT = (
     "network."
 )
 COST_HELP = (
-    "Points: means over seeds; bars: 95 % bootstrap intervals over seeds and examples. Training "
+    "Points: means over seeds; bars: 95% bootstrap intervals over seeds and examples. Training "
     "time counts the optimiser's updates only, in processor seconds of the machine that ran them."
 )
 EXCESS_HELP = (
-    "As many random neurons are suppressed, and the drop is the mean over draws. 95 % intervals "
+    "As many random neurons are suppressed, and the drop is the mean over draws. 95% intervals "
     "treat seeds and examples as random effects. Methods whose interval includes 0 are not listed."
 )
 AGAINST_HELP = (
     "Difference of accuracies, soft prompts minus full fine-tuning, with the same seeds and "
-    "examples; 95 % intervals treat both as random effects."
+    "examples; 95% intervals treat both as random effects."
 )
 WITHOUT_HELP = (
     "Neurons are ranked with the soft prompts, not with the tuned backbones: causal ones by "
-    "attribution, skill neurons by predictivity. Bars: mean accuracy drop; lines: 95 % intervals "
+    "attribution, skill neurons by predictivity. Bars: mean accuracy drop; lines: 95% intervals "
     "that treat seeds, random draws and examples as random effects."
 )
 
@@ -114,8 +114,8 @@ def numbers(table: pd.DataFrame) -> None:
         column_config={
             "backbone": "Backbone", "title": "Method",
             "accuracy": st.column_config.NumberColumn("Accuracy", format="%.3f"),
-            "low": st.column_config.NumberColumn("95 % from", format="%.3f"),
-            "high": st.column_config.NumberColumn("95 % to", format="%.3f"),
+            "low": st.column_config.NumberColumn("95% from", format="%.3f"),
+            "high": st.column_config.NumberColumn("95% to", format="%.3f"),
             "trained": st.column_config.NumberColumn("Trainable parameters", format="localized"),
             "share": st.column_config.NumberColumn("Share of backbone", format="percent"),
             "seconds": st.column_config.NumberColumn("Processor time (s)", format="%.1f"),
@@ -149,8 +149,7 @@ def excess(table: pd.DataFrame) -> str:
     each = []
     for name, mine in table[table.choose == "causal"].groupby("backbone", sort=False):
         clear = [
-            f"{r.title} {words.two(r.excess)} ({words.two(r.excess_low)} to "
-            f"{words.two(r.excess_high)})"
+            f"{r.title} {words.ranged(r.excess, r.excess_low, r.excess_high)}"
             for r in mine.itertuples()
             if r.excess_low > 0
         ]
@@ -158,7 +157,7 @@ def excess(table: pd.DataFrame) -> str:
     said = "; ".join(each)
     return (
         (
-            "**Accuracy drop without causal neurons minus that without random ones, where the 95 % "
+            "**Accuracy drop without causal neurons minus that without random ones, where the 95% "
             f"interval is above 0.** {said}."
         )
         if each

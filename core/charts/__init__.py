@@ -5,7 +5,7 @@ that is legible on the page's background; files are always drawn for a light pag
 """
 
 from core.charts.curves import convergence, suppression_curves, tuning_accuracy, tuning_loss
-from core.charts.distributions import boxes_over_bars, layer_profile
+from core.charts.distributions import boxes_begin, boxes_over_bars, layer_profile
 from core.charts.dose import claim_points, dose_accuracy, dose_overlap
 from core.charts.flips import answer_states, neuron_along
 from core.charts.heatmaps import correlation_heatmap, shared_heatmap, transfer_heatmap
@@ -59,6 +59,7 @@ __all__ = [
     "answer_states",
     "attributed_exact",
     "below",
+    "boxes_begin",
     "boxes_over_bars",
     "claim_points",
     "contribution",

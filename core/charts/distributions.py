@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from core.charts.look import Look, finish, level
+from core.charts.look import Look, below, finish, level
 
 BAR_TIPS = [
     alt.Tooltip("task", title="task"),
@@ -24,9 +24,9 @@ BOX_TIPS = [
     alt.Tooltip("p99", title="99th percentile", format=".3f"),
     alt.Tooltip("highest", title="best neuron", format=".3f"),
     alt.Tooltip("floor", title="permutation null (mean)", format=".3f"),
-    alt.Tooltip("fwer", title="best neuron under permutation (95 %)", format=".3f"),
-    alt.Tooltip("fdr", title="lowest discovery (FDR 5 %)", format=".3f"),
-    alt.Tooltip("discoveries", title="discoveries (FDR 5 %)", format=".0%"),
+    alt.Tooltip("fwer", title="best neuron under permutation (95%)", format=".3f"),
+    alt.Tooltip("fdr", title="lowest discovery (FDR 5%)", format=".3f"),
+    alt.Tooltip("discoveries", title="discoveries (FDR 5%)", format=".0%"),
     alt.Tooltip("certain", title="significant neurons (family-wise)", format=".0%"),
     alt.Tooltip("neurons", title="neurons"),
     alt.Tooltip("seeds", title="seeds"),
@@ -42,19 +42,28 @@ def boxes_over_bars(
     *,
     backbone: str,
     tasks: Sequence[str],
+    lowest: float | None = None,
 ) -> alt.LayerChart:
-    """Predictivity box plots in front of accuracy bars, all on one axis."""
+    """Predictivity box plots in front of accuracy bars, which begin at the majority class, all on
+    one axis. It begins where the data do, or for several figures on one scale at `lowest`.
+    """
+    if lowest is None:
+        lowest = boxes_begin(boxes, bars)
     hue = look.hue(backbone)
     x = alt.X("task:N", sort=list(tasks), title=None).axis(labelAngle=-40, labelOverlap=False)
 
     def y(field: str) -> alt.Y:
-        return alt.Y(f"{field}:Q", scale=alt.Scale(domain=[0, 1]), title="accuracy, predictivity")
+        return alt.Y(
+            f"{field}:Q", scale=alt.Scale(domain=[lowest, 1]), title="accuracy, predictivity"
+        )
 
     wide, narrow = (alt.RelativeBandSize(band=share) for share in (0.72, 0.36))
     bar = alt.Chart(bars).encode(x=x, tooltip=BAR_TIPS)
     box = alt.Chart(boxes).encode(x=x, tooltip=BOX_TIPS)
     layers = [
-        bar.mark_bar(color=hue, fillOpacity=0.22, stroke=hue, width=wide).encode(y=y("accuracy")),
+        bar.mark_bar(color=hue, fillOpacity=0.22, stroke=hue, width=wide).encode(
+            y=y("accuracy"), y2="majority"
+        ),
         bar.mark_rule(color=hue, strokeWidth=1.5).encode(y=y("low"), y2="high"),
         box.mark_rule(color=hue, strokeWidth=1.5).encode(y=y("whisker_low"), y2="whisker_high"),
         box.mark_bar(width=narrow, fill=look.ground, stroke=hue, strokeWidth=1.5).encode(
@@ -67,13 +76,16 @@ def boxes_over_bars(
             tooltip=["task", "layer", "neuron", alt.Tooltip("predictivity", format=".3f")],
             href="url:N",
         ),
-        box.mark_tick(color=look.ink, thickness=1.5, width=wide).encode(
-            y=y("floor")
-        ),
-        box.mark_tick(color=look.ink, thickness=1.5, width=wide).encode(y=y("fwer")),
+        box.mark_tick(color=look.ink, thickness=2.5, width=wide).encode(y=y("fwer")),
         level(0.5, look),
     ]  # fmt: skip
     return finish(alt.layer(*layers), look, 380)
+
+
+def boxes_begin(boxes: pd.DataFrame, bars: pd.DataFrame) -> float:
+    """Where an axis begins that shows all of these."""
+    ends = [boxes.whisker_low, bars.majority, bars.accuracy, bars.low]
+    return below(min(float(column.min()) for column in ends if len(column)))
 
 
 def layer_profile(
@@ -85,7 +97,7 @@ def layer_profile(
     )
     names = {
         "p99": "99th percentile", "median": "median",
-        "fwer": "best neuron under permutation (95 %)", "floor": "permutation null (mean)",
+        "fwer": "best neuron under permutation (95%)", "floor": "permutation null (mean)",
     }  # fmt: skip
     long["what"] = long["what"].map(names)
     chart = (

@@ -80,6 +80,8 @@ def heatmap(
 ) -> alt.LayerChart:
     """One cell per pair, with its number where there is room. Colours go from the page's ground to
     the hue; where the domain begins below 0, another hue of the same steps shows what is below.
+    Cells of two tasks of one category are outlined where the table says so (`same_category`) and
+    not all cells are.
     """
     rows = table[y.shorthand.split(":")[0]].nunique()
     thinned = rows > MANY  # numbers of vectors, not names of tasks
@@ -110,6 +112,9 @@ def heatmap(
     )
     if thinned:
         return finish(alt.layer(cells), look, 420)
+    if "same_category" in table and table.same_category.nunique() > 1:
+        near = base.transform_filter("datum.same_category")
+        cells += near.mark_rect(filled=False, stroke=look.ink, strokeWidth=1.5)
     return finish(cells + numbers, look, (34 if rows <= 12 else 24) * rows + 120)
 
 

@@ -74,8 +74,8 @@ def indicator_agreement(table: pd.DataFrame, look: Look, *, order: Sequence[str]
         tooltip=[
             alt.Tooltip("title", title="indicator"), alt.Tooltip("backbone"),
             alt.Tooltip("spearman", title="Spearman (mean over targets)", format=".2f"),
-            alt.Tooltip("low", title="95 % from", format=".2f"),
-            alt.Tooltip("high", title="95 % to", format=".2f"),
+            alt.Tooltip("low", title="95% from", format=".2f"),
+            alt.Tooltip("high", title="95% to", format=".2f"),
             alt.Tooltip("across_categories", title="between categories", format=".2f"),
             alt.Tooltip("tasks", title="target tasks"), alt.Tooltip("pairs", title="pairs"),
         ],

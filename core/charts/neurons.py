@@ -23,7 +23,7 @@ def profile(
         alt.Tooltip("p_family:Q", title="p, family-wise", format=".3f"),
         alt.Tooltip("q:Q", title="false discovery rate", format=".3f"),
         alt.Tooltip("floor:Q", title="permutation null (mean)", format=".3f"),
-        alt.Tooltip("fwer:Q", title="best neuron under permutation (95 %)", format=".3f"),
+        alt.Tooltip("fwer:Q", title="best neuron under permutation (95%)", format=".3f"),
     ]  # fmt: skip
     means = table.groupby("task", as_index=False)[["predictivity", "floor", "fwer"]].mean()
     dots = (

@@ -85,7 +85,7 @@ def projection_heatmap(
     tips = [
         "task", alt.Tooltip("kind", title="prompts"), "group",
         alt.Tooltip("relative", format=".3f"), alt.Tooltip("accuracy", format=".3f"),
-        alt.Tooltip("low", title="accuracy from (95 %)", format=".3f"),
+        alt.Tooltip("low", title="accuracy from (95%)", format=".3f"),
         alt.Tooltip("high", title="to", format=".3f"),
         alt.Tooltip("n", title="examples"), alt.Tooltip("prompts", title="number of prompts"),
     ]  # fmt: skip

@@ -63,7 +63,7 @@ def evaluate(
     predictions: Annotated[Path | None, typer.Option(help="Parquet: one row per example.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accuracy of a prompt on a task, or its score by the task's metric, with a 95 % interval."""
+    """Accuracy of a prompt on a task, or its score by the task's metric, with a 95% interval."""
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
         spec = sweeps.own_evaluation(

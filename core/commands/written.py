@@ -46,7 +46,7 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Save what a prompt writes for each example of a task with written answers, and print each
-    metric's mean with its 95 % interval.
+    metric's mean with its 95% interval.
     """
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())

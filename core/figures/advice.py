@@ -74,7 +74,7 @@ def tested(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def gained(table: pd.DataFrame) -> pd.DataFrame:
     """Per backbone and what the advice is compared with (`over`: all sources, or those of the
-    task's category), over the tasks of `tested`: gain over their mean, with its 95 % t interval
+    task's category), over the tasks of `tested`: gain over their mean, with its 95% t interval
     (low, high), p, lost (mean distance from the best source), tasks.
     """
     out = list[dict[str, object]]()

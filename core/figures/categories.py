@@ -9,17 +9,23 @@ import numpy.typing as npt
 import pandas as pd
 
 from core.base.markdown import plain
-from core.figures.words import two, verdict
+from core.figures.words import ranged, two, verdict
 from core.stats.intervals import over_clusters
 
 TOO_FEW = "There are too few tasks for an interval"
 COLUMNS = "backbone within between difference low high tasks pairs".split()  # noqa: SIM905
 
 
+def same(source: pd.Series, target: pd.Series, categories: Mapping[str, str]) -> pd.Series:
+    """Whether two tasks have one category; False where one has none."""
+    found = source.map(categories)
+    return (found == target.map(categories)) & found.notna()
+
+
 def compared(table: pd.DataFrame, categories: Mapping[str, str]) -> pd.DataFrame:
     """Per backbone, over target tasks that have pairs of both kinds: the mean value of their pairs
     with sources of their own category (within) and with others (between), and the mean of the
-    difference with its 95 % interval from leaving out one task, with all its pairs, at a time;
+    difference with its 95% interval from leaving out one task, with all its pairs, at a time;
     tasks, pairs. Every target weighs the same, however many tasks its category has.
 
     `table` has a row per ordered pair: backbone, source, target and value; tasks without a category
@@ -81,9 +87,9 @@ def sentence(found: pd.DataFrame, value: str, higher: str, lower: str, same: str
     lead = verdict(found, higher=higher, lower=lower, same=same) or TOO_FEW
     said = []
     for row in found.itertuples():
-        span = f" ({two(row.low)} to {two(row.high)})" if row.low == row.low else ""
+        difference = ranged(row.difference, row.low, row.high)
         said.append(
-            f"{plain(row.backbone)} **{two(row.within)}** within a category and "
-            f"**{two(row.between)}** between categories, difference {two(row.difference)}{span}"
+            f"{plain(row.backbone)} **{two(row.within)}** within a category, "
+            f"**{two(row.between)}** between, difference {difference}"
         )
-    return f"**{lead}.** {value} (95 % interval): {'; '.join(said)}."
+    return f"**{lead}.** {value} (95% interval): {'; '.join(said)}."

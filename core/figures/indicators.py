@@ -20,7 +20,7 @@ from core.base.prompts import Prompt
 from core.figures import literature, queries
 from core.figures.queries import Clean
 from core.figures.rankings import compare
-from core.figures.words import two, verdict
+from core.figures.words import each, ranged, two
 from core.measures.activated import ActivatedSpec
 from core.measures.sweeps import SimilaritySweep
 from core.stats.correlation import spearman
@@ -214,7 +214,7 @@ def joined(
 
 def agreement(pairs: pd.DataFrame) -> pd.DataFrame:
     """Per backbone and indicator: spearman (mean over target tasks) of likeness and transfer, its
-    95 % interval (low, high), across_categories (the same without pairs of one category), tasks
+    95% interval (low, high), across_categories (the same without pairs of one category), tasks
     (targets), pairs (rows). The table is that of `joined`.
     """
     out = list[dict[str, object]]()
@@ -233,22 +233,34 @@ def agreement(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def sentence(agreed: pd.DataFrame) -> str:
-    """Whether prompts with a higher averaged cosine transfer better: the columns of `agreement`."""
-    mine = agreed[agreed.indicator == FIRST].dropna(subset="low")
-    if mine.empty:
+    """How many indicators are related to transfer, and how closely the averaged cosine is: the
+    columns of `agreement`.
+    """
+    known = agreed.dropna(subset="low")
+    if known.empty:
         return "There are too few tasks to say whether more similar prompts transfer better."
-    lead = verdict(
-        mine, higher="More similar prompts transfer better",
-        lower="Less similar prompts transfer better",
-        same="The similarity of prompts is not clearly related to transfer",
-    )  # fmt: skip
-    each = [
-        f"{plain(row.backbone)} **{two(row.spearman)}** ({two(row.low)} to {two(row.high)})"
+    clauses, counts = dict[str, list[str]](), list[str]()
+    for backbone, mine in known.groupby("backbone", sort=False):
+        above = int((mine.low > 0).sum())
+        which = "Every" if above == len(mine) else "Some" if above else "No"
+        clear = " clearly" * (not above)
+        clauses.setdefault(
+            f"{which} indicator{'s' * (which == 'Some')}{clear} predict"
+            f"{'s' * (which != 'Some')} transfer",
+            [],
+        ).append(str(backbone))
+        counts.append(f"{above} of {len(mine)} on {plain(str(backbone))}")
+    said = f"**{each(clauses)}** (95% interval above 0: {', '.join(counts)})."
+    first = known[known.indicator == FIRST]
+    if first.empty:
+        return said
+    values = [
+        f"{plain(row.backbone)} {ranged(row.spearman, row.low, row.high, bold=True)}"
         + f", between categories {two(row.across_categories)}"
         * (row.across_categories == row.across_categories)
-        for row in mine.itertuples()
-    ]
-    return f"**{lead}.** Mean Spearman, {title(FIRST)} (95 % interval): {'; '.join(each)}."
+        for row in first.itertuples()
+    ]  # fmt: skip
+    return f"{said} Mean Spearman of the {title(FIRST)}: {'; '.join(values)}."
 
 
 def matrices(every: pd.DataFrame, mine: pd.DataFrame) -> tuple[Array, Array]:

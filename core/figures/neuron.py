@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from core.base.markdown import plain
 from core.base.specs import key
 from core.figures import asked, queries
+from core.figures.words import p_value, two
 from core.measures.ablation import AblationSpec
 from core.measures.activations import Activations
 from core.measures.attribution import AttributionSpec
@@ -14,6 +16,8 @@ from core.measures.predictivity import PredictivitySpec
 from core.stats.intervals import Z, paired
 from core.store import Store
 from core.tasks.data import Examples
+
+SIGNIFICANT = 0.05  # family-wise p-value below which a neuron predicts a task
 
 
 def profile(
@@ -38,7 +42,7 @@ def attributed(
     store: Store, specs: Sequence[AttributionSpec], layer: int, neuron: int
 ) -> pd.DataFrame:
     """What the neuron adds to the margin of the right answer, in each stored attribution: task,
-    seed, n, attribution (mean over examples, in logits), low and high (95 %, over examples), place
+    seed, n, attribution (mean over examples, in logits), low and high (95%, over examples), place
     (rank percentile in its layer, 1 is the highest).
     """
     return store.frame(
@@ -109,7 +113,7 @@ def ablation(store: Store, spec: AblationSpec) -> pd.DataFrame:
 
 def summary(rows: pd.DataFrame) -> dict[str, float]:
     """From `ablation`: accuracy with the neuron active and suppressed, the number of changed
-    answers, and the neuron's mean contribution to the margin with its 95 % interval and p-value.
+    answers, and the neuron's mean contribution to the margin with its 95% interval and p-value.
     """
     before, after = rows.margin > 0, rows.margin - rows.contribution > 0
     test = paired(rows.contribution.to_numpy(np.float64))
@@ -118,6 +122,32 @@ def summary(rows: pd.DataFrame) -> dict[str, float]:
         "changed": int((before != after).sum()), "contribution": test.value, "low": test.low,
         "high": test.high, "p": test.p,
     }  # fmt: skip
+
+
+def sentence(predicted: pd.DataFrame, effect: pd.DataFrame, title: str) -> str:
+    """Whether the neuron predicts a task, and what its suppression changes: one row of `profile`,
+    and `ablation` (empty if not stored). Empty where there is no such row.
+    """
+    if predicted.empty:
+        return ""
+    row = predicted.iloc[0]
+    clear = "predicts" if row.p_family < SIGNIFICANT else "does not clearly predict"
+    said = (
+        f"**This neuron {clear} {plain(title)}** (predictivity {two(row.predictivity)}, "
+        f"family-wise {p_value(row.p_family)})"
+    )
+    if effect.empty:
+        return f"{said}."
+    s = summary(effect)
+    change = (
+        "lowers the margin of the right answer" if s["low"] > 0
+        else "raises the margin of the right answer" if s["high"] < 0
+        else "makes no significant difference to the margin of the right answer"
+    )  # fmt: skip
+    return (
+        f"{said}. **Its suppression {change}** and changes {s['changed']:.0f} of {s['n']:.0f} "
+        "answers."
+    )
 
 
 def best(store: Store, specs: Sequence[PredictivitySpec]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import pandas as pd
 from core.base.markdown import plain
 from core.base.specs import Spec
 from core.figures.queries import right
-from core.figures.words import two
+from core.figures.words import ranged, two, verdict
 from core.stats.intervals import mean_accuracy
 from core.store import Store
 
@@ -22,8 +22,8 @@ def under_attack(table: pd.DataFrame, task: str, edit: str) -> str:
         if {0, 1} <= set(by_dose.index):
             clean, struck = by_dose.loc[0], by_dose.loc[1]
             said.append(
-                f"{plain(str(name))} from {two(clean.accuracy)} to **{two(struck.accuracy)}** "
-                f"({two(struck.low)} to {two(struck.high)})"
+                f"{plain(str(name))} from {two(clean.accuracy)} to "
+                + ranged(struck.accuracy, struck.low, struck.high, bold=True)
             )
     if not said:
         return ""
@@ -42,21 +42,23 @@ def without_neurons(
     return (
         f"Suppressing the {fraction:.0%} most causal neurons of each layer takes "
         f"{plain(backbone)}'s accuracy on {plain(task)} from {two(values['plain'].value)} to "
-        f"**{two(causal.value)}** ({two(causal.low)} to {two(causal.high)}). With as many of the "
-        f"most predictive ones suppressed, it is **{two(skill.value)}** ({two(skill.low)} to "
-        f"{two(skill.high)})."
+        f"{ranged(causal.value, causal.low, causal.high, bold=True)}. With as many of the most "
+        "predictive ones suppressed, it is "
+        f"{ranged(skill.value, skill.low, skill.high, bold=True)}."
     )
 
 
 def similar_prompts(agreed: pd.DataFrame) -> str:
     """Whether similar prompts transfer: the columns of `indicators.agreement`, one indicator."""
     said = [
-        f"{plain(row.backbone)} **{two(row.spearman)}** ({two(row.low)} to {two(row.high)})"
+        f"{plain(row.backbone)} {ranged(row.spearman, row.low, row.high, bold=True)}"
         for row in agreed.itertuples()
         if row.low == row.low
     ]
     if not said:
         return ""
-    clear = (agreed.low > 0).all()
-    lead = "Similar prompts transfer better" if clear else "Similar prompts may transfer better"
+    lead = verdict(
+        agreed, higher="Similar prompts transfer better", lower="Similar prompts transfer worse",
+        same="The similarity of prompts is not clearly related to transfer",
+    )  # fmt: skip
     return f"{lead}: Spearman correlation between averaged cosine and transfer, {'; '.join(said)}."

@@ -38,7 +38,7 @@ def groups(categories: Mapping[str, str], learned: Sequence[str]) -> dict[str, s
 
 
 def accuracies(store: Store, asked: Asked, group: Mapping[str, str]) -> pd.DataFrame:
-    """One row per task and kind of prompt (`how`): group, accuracy, low, high (95 %, examples and
+    """One row per task and kind of prompt (`how`): group, accuracy, low, high (95%, examples and
     prompts redrawn), n, prompts, majority, relative (accuracy divided by that of the task's own
     prompts, NaN until these are stored).
     """
@@ -66,7 +66,7 @@ def by_group(
     store: Store, asked: Asked, group: Mapping[str, str], kinds: Sequence[str]
 ) -> pd.DataFrame:
     """Mean accuracy over the tasks of each group for which all of some kinds of prompts are known:
-    the columns of `accuracies` with a group as `task`, and tasks (how many). low and high: 95 %,
+    the columns of `accuracies` with a group as `task`, and tasks (how many). low and high: 95%,
     the tasks fixed, their prompts and examples redrawn; random words are the same for all tasks.
     `majority` is a mean over tasks; relative is that of the means.
     """
@@ -106,7 +106,7 @@ def gain(
     store: Store, asked: Asked, group: Mapping[str, str], how: str, over: str = "random"
 ) -> pd.DataFrame:
     """What one kind of prompt gains over another: per group, the mean over tasks and prompts (of
-    the same seed) of the difference in accuracy: gain, low and high (95 %, tasks and prompts are
+    the same seed) of the difference in accuracy: gain, low and high (95%, tasks and prompts are
     samples; NaN for fewer than four tasks), tasks, prompts, accuracy (mean of the first kind).
     """
     out = list[dict[str, object]]()

@@ -6,16 +6,18 @@ import pandas as pd
 from core.base.prompts import Prompt, SoftPrompt
 from core.base.specs import key
 from core.figures import queries
+from core.figures.words import ranged
 from core.measures.dropped import DroppedSpec
 from core.measures.evaluation import EvaluationSpec
 from core.measures.nearest import Metric, NearestSpec
 from core.stats.intervals import Z, holm, mcnemar, wilson
 from core.stats.similarity import cosine_average, units
 from core.store import Store
+from core.tasks.metrics import TITLES
 
 
 def works_on(store: Store, specs: list[EvaluationSpec]) -> pd.DataFrame:
-    """Accuracy per target task, or the mean score of written answers, with its 95 % interval
+    """Accuracy per target task, or the mean score of written answers, with its 95% interval
     (Wilson's for accuracy, else a bootstrap over examples): task, metric, accuracy, low, high, n,
     majority, own (whether the prompt was tuned on it).
     """
@@ -33,6 +35,23 @@ def works_on(store: Store, specs: list[EvaluationSpec]) -> pd.DataFrame:
             "majority": rows.majority, "own": rows.target_task == rows.source_task,
         }
     )  # fmt: skip
+
+
+def sentence(table: pd.DataFrame) -> str:
+    """How well a prompt answers its own task, and on how many others it is clearly better than the
+    majority class: the columns of `works_on`. Empty where neither has been measured.
+    """
+    said = [
+        f"{TITLES[row.metric].capitalize()} {ranged(row.accuracy, row.low, row.high)} on its own "
+        "task"
+        for row in table[table.own].itertuples()
+    ]
+    others = table[~table.own & (table.metric == "accuracy")]
+    if len(others):
+        clear = int((others.low > others.majority).sum())
+        said.append(f"clearly above the majority class on {clear} of {len(others)} other tasks")
+    text = "; ".join(said)
+    return f"**{text[0].upper()}{text[1:]}.**" if text else ""
 
 
 def words(store: Store, spec: NearestSpec, metric: Metric, count: int = 5) -> pd.DataFrame:
@@ -59,7 +78,7 @@ def words(store: Store, spec: NearestSpec, metric: Metric, count: int = 5) -> pd
 
 
 def without_each(store: Store, spec: DroppedSpec) -> pd.DataFrame:
-    """What accuracy loses without each vector: row, effect, low and high (95 %, paired over
+    """What accuracy loses without each vector: row, effect, low and high (95%, paired over
     examples), p (McNemar's exact test, Holm-adjusted), lost, gained, n. Empty if not stored.
     """
     found = store.read(spec)

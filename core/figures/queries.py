@@ -92,7 +92,7 @@ def transfer(
 
 def accuracies(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataFrame:
     """Accuracy per (backbone, source_task, target_task): accuracy, sem over seeds, seeds, n,
-    majority, low and high (mean -/+ sem; with one seed the 95 % Wilson interval).
+    majority, low and high (mean -/+ sem; with one seed the 95% Wilson interval).
     """
     table = transfer(store, specs, relative=False).rename(columns={"value": "mean"})
     table["low"], table["high"] = table["mean"] - table["sem"], table["mean"] + table["sem"]
@@ -139,7 +139,7 @@ def predictivity_boxes(store: Store, specs: Sequence[PredictivitySpec]) -> pd.Da
     q3, whisker_low, whisker_high (last values within 1.5 IQR), p99 (99th percentile), highest,
     floor (mean of the permutation null), fwer (95th percentile of the best neuron under
     permutation), fdr (lowest predictivity of a discovery at a false discovery rate of
-    5 %), discoveries and certain (shares of neurons, averaged over seeds: q, and p_family, at most
+    5%), discoveries and certain (shares of neurons, averaged over seeds: q, and p_family, at most
     0.05), neurons, seeds, n, majority (accuracy of the most frequent class), uninformative (share
     of neurons at or below it). Levels are means over seeds; the mean of
     predictivities varies less than one of them, so that they are on the safe side.
@@ -266,7 +266,7 @@ def suppression_curve(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataF
     """Points of a suppression curve, per (backbone, choose, fraction): accuracy (mean over seeds
     and draws), low, high, seeds, draws, n, majority.
 
-    The band is the mean -/+ the standard error over seeds; with one seed the 95 % Wilson interval
+    The band is the mean -/+ the standard error over seeds; with one seed the 95% Wilson interval
     for chosen neurons and the range of the draws for random ones. Fraction 0 belongs to each kind.
     """
     rows = evaluations(store, specs)

@@ -41,10 +41,10 @@ def convergence(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def speed(runs: pd.DataFrame) -> pd.DataFrame:
-    """Per start, against the plain start's run with the same place: steps (mean until 98 % of the
+    """Per start, against the plain start's run with the same place: steps (mean until 98% of the
     best accuracy of the plain run are reached, over the runs that reach them), plain (steps that
     the plain run took), reached and runs (how many do), speedup (geometric mean of the ratios plain
-    / steps over pairs), low and high (95 %, t over pairs), best (mean accuracy of the best step).
+    / steps over pairs), low and high (95%, t over pairs), best (mean accuracy of the best step).
 
     A run that never gets there counts with its last step, so that the speed-up is no more than said
     where some do not.
@@ -85,7 +85,7 @@ def sentence(saved: pd.DataFrame) -> str:
         return ""
     said = [
         f"{'fewer' if row.speedup > 1 else 'more'} from {plain(row.start)} (speed-up "
-        f"{'at most ' * (row.reached < row.runs)}{two(row.speedup)}, 95 % interval "
+        f"{'at most ' * (row.reached < row.runs)}{two(row.speedup)}, 95% interval "
         f"{two(row.low)} to {two(row.high)})"
         for row in others.itertuples()
         if row.low > 1 or row.high < 1

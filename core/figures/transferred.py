@@ -46,7 +46,7 @@ def pairs(
 
 def correlations(table: pd.DataFrame) -> pd.DataFrame:
     """Spearman of shared and transferred per backbone and kind of neuron: spearman, low and high
-    (95 %, tasks are clusters), apart (over the pairs of different category), pairs, tasks. The
+    (95%, tasks are clusters), apart (over the pairs of different category), pairs, tasks. The
     table is that of `pairs`, with a column `same` (category).
     """
     out = list[dict[str, object]]()
@@ -67,7 +67,7 @@ def correlations(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_tasks(mine: pd.DataFrame, tasks: list[str]) -> Estimate:
-    """Spearman with its 95 % interval from leaving out one task, and all its pairs, at a time."""
+    """Spearman with its 95% interval from leaving out one task, and all its pairs, at a time."""
     x, y = mine.shared.to_numpy(float), mine.transferred.to_numpy(float)
     source, target = mine.source_task.to_numpy(), mine.target_task.to_numpy()
 

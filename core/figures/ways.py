@@ -54,7 +54,7 @@ def _stored(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:
 
 def against(store: Store, specs: Sequence[WaySpec], one: str, other: str) -> pd.DataFrame:
     """One row per backbone with two seeds or more of both methods: the accuracy of `one` (first)
-    and `other` (second) with these seeds, their difference and its 95 % interval (low, high; seeds
+    and `other` (second) with these seeds, their difference and its 95% interval (low, high; seeds
     and examples are samples), share (of the backbone's weights that `one` trains).
     """
     out = list[dict[str, object]]()
@@ -95,13 +95,13 @@ def as_good(found: pd.DataFrame) -> str:
     bold = f"**{lead}.** " if lead else ""
     return (
         f"{bold}Accuracy of prompt tuning (and its share of trainable parameters) against full "
-        f"fine-tuning, with 95 % intervals: {'; '.join(said)}."
+        f"fine-tuning, with 95% intervals: {'; '.join(said)}."
     )
 
 
 def compared(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:
     """One row per backbone and way: trained (weights), share (of the backbone's), seconds (of the
-    updates, mean over seeds), fastest, slowest, accuracy, low, high (95 %, seeds and examples
+    updates, mean over seeds), fastest, slowest, accuracy, low, high (95%, seeds and examples
     redrawn), n, seeds, majority.
     """
     out = list[dict[str, object]]()
@@ -124,7 +124,7 @@ def compared(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:
 
 def without(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:
     """What accuracy loses without neurons that prompt tuning found: one row per backbone, way, kind
-    of neuron and fraction: drop, low and high (95 %; seeds, draws and examples are samples), p, n,
+    of neuron and fraction: drop, low and high (95%; seeds, draws and examples are samples), p, n,
     seeds, draws, and excess over as many random neurons (mean over draws), with excess_low and
     excess_high; NaN for random ones.
     """

@@ -1,6 +1,7 @@
 """Numbers as sentences print them."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -30,20 +31,31 @@ def verdict(found: pd.DataFrame, *, higher: str, lower: str, same: str) -> str:
     known = found[found.low.notna()]
     kinds = {higher: known.low > 0, lower: known.high < 0}
     kinds[same] = ~(kinds[higher] | kinds[lower])
-    there = {clause: known.backbone[rows] for clause, rows in kinds.items() if rows.any()}
-    if len(there) == 1 and len(known) == len(found):
-        return next(iter(there))
-    said = [
-        f"{'not clear' if clause == same and len(there) > 1 else clause} on "
-        + " and ".join(map(plain, names))
-        for clause, names in there.items()
-    ]
+    there = {clause: list(known.backbone[rows]) for clause, rows in kinds.items() if rows.any()}
+    if same in there and len(there) > 1:
+        there["not clear"] = there.pop(same)
+    return each(there, alone=len(known) == len(found))
+
+
+def each(clauses: Mapping[str, Sequence[str]], *, alone: bool = True) -> str:
+    """Clauses, each said of its backbones; a single one is said of none by name if it may stand
+    `alone`.
+    """
+    if len(clauses) == 1 and alone:
+        return next(iter(clauses))
+    said = [f"{clause} on {' and '.join(map(plain, names))}" for clause, names in clauses.items()]
     return "; ".join(text if not i else text[0].lower() + text[1:] for i, text in enumerate(said))
 
 
 def two(value: float) -> str:
     """Two decimals."""
     return f"{value:z.2f}".replace("-", MINUS)
+
+
+def ranged(value: float, low: float, high: float, *, bold: bool = False) -> str:
+    """A value, and in brackets its interval if there is one; two decimals."""
+    said = f"**{two(value)}**" if bold else two(value)
+    return said if math.isnan(low) else f"{said} ({two(low)} to {two(high)})"
 
 
 def positive(e: Estimate) -> Estimate:
@@ -58,7 +70,7 @@ def opposite(e: Estimate) -> Estimate:
 
 def in_points(e: Estimate) -> str:
     """An estimate in percentage points, with its interval."""
-    text = f"{100 * e.value:.1f} points, 95 % interval {100 * e.low:.1f} to {100 * e.high:.1f}"
+    text = f"{100 * e.value:.1f} points, 95% interval {100 * e.low:.1f} to {100 * e.high:.1f}"
     return text.replace("-", MINUS)
 
 
@@ -66,4 +78,4 @@ def interval(e: Estimate) -> str:
     """An estimate with its interval: two decimals, or three where one end is close to 0."""
     digits = 3 if min(abs(e.low), abs(e.high)) < 0.005 else 2
     value, low, high = (f"{x:z.{digits}f}".replace("-", MINUS) for x in (e.value, e.low, e.high))
-    return f"{value}, 95 % interval {low} to {high}"
+    return f"{value}, 95% interval {low} to {high}"

@@ -11,7 +11,7 @@ from core.tasks.metrics import METRICS, beside
 
 def scores(table: pd.DataFrame, found: Evaluation, examples: Examples) -> pd.DataFrame:
     """Of the table of `answers`, per metric that is usually reported with the task's: metric, score
-    (the mean), low and high (95 %), n, and constant, the score of always writing the most frequent
+    (the mean), low and high (95%), n, and constant, the score of always writing the most frequent
     first reference.
     """
     _, references = _aligned(found, examples)

@@ -133,7 +133,7 @@ class Evaluation:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the score: Wilson's for shares, else a percentile bootstrap over
+        """95% interval of the score: Wilson's for shares, else a percentile bootstrap over
         examples.
         """
         return mean_interval(self.scores)
@@ -157,7 +157,7 @@ class Evaluation:
 
 
 def mean_interval(scores: Float[Values, " example"]) -> tuple[float, float]:
-    """95 % interval of a mean score: Wilson's where each is 0 or 1, else a percentile bootstrap."""
+    """95% interval of a mean score: Wilson's where each is 0 or 1, else a percentile bootstrap."""
     if np.isin(scores, (0, 1)).all():
         return wilson(int(scores.sum()), len(scores))
     low, high = np.quantile(redrawn(scores[None]), [0.025, 0.975])

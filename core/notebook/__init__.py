@@ -104,7 +104,7 @@ class Skillscope:
         attack: Attack | None = None,
     ) -> pd.DataFrame:
         """Accuracy of a task's prompts on the task itself or `on` another, one row per seed: seed,
-        task, metric, accuracy, low and high (95 %), n, majority.
+        task, metric, accuracy, low and high (95%), n, majority.
         """
         prompts = self.prompts(backbone, task, seeds)
         specs = self._evaluations(backbone, prompts, on or task, limit, attack)
@@ -204,7 +204,7 @@ class Skillscope:
         seeds: Seeds = sweeps.SEEDS,
     ) -> pd.DataFrame:
         """Accuracy under an attack (by default typos) at increasing doses: backbone, dose,
-        accuracy, low and high (95 %, seeds and examples redrawn), n, seeds, majority,
+        accuracy, low and high (95%, seeds and examples redrawn), n, seeds, majority,
         accuracy_kept.
         """
         found = self._task(task)

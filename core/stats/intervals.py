@@ -18,12 +18,12 @@ from jaxtyping import Bool, Float
 Array = npt.NDArray[Any]
 RESAMPLES = 2000
 BLOCK = 2**21  # numbers held at once while examples are redrawn: 16 MB
-Z = 1.959963984540054  # 95 % of a normal distribution lie within so many standard deviations
+Z = 1.959963984540054  # 95% of a normal distribution lie within so many standard deviations
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A value, its 95 % interval, and, for a test, its p-value."""
+    """A value, its 95% interval, and, for a test, its p-value."""
 
     value: float
     low: float
@@ -38,7 +38,7 @@ class Estimate:
 
 @lru_cache(maxsize=4096)
 def wilson(correct: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927); within [0, 1] for every n."""
+    """95% interval of a share (Wilson 1927); within [0, 1] for every n."""
     from scipy.stats import binomtest
 
     interval = binomtest(correct, n).proportion_ci(confidence_level=0.95, method="wilson")
@@ -92,7 +92,7 @@ def _small_weights(n: int, seed: tuple[int, int]) -> Array:
 
 def mean_accuracy(right: Bool[Array, "seed example"]) -> Estimate:
     """Accuracy over seeds and examples. For one seed, the interval is Wilson's; for several, the
-    central 95 % of `redrawn`, or Wilson's for one of them if these do not vary.
+    central 95% of `redrawn`, or Wilson's for one of them if these do not vary.
     """
     value = float(right.mean())
     if len(right) == 1:
@@ -180,7 +180,7 @@ FEWEST_CLUSTERS = 6
 def over_clusters(
     cluster: Sequence[object], of: Callable[[npt.NDArray[np.intp]], float]
 ) -> Estimate:
-    """A statistic of the rows at some places, with its 95 % interval from leaving out one cluster
+    """A statistic of the rows at some places, with its 95% interval from leaving out one cluster
     at a time: value -/+ t x the jackknife's standard error, with one degree of freedom less than
     clusters. Of a mean of equally large clusters this is the t interval of their means. No interval
     below six clusters, or where the statistic is undefined without one of them.

@@ -177,7 +177,7 @@ def percentiles(values: Float[Array, "layer neuron"]) -> Float[Array, "layer neu
 # --- shared neurons ------------------------------------------------------------------------------
 @dataclass(frozen=True, kw_only=True)
 class Chance:
-    """Chance overlap of two independent choices of neurons: mean and 95 % range; `tail[i]` is the
+    """Chance overlap of two independent choices of neurons: mean and 95% range; `tail[i]` is the
     probability of at least i shared neurons.
     """
 

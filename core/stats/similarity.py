@@ -108,7 +108,7 @@ def with_transfer(
     likeness: Float[Array, "source target"], transferred: Float[Array, "source target"]
 ) -> Estimate:
     """Spearman over the sources of each target, without its own prompt; mean over the targets. NaN
-    marks an unknown pair. The 95 % interval redraws tasks, which are sources and targets at once,
+    marks an unknown pair. The 95% interval redraws tasks, which are sources and targets at once,
     and is on the wide side (docs/method.md).
 
     No interval below six tasks, or where most draws leave nothing to compare. Source: Su et al.

@@ -301,7 +301,7 @@ def check(table: pd.DataFrame, wish: Wish) -> None:
     if len(set(wish.words)) < len(wish.words):
         raise BadInput("Two classes have the same answer word.")
     if not 0.05 <= wish.held <= 0.5:
-        raise BadInput("Between 5 and 50 % of the rows are held out for measuring.")
+        raise BadInput("Between 5 and 50% of the rows are held out for measuring.")
 
 
 # --- writing -------------------------------------------------------------------------------------

@@ -159,7 +159,7 @@ def accuracy(view: View, table: pd.DataFrame, rows: pd.DataFrame, look: charts.L
     with st.container(border=True):
         answers.chart(figure)
         st.caption(
-            f"Accuracy: means of {view.seeds} with 95 % intervals; dotted line: chance. Examples: "
+            f"Accuracy: means of {view.seeds} with 95% intervals; dotted line: chance. Examples: "
             f"{controls.count(table[table.data == robustness.CLEAN].n)} clean; "
             + (
                 ", ".join(f"{n} {plain(kind or 'adversarial')}" for kind, n in sizes.items())
@@ -207,7 +207,7 @@ def neurons(
         )
         st.caption(
             f"Share of clean skill neurons (means of {view.seeds}) that are also adversarial skill "
-            f"neurons. Bands: 95 % range of the permutation null. {few(shared)}",
+            f"neurons. Bands: 95% range of the permutation null. {few(shared)}",
             help="Vertical line: the fraction chosen above. The error bars are 1.96 bootstrap "
             f"standard errors. Permutation null: shuffled labels ({permutations}). Chance overlap: "
             "two independent selections (hypergeometric). Split control: two disjoint parts of "
@@ -220,7 +220,7 @@ def neurons(
         st.markdown(f"**Layer by layer, top {view.top:.0%}**")
         answers.chart(layers)
         st.caption(
-            "Tick and line: mean and 95 % range of the permutation null in each layer. "
+            "Tick and line: mean and 95% range of the permutation null in each layer. "
             "Uninformative neurons are never skill neurons, so some layers have fewer."
         )
         answers.downloads("robustness-layers", by_layer, ("", layers))
@@ -237,7 +237,7 @@ def ranks(agree: pd.DataFrame, by_attack: pd.DataFrame, top: float, look: charts
         few_examples = controls.count(agree.n_adversarial)
         st.caption(
             f"Predictivities on {controls.count(agree.n_clean)} clean against {few_examples} "
-            "adversarial examples, overall and by attack. Grey: 95 % range of the permutation "
+            "adversarial examples, overall and by attack. Grey: 95% range of the permutation "
             "null. Points to its right exceed the null; about 1 in 40 does so by chance.",
             help=f"Line: 1.96 standard errors over {controls.count(agree.replicates)} "
             "resamples of examples and seeds. Tick: split control, two disjoint parts of the "
@@ -311,7 +311,7 @@ def percentiles(
                 neuron_table(mine)
             exceeding = (
                 f" On adversarial data, {discovered[name]:.0%} of all neurons exceed the "
-                "permutation null (false discovery rate 5 %)." if name in discovered else ""
+                "permutation null (false discovery rate 5%)." if name in discovered else ""
             )  # fmt: skip
             null = (
                 f" (permutation null {median.shuffled_low:.0%} to {median.shuffled_high:.0%}, "
@@ -322,7 +322,7 @@ def percentiles(
                 f"{len(mine)} clean skill neurons (top {view.top:.0%} of each layer). Vertical "
                 f"line: median, {median.median:.0%}{null}. Dotted: uniform distribution. Click a "
                 "piece of a bar to open its neuron.",
-                help="A rank percentile of 100 % is the highest in the layer on adversarial data."
+                help="A rank percentile of 100% is the highest in the layer on adversarial data."
                 + exceeding,
             )
     answers.downloads("robustness-places", table, *figures)
@@ -377,7 +377,7 @@ def suppression(view: View, tests: pd.DataFrame, curves: pd.DataFrame, look: cha
             "Cost: extra accuracy drop, in percentage points, when skill neurons are suppressed "
             "instead of as many random ones (same examples, mean over fractions). Skill neurons "
             "are favoured where they are found and tested on the same rows.",
-            help="The 95 % intervals and p-values treat the prompts "
+            help="The 95% intervals and p-values treat the prompts "
             f"({controls.count(tests.seeds)}), the random draws ({controls.count(tests.draws)}) "
             "and the examples as samples; p-values are Holm-adjusted over the four rows of a "
             "backbone.",

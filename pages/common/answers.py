@@ -364,12 +364,6 @@ def played(name: str, steps: Sequence[float], draw: Callable[[float], None]) -> 
     if STALE.get():
         draw(steps[-1])
         return
-    if len(steps) > 2:
-        st.button(
-            "Play", key=f"{name}-play", icon=":material/play_arrow:", type="tertiary",
-            on_click=lambda: st.session_state.update({slot: 0}),
-            help="Shows the figure step by step.",
-        )  # fmt: skip
     playing = slot in st.session_state
 
     @st.fragment(run_every=FRAME if playing else None)
@@ -385,3 +379,9 @@ def played(name: str, steps: Sequence[float], draw: Callable[[float], None]) -> 
         st.session_state[slot] = at + 1
 
     frames()
+    if len(steps) > 2:
+        st.button(
+            "Play", key=f"{name}-play", icon=":material/play_arrow:", type="tertiary",
+            on_click=lambda: st.session_state.update({slot: 0}),
+            help="Shows the figure step by step.",
+        )  # fmt: skip

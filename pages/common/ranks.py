@@ -22,7 +22,7 @@ from pages.common import answers, controls
 KINDS: tuple[Choose, ...] = ("skill", "causal")
 BESIDE = 2  # figures in a row
 HELP = (
-    "Rank percentile: 100 % is the highest in its layer. Both rankings use the same examples, so "
+    "Rank percentile: 100% is the highest in its layer. Both rankings use the same examples, so "
     "some agreement is expected under any attack. The curves under *This task* compare separate "
     "halves of the data with a permutation null."
 )

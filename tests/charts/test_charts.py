@@ -588,6 +588,16 @@ def test_negative_correlations_have_a_hue_of_their_own() -> None:
     assert scale["range"] == [LIGHT.third, LIGHT.ground, LIGHT.hue("t5-mini")]
 
 
+def test_pairs_of_one_category_are_outlined_where_others_are_not() -> None:
+    rows = HEAT.assign(same_category=HEAT.source_task == HEAT.target_task)
+    for table, outlined in ((rows, True), (rows.assign(same_category=True), False), (HEAT, False)):
+        drawn = charts.transfer_heatmap(
+            table, LIGHT, backbone="t5-mini", relative=False, rows=["A", "B"], columns=["A", "B"]
+        ).to_dict()
+        strokes = [layer["mark"].get("stroke") for layer in drawn["layer"]]
+        assert (LIGHT.ink in strokes) == outlined
+
+
 def test_the_words_of_a_neuron_are_all_in_the_histogram() -> None:
     drawn = NEWER["directions"](LIGHT).to_dict()
     rows = [row for data in drawn["datasets"].values() for row in data]

@@ -54,7 +54,7 @@ def redraw(right: np.ndarray, rng: np.random.Generator) -> float:
 
 
 def by_hand_kept(neurons: pd.DataFrame) -> tuple[float, float]:
-    """From each neuron's predictivities: which share of the top 5 % stays, and Spearman."""
+    """From each neuron's predictivities: which share of the top 5% stays, and Spearman."""
     chosen, kept, rhos = 0, 0, []
     for _, layer in neurons.groupby("layer"):
         k = int(0.05 * len(layer))
@@ -70,7 +70,7 @@ def by_hand_kept(neurons: pd.DataFrame) -> tuple[float, float]:
 def by_hand_difference(
     right: dict[str, dict[str, np.ndarray]], rng: np.random.Generator
 ) -> tuple[float, float]:
-    """95 % interval of how much more T5 loses: the same examples, unrelated prompts."""
+    """95% interval of how much more T5 loses: the same examples, unrelated prompts."""
     found = []
     for _ in range(1500):
         places = {data: rng.integers(0, wide.shape[1], wide.shape[1])
@@ -129,14 +129,14 @@ def test_the_dose_response_and_the_claim_are_what_the_exported_files_say(
             continue
         groups = shown.dose * 0, shown.dose.astype(str) + shown.category
         slopes = [least_squares(shown, group) for group in groups]
-        assert f"slope {slopes[0]:.2f}, 95 % interval" in line
-        assert f"(slope {slopes[1]:.2f}, 95 % interval" in line
+        assert f"slope {slopes[0]:.2f}, 95% interval" in line
+        assert f"(slope {slopes[1]:.2f}, 95% interval" in line
         assert f"{len(shown)} points on {tasks} tasks" in line
     gaps = points[points.neurons == "skill"].pivot_table(
         index=["task", "dose"], columns="backbone", values="accuracy_kept"
     )
     number = r"(-?[\d.]+)"
-    told = rf"\(difference {number}, 95 % interval {number} to {number}; 9 tasks\)"
+    told = rf"\(difference {number}, 95% interval {number} to {number}; 9 tasks\)"
     for sentence, second, first in (
         ("roberta-mini and t5-mini do not differ clearly in the accuracy they keep",
          "t5-mini", "roberta-mini"),
@@ -178,7 +178,7 @@ def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, task: 
             f"{backbone}: accuracy drops from {clean:.3f} on clean data to {attacked:.3f}" in said
         )
         found = re.search(
-            rf"{backbone}: accuracy drops .*?\(([\d.]+) points, 95 % interval ([\d.]+) to"
+            rf"{backbone}: accuracy drops .*?\(([\d.]+) points, 95% interval ([\d.]+) to"
             r" ([\d.]+)\)",
             said,
         )
@@ -207,7 +207,7 @@ def test_the_finding_is_what_the_exported_files_say(page: Page, app: str, task: 
     difference = draws["t5-mini"][0] - draws["roberta-mini"][0]
     low, high = by_hand_difference({b: wide for b, (_, wide) in draws.items()}, rng)
     assert low < difference < high
-    more = re.search(r"difference: ([\d.]+) points, 95 % interval (.?[\d.]+) to ([\d.]+)", said)
+    more = re.search(r"difference: ([\d.]+) points, 95% interval (.?[\d.]+) to ([\d.]+)", said)
     assert more
     expected = sorted([100 * low, 100 * high]) if difference >= 0 else [-100 * high, -100 * low]
     told = [float(more[i].replace("\N{MINUS SIGN}", "-")) for i in (2, 3)]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
-from core.figures.categories import compared, sentence
+from core.figures.categories import compared, same, sentence
 
 CATEGORIES = {"a": "x", "b": "x", "c": "x", "d": "y", "e": "y", "f": "y"}
 
@@ -61,6 +61,11 @@ def test_what_has_no_category_and_a_task_with_itself_do_not_count() -> None:
     pd.testing.assert_frame_equal(compared(pd.concat([rows, more]), CATEGORIES), expected)
 
 
+def test_pairs_of_one_category_are_told_apart() -> None:
+    source, target = pd.Series(list("aabzz")), pd.Series(list("abazq"))
+    assert same(source, target, {"a": "x", "b": "y"}).tolist() == [True, False, False, False, False]
+
+
 def test_few_tasks_have_no_interval() -> None:
     rows = table(0.9, 0.6)
     few = rows[rows.source.isin(list("abd")) & rows.target.isin(list("abd"))]
@@ -69,8 +74,8 @@ def test_few_tasks_have_no_interval() -> None:
     assert math.isnan(found.low)
     assert math.isnan(found.high)
     assert said(compared(few, CATEGORIES)) == (
-        "**There are too few tasks for an interval.** Mean (95 % interval): m **0.90** within a "
-        "category and **0.60** between categories, difference 0.30."
+        "**There are too few tasks for an interval.** Mean (95% interval): m **0.90** within a "
+        "category, **0.60** between, difference 0.30."
     )
 
 
@@ -97,11 +102,11 @@ def test_a_large_category_weighs_no_more_than_its_tasks() -> None:
 def test_a_sentence_says_for_which_backbones_it_is_clear() -> None:
     clear = compared(table(0.9, 0.6, 0.01), CATEGORIES)
     vague = compared(table(0.61, 0.6, 0.2).assign(backbone="n"), CATEGORIES)
-    assert said(clear).startswith("**More.** Mean (95 % interval): m **0.90**")
+    assert said(clear).startswith("**More.** Mean (95% interval): m **0.90**")
     assert vague.low.iloc[0] < 0 < vague.high.iloc[0]
-    assert said(vague).startswith("**Same.** Mean (95 % interval): n **")
+    assert said(vague).startswith("**Same.** Mean (95% interval): n **")
     both = said(pd.concat([clear, vague]))
-    assert both.startswith("**More on m; not clear on n.** Mean (95 % interval): m **0.90**")
+    assert both.startswith("**More on m; not clear on n.** Mean (95% interval): m **0.90**")
     less = compared(table(0.3, 0.6, 0.01), CATEGORIES)
     assert said(less).startswith("**Less.** ")
     unknown = vague.assign(low=math.nan, high=math.nan)

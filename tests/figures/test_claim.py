@@ -275,7 +275,7 @@ def test_a_typo_is_not_compared_with_a_synonym() -> None:
 @pytest.mark.parametrize(
     ("overall", "within", "said"),
     [
-        ((0.5, 0.2, 0.8), (0.5, 0.2, 0.9), "keep more of them (slope 0.50, 95 %"),
+        ((0.5, 0.2, 0.8), (0.5, 0.2, 0.9), "keep more of them (slope 0.50, 95%"),
         ((0.5, 0.2, 0.8), (-0.5, -0.9, -0.2), "keep fewer of them (slope \N{MINUS SIGN}0.50"),
         ((0.5, -0.2, 0.8), (0.5, 0.2, 0.9), "not clearly related (slope 0.50"),
         ((0.5, 0.2, 0.8), (0.1, -0.2, 0.9), "there is no clear relation (slope 0.10"),
@@ -299,8 +299,8 @@ def test_each_slope_has_a_sentence_of_its_own(
 
 def test_an_interval_that_ends_close_to_zero_shows_on_which_side() -> None:
     shown = interval(Estimate(value=0.084, low=-0.002, high=0.17))
-    assert shown == "0.084, 95 % interval \N{MINUS SIGN}0.002 to 0.170"
-    assert interval(Estimate(value=0.5, low=0.2, high=0.8)) == "0.50, 95 % interval 0.20 to 0.80"
+    assert shown == "0.084, 95% interval \N{MINUS SIGN}0.002 to 0.170"
+    assert interval(Estimate(value=0.5, low=0.2, high=0.8)) == "0.50, 95% interval 0.20 to 0.80"
 
 
 def test_what_the_least_dose_costs_is_the_difference_to_clean_texts() -> None:

@@ -201,21 +201,27 @@ def test_shipped_similarities_can_be_recomputed(tmp_path: Path) -> None:
     assert again.value_x.to_numpy() == pytest.approx(again.value_y.to_numpy(), rel=1e-5, abs=1e-8)
 
 
-def test_a_sentence_is_about_the_averaged_cosine() -> None:
-    def table(*rows: tuple[str, float, float, float]) -> pd.DataFrame:
+def test_a_sentence_counts_indicators_and_quotes_the_averaged_cosine() -> None:
+    def table(*rows: tuple[str, float, float, float], **columns: object) -> pd.DataFrame:
         names = ["backbone", "spearman", "low", "high"]
-        found = pd.DataFrame(rows, columns=names)
-        return found.assign(indicator="cosine_average", across_categories=0.3)
+        found = pd.DataFrame(rows, columns=names).assign(indicator="cosine_average")
+        return found.assign(**{"across_categories": 0.3, **columns})
 
     both = table(("x", 0.5, 0.1, 0.9), ("y", 0.4, -0.1, 0.8))
     assert indicators.sentence(both) == (
-        "**More similar prompts transfer better on x; not clear on y.** Mean Spearman, averaged "
-        "cosine (95 % interval): x **0.50** (0.10 to 0.90), between categories 0.30; "
+        "**Every indicator predicts transfer on x; no indicator clearly predicts transfer on y** "
+        "(95% interval above 0: 1 of 1 on x, 0 of 1 on y). Mean Spearman of the averaged cosine: "
+        "x **0.50** (0.10 to 0.90), between categories 0.30; "
         "y **0.40** (−0.10 to 0.80), between categories 0.30."
     )
-    other = both.assign(indicator="causal")
+    more = pd.concat([both, table(("y", 0.6, 0.2, 0.9), indicator="causal")])
+    assert indicators.sentence(more).startswith(
+        "**Every indicator predicts transfer on x; some indicators predict transfer on y** "
+        "(95% interval above 0: 1 of 1 on x, 1 of 2 on y)."
+    )
     few = table(("x", 0.2, np.nan, np.nan))
-    for nothing in (other, few):
-        assert indicators.sentence(nothing).startswith("There are too few tasks")
-    less = indicators.sentence(table(("x", -0.5, -0.8, -0.1)))
-    assert less.startswith("**Less similar prompts transfer better.**")
+    assert indicators.sentence(few).startswith("There are too few tasks")
+    less = table(("x", -0.5, -0.8, -0.1), indicator="causal")
+    assert indicators.sentence(less) == (
+        "**No indicator clearly predicts transfer** (95% interval above 0: 0 of 1 on x)."
+    )

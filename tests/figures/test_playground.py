@@ -65,7 +65,7 @@ def test_votes_come_from_the_activation_the_baseline_and_the_direction(
     answer = live.play(lab, ranked, (examples.text_a[3], None), share=0, draws=3)
     table = playground.votes(answer, playground.ranking(lab.store, ranked), ["no", "yes"], "tiny")
     known = lab.stored(ranked[0])
-    assert len(table) == known.predictivity.shape[0] * 1, "5 % of 24 neurons is one a layer"
+    assert len(table) == known.predictivity.shape[0] * 1, "5% of 24 neurons is one a layer"
     for row in table.to_dict("records"):
         here = (row["layer"], row["neuron"])
         assert row["activation"] == pytest.approx(cached.values[3][here].item(), abs=1e-6)

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import binomtest, norm
@@ -104,3 +106,23 @@ def test_the_nearest_prompts_come_first_and_never_the_prompt_itself(store: Store
     assert table.cosine.tolist() == pytest.approx([np.cos(0.1), np.cos(0.5)])
     assert figures.neighbours(store, unknown, asked).empty
     assert figures.neighbours(store, asked[0], [asked[0]]).empty
+
+
+def test_a_prompts_sentence_counts_where_it_is_clearly_above_the_majority_class() -> None:
+    def row(
+        task: str, low: float, *, own: bool = False, metric: str = "accuracy"
+    ) -> dict[str, Any]:
+        return {
+            "task": task, "metric": metric, "accuracy": low + 0.05, "low": low, "high": low + 0.1,
+            "n": 50, "majority": 0.5, "own": own,
+        }  # fmt: skip
+
+    rows = [row("A", 0.8, own=True), row("B", 0.51), row("C", 0.5), row("D", 0.9, metric="f1")]
+    assert figures.sentence(pd.DataFrame(rows)) == (
+        "**Accuracy 0.85 (0.80 to 0.90) on its own task; clearly above the majority class on 1 of "
+        "2 other tasks.**"
+    )
+    written = pd.DataFrame([row("D", 0.3, own=True, metric="f1")])
+    assert figures.sentence(written) == "**F1 0.35 (0.30 to 0.40) on its own task.**"
+    assert figures.sentence(pd.DataFrame(rows[1:2])).startswith("**Clearly above the majority")
+    assert not figures.sentence(written.iloc[:0])

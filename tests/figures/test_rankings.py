@@ -78,7 +78,7 @@ def test_stability_is_the_mean_overlap_of_pairs_of_seeds(lab: Lab) -> None:
     assert row["all"] == pytest.approx(len(set.intersection(*sets)) / 12)
     assert row.chance == pytest.approx(0.15)
     assert (row.seeds, row.pairs) == (4, 6)
-    assert 0.01 not in set(table.fraction), "1 % of 40 neurons is none"
+    assert 0.01 not in set(table.fraction), "1% of 40 neurons is none"
 
 
 def test_one_seed_has_no_stability(lab: Lab) -> None:

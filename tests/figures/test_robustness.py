@@ -542,6 +542,6 @@ def test_suppression_is_told_for_clean_data_first() -> None:
         }
     )  # fmt: skip
     told = _suppressed(tests)
-    assert "mean over 1 to 15 %" in told
+    assert "mean over 1 to 15%" in told
     assert "costs less accuracy (\N{MINUS SIGN}4.0 points, p = 0.010) on clean data" in told
     assert "no significant difference (+1.0 points, p = 0.600) on adversarial data" in told

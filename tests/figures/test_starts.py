@@ -30,7 +30,7 @@ def test_a_start_is_as_much_faster_as_it_takes_fewer_steps() -> None:
     plain = [[0.5, 0.6, 0.7, 0.8], [0.5, 0.9, 0.9, 0.91]]
     other = [[0.6, 0.79, 0.6, 0.6], [0.95, 0.9, 0.9, 0.9]]
     table = starts.speed(runs(vocabulary=plain, other=other)).set_index("start")
-    # 98 % of 0.8 are reached at 40 and at 20; of 0.91 at 20 (0.9) and at 10.
+    # 98% of 0.8 are reached at 40 and at 20; of 0.91 at 20 (0.9) and at 10.
     row = table.loc["other"]
     assert (row.steps, row.plain, row.reached, row.runs) == (15, 30, 2, 2)
     logs = np.log([40 / 20, 20 / 10])
@@ -72,7 +72,7 @@ def test_a_sentence_names_the_starts_that_are_clearly_different() -> None:
     fast = {**row, "start": "Opinions", "speedup": 2.4, "low": 1.2, "high": 5.0}
     slow = {**row, "start": "Excuses", "speedup": 0.5, "low": 0.3, "high": 0.8, "reached": 3}
     said = starts.sentence(pd.DataFrame([row, vague, fast, slow]))
-    assert "fewer from Opinions (speed-up 2.40, 95 % interval 1.20 to 5.00); " in said
-    assert "more from Excuses (speed-up at most 0.50, 95 % interval 0.30 to 0.80)" in said
+    assert "fewer from Opinions (speed-up 2.40, 95% interval 1.20 to 5.00); " in said
+    assert "more from Excuses (speed-up at most 0.50, 95% interval 0.30 to 0.80)" in said
     assert "random" not in said
     assert starts.sentence(table[:1]) == ""

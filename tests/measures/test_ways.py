@@ -247,7 +247,7 @@ def test_a_sentence_says_whether_prompts_and_full_tuning_differ() -> None:
     assert figures.as_good(same) == (
         "**No clear difference in accuracy between prompt tuning and full fine-tuning.** Accuracy "
         "of prompt tuning (and its share of trainable parameters) against full fine-tuning, with "
-        "95 % intervals: x **0.90** (0.05%) against **0.91**, difference −1.0 points (−3.0 to "
+        "95% intervals: x **0.90** (0.05%) against **0.91**, difference −1.0 points (−3.0 to "
         "+1.0)."
     )
     assert figures.as_good(less).startswith(

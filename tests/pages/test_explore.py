@@ -30,7 +30,7 @@ def test_a_prompts_page_shows_words_vectors_and_where_it_works() -> None:
     assert re.search(
         r"of 8 vectors p < 0\.05 \(Holm\). Accuracy is 0\.9\d with all vectors and 0\.4", said
     )
-    assert "95 % Wilson intervals. Majority-class accuracy: 0.5" in said
+    assert "95% Wilson intervals. Majority-class accuracy: 0.5" in said
     assert not page.button, "all of it is shipped"
     assert [len(t.value) for t in page.dataframe] == [8, 2, 8], "words, in words, most alike"
     page = run("prompt", backbone="t5-mini", task="Excuses", other="Treatment")
@@ -114,11 +114,15 @@ def test_flips_lists_examples_and_shows_neurons_along_one() -> None:
     assert (listed["roberta-mini attacked"] != listed.label).all()
     assert len(charts(page)) == 1 + 4, "the states, and one neuron a backbone along both texts"
     assert sum("skill neurons." in m.value for m in page.markdown) == 2
+    assert re.search(
+        r"difference between the backbones\*\* \(p = 0\.\d+\)\. The attack", words(page)
+    )
     both = run("flips", only="flips for t5-mini, stays right for roberta-mini", dose="3")
     assert (both.dataframe[0].value["roberta-mini attacked"] == both.dataframe[0].value.label).all()
     one = run("flips", backbone="t5-mini", task="Question pairs", seed="2")
     assert not one.exception
-    assert not [m.value for m in one.markdown if "McNemar" in m.value], "one backbone alone"
+    assert "The attack flips **" in words(one)
+    assert "difference between the backbones" not in words(one), "one backbone alone"
     assert {"text_b", "attacked_b"} <= set(one.dataframe[0].value)
 
 

@@ -147,7 +147,7 @@ def test_labels_written_as_whole_floats_are_classes() -> None:
         ([*ROWS[:3], *[("fine", "good")] * 20], {}, "'bad' has 1 different texts"),
         (ROWS, {"words": ("same", "same")}, "same answer word"),
         (ROWS, {"words": ("one", " ")}, "needs an answer word"),
-        (ROWS, {"held": 0.9}, "Between 5 and 50 %"),
+        (ROWS, {"held": 0.9}, "Between 5 and 50%"),
         (ROWS, {"title": "!!!"}, "at least one plain letter"),
         (ROWS, {"title": "sst2"}, "already a task"),
         (ROWS, {"columns": Columns(text_a="words", text_b="words", label="verdict",

@@ -70,7 +70,7 @@ def _table(rows: pd.DataFrame) -> Right:
 
 def accuracy(rows: pd.DataFrame) -> pd.DataFrame:
     """From `answers`: one row per backbone and data, then per attack kind: data, attack, accuracy,
-    low, high (95 %), n, seeds.
+    low, high (95%), n, seeds.
     """
     groups = [("", rows)]
     groups += [(kind, rows[rows.attack == kind]) for kind in rows.attack.unique() if kind]

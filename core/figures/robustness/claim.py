@@ -58,7 +58,7 @@ def slopes(table: pd.DataFrame) -> pd.DataFrame:
     """Within each backbone, how much more of the neurons is kept where all accuracy is kept than
     where none is? A row per backbone and kind of neuron: slope (least squares) and slope_within
     (the same after the mean of each attack, dose and category of tasks is subtracted from both, so
-    that it compares like tasks at equal dose), each with low and high (95 %, tasks are clusters);
+    that it compares like tasks at equal dose), each with low and high (95%, tasks are clusters);
     points, tasks, left_out.
     """
     out = list[dict[str, object]]()
@@ -77,7 +77,7 @@ def slopes(table: pd.DataFrame) -> pd.DataFrame:
 def differences(table: pd.DataFrame) -> pd.DataFrame:
     """At equal dose, how much more does one backbone keep than another? A row per kind of neuron
     and pair of backbones: accuracy (of accuracy_kept, whatever the neurons do) and kept, second
-    less first, means over what both have, each with low and high (95 %, tasks are clusters), and
+    less first, means over what both have, each with low and high (95%, tasks are clusters), and
     their tasks: accuracy_tasks, kept_tasks.
     """
     out = list[dict[str, object]]()

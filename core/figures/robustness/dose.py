@@ -48,7 +48,7 @@ def answers(store: Store, sweeps: Sweeps) -> pd.DataFrame:
 
 
 def accuracy(store: Store, sweeps: Sweeps) -> pd.DataFrame:
-    """One row per backbone and dose: accuracy, low, high (95 %, examples and prompts redrawn), n,
+    """One row per backbone and dose: accuracy, low, high (95%, examples and prompts redrawn), n,
     seeds, majority, accuracy_kept ((accuracy - majority) / (clean - majority), NaN unless the clean
     accuracy's interval lies above the majority class's).
     """

@@ -97,7 +97,7 @@ def stored_draws(store: Store, spec: StabilitySpec) -> Draws | None:
 
 
 def permutation_null(value: float, shuffled: Array) -> dict[str, float]:
-    """The permutation null: mean, 95 % range, and the probability of at least `value`."""
+    """The permutation null: mean, 95% range, and the probability of at least `value`."""
     known = shuffled[np.isfinite(shuffled)]
     if not len(known):
         return dict.fromkeys(NULL, math.nan)
@@ -140,7 +140,7 @@ def overlap(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     adversarial (skill neurons), shared, share (of chosen), error (bootstrap), low and high (1.96
     errors around share);
     shuffled, shuffled_low, shuffled_high (permutation null with shuffled adversarial labels, mean
-    and 95 %), p (under that null);
+    and 95%), p (under that null);
     control, control_shuffled, control_p (split control: two disjoint parts of the clean data);
     chance, chance_low, chance_high (chance overlap, hypergeometric), p_chance.
     """
@@ -324,7 +324,7 @@ def ranked(store: Store, sweeps: Sweeps) -> pd.DataFrame:
 
 def discoveries(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     """Neurons that exceed the permutation null: backbone, data, neurons, discoveries (false
-    discovery rate of 5 %) and certain (family-wise error of 5 %), as shares of the neurons and
+    discovery rate of 5%) and certain (family-wise error of 5%), as shares of the neurons and
     means over seeds; n, seeds.
     """
     parts = []

@@ -110,7 +110,7 @@ def _shared(overlaps: pd.DataFrame, agree: pd.DataFrame, backbone: str, fraction
         a = agree.loc[backbone]
         parts.append(
             f"Over all neurons, clean and adversarial predictivities correlate at "
-            f"{two(a.spearman)} (Spearman, 95 % interval {two(a.low)} to {two(a.high)}; "
+            f"{two(a.spearman)} (Spearman, 95% interval {two(a.low)} to {two(a.high)}; "
             f"permutation null {two(a.shuffled)}, {p_value(a.p)})."
         )
     return " ".join(parts)
@@ -125,7 +125,7 @@ def _suppressed(tests: pd.DataFrame) -> str:
         return ""
     parts = [f"{_cost(row)} on {row.tested} data" for row in mine.itertuples()]
     return (
-        "Suppressing its clean skill neurons instead of random ones (mean over 1 to 15 % of each "
+        "Suppressing its clean skill neurons instead of random ones (mean over 1 to 15% of each "
         f"layer) {' and '.join(parts)}."
     )
 

@@ -1,0 +1,39 @@
+"""A neuron's finding in words."""
+
+import numpy as np
+import pandas as pd
+
+from core.figures.neuron import sentence
+
+
+def ablated(contribution: float, spread: float) -> pd.DataFrame:
+    """Two of 40 answers change if the contribution exceeds their margin."""
+    rng = np.random.default_rng(0)
+    margin = np.where(np.arange(40) < 2, 0.05, 3.0)
+    noise = rng.permutation(np.repeat([-spread, spread], 20))
+    return pd.DataFrame({"margin": margin, "contribution": contribution + noise})
+
+
+def predicted(p: float) -> pd.DataFrame:
+    return pd.DataFrame({"predictivity": [0.934], "p_family": [p]})
+
+
+def test_a_neurons_sentence_says_what_its_test_and_its_interval_allow() -> None:
+    clear = sentence(predicted(0.0004), ablated(0.2, 0.01), "A*")
+    assert clear == (
+        r"**This neuron predicts A\*** (predictivity 0.93, family-wise p < 0.001). **Its "
+        "suppression lowers the margin of the right answer** and changes 2 of 40 answers."
+    )
+    assert "does not clearly predict B** (predictivity 0.93, family-wise p = 0.050)." in sentence(
+        predicted(0.05), ablated(0.2, 0.01), "B"
+    )
+    assert "raises the margin" in sentence(predicted(0.01), ablated(-0.2, 0.01), "B")
+    assert "makes no significant difference to the margin" in sentence(
+        predicted(0.01), ablated(0.001, 2.0), "B"
+    )
+
+
+def test_a_neuron_that_was_not_suppressed_is_said_to_predict_only() -> None:
+    said = sentence(predicted(0.01), ablated(0, 0).iloc[:0], "B")
+    assert said == "**This neuron predicts B** (predictivity 0.93, family-wise p = 0.010)."
+    assert not sentence(predicted(0.01).iloc[:0], ablated(0, 0), "B")
