@@ -8,6 +8,8 @@ PYTEST := $(BIN)/python -m pytest -q
 TWO = -n 2 --dist loadfile --no-loadscope-reorder
 STAGES = MAKE="$(MAKE)" sh tests/stages.sh
 
+unexport PYTHONDONTWRITEBYTECODE  # pytest's own compilation of the tests takes longer than it looks
+
 .PHONY: run check test lint fast unit browser instructions bench help clean
 
 run: $(VENV)/.run  ## open the dashboard (PORT=8501)

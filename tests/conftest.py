@@ -85,7 +85,15 @@ TINY = {
 }
 
 
-@pytest.fixture(scope="session", params=sorted(TINY))
+DAILY = ("roberta", "t5")  # the others of a family behave alike: `make check` leaves them out
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(name, marks=[] if name in DAILY else pytest.mark.slow) for name in sorted(TINY)
+    ],
+)
 def tiny_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / f"tiny-{request.param}"
     save_backbone(TINY[request.param](), folder)

@@ -4,6 +4,7 @@ import ast
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -52,6 +53,7 @@ DEEPEST = 6  # steps of the longest chain of imports between folders
 DEEPEST_MODULE = 15  # steps of the longest chain between modules, as they are when loaded
 
 
+@cache
 def sources() -> dict[str, str]:
     folders = ("core", "demo", "pages")
     files = [*(f for d in folders for f in (ROOT / d).rglob("*.py")), ROOT / "app.py"]

@@ -21,6 +21,8 @@ from core.__main__ import app, main
 from core.base.settings import ROOT
 from tests.conftest import TINY, here, save_backbone, write_task, write_text_task
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -236,7 +238,6 @@ def test_the_options_of_an_attack_need_one(cache: Path, toml: Path, prompt: str)
     assert "need --attack KIND" in done.stderr
 
 
-@pytest.mark.slow
 def test_a_dose_response_has_a_row_per_dose(cache: Path, toml: Path, prompt: str) -> None:
     rows = answer(cache, "dose", prompt, toml, "--doses", "1,3", "--top", 0.09)
     assert [row["dose"] for row in rows] == [0, 1, 3]
@@ -411,7 +412,6 @@ def test_bad_input_gets_one_sentence_and_the_right_exit_code(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
 def test_the_real_program_ends_with_the_right_exit_code(cache: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "core", "tune", "bert", "short_reviews"],
@@ -441,7 +441,6 @@ def test_layout_shows_every_position(cache: Path, toml: Path, tiny_roberta: Path
     assert (slots[4]["token"], slots[-1]["token"]) == ("<s>", "</s>")
 
 
-@pytest.mark.slow
 def test_three_classes_are_split_into_binary_questions(
     cache: Path, tiny_roberta: Path, tmp_path: Path
 ) -> None:
@@ -459,7 +458,6 @@ def test_three_classes_are_split_into_binary_questions(
     assert [r["choose"] for r in curve] == ["none", "causal", "random", "skill"]
 
 
-@pytest.mark.slow
 def test_tasks_lists_counts_and_baselines(cache: Path) -> None:
     rows = {r["name"]: r for r in answer(cache, "tasks")}
     assert len(rows) == 14
@@ -574,7 +572,6 @@ def test_a_prompt_for_written_answers_does_not_start_from_answer_words(
     assert "no answer words to start from" in done.stderr
 
 
-@pytest.mark.slow
 def test_an_own_task_with_written_answers_has_no_baselines(
     cache: Path, echo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from core.base.specs import Pinned
 from core.measures.prompts import ImportedPrompt
 from tests.conftest import here
 
+pytestmark = pytest.mark.slow
 HEAVY = ["torch", "transformers", "scipy", "sklearn", "altair", "streamlit"]
 # Each command as `python -m core` runs it, in one process, which says after each what is loaded.
 PROGRAM = """

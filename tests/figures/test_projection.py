@@ -14,6 +14,7 @@ from core.measures.evaluation import EvaluationSpec
 from core.measures.tuning import TuneSpec
 from tests.figures.test_queries import add_evaluation, task
 
+pytestmark = pytest.mark.slow
 TASKS = {"a": LEARNED, "b": SAME, "c": OTHER, "d": OTHER, "e": OTHER, "f": OTHER}
 SEEDS = range(3)
 

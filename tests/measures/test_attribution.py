@@ -22,7 +22,7 @@ from tests.conftest import write_task
 from tests.measures.test_predictivity import question
 
 
-@pytest.fixture(params=[2, 3], ids=["two", "three"])
+@pytest.fixture(params=[2, pytest.param(3, marks=pytest.mark.slow)], ids=["two", "three"])
 def toml(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     file = write_task(tmp_path / "task", classes=request.param, n=30)
     words = ["good", "yes", "dull"][: request.param]  # one piece each for every tiny tokenizer

@@ -240,6 +240,7 @@ BROKEN: dict[str, Callable[[Artifact], Artifact]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["empty", "nonsense", *BROKEN])
 def test_what_cannot_be_gone_on_from_is_begun_anew(lab: Lab, spec: TuneSpec, how: str) -> None:
     whole = tuned(lab, spec)
