@@ -14,6 +14,7 @@ from core.figures.starts import histories, sentence, speed
 from core.measures import projections, sweeps
 from core.measures.tuning import Init, TuneSpec
 from core.tasks import Task, Text
+from core.tasks.metrics import TITLES
 from pages.common import about, answers, controls, warnings
 
 answers.heading(
@@ -123,19 +124,16 @@ def draw() -> None:
         answers.nothing("Loss and accuracy appear here. A short run takes well under a minute.")
     look = answers.look(lab.models.names())
     loss = charts.tuning_loss(table, look, backbone=backbone, steps=int(steps))
+    metric = TITLES[task.answer.metric] if isinstance(task.answer, Text) else "accuracy"
     accuracy = charts.tuning_accuracy(
-        table,
-        look,
-        backbone=backbone,
-        steps=int(steps),
-        chance=1 / len(task.labels) if task.labels else 0.0,
-    )
+        table, look, backbone=backbone, steps=int(steps), metric=metric,
+        chance=1 / len(task.labels) if task.labels else None,
+    )  # fmt: skip
     with st.container(border=True):
         st.subheader(f"{plain(task.title)}, {plain(backbone)}", anchor=False)
         answers.chart(loss)
         answers.chart(accuracy)
     prompt = lab.store.read(spec)
-    metric = plain(task.answer.metric) if isinstance(task.answer, Text) else "accuracy"
     if prompt is not None:
         st.success(
             f"Prompt {key(spec)}: {metric} {prompt.selection_accuracy:.3f} on "

@@ -73,12 +73,13 @@ def suppression_curves(
 
 
 def tuning_loss(table: pd.DataFrame, look: Look, *, backbone: str, steps: int) -> alt.LayerChart:
-    """Loss at each step."""
+    """Loss at each step, on an axis from 0."""
+    y = alt.Scale(domainMin=0, domainMax=1.05 * max(0.1, float(table.loss.max())), nice=False)
     line = (
         alt.Chart(table)
         .mark_line(color=look.hue(backbone), strokeWidth=1.2, opacity=0.8)
         .encode(
-            x=_steps(steps), y=alt.Y("loss:Q", title="loss"),
+            x=_steps(steps), y=alt.Y("loss:Q", scale=y, title="loss"),
             tooltip=["step", alt.Tooltip("loss", format=".3f")],
         )
     )  # fmt: skip
@@ -86,19 +87,27 @@ def tuning_loss(table: pd.DataFrame, look: Look, *, backbone: str, steps: int) -
 
 
 def tuning_accuracy(
-    table: pd.DataFrame, look: Look, *, backbone: str, steps: int, chance: float
+    table: pd.DataFrame,
+    look: Look,
+    *,
+    backbone: str,
+    steps: int,
+    chance: float | None,
+    metric: str = "accuracy",
 ) -> alt.LayerChart:
-    """Accuracy on the selection rows, at the steps where it was measured."""
+    """Accuracy on the selection rows, at the steps where it was measured, or the mean of another
+    metric, which has no chance level.
+    """
     line = (
         alt.Chart(table.dropna(subset="accuracy"))
         .mark_line(color=look.hue(backbone), strokeWidth=2.2, point=True)
         .encode(
             x=_steps(steps),
-            y=alt.Y("accuracy:Q", scale=alt.Scale(domain=[0, 1]), title="selection accuracy"),
-            tooltip=["step", alt.Tooltip("accuracy", format=".3f")],
+            y=alt.Y("accuracy:Q", scale=alt.Scale(domain=[0, 1]), title=f"selection {metric}"),
+            tooltip=["step", alt.Tooltip("accuracy", title=metric, format=".3f")],
         )
     )
-    return finish(line + level(chance, look), look, 180)
+    return finish(alt.layer(line) if chance is None else line + level(chance, look), look, 180)
 
 
 def convergence(

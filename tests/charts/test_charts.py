@@ -149,6 +149,7 @@ def history() -> pd.DataFrame:
 def test_a_tuning_run_shows_every_loss_and_the_accuracies_that_were_measured() -> None:
     loss = charts.tuning_loss(history(), LIGHT, backbone="t5-mini", steps=10).to_dict()
     assert [row["loss"] for row in data(loss)] == [0.7, 0.6, 0.4, 0.3]
+    assert loss["encoding"]["y"]["scale"]["domainMax"] > 0.7, "the first step is on the axis"
     accuracy = charts.tuning_accuracy(
         history(), LIGHT, backbone="t5-mini", steps=10, chance=1 / 3
     ).to_dict()
@@ -156,6 +157,15 @@ def test_a_tuning_run_shows_every_loss_and_the_accuracies_that_were_measured() -
     named = accuracy["datasets"][line["data"]["name"]]
     assert [(row["step"], row["accuracy"]) for row in named] == [(2, 0.6), (4, 0.9)]
     assert accuracy["datasets"][chance["data"]["name"]] == [{"y": 1 / 3}]
+
+
+def test_a_run_with_written_answers_names_its_metric_and_has_no_chance_level() -> None:
+    drawn = charts.tuning_accuracy(
+        history(), LIGHT, backbone="t5-mini", steps=10, chance=None, metric="ROUGE-L"
+    ).to_dict()
+    (line,) = drawn["layer"]
+    assert line["encoding"]["y"]["title"] == "selection ROUGE-L"
+    assert line["encoding"]["tooltip"][1]["title"] == "ROUGE-L"
 
 
 def test_a_tuning_runs_axis_reaches_its_last_step_from_the_start() -> None:
