@@ -26,7 +26,8 @@ PARTS: dict[str, Where] = {"both texts": "both", "first text": "first", "second 
 CLAIM = "The claim: the more robust model keeps more of its skill neurons when texts are attacked."
 st.title("Robustness", anchor=False)
 aid = st.empty()
-aid.markdown(CLAIM)
+VERDICT = "Verdict over all tasks: **{}** (see *All tasks*)."
+aid.markdown(f"{CLAIM} {VERDICT.format('...')}")  # worked out last, on a line of its length
 lab = answers.lab()
 left, middle, right = controls.row(2, 2, 2)
 with left:
@@ -309,12 +310,6 @@ def hand_made() -> None:
     adversarial.show(adversarial.View(lab=lab, clean=task, attacked=attacked, asked=asked, top=top))
 
 
-with answers.shown_errors():
-    pinned = [lab.pin(t, name) for name in mine for t in tasks]
-    view = repr((pinned, attack, top, st.session_state.get(controls.PROMPTS)))
-    found = verdict(view, sum(lab.store.counts().values()))
-    said = "There is no verdict yet" if found == "open" else f"Verdict over all tasks: **{found}**"
-    aid.markdown(f"{CLAIM} {said} (see *All tasks*).")
 versions = [
     t for group in controls.task_sets().values() for t in group
     if t.ready and t.adversarial_of == task.name
@@ -329,5 +324,10 @@ for tab, part in zip(
     if tab.open:
         with tab:
             part()
+with answers.shown_errors():
+    pinned = [lab.pin(t, name) for name in mine for t in tasks]
+    view = repr((pinned, attack, top, st.session_state.get(controls.PROMPTS)))
+    found = verdict(view, sum(lab.store.counts().values()))
+    aid.markdown(f"{CLAIM} {VERDICT.format('none yet' if found == 'open' else found)}")
 warnings.shared([task], [task])
 warnings.origins(p.prompt for sweep in mine.values() for p in sweep.evaluations[0])

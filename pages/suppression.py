@@ -23,7 +23,6 @@ lab = answers.lab()
 left, middle, right = controls.row(2, 2, 2)
 with left:
     backbones = controls.backbones(lab, EMBEDDED)
-    seeds = controls.seeds()
 with middle:
     task = controls.task(controls.ranked_set())
     grid = st.segmented_control(
@@ -37,7 +36,7 @@ with right:
         help="Causal: highest attribution (activation times the gradient of the right answer's "
         "margin), ranked on train rows. Skill: highest predictivity. Lowest: lowest predictivity.",
     )  # fmt: skip
-    draws = st.slider("Random draws", 1, 10, 3, key="draws", bind="query-params")
+    seeds = controls.seeds()
 with st.container(key="settings-more"), st.expander("How neurons are chosen and suppressed"):
     one, two, three, four = st.columns(4)
     scope = one.segmented_control(
@@ -60,6 +59,7 @@ with st.container(key="settings-more"), st.expander("How neurons are chosen and 
     limit = four.select_slider(
         "Examples", [64, 128, 256, 600], value=256, key="limit", bind="query-params"
     )
+    draws = four.slider("Random draws", 1, 10, 3, key="draws", bind="query-params")
 if decoder:
     kinds = [k for k in kinds if k in sweeps.IN_DECODER] or list(sweeps.IN_DECODER)
     backbones = controls.with_decoder(lab, backbones)

@@ -5,8 +5,9 @@ partially computed figure can be drawn.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,13 +45,25 @@ def right(store: Store, specs: Sequence[Spec]) -> tuple[np.ndarray, float] | Non
     """`[prompt example]` of correct answers, by seed, and the majority-class accuracy; None until
     all evaluations are stored.
     """
-    keys = {key(spec) for spec in specs}
+    return rights(store, {"": specs}).get("")
+
+
+def rights(
+    store: Store, asked_by: Mapping[Any, Sequence[Spec]]
+) -> dict[Any, tuple[np.ndarray, float]]:
+    """`right` of groups of evaluations, read at once; without those that are not all stored."""
+    keys = {name: {key(spec) for spec in specs} for name, specs in asked_by.items()}
     rows = store.frame(
-        "SELECT scores, majority FROM evaluation WHERE key IN ? ORDER BY seed, key", [sorted(keys)]
+        "SELECT key, scores, majority FROM evaluation WHERE key IN ? ORDER BY seed, key",
+        [sorted(set().union(*keys.values()))],
     )
-    if not keys or len(rows) < len(keys):
-        return None
-    return np.stack(rows.scores.to_list()) == 1, float(rows.majority.iloc[0])
+    place = {name: i for i, name in enumerate(rows.key)}
+    found = dict[Any, tuple[np.ndarray, float]]()
+    for name, mine in keys.items():
+        if mine and mine <= place.keys():
+            at = rows.iloc[sorted(place[k] for k in mine)]
+            found[name] = np.stack(at.scores.to_list()) == 1, float(at.majority.iloc[0])
+    return found
 
 
 Clean = Callable[[str], str]

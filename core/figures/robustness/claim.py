@@ -36,16 +36,16 @@ def points(
     shuffled and kept (`dose.overlap`), n and seeds of the accuracy. A point with a NaN among its
     two kept values is not shown, and is counted.
     """
-    found = list[pd.DataFrame]()
-    for (backbone, task, attack), sweep in asked.items():
-        mine = {backbone: sweep}
-        left, right = accuracy(store, mine), overlap(store, mine, fraction)
-        names = ["dose", "neurons", "shared", "shuffled", "kept"]
-        both = left.merge(right[names], on="dose").query("dose > 0")
-        category = (categories or {}).get(task, "")
-        found.append(both.assign(task=task, attack=attack, category=category))
-    table = pd.concat(found) if found else pd.DataFrame(columns=POINTS)
-    return table[POINTS].reset_index(drop=True)
+    left, right = accuracy(store, asked, intervals=False), overlap(store, asked, fraction)
+    names = ["backbone", "dose", "neurons", "shared", "shuffled", "kept"]
+    table = left.merge(right[names], on=["backbone", "dose"])
+    if table.empty:
+        return pd.DataFrame(columns=POINTS)
+    table = table[table.dose > 0].reset_index(drop=True)
+    for at, name in ((1, "task"), (2, "attack"), (0, "backbone")):  # the name of a dose-response
+        table[name] = [place[at] for place in table.backbone]
+    table["category"] = table.task.map(lambda task: (categories or {}).get(task, ""))
+    return table[POINTS]
 
 
 def usable(table: pd.DataFrame) -> pd.DataFrame:

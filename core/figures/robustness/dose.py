@@ -1,15 +1,16 @@
 """Accuracy and shared neurons under attacks of more and more edits."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from core.base.specs import key
-from core.figures.queries import right
+from core.figures.queries import rights
 from core.figures.robustness.overlap import permutation_null
 from core.measures.evaluation import EvaluationSpec
 from core.measures.stability import StabilitySpec
@@ -17,7 +18,8 @@ from core.measures.sweeps import DoseSweep
 from core.stats.intervals import Estimate, mean_accuracy
 from core.store import Store
 
-Sweeps = Mapping[str, DoseSweep]
+Sweeps = Mapping[Any, DoseSweep]
+"""By backbone, or by what else names a dose-response; a table's `backbone` is that name."""
 ACCURACY = "backbone dose accuracy low high n seeds majority accuracy_kept".split()  # noqa: SIM905
 OVERLAP = (
     "backbone neurons dose shared low high shuffled p kept splits n seeds".split()  # noqa: SIM905
@@ -47,20 +49,27 @@ def answers(store: Store, sweeps: Sweeps) -> pd.DataFrame:
     return table.astype({"right": float}).astype({"right": int}).reset_index(drop=True)
 
 
-def accuracy(store: Store, sweeps: Sweeps) -> pd.DataFrame:
-    """One row per backbone and dose: accuracy, low, high (95%, examples and prompts redrawn), n,
-    seeds, majority, accuracy_kept ((accuracy - majority) / (clean - majority), NaN unless the clean
-    accuracy's interval lies above the majority class's).
+def accuracy(store: Store, sweeps: Sweeps, *, intervals: bool = True) -> pd.DataFrame:
+    """One row per backbone and dose: accuracy, low, high (95%, examples and prompts redrawn; NaN
+    for attacked texts without `intervals`, which take time), n, seeds, majority, accuracy_kept
+    ((accuracy - majority) / (clean - majority), NaN unless the clean accuracy's interval lies above
+    the majority class's).
     """
+    found = rights(
+        store,
+        {(b, dose): specs for b, s in sweeps.items() for dose, specs in s.evaluations.items()},
+    )
     out = list[dict[str, object]]()
     for backbone, sweep in sweeps.items():
         clean: Estimate | None = None
-        for dose, specs in sweep.evaluations.items():
-            found = right(store, specs)
-            if found is None:
+        for dose in sweep.evaluations:
+            if (backbone, dose) not in found:
                 continue
-            correct, majority = found
-            value = mean_accuracy(correct)
+            correct, majority = found[backbone, dose]
+            value = (
+                mean_accuracy(correct) if intervals or dose == 0
+                else Estimate(value=float(correct.mean()), low=math.nan, high=math.nan)
+            )  # fmt: skip
             clean = value if dose == 0 else clean
             sound = clean is not None and clean.low > majority
             kept = (value.value - majority) / (clean.value - majority) if clean and sound else None
@@ -97,11 +106,16 @@ def overlap(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
     `kept` is `shared` above `shuffled`, relative to that at dose 0: NaN where the latter is not
     above its null (p > 0.05). n: examples of the smaller part.
     """
+    asked = {
+        (backbone, kind, dose): spec for backbone, sweep in sweeps.items()
+        for kind, by_dose in sweep.stability.items() for dose, spec in by_dose.items()
+    }  # fmt: skip
+    found = _draws(store, asked.values(), fraction)
     out = list[dict[str, object]]()
     for backbone, sweep in sweeps.items():
         for kind, by_dose in sweep.stability.items():
-            found = {dose: _draws(store, spec, fraction) for dose, spec in by_dose.items()}
-            draws = {dose: drawn for dose, drawn in found.items() if drawn is not None}
+            keys = {dose: key(asked[backbone, kind, dose]) for dose in by_dose}
+            draws = {dose: found[name] for dose, name in keys.items() if name in found}
             if not draws:
                 continue
             known = next(iter(draws.values()))
@@ -127,23 +141,25 @@ class _Draws:
     seeds: int
 
 
-def _draws(store: Store, spec: StabilitySpec, fraction: float) -> _Draws | None:
-    """Only this fraction is read, summed over the layers; None until it is stored."""
-    at = spec.fractions.index(fraction) + 1
-    rows = store.frame(
-        f"SELECT kind, [list_sum(x[{at}]) FOR x IN skill] AS chosen,"
-        f" [list_sum(x[{at}]) FOR x IN shared] AS shared, n_clean, prompts"
-        " FROM stability WHERE key = ?",
-        [key(spec)],
-    )
-    if rows.empty:
-        return None
-    row = rows.iloc[0]
-    chosen, shared = (np.array(row[name], float) for name in ("chosen", "shared"))
-    return _Draws(
-        kind=np.array(row.kind), share=shared / np.maximum(1, chosen), n=int(row.n_clean),
-        seeds=int(row.prompts),
-    )  # fmt: skip
+def _draws(store: Store, specs: Collection[StabilitySpec], fraction: float) -> dict[str, _Draws]:
+    """What is stored of these comparisons, by key: only this fraction is read, summed over the
+    layers.
+    """
+    out = dict[str, _Draws]()
+    for at in {spec.fractions.index(fraction) + 1 for spec in specs}:
+        rows = store.frame(
+            f"SELECT key, kind, [list_sum(x[{at}]) FOR x IN skill] AS chosen,"
+            f" [list_sum(x[{at}]) FOR x IN shared] AS shared, n_clean, prompts"
+            " FROM stability WHERE key IN ?",
+            [[key(s) for s in specs if s.fractions.index(fraction) + 1 == at]],
+        )
+        for row in rows.itertuples():
+            chosen, shared = np.array(row.chosen, float), np.array(row.shared, float)
+            out[row.key] = _Draws(
+                kind=np.array(row.kind), share=shared / np.maximum(1, chosen),
+                n=int(row.n_clean), seeds=int(row.prompts),
+            )  # fmt: skip
+    return out
 
 
 def _parts(draws: _Draws, kind: str) -> dict[str, float]:
