@@ -117,6 +117,16 @@ def findings(
 
 
 @demo.command()
+def sentences(data: Data = None) -> None:
+    """Accuracy of the shipped short-reviews prompts on sentences that people wrote."""
+    from demo.reached import on_sentences
+
+    lab = Lab.open(Settings.from_env())
+    typer.echo(on_sentences(lab, data).to_string(index=False, float_format="%.3f"))
+    lab.store.close()
+
+
+@demo.command()
 def report(backbone: str) -> None:
     """Accuracy, predictivity and accuracy drop under suppression, task by task."""
     from demo import rebuild as rebuilding

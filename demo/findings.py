@@ -32,6 +32,7 @@ from core.measures.ways import WaySpec
 from core.stats.neurons import Ranking
 from core.tasks import Task, load_task
 from demo import rebuild
+from demo.reached import aims
 
 TOP = 0.05  # of each layer's neurons
 Table = Callable[[Lab], pd.DataFrame]
@@ -297,8 +298,8 @@ def starts(lab: Lab) -> pd.DataFrame:
 TABLES: Mapping[str, Table] = {
     f.__name__: f
     for f in (
-        accuracy, suppression, typos, kept, slopes, differences, causal, faithfulness, transfer,
-        transferability, advised, vectors, projected, gains, compared, without, starts,
+        aims, accuracy, suppression, typos, kept, slopes, differences, causal, faithfulness,
+        transfer, transferability, advised, vectors, projected, gains, compared, without, starts,
     )
 }  # fmt: skip
 

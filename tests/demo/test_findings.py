@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from core.base.settings import ROOT, Settings
+from core.base.settings import EMBEDDED, ROOT, Settings
 from core.lab.lab import Lab
 from demo import findings
 
@@ -81,3 +81,31 @@ def test_accuracies_under_typos_and_faithfulness_are_the_tables(
         f"Spearman {faithful[one]:.2f} (RoBERTa) and {faithful[other]:.2f}",
     ]
     assert [text for text in said if text not in TEXT] == []
+
+
+def test_the_aims_of_the_text_are_the_tables(shown: dict[str, pd.DataFrame]) -> None:
+    rows = {
+        "clean accuracy": "accuracy at least 0.80: nine tasks",
+        "accuracy with a typo": "accuracy with one typo 0.60 to 0.88: nine tasks",
+        "more accurate with a typo": "weathered at least 8 points above plain",
+        "prompts of other categories": "prompts of other categories: at most 0.62",
+        "causal neurons": "5% causal instead of random neurons",
+        "predictive neurons": "15% skill instead of random neurons",
+        "best neuron above its null": "best neuron above the 95th percentile",
+    }
+    table = shown["aims"]
+    assert set(table.aim) == set(rows)
+    lines = (ROOT / "docs" / "method.md").read_text("utf-8").splitlines()
+    for aim, begins in rows.items():
+        (line,) = (text for text in lines if text.startswith(f"| {begins}"))
+        cells = [cell.strip() for cell in line.strip("|").split("|")[1:]]
+        for backbone, cell in zip(EMBEDDED, cells, strict=True):
+            mine = table[(table.aim == aim) & (table.backbone == backbone)]
+            said = [
+                f"{v:.2f}" if v < 1 and aim.startswith("prompts") else f"{v:.0f}"
+                for v in mine.value
+            ]
+            marked = [
+                text if met else f"**{text}**" for text, met in zip(said, mine.met, strict=True)
+            ]
+            assert [cell] == (marked or [""]), (aim, backbone)
