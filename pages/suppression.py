@@ -10,6 +10,7 @@ from core.base.specs import Spec
 from core.figures import faithful as faithfulness
 from core.figures import queries, words
 from core.figures.robustness import finding
+from core.lab.lab import job_name
 from core.measures import sweeps
 from core.tasks import clean_task
 from pages.common import answers, controls, warnings
@@ -165,7 +166,19 @@ def draw() -> None:
             )
         answers.played("suppression", choices.fractions, lambda share: upto(table, share))
         st.caption(caption(int(table.n.max())), help=details())
-    answers.downloads("suppression", table, ("", figure))
+    with st.container(horizontal=True):
+        answers.downloads("suppression", table, ("", figure))
+        each = each_answer(job_name(specs), len(lab.known(specs)))
+        answers.downloads("suppression-each", each, label="Each answer")
+
+
+@st.cache_data(show_spinner=False, max_entries=5)
+def each_answer(name: str, known: int) -> pd.DataFrame:
+    """The answers behind the curves; they never change, so the questions and the number of stored
+    ones identify the table.
+    """
+    del name, known
+    return queries.suppression_answers(lab.store, specs)
 
 
 def upto(table: pd.DataFrame, share: float) -> None:

@@ -308,6 +308,18 @@ def suppression_curve(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataF
     return pd.DataFrame(out, columns=CURVE_COLUMNS)
 
 
+def suppression_answers(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataFrame:
+    """What a suppression curve is made of, a row per answer: backbone, choose (empty without
+    suppression), fraction, draw, seed, example (its row in the split), score (1: right).
+    """
+    return store.frame(
+        "SELECT a.backbone, coalesce(e.choose, '') AS choose, coalesce(e.fraction, 0) AS fraction,"
+        " e.draw, a.seed, unnest(e.rows) AS example, unnest(e.scores) AS score"
+        " FROM asked a JOIN evaluation e USING (key) ORDER BY ALL",
+        asked=asked.table(specs),
+    )
+
+
 def half_lost(curve: pd.DataFrame) -> pd.DataFrame:
     """At which fraction is half of the skill lost, that is, of the accuracy above the majority
     class? One row per (backbone, choose) of a `suppression_curve`: fraction, the first place where

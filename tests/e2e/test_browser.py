@@ -266,7 +266,8 @@ def settled(page: Page) -> None:
 
 def fetch(page: Page, label: str) -> Path:
     settled(page)
-    page.get_by_test_id("stPopoverButton").click()  # a chart's own toolbar has a Download, too
+    # A chart's own toolbar has a Download, too.
+    page.get_by_test_id("stPopoverButton").filter(has_text="Download").click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name=label).click()
     page.keyboard.press("Escape")

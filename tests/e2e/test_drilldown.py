@@ -45,6 +45,21 @@ def table(page: Page, name: str, label: str = "Download") -> pd.DataFrame:
     raise AssertionError(f"No popover hands out {name}.csv, only {seen}.")
 
 
+# --- suppression ---------------------------------------------------------------------------------
+def test_a_suppression_curve_is_what_its_answers_say(page: Page, app: str) -> None:
+    open_page(page, app, "suppression")
+    quiet(page)
+    curve = table(page, "suppression")
+    each = table(page, "suppression-each", "Each answer")
+    means = each.groupby(["backbone", each.choose.fillna(""), "fraction"]).score.mean()
+    assert set(curve.backbone) == set(EMBEDDED)
+    for row in curve.itertuples():
+        kind = row.choose if row.fraction else ""
+        assert means[row.backbone, kind, row.fraction] == pytest.approx(row.accuracy)
+    counts = each.groupby(["backbone", "choose", "fraction", "draw"], dropna=False).example
+    assert set(counts.nunique()) == set(counts.size()) == set(curve.n), "each example once a draw"
+
+
 # --- robustness ----------------------------------------------------------------------------------
 def redraw(right: np.ndarray, rng: np.random.Generator) -> float:
     """The mean after redrawing seeds and examples, one at a time."""

@@ -168,6 +168,11 @@ def test_a_curve_starts_where_nothing_is_suppressed(lab: Lab) -> None:
     assert (curve.low["random", 0.1], curve.high["random", 0.1]) == (0.75, 0.85)
     assert curve.draws["random", 0.1] == 2
     assert (curve.low["skill", 0.1], curve.high["skill", 0.1]) == pytest.approx(wilson(12, 20))
+    each = queries.suppression_answers(lab.store, specs)
+    assert len(each) == len(each.drop_duplicates(["choose", "fraction", "draw", "example"])) == 80
+    means = each.groupby(["choose", "fraction"]).score.mean()
+    assert means["", 0.0] == 0.9
+    assert means["random", 0.1] == pytest.approx(0.8)
 
 
 def test_nothing_stored_gives_an_empty_table_with_its_columns(lab: Lab) -> None:
