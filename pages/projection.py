@@ -236,10 +236,27 @@ def draw() -> None:
     with st.container(border=True):
         st.markdown("**Accuracy relative to prompts tuned on the target backbone**")
         answers.chart(heat)
+    listed(table)
     with st.container(horizontal=True):
         answers.downloads("projection", table, *drawn, ("relative", heat))
         answers.downloads("projection-gain", gained, label="Gain over random words")
     training()
+
+
+def listed(table: pd.DataFrame) -> None:
+    """The accuracies as numbers, with their intervals."""
+    with st.expander("Table: accuracy of each kind of prompt, task by task"):
+        shown = table.assign(how=table.how.map(kinds))
+        st.dataframe(
+            shown[["task", "group", "how", "accuracy", "low", "high"]],
+            hide_index=True, width="stretch",
+            column_config={
+                "task": "Task", "group": "Group", "how": "Prompt",
+                "accuracy": st.column_config.NumberColumn("Accuracy", format="%.3f"),
+                "low": st.column_config.NumberColumn("95% from", format="%.3f"),
+                "high": st.column_config.NumberColumn("95% to", format="%.3f"),
+            },
+        )  # fmt: skip
 
 
 def training() -> None:
@@ -283,3 +300,4 @@ def in_order(by_task: Mapping[str, Mapping[str, Sequence[Any]]]) -> tuple[Any, .
 
 answers.show(in_order(asked), draw, name="projection", what="answers")
 warnings.shared(offered, offered)
+controls.left_out(controls.tasks_shown(), [], controls.NEEDS_CLASSES)

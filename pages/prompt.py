@@ -30,12 +30,15 @@ lab = answers.lab()
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A prompt, the backbone's name here, its task, and the tasks on which it is evaluated."""
+    """A prompt, the backbone's name here, its task, the tasks on which it is evaluated, and all
+    of their set.
+    """
 
     prompt: Prompt
     backbone: str
     task: Task
     targets: list[Task]
+    every: list[Task]
 
 
 def standard(one: DeltaGenerator, two: DeltaGenerator, three: DeltaGenerator) -> View | None:
@@ -43,7 +46,8 @@ def standard(one: DeltaGenerator, two: DeltaGenerator, three: DeltaGenerator) ->
     backbone = controls.one_backbone(lab, one)
     with two:
         controls.prompt_kind(lab, [backbone])
-        targets = controls.answered_by(lab, backbone, controls.task_set())
+        every = controls.task_set()
+        targets = controls.answered_by(lab, backbone, every)
         if not controls.clean(targets):
             st.info(controls.CANNOT_WRITE.format(plain(backbone)))
             return None
@@ -54,7 +58,7 @@ def standard(one: DeltaGenerator, two: DeltaGenerator, three: DeltaGenerator) ->
         return None
     seed = controls.one_seed(three, mine)
     prompt = next(p for p in mine if p.seed == seed)
-    return View(prompt=prompt, backbone=backbone, task=task, targets=targets)
+    return View(prompt=prompt, backbone=backbone, task=task, targets=targets, every=every)
 
 
 def by_key(name: str) -> View:
@@ -63,9 +67,10 @@ def by_key(name: str) -> View:
     backbone, task = lab.models.found(prompt.backbone).name, load_task(prompt.source_task)
     sets = controls.task_sets().values()
     around = next((g for g in sets if task.name in {t.name for t in g}), [task])
-    targets = controls.answered_by(lab, backbone, [t for t in around if t.ready])
+    every = [t for t in around if t.ready]
+    targets = controls.answered_by(lab, backbone, every)
     about.note(backbone=backbone, task=task.title, seed=prompt.seed)
-    return View(prompt=prompt, backbone=backbone, task=task, targets=targets)
+    return View(prompt=prompt, backbone=backbone, task=task, targets=targets, every=every)
 
 
 def provenance() -> str:
@@ -418,6 +423,11 @@ with right, st.container(border=True):
     st.subheader("Which prompts are most similar?", anchor=False)
     with answers.shown_errors():
         alike()
+if not task.labels and task.ready:
+    st.caption(
+        "Vectors are left out, and a prompt in words is compared, for tasks with classes only."
+    )
+controls.cannot_write(lab, backbone, view.every)
 if task.ready:
     warnings.shared([task], targets)
 warnings.origins([prompt])

@@ -75,7 +75,7 @@ def heatmaps(
             figures.append((name, figure))
             st.caption(caption(mine))
             if source == COMPUTED:
-                left_out(name)
+                controls.cannot_write(lab, name, targets)
     answers.downloads("transfer", table, *figures)
 
 
@@ -105,16 +105,6 @@ def scored() -> str:
         for t in targets if isinstance(t.answer, Text)
     ]  # fmt: skip
     return f" ({'; '.join(named)})" if named else ""
-
-
-def left_out(name: str) -> None:
-    """Say which tasks a backbone cannot answer."""
-    mine = {t.name for t in controls.answered_by(lab, name, targets)}
-    if others := [plain(t.title) for t in targets if t.name not in mine]:
-        st.caption(
-            f"{plain(name)} is a masked language model and cannot write answers. Left out: "
-            f"{', '.join(others)}."
-        )
 
 
 def empty(name: str) -> str:

@@ -294,6 +294,14 @@ def computed() -> None:
         backbones = controls.backbones(lab)
     with middle:
         every = controls.clean(controls.task_set())
+        more = controls.with_built_in(every)
+        if len(more) > len(every) and st.toggle(
+            "With the built-in tasks", value=set(backbones) <= set(lab.models.embedded()),
+            key="builtin", bind="query-params",
+            help="Compares your tasks with the built-in ones, too, from whose prompts tuning may "
+            "start.",
+        ):  # fmt: skip
+            every = more
         found = [t for t in every if t.labels] or every
     method = mapped()
     for b in backbones:
@@ -351,6 +359,7 @@ def computed() -> None:
         "[One prompt in detail](prompt): its nearest tokens, its vectors, and its accuracy on each "
         "task."
     )
+    controls.left_out(every, found, controls.NEEDS_CLASSES)
     warnings.shared(found, found)
     warnings.origins(p for sweep in compared.values() for p in sweep.prompts)
 

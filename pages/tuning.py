@@ -26,7 +26,8 @@ lab = answers.lab()
 one, two, three, four = controls.row(1, 1, 1, 1)
 with one:
     backbone = controls.one_backbone(lab, st)
-    found = controls.answered_by(lab, backbone, controls.clean(controls.task_set()))
+    every = controls.clean(controls.task_set())
+    found = controls.answered_by(lab, backbone, every)
     if not found:
         st.info(controls.CANNOT_WRITE.format(plain(backbone)))
         st.stop()
@@ -63,9 +64,8 @@ def sources() -> dict[str, list[Prompt]]:
     """Prompts to start from, a list over the standard seeds by what they are called: those of other
     tasks, and those of this task on other backbones, projected.
     """
-    classes = [t for t in found if t.labels]
     known: dict[str, list[Prompt]] = {
-        t.title: [*standard(backbone, t)] for t in classes if t.name != task.name
+        titles[t.name]: [*standard(backbone, t)] for t in classes if t.name != task.name
     }
     for other in (n for n in lab.models.names() if n != backbone and task.labels):
         if here := projections.projected_starts(standard, other, backbone, task, classes):
@@ -73,6 +73,8 @@ def sources() -> dict[str, list[Prompt]]:
     return known
 
 
+classes = [t for t in controls.with_built_in(found) if t.labels]
+titles = controls.titles(classes)
 others = sources()
 inits: dict[str, Init] = {i: i for i in (controls.INITS if task.labels else controls.INITS[:2])}
 begin = three.selectbox(
@@ -151,11 +153,13 @@ def draw() -> None:
 begun = st.query_params.get("start") == key(spec)  # a link that asks for exactly this prompt
 answers.show((spec,), draw, name="tuning", what="prompt", start_at_once=begun)
 warnings.shared([task], [task])
+controls.cannot_write(lab, backbone, every)
 
 
 def compared() -> dict[str, tuple[TuneSpec, ...]]:
     """Every start that is chosen to be compared, over the standard seeds."""
-    usual = [t.title for t in sweeps.usual_sources(task, [t for t in found if t.title in others])]
+    known = [t for t in classes if titles[t.name] in others]
+    usual = [titles[t.name] for t in sweeps.usual_sources(task, known)]
     usual += [name for name in others if name in map(called, PLAIN)]
     chosen = st.multiselect(
         "Prompts to start from", list(others), default=usual, key="starts", bind="query-params",

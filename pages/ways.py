@@ -167,3 +167,4 @@ def excess(table: pd.DataFrame) -> str:
 
 answers.show(asked, draw, name="ways", what="tuning runs")
 warnings.shared([task], [task])
+controls.left_out(controls.tasks_shown(), [], controls.NEEDS_CLASSES)

@@ -164,6 +164,11 @@ def advise(
         transfer = queries.transfer(lab.store, sweep.grid, relative=True, clean=lab.clean_name)
         pairs = figures.joined(likeness, transfer, {t.name: t.category for t in found})
         table = advice.advise(pairs, target.name)
+        if table.empty:
+            raise BadInput(
+                "No advice can be given: the accuracies of the other tasks' prompts on each other "
+                "do not vary, so no indicator can be chosen."
+            )
         say(table.assign(indicator=table.indicator.map(figures.title)), as_json)
 
 

@@ -35,6 +35,7 @@ STACKS: tuple[Stack, ...] = ("encoder", "decoder")
 CANNOT_WRITE = (
     "All of these tasks have written answers, and {} cannot write; choose another backbone."
 )
+NEEDS_CLASSES = "These figures need tasks with classes."
 KINDS: tuple[Kind, ...] = ("zero", "mean", "noise")
 EDITS = {
     "typo": "typos", "synonym": "synonyms", "distraction": "distractions", "negation": "negations",
@@ -132,14 +133,23 @@ def task_sets() -> dict[str, list[Task]]:
 
 def task_set() -> list[Task]:
     """The ready tasks of the chosen set; the control appears only if there is more than one."""
+    there = _ready_sets()
+    if len(there) > 1:
+        st.segmented_control(
+            "Tasks from", list(there), default=next(iter(there)), key="from", bind="query-params"
+        )
+    return tasks_shown()
+
+
+def tasks_shown() -> list[Task]:
+    """The ready tasks of the set that was chosen."""
+    there = _ready_sets()
+    return there.get(st.session_state.get("from") or "", next(iter(there.values())))
+
+
+def _ready_sets() -> dict[str, list[Task]]:
     ready = {name: [t for t in found if t.ready] for name, found in task_sets().items()}
-    there = [name for name, found in ready.items() if found]
-    if len(there) == 1:
-        return ready[there[0]]
-    chosen = st.segmented_control(
-        "Tasks from", there, default=there[0], key="from", bind="query-params"
-    )
-    return ready[chosen or there[0]]
+    return {name: found for name, found in ready.items() if found}
 
 
 def ranked_set() -> list[Task]:
@@ -167,6 +177,30 @@ def answered_by(lab: Lab, backbone: str, found: Sequence[Task]) -> list[Task]:
     """Without the tasks with written answers, if the backbone cannot write."""
     writes = FAMILIES[lab.models.family(backbone)].writes
     return [t for t in found if t.labels or writes]
+
+
+def left_out(every: Sequence[Task], kept: Sequence[Task], why: str) -> None:
+    """Name the tasks with written answers that a page leaves out, and say why."""
+    names = {t.name for t in kept}
+    if others := [plain(t.title) for t in clean(every) if not t.labels and t.name not in names]:
+        st.caption(f"{why} Left out: {', '.join(others)}.")
+
+
+def cannot_write(lab: Lab, backbone: str, every: Sequence[Task]) -> None:
+    """Name the tasks that a backbone cannot answer."""
+    left_out(
+        every, answered_by(lab, backbone, every),
+        f"{plain(backbone)} is a masked language model and cannot write answers.",
+    )  # fmt: skip
+
+
+def with_built_in(found: Sequence[Task]) -> list[Task]:
+    """One's own tasks with classes, and before them the built-in ones, from whose prompts tuning
+    may start; other tasks as they are.
+    """
+    own = {t.name for t in found if t.labels} & set(own_names())
+    more = [t for t in clean(task_sets()["built-in"]) if t.ready and t.name not in own]
+    return [*more, *found] if own else list(found)
 
 
 def tasks(*, adversarial: bool, written: bool = False) -> list[Task]:

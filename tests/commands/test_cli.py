@@ -683,3 +683,35 @@ def test_advice_needs_tasks_enough(cache: Path, tiny_roberta: Path, tmp_path: Pa
         "--tasks", ",".join(map(str, tasks[1:])),
     )  # fmt: skip
     assert (few.returncode, "Advice needs at least 5 tasks" in few.stderr) == (1, True)
+
+
+def test_advice_without_any_variation_is_a_sentence(cache: Path, tmp_path: Path) -> None:
+    """One step leaves a fresh T5 at one answer for all texts."""
+    save_backbone(TINY["t5"](), tmp_path / "t5")
+    tasks = [write_task(tmp_path / f"task{i}", n=60 + 2 * i) for i in range(5)]
+    done = call(
+        cache, "advise", tasks[0], "--backbone", tmp_path / "t5",
+        "--tasks", ",".join(map(str, tasks[1:])), "--seeds", 2, "--steps", 1,
+    )  # fmt: skip
+    assert (done.returncode, "No advice can be given" in done.stderr) == (1, True)
+
+
+def test_ways_to_tune_are_compared_and_so_is_what_neurons_cost_them(
+    cache: Path, toml: Path, tiny_roberta: Path
+) -> None:
+    words = [
+        "compare-tuning", tiny_roberta, toml, "--ways", "prompt,bias", "--seeds", 2, "--steps", 2,
+        "--prompt-length", 3, "--selection", 10,
+    ]  # fmt: skip
+    rows = {row["way"]: row for row in answer(cache, *words)}
+    assert set(rows) == {"prompt", "bias"}
+    assert rows["prompt"]["trained"] == 3 * 16
+    for row in rows.values():
+        assert row["low"] <= row["accuracy"] <= row["high"]
+        assert (row["n"], row["seeds"]) == (31, 2)
+    costs = answer(cache, *words, "--without", "--fraction", 0.5)
+    assert {(row["way"], row["choose"]) for row in costs} == {
+        (way, kind) for way in rows for kind in ("causal", "skill", "random")
+    }
+    odd = call(cache, *words[:3], "--ways", "prompt,magic")
+    assert (odd.returncode, "--ways 'magic': choose among prompt," in odd.stderr) == (1, True)

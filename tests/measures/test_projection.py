@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.backbones.fresh import fresh_t5, train_unigram
 from core.base.errors import BadInput
 from core.base.progress import no_progress
 from core.base.prompts import Prompt
@@ -23,10 +24,10 @@ from core.measures.random_words import RandomPrompt
 from core.measures.tuning import TuneSpec, initial_vectors
 from core.stats.intervals import mean_accuracy
 from core.tasks import Task, load_task, pin_task
-from tests.conftest import TINY, save_backbone, write_task
+from tests.conftest import TINY, corpus, save_backbone, write_task
 
 pytestmark = pytest.mark.slow
-LENGTH = 4
+LENGTH, WIDE = 4, 24
 Tuned = Callable[[str, Task, int], TuneSpec]
 
 
@@ -34,8 +35,12 @@ Tuned = Callable[[str, Task, int], TuneSpec]
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A masked model and an encoder-decoder of different widths."""
     root = tmp_path_factory.mktemp("models")
-    for name in ("roberta", "t5"):
-        save_backbone(TINY[name](), root / name)
+    save_backbone(TINY["roberta"](), root / "roberta")
+    wider = fresh_t5(
+        train_unigram(corpus(), 200), seed=1, d_model=WIDE, d_kv=8, d_ff=24, num_layers=3,
+        num_decoder_layers=2, num_heads=2,
+    )  # fmt: skip
+    save_backbone(wider, root / "t5")
     return {name: root / name for name in ("roberta", "t5")}
 
 
@@ -79,15 +84,17 @@ def test_a_projection_is_what_torchs_modules_compute(
     prompts = [live(p, lab) for p in spec.sources]
     words = lab.backbone(spec.target).word_vectors()
     weights = fresh(spec, prompts, words)
-    inner = 16 if shape == "each" else LENGTH * 16
+    vectors = 1 if shape == "each" else LENGTH
     net = torch.nn.Sequential(
-        torch.nn.Linear(inner, 5), torch.nn.LeakyReLU(0.01), torch.nn.Linear(5, inner)
+        torch.nn.Linear(vectors * 16, 5),
+        torch.nn.LeakyReLU(0.01),
+        torch.nn.Linear(5, vectors * WIDE),
     )
-    norm = torch.nn.LayerNorm(16)
+    norm = torch.nn.LayerNorm(WIDE)
     for module, name in ((net[0], "first"), (net[2], "last"), (norm, "norm")):
         module.load_state_dict({n: weights[f"{name}.{n}"] for n in ("weight", "bias")})
     into = prompts[0] / torch.stack(prompts).std()
-    expected = norm(net(into if shape == "each" else into.flatten()).reshape(LENGTH, 16))
+    expected = norm(net(into if shape == "each" else into.flatten()).reshape(LENGTH, WIDE))
     assert torch.allclose(project(weights, prompts[0], LENGTH), expected, atol=1e-6)
     assert torch.allclose(weights["norm.weight"], words.std())
 
@@ -221,7 +228,7 @@ def test_a_prompt_of_another_size_is_refused(
 ) -> None:
     spec = spec_of(tuned, tasks[:1], "t5-roberta", steps=1, shape=shape)
     longer = replace(tuned("t5", tasks[0], 0), prompt_length=LENGTH + 1)
-    with pytest.raises(BadInput, match="A prompt of 5 vectors of width 16 does not fit"):
+    with pytest.raises(BadInput, match="A prompt of 5 vectors of width 24 does not fit"):
         lab.ask(projected(spec, longer))
     with pytest.raises(BadInput, match="only between prompts of equal length"):
         replace(spec, shape="each", sources=(longer, longer))

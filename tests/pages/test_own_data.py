@@ -1,5 +1,6 @@
 """Tuning, the library and a user's own tasks, backbones and prompts."""
 
+import re
 import shutil
 import time
 from pathlib import Path
@@ -276,7 +277,7 @@ def test_written_answers_are_asked_of_backbones_that_write(
     for test in (tuning, transfer, library):
         assert not test.exception
         assert not test.error
-    assert "exact_match" in tuning.success[0].value
+    assert "Exact match 0." in tuning.success[0].value
     assert len(charts(transfer)) == 1
     (caption,) = [c.value for c in transfer.caption if "Mean of" in c.value]
     assert "scored by their task's metric" in caption
@@ -354,3 +355,27 @@ def test_many_pairs_that_share_rows_are_one_line_and_a_table(
         assert said.startswith("For 9 pairs of tasks")
         assert len(page.dataframe[0].value) == 9
         assert (page.dataframe[0].value.Share == 1).all()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_an_own_task_may_start_from_built_in_prompts_and_is_compared_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, toy = tmp_path / "own", write_task(tmp_path / "toy")
+    own.mkdir()
+    (own / "toy.toml").write_text(f'data = "{toy.parent}"\n{toy.read_text()}')
+    monkeypatch.setenv("SKILLSCOPE_TASKS", str(own))
+    tuning = run("tuning", **{"from": "own"})
+    assert not tuning.exception
+    starts = next(s for s in tuning.selectbox if s.label == "Start from").options
+    assert {"Short reviews", "Excuses", "projected from t5-mini"} <= set(starts)
+    assert "Toy" not in starts
+    alone, beside = (
+        run("transferability", backbone="roberta-mini", builtin=builtin, **{"from": "own"})
+        for builtin in ("false", "true")
+    )
+    for page, tasks in ((alone, 1), (beside, 10)):
+        assert not page.exception
+        (said,) = [m.value for m in page.markdown if "answers" in m.value and "of" in m.value]
+        asked = int(re.search(r"of ([\d,]+)\*\*", said)[1].replace(",", ""))
+        assert asked >= 5 * tasks**2, said

@@ -1,5 +1,7 @@
 """Indicators against loops over vectors and sets, and their correlation with transfer by ranks."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -53,18 +55,17 @@ def test_a_vector_of_zeros_has_no_direction() -> None:
 @pytest.mark.skipif(not RELEASED.is_dir(), reason="the released prompts are not here")
 @pytest.mark.slow
 def test_indicators_of_the_released_prompts() -> None:
-    """All 48, each against the next two of its model."""
+    """All 48, each against the others of its model, with the first vector and without it."""
     by_model: dict[str, list[np.ndarray]] = {}
     for run in sorted(RELEASED.iterdir()):
         for claim, vectors in published.read_folder(run).items():
             by_model.setdefault(claim.model, []).append(vectors.double().numpy())
     assert sum(map(len, by_model.values())) == 48
-    for prompts in by_model.values():
+    for every, first in product(by_model.values(), (0, 1)):
+        prompts = [p[first:] for p in every]
         found = {name: of(prompts) for name, of in SIMILARITY.items()}
-        for i in range(len(prompts) - 2):
-            p = prompts[i]
-            for j in (i + 1, i + 2):
-                q = prompts[j]
+        for i, p in enumerate(prompts):
+            for j, q in enumerate(prompts[:i]):
                 units = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in (p, q)]
                 squares = (p**2).sum(1)[:, None] + (q**2).sum(1) - 2 * p @ q.T
                 expected = {
