@@ -201,7 +201,10 @@ def claim(asked: tuple[Spec, ...], every: Every) -> None:
             help="Differences are in shares kept: 1 is everything above chance (accuracy) or above "
             "shuffled labels (neurons) on clean data. Intervals treat tasks as clusters.",
         )
-        st.caption(finding.LIMITS, help=finding.MATCHED if said.matched else None)
+        st.caption(
+            finding.LIMITS + " Messy training texts have typos like the attack's." * said.matched,
+            help=finding.MATCHED if said.matched else None,
+        )
         with st.expander(
             "Causal neurons, all pairs of backbones, and each backbone by itself", key="pairs"
         ):
