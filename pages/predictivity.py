@@ -14,8 +14,9 @@ from pages.common import answers, controls, warnings
 
 answers.heading(
     "Predictivity",
-    "Each box shows how well single neurons predict a task's classes; 1 is perfect. Neurons above "
-    "the black tick are significant. The bar behind each box ends at the model's accuracy.",
+    "Each box shows how well single neurons predict a task's classes: 0.5 is chance, 1 is perfect. "
+    "Neurons above the black tick are significantly better than chance. The bar behind each box "
+    "ends at the model's accuracy.",
 )
 lab = answers.lab()
 left, right = controls.row(2, 3)

@@ -41,9 +41,9 @@ GAIN_HELP = (
 
 answers.heading(
     "Projection",
-    "Can a small network translate one backbone's prompts to another backbone? If so, projected "
-    "prompts are nearly as accurate as prompts tuned on the target backbone, and random words "
-    "projected in the same way are not.",
+    "Can a small network translate one backbone's prompts to another backbone? If it can, "
+    "projected prompts should be nearly as accurate as prompts tuned on the target backbone, and "
+    "projected random words should not.",
 )
 lab = answers.lab()
 one, two, three = controls.row(3, 2, 2)
@@ -184,8 +184,8 @@ def matters(gained: pd.DataFrame) -> str:
         return "It makes no clear difference which prompt is projected."
     losses = " and ".join(f"the {how} loss" for how, does in more.items() if does)
     others = " or ".join(f"the {how} loss" for how, does in more.items() if not does)
-    apart = f", not clearly with {others}" if others else ""
-    return f"Which prompt is projected matters with {losses}{apart}."
+    apart = f"; with {others}, there is no clear difference" if others else ""
+    return f"With {losses}, projected prompts beat projected random words{apart}."
 
 
 def lead(rows: pd.DataFrame) -> str:

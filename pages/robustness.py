@@ -26,8 +26,13 @@ PARTS: dict[str, Where] = {"both texts": "both", "first text": "first", "second 
 CLAIM = "The claim: the more robust model keeps more of its skill neurons when texts are attacked."
 st.title("Robustness", anchor=False)
 aid = st.empty()
-VERDICT = "Verdict over all tasks: **{}** (see *All tasks*)."
-aid.markdown(f"{CLAIM} {VERDICT.format('...')}")  # worked out last, on a line of its length
+VERDICTS = {
+    "agrees": "our results **support** it", "contradicts": "our results **contradict** it",
+    "mixed": "our results are **mixed**", "open": "there is **no verdict** yet",
+    "no difference": "our results show **no difference**",
+}  # fmt: skip
+SEE = "(see *All tasks*)."
+aid.markdown(f"{CLAIM} Over all tasks, ... {SEE}")  # worked out last, on a line of its length
 lab = answers.lab()
 left, middle, right = controls.row(2, 2, 2)
 with left:
@@ -331,6 +336,7 @@ with answers.shown_errors():
     pinned = [lab.pin(t, name) for name in mine for t in tasks]
     view = repr((pinned, attack, top, st.session_state.get(controls.PROMPTS)))
     found = verdict(view, sum(lab.store.counts().values()))
-    aid.markdown(f"{CLAIM} {VERDICT.format('none yet' if found == 'open' else found)}")
+    said = VERDICTS.get(found, f"the claim is **{found}**")
+    aid.markdown(f"{CLAIM} Over all tasks, {said} {SEE}")
 warnings.shared([task], [task])
 warnings.origins(p.prompt for sweep in mine.values() for p in sweep.evaluations[0])

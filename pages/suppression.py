@@ -17,8 +17,8 @@ from pages.common import answers, controls, warnings
 
 answers.heading(
     "Suppression",
-    "Causal neurons add most to the right answer; skill neurons predict it best. Suppressing those "
-    "that a task needs costs more accuracy than suppressing as many random neurons.",
+    "Causal neurons contribute most to the right answer; skill neurons predict it best. If a task "
+    "needs a set of neurons, suppressing it costs more accuracy than suppressing random ones.",
 )
 lab = answers.lab()
 left, middle, right = controls.row(2, 2, 2)
@@ -118,7 +118,7 @@ def halves(table: pd.DataFrame) -> str:
         unit = "a layer" if choices.scope == "layer" else "in all"
         neurons = width if choices.scope == "layer" else width * layers
         parts = [
-            f"{max(1, round(r.fraction * neurons))} {r.choose} ones {unit} ({r.fraction:.1%})"
+            f"{max(1, round(r.fraction * neurons))} of {neurons} {r.choose} neurons {unit}"
             for r in rows.itertuples()
         ]
         lost.append(f"**{plain(str(name))}** without {' or '.join(parts)}")
@@ -126,10 +126,14 @@ def halves(table: pd.DataFrame) -> str:
     kept = [plain(n) for n in skilled.drop_duplicates() if n not in set(found.backbone)]
     said = []
     if lost:
-        said.append(f"Half of the skill is lost in {'; in '.join(lost)}")
+        said.append(
+            f"Half of the accuracy above the majority class is lost in {'; in '.join(lost)}"
+        )
     if kept:
         still = ", ".join(f"**{name}**" for name in kept)
-        which = "less than half" if lost else "Less than half of the skill"
+        which = (
+            "less than half" if lost else "Less than half of the accuracy above the majority class"
+        )
         said.append(f"{which} is lost in {still}, up to {table.fraction.max():.0%}")
     return f"{'; '.join(said)}." if said else ""
 
@@ -161,8 +165,8 @@ def draw() -> None:
         if half := halves(table):
             st.markdown(
                 half,
-                help="Skill: accuracy above the majority class, without suppression. "
-                "Read off the lines between the points.",
+                help="Half of the accuracy above the majority class that the backbone has without "
+                "suppression, read off the lines between the points.",
             )
         answers.played("suppression", choices.fractions, lambda share: upto(table, share))
         st.caption(caption(int(table.n.max())), help=details())

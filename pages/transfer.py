@@ -32,8 +32,8 @@ COMPUTED, PUBLISHED = "computed here", "published (Su et al. 2022)"
 answers.heading(
     "Transfer",
     "Each row is the task that the prompts were tuned on, and each column is the task on which "
-    "they are evaluated. A stronger colour means a higher accuracy. Pairs of one category are "
-    "outlined.",
+    "they are evaluated. A stronger colour means a higher accuracy. Pairs from the same "
+    "category are outlined.",
 )
 lab = answers.lab()
 left, middle, right = controls.row(4, 2, 4)

@@ -204,7 +204,7 @@ def suppression_specs(
     *,
     alone: bool = False,
 ) -> tuple[EvaluationSpec, ...]:
-    """The questions of `suppress`; `tasks` are the ranking and the tested one."""
+    """The questions of `suppress`; `tasks` are the ranking and the tested one. Raises: BadInput."""
     ranker, target = tasks
     ranking: tuple[PredictivitySpec, ...] = ()
     ranked = (prompt,) if alone else lab.siblings(prompt, sweeps.SEEDS)
@@ -216,6 +216,11 @@ def suppression_specs(
         )  # fmt: skip
     here = lab.pin(target, prompt.backbone.name), split or target.evaluation_split
     causal = sweeps.attributions(ranked, pin, precision=choices.precision, stack=choices.stack)
+    if "causal" in choices.kinds_of_neuron and here in {(a.task, a.split) for a in causal}:
+        raise BadInput(
+            f"--split {here[1]}: causal neurons are ranked on this split of {target.title}; test "
+            "them on another one."
+        )
     return sweeps.suppression_sweep([prompt], ranking, *here, choices, causal)
 
 

@@ -90,6 +90,6 @@ def sentence(found: pd.DataFrame, value: str, higher: str, lower: str, same: str
         difference = ranged(row.difference, row.low, row.high)
         said.append(
             f"{plain(row.backbone)} **{two(row.within)}** within a category, "
-            f"**{two(row.between)}** between, difference {difference}"
+            f"**{two(row.between)}** between categories, difference {difference}"
         )
     return f"**{lead}.** {value} (95% interval): {'; '.join(said)}."

@@ -260,7 +260,7 @@ def sentence(agreed: pd.DataFrame) -> str:
         * (row.across_categories == row.across_categories)
         for row in first.itertuples()
     ]  # fmt: skip
-    return f"{said} Mean Spearman of the {title(FIRST)}: {'; '.join(values)}."
+    return f"{said} Spearman of the {title(FIRST)}, mean over target tasks: {'; '.join(values)}."
 
 
 def matrices(every: pd.DataFrame, mine: pd.DataFrame) -> tuple[Array, Array]:

@@ -140,13 +140,12 @@ def sentence(predicted: pd.DataFrame, effect: pd.DataFrame, title: str) -> str:
         return f"{said}."
     s = summary(effect)
     change = (
-        "lowers the margin of the right answer" if s["low"] > 0
-        else "raises the margin of the right answer" if s["high"] < 0
-        else "makes no significant difference to the margin of the right answer"
+        f"lowers the right answer's margin** by {s['contribution']:.2g}" if s["low"] > 0
+        else f"raises the right answer's margin** by {-s['contribution']:.2g}" if s["high"] < 0
+        else "makes no significant difference** to the right answer's margin"
     )  # fmt: skip
     return (
-        f"{said}. **Its suppression {change}** and changes {s['changed']:.0f} of {s['n']:.0f} "
-        "answers."
+        f"{said}. **Suppressing it {change} and changes {s['changed']:.0f} of {s['n']:.0f} answers."
     )
 
 

@@ -49,7 +49,9 @@ def sentence(table: pd.DataFrame) -> str:
     others = table[~table.own & (table.metric == "accuracy")]
     if len(others):
         clear = int((others.low > others.majority).sum())
-        said.append(f"clearly above the majority class on {clear} of {len(others)} other tasks")
+        said.append(
+            f"clearly above the majority class on {clear} of {len(others)} other clean tasks"
+        )
     text = "; ".join(said)
     return f"**{text[0].upper()}{text[1:]}.**" if text else ""
 

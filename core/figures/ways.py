@@ -94,8 +94,8 @@ def as_good(found: pd.DataFrame) -> str:
         )
     bold = f"**{lead}.** " if lead else ""
     return (
-        f"{bold}Accuracy of prompt tuning (and its share of trainable parameters) against full "
-        f"fine-tuning, with 95% intervals: {'; '.join(said)}."
+        f"{bold}Accuracy of prompt tuning (and the share of all parameters that it trains) against "
+        f"full fine-tuning, with 95% intervals: {'; '.join(said)}."
     )
 
 

@@ -26,14 +26,15 @@ def points(share: float) -> str:
 def verdict(found: pd.DataFrame, *, higher: str, lower: str, same: str) -> str:
     """Which of three clauses holds, by the intervals of a difference (`low` to `high`, a row per
     `backbone`): all above 0, all below, or around it. Where backbones differ, each clause is said
-    of its backbones, and `same` becomes "not clear". Empty where none has an interval.
+    of its backbones, and `same` becomes "the evidence is unclear". Empty where none has an
+    interval.
     """
     known = found[found.low.notna()]
     kinds = {higher: known.low > 0, lower: known.high < 0}
     kinds[same] = ~(kinds[higher] | kinds[lower])
     there = {clause: list(known.backbone[rows]) for clause, rows in kinds.items() if rows.any()}
     if same in there and len(there) > 1:
-        there["not clear"] = there.pop(same)
+        there["the evidence is unclear"] = there.pop(same)
     return each(there, alone=len(known) == len(found))
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Init = Literal["vocabulary", "random", "labels"]
 BEGINS: dict[Init, str] = {
-    "vocabulary": "of random words",
+    "vocabulary": "of random tokens",
     "random": "Gaussian noise",
     "labels": "of the answer words",
 }

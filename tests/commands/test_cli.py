@@ -271,6 +271,8 @@ def test_attribution_ranks_and_suppress_takes_its_ranking(
     rows = answer(cache, "suppress", prompt, toml, "--choose", "skill,causal", "--alone",
                   "--fractions", "0,0.25,1")  # fmt: skip
     assert [row["choose"] for row in rows] == ["none", "causal", "skill", "causal", "skill"]
+    same = call(cache, "suppress", prompt, toml, "--choose", "causal", "--split", "train")
+    assert (same.returncode, "causal neurons are ranked on this split" in same.stderr) == (1, True)
 
 
 def test_the_decoders_neurons_are_ranked_and_suppressed_where_there_is_one(

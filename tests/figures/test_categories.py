@@ -75,7 +75,7 @@ def test_few_tasks_have_no_interval() -> None:
     assert math.isnan(found.high)
     assert said(compared(few, CATEGORIES)) == (
         "**There are too few tasks for an interval.** Mean (95% interval): m **0.90** within a "
-        "category, **0.60** between, difference 0.30."
+        "category, **0.60** between categories, difference 0.30."
     )
 
 
@@ -106,7 +106,9 @@ def test_a_sentence_says_for_which_backbones_it_is_clear() -> None:
     assert vague.low.iloc[0] < 0 < vague.high.iloc[0]
     assert said(vague).startswith("**Same.** Mean (95% interval): n **")
     both = said(pd.concat([clear, vague]))
-    assert both.startswith("**More on m; not clear on n.** Mean (95% interval): m **0.90**")
+    assert both.startswith(
+        "**More on m; the evidence is unclear on n.** Mean (95% interval): m **0.90**"
+    )
     less = compared(table(0.3, 0.6, 0.01), CATEGORIES)
     assert said(less).startswith("**Less.** ")
     unknown = vague.assign(low=math.nan, high=math.nan)

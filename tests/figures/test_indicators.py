@@ -210,7 +210,8 @@ def test_a_sentence_counts_indicators_and_quotes_the_averaged_cosine() -> None:
     both = table(("x", 0.5, 0.1, 0.9), ("y", 0.4, -0.1, 0.8))
     assert indicators.sentence(both) == (
         "**Every indicator predicts transfer on x; no indicator clearly predicts transfer on y** "
-        "(95% interval above 0: 1 of 1 on x, 0 of 1 on y). Mean Spearman of the averaged cosine: "
+        "(95% interval above 0: 1 of 1 on x, 0 of 1 on y). Spearman of the averaged cosine, mean "
+        "over target tasks: "
         "x **0.50** (0.10 to 0.90), between categories 0.30; "
         "y **0.40** (−0.10 to 0.80), between categories 0.30."
     )

@@ -41,7 +41,7 @@ def test_a_sentence_compares_pairs_within_and_between_categories(
 ) -> None:
     said = words(run(page, **({"numbers": numbers} if numbers else {})))
     assert found in said
-    assert re.search(r"\*\* between, difference −?\d\.\d\d \(−?\d\.\d\d to", said)
+    assert re.search(r"\*\* between categories, difference −?\d\.\d\d \(−?\d\.\d\d to", said)
 
 
 @pytest.mark.parametrize("page", ["transfer", "predictivity", "correlation"])
@@ -88,7 +88,8 @@ def test_projection_shows_what_is_chosen_and_all_of_it_is_shipped() -> None:
     assert not page.button, "nothing is left to compute"
     assert len(page.get("vega_lite_chart")) == 2 + 6, "means, three groups, relative, two trainings"
     said = words(page)
-    assert "projected matters with the distance loss, not clearly with the task loss.**" in said
+    assert "**With the distance loss, projected prompts beat projected random words;" in said
+    assert "random words; with the task loss, there is no clear difference.**" in said
     assert "loss.** Projected prompts are more accurate on training tasks and unseen tasks" in said
     assert "task loss.** No clear difference between projected prompts and projected" in said
     means = json.loads(page.get("vega_lite_chart")[0].proto.spec)
@@ -307,7 +308,10 @@ def test_the_decoders_neurons_are_suppressed_where_there_is_one() -> None:
 def test_suppression_shows_how_faithful_attribution_is_from_shipped_answers() -> None:
     test = run("suppression")
     assert len(charts(test)) == 2, "plain and weathered backbones"
-    assert "Half of the skill is lost in **roberta-mini** without " in words(test)
+    assert (
+        "Half of the accuracy above the majority class is lost in **roberta-mini** without "
+        in words(test)
+    )
     test = run("suppression", faithful="true")
     assert not test.exception
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
