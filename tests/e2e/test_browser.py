@@ -261,13 +261,18 @@ def settled(page: Page) -> None:
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     page.wait_for_timeout(1_500)
     no_error(page)
-    expect(page.get_by_test_id("stPopoverButton")).to_have_count(1)
+    expect(first_download(page)).to_have_count(1)
+
+
+def first_download(page: Page) -> Locator:
+    """The figure's popover. A chart's toolbar has a Download, too, and all icons are called so."""
+    label = page.get_by_text("Download", exact=True)
+    return page.get_by_test_id("stPopoverButton").filter(has=label)
 
 
 def fetch(page: Page, label: str) -> Path:
     settled(page)
-    # A chart's own toolbar has a Download, too.
-    page.get_by_test_id("stPopoverButton").filter(has_text="Download").click()
+    first_download(page).click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name=label).click()
     page.keyboard.press("Escape")
