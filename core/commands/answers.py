@@ -219,7 +219,7 @@ def suppression_specs(
     if "causal" in choices.kinds_of_neuron and here in {(a.task, a.split) for a in causal}:
         raise BadInput(
             f"--split {here[1]}: causal neurons are ranked on this split of {target.title}; test "
-            "them on another one."
+            "them on another one, or leave them out (--choose)."
         )
     return sweeps.suppression_sweep([prompt], ranking, *here, choices, causal)
 

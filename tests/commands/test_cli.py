@@ -508,7 +508,7 @@ def test_shared_rows_are_those_of_the_split_and_limit_that_was_evaluated(
     few = ("--split", "train", "--limit", 20)
     assert shared(cache, "evaluate", prompt, toml, *few) == ["20 of 20"]
     assert shared(cache, "predictivity", prompt, toml, *few) == ["20 of 20"]
-    points = ("--fractions", "0", "--draws", 1)
+    points = ("--fractions", "0", "--draws", 1, "--choose", "skill")
     assert shared(cache, "suppress", prompt, toml, *few, *points) == ["20 of 20"]
 
 
