@@ -15,7 +15,7 @@ from pages.common import answers, controls, warnings
 answers.heading(
     "Predictivity",
     "Each box shows how well single neurons predict a task's classes: 0.5 is chance, 1 is perfect. "
-    "Neurons above the black tick are significantly better than chance. The bar behind each box "
+    "Neurons above the thick tick are significantly better than chance. The bar behind each box "
     "ends at the model's accuracy.",
 )
 lab = answers.lab()
