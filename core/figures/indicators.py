@@ -18,6 +18,7 @@ from jaxtyping import Float
 from core.base.markdown import plain
 from core.base.prompts import Prompt
 from core.figures import literature, queries
+from core.figures.categories import same as same_category
 from core.figures.queries import Clean
 from core.figures.rankings import compare
 from core.figures.words import each, ranged, two
@@ -207,7 +208,7 @@ def joined(
     keys = ["backbone", "source_task", "target_task"]
     values = transfer[[*keys, "value"]].rename(columns={"value": "transferred"})
     both = likeness.merge(values, on=keys)
-    same = both.source_task.map(categories) == both.target_task.map(categories)
+    same = same_category(both.source_task, both.target_task, categories)
     kept = (both.source_task != both.target_task) & both.transferred.notna()
     return both.assign(same=same)[kept].reset_index(drop=True)
 
@@ -242,13 +243,12 @@ def sentence(agreed: pd.DataFrame) -> str:
     clauses, counts = dict[str, list[str]](), list[str]()
     for backbone, mine in known.groupby("backbone", sort=False):
         above = int((mine.low > 0).sum())
-        which = "Every" if above == len(mine) else "Some" if above else "No"
-        clear = " clearly" * (not above)
-        clauses.setdefault(
-            f"{which} indicator{'s' * (which == 'Some')}{clear} predict"
-            f"{'s' * (which != 'Some')} transfer",
-            [],
-        ).append(str(backbone))
+        clause = (
+            "Every indicator predicts transfer" if above == len(mine)
+            else "Some indicators predict transfer" if above
+            else "No indicator clearly predicts transfer"
+        )  # fmt: skip
+        clauses.setdefault(clause, []).append(str(backbone))
         counts.append(f"{above} of {len(mine)} on {plain(str(backbone))}")
     said = f"**{each(clauses)}** (95% interval above 0: {', '.join(counts)})."
     first = known[known.indicator == FIRST]
