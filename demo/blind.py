@@ -1,5 +1,8 @@
 """Does an attack leave the label right? Attacked texts for a blind reader, and the reader's score.
 
+`blind.json` beside this file keeps what the last readers answered: a digit (the class) for each
+text of each sheet.
+
 Each sheet has texts of one kind and dose, all of them changed by the attack, or clean ones; no text
 is on two sheets. Whoever reads them writes the class of each, without the label; sheets and labels
 are drawn by a fixed seed.
@@ -7,7 +10,7 @@ are drawn by a fixed seed.
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -93,21 +96,41 @@ def write(folder: Path) -> list[Path]:
 
 
 def score(folder: Path) -> pd.DataFrame:
-    """Each answered sheet (`NAME.answers.json`: id -> class): read, agree (with the label), broken
-    (share of labels that the reader does not share), low and high (95%, Wilson).
+    """Each answered sheet (`NAME.answers.json`: id -> class) as `compared` gives it.
 
     Raises: BadInput for a sheet that is not answered whole.
     """
-    out = list[dict[str, object]]()
+    given = dict[str, list[str]]()
     for name, rows in sheets().items():
         file = folder / f"{name}.answers.json"
         if not file.is_file():
             continue
-        given = json.loads(file.read_text("utf-8"))
-        wrong = [i for i, row in enumerate(rows) if given.get(str(i)) not in row.classes]
+        answers = json.loads(file.read_text("utf-8"))
+        given[name] = [answers.get(str(i)) for i in range(len(rows))]
+        wrong = [i for i, row in enumerate(rows) if given[name][i] not in row.classes]
         if wrong:
             raise BadInput(f"{file} has no class of the task for text {wrong[0]}.")
-        broken = sum(given[str(i)] != row.classes[row.label] for i, row in enumerate(rows))
+    return compared(given)
+
+
+def kept() -> dict[str, list[str]]:
+    """What the last readers answered, by sheet."""
+    digits = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
+    every = sheets()
+    return {
+        name: [row.classes[int(d)] for row, d in zip(every[name], given, strict=True)]
+        for name, given in digits.items()
+    }
+
+
+def compared(given: Mapping[str, list[str]]) -> pd.DataFrame:
+    """The answers to each sheet against its labels: read, broken (share of labels that the reader
+    does not share), low and high (95%, Wilson).
+    """
+    out = list[dict[str, object]]()
+    for name, answers in given.items():
+        rows = sheets()[name]
+        broken = sum(a != row.classes[row.label] for a, row in zip(answers, rows, strict=True))
         low, high = wilson(broken, len(rows))
         out.append(
             {"sheet": name, "read": len(rows), "broken": broken / len(rows), "low": low,

@@ -70,15 +70,21 @@ def aims(folder: Path, data: Data = None) -> None:
 
 
 @demo.command()
-def blind(folder: Path) -> None:
-    """Write attacked texts without labels, or score the folder's NAME.answers.json files."""
+def blind(folder: Annotated[Path | None, typer.Argument()] = None) -> None:
+    """Write attacked texts without labels, or score the folder's NAME.answers.json files; without a
+    folder, score what the last readers answered.
+    """
     from demo import blind as reading
 
-    if not any(folder.glob("*.answers.json")):
+    if folder is None:
+        scored = reading.compared(reading.kept())
+    elif any(folder.glob("*.answers.json")):
+        scored = reading.score(folder)
+    else:
         for file in reading.write(folder):
             typer.echo(str(file))
         return
-    typer.echo(reading.score(folder).to_string(index=False, float_format="%.3f"))
+    typer.echo(scored.to_string(index=False, float_format="%.3f"))
 
 
 @demo.command()

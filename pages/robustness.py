@@ -18,7 +18,7 @@ from core.figures.robustness.finding import summarise
 from core.lab.lab import job_name
 from core.measures import sweeps
 from core.tasks import Task
-from core.tasks.attacks import MOST_DOSE, Attack, Where
+from core.tasks.attacks import KINDS, MOST_DOSE, Attack, Kind, Where
 from pages.common import adversarial, answers, controls, ranks, warnings
 
 PARTS: dict[str, Where] = {"both texts": "both", "first text": "first", "second text": "second"}
@@ -33,6 +33,13 @@ VERDICTS = {
 }  # fmt: skip
 SEE = "(see *All tasks*)."
 aid.markdown(f"{CLAIM} Over all tasks, ... {SEE}")  # worked out last, on a line of its length
+
+
+def doses_of(of: Kind) -> list[int]:
+    """How many edits a text gets, in turn."""
+    return [d for d in sweeps.DOSES if d <= MOST_DOSE[of]]
+
+
 lab = answers.lab()
 left, middle, right = controls.row(2, 2, 2)
 with left:
@@ -44,6 +51,7 @@ with middle:
 with right:
     top = controls.fraction("Neurons")
     with st.popover("Attack settings", icon=":material/tune:"):
+        dose_place = st.container()
         worst_of = st.select_slider(
             "Worst of", [1, 3, 10], value=1, key="worst", bind="query-params",
             help="Each text is edited this many times at random, and the version with the smallest "
@@ -54,19 +62,32 @@ with right:
             required=True, help="Applies only to tasks with two texts.",
         )  # fmt: skip
         draw_seed = st.selectbox("Attack seed", range(10), key="draw", bind="query-params")
-attack = Attack(kind=kind, dose=1, where=PARTS[where], worst_of=worst_of, seed=draw_seed)
+        every_kind = st.toggle(
+            "All kinds of attack under *All tasks*", key="kinds", bind="query-params",
+            help="The claim's figure then has a point for each task, kind of attack and dose; the "
+            "other tabs keep the chosen kind.",
+        )  # fmt: skip
+doses = doses_of(kind)
 edits = controls.EDITS[kind]
-doses = [d for d in sweeps.DOSES if d <= MOST_DOSE[kind]]
+with dose_place:
+    at = doses[0] if len(doses) == 1 else st.segmented_control(
+        "Edits per text", doses, default=doses[0], key="dose", bind="query-params", required=True,
+        help="Applies to the numbers above the curves and to *Neuron ranks*.",
+    )  # fmt: skip
+said_edits = f"one {kind}" if at == 1 else f"{at} {edits}"
+kinds = KINDS if every_kind else (kind,)
 
 
-def response(backbone: str, asked: Task) -> sweeps.DoseSweep | None:
-    """The dose-response of a task; None without a prompt."""
+def response(backbone: str, asked: Task, by: Kind) -> sweeps.DoseSweep | None:
+    """The dose-response of a task to a kind of attack; None without a prompt."""
     place = lab.pin(asked, backbone), asked.evaluation_split
     own = controls.prompts(lab, backbone, [asked])
-    return sweeps.dose_response(own, place, asked.contrasts(), attack, doses) if own else None
+    attack = Attack(kind=by, dose=1, where=PARTS[where], worst_of=worst_of, seed=draw_seed)
+    known = asked.contrasts()
+    return sweeps.dose_response(own, place, known, attack, doses_of(by)) if own else None
 
 
-mine = {name: sweep for name in backbones if (sweep := response(name, task)) is not None}
+mine = {name: sweep for name in backbones if (sweep := response(name, task, kind)) is not None}
 for name in (n for n in backbones if n not in mine):
     controls.no_prompt(task, name)
 if not mine:
@@ -98,10 +119,11 @@ def claim_points(name: str, known: int, fraction: float, _every: Every) -> pd.Da
 def all_questions() -> Every:
     """The dose-responses of all tasks."""
     return {
-        (name, other.title, kind): sweep
+        (name, other.title, by): sweep
+        for by in kinds
         for other in tasks
         for name in mine
-        if (sweep := response(name, other)) is not None
+        if (sweep := response(name, other, by)) is not None
     }
 
 
@@ -149,7 +171,7 @@ def here() -> None:
                 st.markdown(f"**{name.capitalize()}**{again}")
                 answers.chart(figure)
 
-    first_edit(accuracy)
+    at_dose(accuracy)
     answers.played("dose", [0, *doses], upto)
     seeds = controls.count(accuracy.seeds)
     st.caption(
@@ -168,19 +190,45 @@ def here() -> None:
             "robustness-shared", shared, *list(figures.items())[1:], label="Shared neurons"
         )
         answers.downloads("robustness-each", each, label="Each answer")
+    made_of(accuracy, shared)
 
 
-def first_edit(accuracy: pd.DataFrame) -> None:
-    """What the least of the doses costs each backbone: a sentence, and a number for each."""
-    found = dose.first(accuracy)
+def made_of(accuracy: pd.DataFrame, shared: pd.DataFrame) -> None:
+    """The numbers behind this task's points among those of all tasks, at one dose."""
+    table = claims.parts(accuracy, shared, at)
+    if table.empty:
+        return
+    with st.expander(
+        f"What the task's points under *All tasks* are made of: {said_edits}",
+        expanded="dose" in st.query_params, key="made-of",
+    ):  # fmt: skip
+        number = st.column_config.NumberColumn
+        st.dataframe(
+            table.assign(neurons=table.neurons.map(NAMES)), hide_index=True, width="stretch",
+            column_config={
+                **{name: number(name.replace("_", ", "), format="%.3f") for name in claims.PARTS},
+                "backbone": "backbone", "neurons": "neurons",
+                "majority": number("majority accuracy", format="%.3f"),
+                "accuracy_kept": number("accuracy kept", format="%.2f"),
+                "kept": number("neurons kept", format="%.2f"),
+            },
+        )  # fmt: skip
+        st.caption(
+            "Accuracy kept: accuracy less majority accuracy, attacked relative to clean. Neurons "
+            "kept: shared less shuffled, attacked relative to clean."
+        )
+
+
+def at_dose(accuracy: pd.DataFrame) -> None:
+    """What some edits cost each backbone: a sentence, and a number for each."""
+    found = dose.at(accuracy, at)
     if found.empty:
         return
-    edit = f"one {kind}" if found.dose.iloc[0] == 1 else f"{found.dose.iloc[0]} {edits}"
-    edit += f" (the worst of {worst_of})" * (worst_of > 1)
+    edit = said_edits + f" (the worst of {worst_of})" * (worst_of > 1)
     st.markdown(
         f"Accuracy on {plain(task.title)} with {edit} per text, and its change from clean texts:"
     )
-    with st.container(horizontal=True, gap="small", key="first-edit"):
+    with st.container(horizontal=True, gap="small", key="at-dose"):
         for row in found.itertuples():
             st.metric(
                 plain(row.backbone), words.two(row.accuracy), width="content",
@@ -216,9 +264,9 @@ def claim(asked: tuple[Spec, ...], every: Every) -> None:
             if causal.verdict != "open":
                 st.markdown(f"**The same for causal neurons.** {causal.lead}")
             st.markdown("\n".join(f"- {text}" for text in (*said.between, *said.within)))
-    kinds = [n for n in NAMES if (points.neurons == n).any()]
+    ranked = [n for n in NAMES if (points.neurons == n).any()]
     figures = []
-    for neurons, column in zip(kinds, st.columns(len(kinds)), strict=True):
+    for neurons, column in zip(ranked, st.columns(len(ranked)), strict=True):
         mine = points[points.neurons == neurons]
         table = linked(claims.usable(mine))
         out = len(mine) - len(table)
@@ -234,9 +282,10 @@ def claim(asked: tuple[Spec, ...], every: Every) -> None:
             figures.append((NAMES[neurons], figure))
             answers.chart(figure)
             st.caption(
-                f"Each point is a task at one dose: {len(table)} points, {table.task.nunique()} "
-                f"tasks, doses {', '.join(map(str, sorted(set(table.dose))))}; {out} left out. "
-                "Click a point to open its task.",
+                f"Each point is a task at one dose{' of one kind of attack' * (len(kinds) > 1)}: "
+                f"{len(table)} points, {table.task.nunique()} tasks, doses "
+                f"{', '.join(map(str, sorted(set(table.dose))))}; {out} left out. "
+                "Click a point to see what it is made of.",
                 help="On both axes, 1 means as on clean data, and 0 means chance (accuracy) or "
                 "shuffled labels (neurons). Left out: tasks whose clean accuracy is not above "
                 "chance, or where two clean parts of the data share no more neurons than with "
@@ -250,15 +299,18 @@ def claim(asked: tuple[Spec, ...], every: Every) -> None:
 
 
 def linked(table: pd.DataFrame) -> pd.DataFrame:
-    """With the address of each point's task on this page."""
+    """With the address of each point's task on this page, at its dose."""
     names = ("from", "prompts", "top", "worst", "part", "draw")
     kept = {n: st.session_state[n] for n in names if st.session_state.get(n)}
 
-    def address(title: str) -> str:
-        shown = {"task": title, "attack": controls.EDITS[kind], "backbone": backbones, **kept}
-        return "robustness?" + urlencode(shown, doseq=True)
+    def address(title: str, by: Kind, edits_a_text: int) -> str:
+        view = {
+            "task": title, "attack": controls.EDITS[by], "dose": edits_a_text,
+            "backbone": list(mine), **kept,
+        }  # fmt: skip
+        return "robustness?" + urlencode(view, doseq=True)
 
-    return table.assign(url=[address(title) for title in table.task])
+    return table.assign(url=list(map(address, table.task, table.attack, table.dose)))
 
 
 def in_detail(chosen: Collection[str]) -> list[str]:
@@ -288,16 +340,12 @@ def all_tasks() -> None:
 def neuron_ranks() -> None:
     """Each neuron's rank on clean and on attacked texts."""
     st.subheader("Do neurons keep their ranks under attack?", anchor=False)
-    left, right = st.columns(2, gap="medium")
-    at = doses[0] if len(doses) == 1 else right.select_slider(
-        "Edits per text", doses, value=doses[0], key="dose", bind="query-params"
-    )  # fmt: skip
     ranks.show(
         ranks.View(
             lab=lab, task=task, asked={b: sweep.stability for b, sweep in mine.items()}, top=top,
-            dose=at, edits=f"{at} {kind if at == 1 else edits}",
+            dose=at, edits=said_edits,
         ),
-        left,
+        st.container(),
     )  # fmt: skip
 
 
@@ -334,7 +382,9 @@ for tab, part in zip(
             part()
 with answers.shown_errors():
     pinned = [lab.pin(t, name) for name in mine for t in tasks]
-    view = repr((pinned, attack, top, st.session_state.get(controls.PROMPTS)))
+    view = repr(
+        (pinned, kinds, where, worst_of, draw_seed, top, st.session_state.get(controls.PROMPTS))
+    )
     found = verdict(view, sum(lab.store.counts().values()))
     said = VERDICTS.get(found, f"the claim is **{found}**")
     aid.markdown(f"{CLAIM} Over all tasks, {said} {SEE}")

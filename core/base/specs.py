@@ -33,6 +33,10 @@ class Spec:
 
     version: ClassVar[int] = 1  # raised when the mathematics behind it changes
 
+    def edition(self) -> int:
+        """The version that this question's answer depends on: the class's, or a later one."""
+        return self.version
+
     def __post_init__(self) -> None:
         kind: Any = type(self)
         for f, hint in _number_fields(kind):
@@ -92,8 +96,8 @@ def _identity(value: Any) -> Any:
         return value.fingerprint
     if isinstance(value, Spec):
         parts = {name: _identity(part) for name, part in _asked(value)}
-        if value.version > 1:
-            parts["version"] = value.version
+        if value.edition() > 1:
+            parts["version"] = value.edition()
         return {**parts, "spec": type(value).__name__}
     return [_identity(v) for v in value] if isinstance(value, tuple) else value
 

@@ -122,8 +122,11 @@ def claim_points(table: pd.DataFrame, look: Look, *, neurons: str) -> alt.LayerC
         .mark_line(strokeWidth=2.2, clip=True)
         .encode()
     )
-    points = base.mark_circle(size=60, opacity=0.75).encode(
+    kinds = sorted(set(table.attack))
+    shape = alt.Shape("attack:N", title="attack") if len(kinds) > 1 else alt.Undefined
+    points = base.mark_point(size=60, opacity=0.75, filled=True).encode(
         href="url:N",
+        shape=shape,
         tooltip=[
             alt.Tooltip("backbone"), alt.Tooltip("task"), alt.Tooltip("attack"),
             alt.Tooltip("dose"), alt.Tooltip("accuracy", format=".3f"),

@@ -32,6 +32,8 @@ USUAL_DOSE = {"typo": 2, "synonym": 3, "distraction": 1, "negation": 1}
 MOST_DOSE = {"typo": 20, "synonym": 20, "distraction": 5, "negation": 1}
 """How many edits of a kind one text can take: there are five asides, and nested negations would
 leave nobody sure of the meaning."""
+EDITION = {"negation": 2}
+"""Raised when a kind's texts change: 2 does not take a question or a name for a clause."""
 SHORTEST = 4  # letters of a word that a slip may strike: `not` and `no` stay
 
 
@@ -49,6 +51,10 @@ class Attack(Spec):
     where: Where = "both"
     seed: int = 0
     worst_of: int = 1
+
+    def edition(self) -> int:
+        """What a kind does to a text may change, without an effect on the answers to the others."""
+        return EDITION.get(self.kind, 1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,7 +122,9 @@ def _edits(
         return slips(text, rng, dose, order)
     if kind == "synonym":
         return _synonyms(text, rng, dose, order)
-    return _distraction(text, rng, dose) if kind == "distraction" else _negation(text, rng)
+    if kind == "distraction":
+        return _distraction(text, rng, dose)
+    return _negation(text, rng) if order is None else _doubly_negated(text, rng)
 
 
 @lru_cache(maxsize=1)
@@ -185,7 +193,23 @@ def _distraction(text: str, rng: random.Random, dose: int) -> str:
     return text
 
 
+def _doubly_negated(text: str, rng: random.Random) -> str:
+    """Two negations before a text, in a form that fits its first sentence: a question, a clause
+    (whose first word is of a list, so that it can be written small), or anything else.
+    """
+    lists, text = _lists()["negation"], text.lstrip()
+    first = text.split(" ", 1)[0]
+    end = re.search(r"[.?!](?=\s|$)", text)
+    if end and end[0] == "?":
+        return str(rng.choice(lists["question"])) + text
+    if first.lower() in lists["clause"]:
+        small = first if first == "I" or first.startswith("I'") else first.lower()
+        return str(rng.choice(lists["before"])) + small + text[len(first) :]
+    return str(rng.choice(lists["sentence"])) + text
+
+
 def _negation(text: str, rng: random.Random) -> str:
+    """That of the built-in adversarial versions: any text becomes a clause."""
     start = text.lstrip()
     first = start.split(" ", 1)[0].rstrip(",.;:!?")
     kept = first == "I" or first.startswith("I'") or not first.istitle()

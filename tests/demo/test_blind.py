@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from core.base.errors import BadInput
+from core.base.settings import ROOT
 from core.stats.intervals import wilson
+from core.tasks.attacks import KINDS
 from demo import blind
 
 pytestmark = pytest.mark.slow
@@ -45,3 +47,17 @@ def test_the_score_is_the_share_of_labels_that_the_reader_does_not_share(tmp_pat
     file.write_text(json.dumps(given))
     with pytest.raises(BadInput, match="no class of the task for text 7"):
         blind.score(tmp_path)
+
+
+def test_the_table_of_the_documentation_is_what_the_last_readers_answered() -> None:
+    found = blind.compared(blind.kept()).set_index("sheet")
+    assert set(found.index) == set(blind.sheets())
+    text = (ROOT / "docs" / "method.md").read_text("utf-8")
+    for dose in (1, 2, 3, 5):
+        cells = [
+            f"{100 * row.broken:.0f} ({100 * row.low:.0f} to {100 * row.high:.0f})"
+            for kind in KINDS
+            for row in found[found.index == f"{kind}-{dose}"].itertuples()
+        ]
+        assert " | ".join([f"| {dose}", *cells]) in text
+    assert found.broken["clean"] == 0

@@ -303,15 +303,38 @@ def test_an_interval_that_ends_close_to_zero_shows_on_which_side() -> None:
     assert interval(Estimate(value=0.5, low=0.2, high=0.8)) == "0.50, 95% interval 0.20 to 0.80"
 
 
-def test_what_the_least_dose_costs_is_the_difference_to_clean_texts() -> None:
+def test_what_a_dose_costs_is_the_difference_to_clean_texts() -> None:
     table = pd.DataFrame(
         {
             "backbone": ["a", "a", "a", "b", "c"], "dose": [0, 2, 5, 0, 2],
             "accuracy": [0.9, 0.7, 0.5, 0.8, 0.6],
         }
     )  # fmt: skip
-    found = dose.first(table)
+    found = dose.at(table, 2)
     assert found.backbone.tolist() == ["a"], "b has no attack, c no clean accuracy"
     assert (found.dose.item(), found.clean.item()) == (2, 0.9)
     assert found.lost.item() == pytest.approx(0.2)
-    assert dose.first(table[table.dose == 0]).empty
+    assert dose.at(table, 1).empty
+
+
+def test_the_parts_of_a_point_make_its_two_kept_values() -> None:
+    accuracies = pd.DataFrame(
+        {
+            "backbone": "a", "dose": [0, 1, 3], "accuracy": [0.9, 0.8, 0.6], "majority": 0.5,
+            "accuracy_kept": [1, 0.75, 0.25],
+        }
+    )  # fmt: skip
+    shared = pd.DataFrame(
+        {
+            "backbone": "a", "neurons": ["skill", "skill", "causal"], "dose": [0, 3, 3],
+            "shared": [0.6, 0.4, 0.1], "shuffled": [0.1, 0.2, 0.1], "kept": [1, 0.4, 0],
+        }
+    )  # fmt: skip
+    (row,) = claim.parts(accuracies, shared, 3).to_dict("records")
+    assert row["neurons"] == "skill", "nothing clean is known of the causal ones"
+    kept = (row["accuracy"] - row["majority"]) / (row["accuracy_clean"] - row["majority"])
+    assert row["accuracy_kept"] == pytest.approx(kept)
+    assert row["kept"] == pytest.approx(
+        (row["shared"] - row["shuffled"]) / (row["shared_clean"] - row["shuffled_clean"])
+    )
+    assert claim.parts(accuracies, shared, 2).empty

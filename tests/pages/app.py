@@ -2,6 +2,8 @@
 
 import json
 
+import pandas as pd
+import pyarrow as pa
 from streamlit.testing.v1 import AppTest
 
 from core.base.settings import ROOT
@@ -24,6 +26,12 @@ def run(page: str, **choices: object) -> AppTest:
 
 def charts(test: AppTest) -> list[dict]:
     return [json.loads(c.proto.spec) for c in test.get("vega_lite_chart")]
+
+
+def tables(test: AppTest, figure: int) -> list[pd.DataFrame]:
+    """The data of one of the figures."""
+    found = test.get("vega_lite_chart")[figure].proto.datasets
+    return [pa.ipc.open_stream(bytes(d.data.data)).read_pandas() for d in found]
 
 
 def words(test: AppTest) -> str:

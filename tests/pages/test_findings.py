@@ -3,9 +3,10 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
 
 import pandas as pd
-import pyarrow as pa
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
@@ -19,7 +20,7 @@ from core.tasks.attacks import Attack
 from core.tasks.textattack import adversarial_version
 from pages.common import answers
 from tests.conftest import write_task
-from tests.pages.app import charts, run, words
+from tests.pages.app import charts, run, tables, words
 
 pytestmark = pytest.mark.slow
 
@@ -207,6 +208,36 @@ def test_robustness_opens_with_shipped_doses_and_the_claim_over_all_tasks() -> N
     assert "doses 1, 2, 3, 5" in " ".join(c.value for c in claimed.caption)
 
 
+def points_of(test: AppTest) -> list[Any]:
+    """The rows of the claim's first figure."""
+    return [row for t in tables(test, 0) if "url" in t for row in t.itertuples()]
+
+
+def test_a_point_opens_what_it_is_made_of() -> None:
+    claimed = run("robustness", tab="All tasks", backbone=["roberta-mini", "t5-mini"])
+    (point,) = (
+        row for row in points_of(claimed)
+        if (row.backbone, row.task, row.dose) == ("t5-mini", "Excuses", 3)
+    )  # fmt: skip
+    page, _, query = point.url.partition("?")
+    opened = run(page, **parse_qs(query))
+    assert not opened.exception
+    assert "Accuracy on Excuses with 3 typos per text" in words(opened)
+    (parts,) = (d.value for d in opened.dataframe)
+    (made,) = parts[(parts.backbone == "t5-mini") & (parts.neurons == "skill neurons")].itertuples()
+    assert made.accuracy_kept == pytest.approx(point.accuracy_kept)
+    assert made.kept == pytest.approx(point.kept)
+    assert made.accuracy == pytest.approx(point.accuracy)
+
+
+def test_the_claim_may_hold_every_kind_of_attack() -> None:
+    test = run("robustness", tab="All tasks", kinds=True, backbone=["roberta-mini", "t5-mini"])
+    assert not test.exception
+    (offered,) = (m.value for m in test.markdown if "not been computed" in m.value)
+    assert {row.attack for row in points_of(test)} == {"typo"}, "the others are missing"
+    assert "points" in offered or "results" in offered
+
+
 def test_ranks_on_clean_and_on_attacked_texts_come_from_shipped_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -345,13 +376,10 @@ def test_an_imported_version_stands_with_the_own_tasks_and_beside_its_clean_task
 @pytest.mark.parametrize(("page", "slot"), [("suppression", "suppression"), ("robustness", "dose")])
 def test_a_figure_can_be_played_step_by_step(page: str, slot: str) -> None:
     def furthest(test: AppTest) -> float:
-        tables = [
-            pa.ipc.open_stream(bytes(d.data.data)).read_pandas()
-            for d in test.get("vega_lite_chart")[0].proto.datasets
-        ]
         return max(
-            float(t[column].max()) for t in tables for column in ("fraction", "dose") if column in t
-        )
+            float(t[column].max())
+            for t in tables(test, 0) for column in ("fraction", "dose") if column in t
+        )  # fmt: skip
 
     test = run(page)
     whole = furthest(test)

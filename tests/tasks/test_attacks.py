@@ -189,6 +189,33 @@ def test_a_negation_keeps_names_and_the_first_person() -> None:
     assert " that the film" in attacks.perturb("The film won.", "negation", random.Random(0))
 
 
+@pytest.mark.parametrize(
+    ("text", "so"),
+    [
+        ("The film won.", " the film won."),
+        ("I liked it.", " I liked it."),
+        ("Maria won.", ": Maria won."),
+        ("Because it rained.", ": Because it rained."),
+        ("Who won? Maria did.", ": Who won? Maria did."),
+        ("The film won. Why?", " the film won. Why?"),
+    ],
+)
+def test_a_negation_fits_the_sentence(text: str, so: str) -> None:
+    struck = attacked(Examples.of_text(text), Attack(kind="negation", dose=1)).text_a[0]
+    assert struck.endswith(so)
+    lists = attacks._lists()["negation"]
+    asked = lists[
+        "question" if text.startswith("Who") else "before" if so[0] == " " else "sentence"
+    ]
+    assert struck.removesuffix(so.removeprefix(":").lstrip()) in asked
+
+
+def test_only_the_answers_to_changed_texts_are_asked_anew() -> None:
+    """The keys as they were before negations changed: shipped answers lie under the first."""
+    assert key(Attack(kind="typo", dose=2)) == "a23883f449881ac536c1"
+    assert key(Attack(kind="negation", dose=1)) != "f977bb97b5bef7afa090"
+
+
 @pytest.mark.parametrize(("text", "kind"), [("a b c", "typo"), ("xyz", "synonym")])
 def test_an_attack_that_finds_nothing_says_so(text: str, kind: str) -> None:
     with pytest.raises(BadInput, match=f"The attack '{kind}' finds no"):

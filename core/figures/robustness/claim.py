@@ -26,6 +26,10 @@ POINTS = [
     "backbone", *PLACE, "category", "neurons", "accuracy", "accuracy_kept", "shared", "shuffled",
     "kept", "n", "seeds",
 ]  # fmt: skip
+PARTS = [
+    "backbone", "neurons", "majority", "accuracy_clean", "accuracy", "accuracy_kept",
+    "shared_clean", "shuffled_clean", "shared", "shuffled", "kept",
+]  # fmt: skip
 
 
 def points(
@@ -92,6 +96,24 @@ def differences(table: pd.DataFrame) -> pd.DataFrame:
                 row[f"{name}_tasks"] = both.task.nunique()
             out.append(row)
     return pd.DataFrame(out)
+
+
+def parts(accuracy: pd.DataFrame, overlap: pd.DataFrame, dose: int) -> pd.DataFrame:
+    """What the points of one task at one dose are made of: `dose.accuracy` and `dose.overlap`, a
+    row per backbone and kind of neuron (`neurons`): majority, accuracy_clean, accuracy,
+    accuracy_kept, shared_clean, shuffled_clean, shared, shuffled, kept.
+    """
+    names = {
+        "accuracy": ["backbone", "majority", "accuracy", "accuracy_kept"],
+        "overlap": ["backbone", "neurons", "shared", "shuffled", "kept"],
+    }
+    clean = overlap[overlap.dose == 0][names["overlap"][:-1]].merge(
+        accuracy[accuracy.dose == 0][["backbone", "accuracy"]], on="backbone"
+    )
+    struck = overlap[overlap.dose == dose][names["overlap"]].merge(
+        accuracy[accuracy.dose == dose][names["accuracy"]], on="backbone"
+    )
+    return struck.merge(clean, on=["backbone", "neurons"], suffixes=("", "_clean"))[PARTS]
 
 
 # --- statistics ----------------------------------------------------------------------------------

@@ -83,13 +83,12 @@ def accuracy(store: Store, sweeps: Sweeps, *, intervals: bool = True) -> pd.Data
     return pd.DataFrame(out, columns=ACCURACY)
 
 
-def first(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `accuracy` at the least dose above 0, with clean (accuracy at dose 0) and lost
-    (the difference), of the backbones that have both.
+def at(accuracy: pd.DataFrame, dose: int) -> pd.DataFrame:
+    """The rows of `accuracy` at a dose, with clean (accuracy at dose 0) and lost (the difference),
+    of the backbones that have both.
     """
     clean = accuracy[accuracy.dose == 0].set_index("backbone").accuracy
-    struck = accuracy[(accuracy.dose > 0) & accuracy.backbone.isin(clean.index)]
-    struck = struck[struck.dose == struck.dose.min()]
+    struck = accuracy[(accuracy.dose == dose) & accuracy.backbone.isin(clean.index)]
     found = struck.assign(clean=struck.backbone.map(clean).astype(float))
     return found.assign(lost=found.clean - found.accuracy)
 
