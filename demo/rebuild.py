@@ -23,7 +23,7 @@ from core.measures.predictivity import PredictivitySpec
 from core.measures.tuning import TuneSpec
 from core.store import Store
 from core.tasks import Task, builtin_names, clean_task, load_task, pin_task
-from core.tasks.attacks import Attack
+from core.tasks.attacks import KINDS, MOST_DOSE, Attack, Kind
 from core.tasks.baselines import write_shipped
 
 Keep = Literal["nothing", "prompts", "answers"]
@@ -70,7 +70,7 @@ def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
         for spec in compared(lab, backbone, t).everything
     ]
     curves = [spec for t in clean for spec in suppressed(lab, backbone, t)]
-    doses = [spec for t in clean for spec in struck(lab, backbone, t).everything]
+    doses = struck_every_way(lab, backbone, clean)
     first = load_task(FIRST)
     boxes = measured(lab, backbone, every)
     told = [spec for t in clean for spec in of_prompts(lab, backbone, t)]
@@ -97,7 +97,7 @@ def weathered(lab: Lab, backbone: str, clean: list[Task]) -> tuple[Spec, ...]:
     ]
     boxes = measured(lab, backbone, clean)
     curves = [spec for t in clean for spec in suppressed(lab, backbone, t)]
-    doses = [spec for t in clean for spec in struck(lab, backbone, t).everything]
+    doses = struck_every_way(lab, backbone, clean)
     alone = (*suppressed_alone(lab, backbone), *ranked_under_attack(lab, backbone))
     return tuple(dict.fromkeys((*own, *boxes, *curves, *doses, *alone)))
 
@@ -110,12 +110,20 @@ def suppressed_alone(lab: Lab, backbone: str) -> tuple[Spec, ...]:
     )
 
 
-def struck(lab: Lab, backbone: str, task: Task) -> sweeps.DoseSweep:
-    """A task under slips of the keyboard, as the Robustness page asks by default."""
+def struck(lab: Lab, backbone: str, task: Task, kind: Kind = "typo") -> sweeps.DoseSweep:
+    """A task under attack, as the Robustness page asks; slips of the keyboard by default."""
     place = lab.pin(task, backbone), task.evaluation_split
+    doses = [d for d in sweeps.DOSES if d <= MOST_DOSE[kind]]
     return sweeps.dose_response(
-        prompts(lab, backbone, task), place, task.contrasts(), Attack(kind="typo", dose=1)
+        prompts(lab, backbone, task), place, task.contrasts(), Attack(kind=kind, dose=1), doses
     )
+
+
+def struck_every_way(lab: Lab, backbone: str, clean: list[Task]) -> list[Spec]:
+    """The same for each kind of attack."""
+    return [
+        spec for t in clean for kind in KINDS for spec in struck(lab, backbone, t, kind).everything
+    ]
 
 
 def ranked_under_attack(lab: Lab, backbone: str) -> tuple[Spec, ...]:
