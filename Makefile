@@ -6,6 +6,7 @@ PORT ?= 8501
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -q
 TWO = -n 2 --dist loadfile --no-loadscope-reorder
+EACH = -n 2 --dist loadgroup --maxschedchunk 2  # browser tests share nothing but their server
 STAGES = MAKE="$(MAKE)" sh tests/stages.sh
 
 unexport PYTHONDONTWRITEBYTECODE  # pytest's own compilation of the tests takes longer than it looks
@@ -34,7 +35,7 @@ unit: $(VENV)/.test  ## all tests that need no browser
 
 browser: $(VENV)/.test  ## tests in a real Chromium
 	@sh tests/e2e/chromium.sh
-	$(PYTEST) $(TWO) -m browser
+	$(PYTEST) $(EACH) -m browser
 
 instructions: $(VENV)/.test  ## recompute shipped numbers with each instruction set of this processor
 	$(BIN)/python -m tests.instruction_sets

@@ -86,8 +86,8 @@ def shipped(lab: Lab, backbone: str) -> tuple[Spec, ...]:
 
 
 def weathered(lab: Lab, backbone: str, clean: list[Task]) -> tuple[Spec, ...]:
-    """The prompts of the clean tasks, their accuracies and predictivities, and the answers to
-    attacks and suppressions.
+    """The prompts of the clean tasks, their accuracies and predictivities, and the answers to typos
+    and suppressions.
     """
     own = [
         spec
@@ -97,7 +97,7 @@ def weathered(lab: Lab, backbone: str, clean: list[Task]) -> tuple[Spec, ...]:
     ]
     boxes = measured(lab, backbone, clean)
     curves = [spec for t in clean for spec in suppressed(lab, backbone, t)]
-    doses = struck_every_way(lab, backbone, clean)
+    doses = [spec for t in clean for spec in struck(lab, backbone, t).everything]
     alone = (*suppressed_alone(lab, backbone), *ranked_under_attack(lab, backbone))
     return tuple(dict.fromkeys((*own, *boxes, *curves, *doses, *alone)))
 

@@ -13,7 +13,7 @@ from tests.commands.base_size import REPOS, fill
 from tests.e2e.conftest import serving
 from tests.e2e.test_browser import CHART, arrives, compute, no_error, open_page
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("base size")]
 
 
 @pytest.fixture(scope="module")

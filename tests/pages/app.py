@@ -1,9 +1,11 @@
 """A page through Streamlit's AppTest."""
 
 import json
+from functools import lru_cache
 
 import pandas as pd
 import pyarrow as pa
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from core.base.settings import ROOT
@@ -14,6 +16,11 @@ PAGES = (
     "prompt",
 )  # fmt: skip
 ODD = "**Odd** ![x](http://evil.example/x.png) <img src=x> $x$ :red[x] [x](y)"
+
+# At each run, AppTest looks for components among all installed packages: a quarter of a second.
+manifest_scanner.scan_component_manifests = lru_cache(maxsize=1)(  # type: ignore[assignment]
+    manifest_scanner.scan_component_manifests
+)
 
 
 def run(page: str, **choices: object) -> AppTest:
