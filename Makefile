@@ -6,7 +6,7 @@ PORT ?= 8501
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -q
 TWO = -n 2 --dist loadfile --no-loadscope-reorder
-EACH = -n 2 --dist loadgroup --maxschedchunk 2  # browser tests share nothing but their server
+EACH = -n 2 --dist load --maxschedchunk 2  # browser tests share nothing but their server
 STAGES = MAKE="$(MAKE)" sh tests/stages.sh
 
 unexport PYTHONDONTWRITEBYTECODE  # pytest's own compilation of the tests takes longer than it looks

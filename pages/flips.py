@@ -29,14 +29,14 @@ answers.heading(
     "change most.",
 )
 lab = answers.lab()
-left, middle, right = controls.row(2, 2, 2)
+left, middle, right = controls.row(6, 3, 3)
 with left:
     backbones = controls.backbones(lab)
+    kind = controls.attack_kind()
 with middle:
     task = controls.task(controls.origins(controls.ranked_set()))
     seed = controls.one_seed(st, (p for b in backbones for p in controls.prompts(lab, b, [task])))
 with right:
-    kind = controls.attack_kind()
     doses = [d for d in sweeps.DOSES if d <= MOST_DOSE[kind]]
     dose = doses[0] if len(doses) == 1 else st.select_slider(
         "Edits per text", doses, value=doses[0], key="dose", bind="query-params"

@@ -28,14 +28,14 @@ answers.heading(
     "whether the answer changes when neurons are suppressed or the text is attacked.",
 )
 lab = answers.lab()
-left, right = controls.row(2, 2)
-with left:
+one, two, three, four = controls.row(5, 3, 2, 3)
+with one:
     backbones = controls.backbones(lab)
-with right:
+with two:
     task = controls.task(controls.origins(controls.ranked_set()))
-    two, three = st.columns(2)
-    seed = controls.one_seed(two, (p for b in backbones for p in controls.prompts(lab, b, [task])))
-    kind: Choose = three.segmented_control(
+    own = (p for b in backbones for p in controls.prompts(lab, b, [task]))
+    seed = controls.one_seed(three, own)
+    kind: Choose = four.segmented_control(
         "Suppress", ["skill", "causal"], default="skill", key="which", required=True,
         bind="query-params", format_func=lambda k: f"{k} neurons",
         help="Skill neurons have the highest predictivity, causal ones the highest attribution on "

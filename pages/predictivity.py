@@ -19,21 +19,21 @@ answers.heading(
     "ends at the model's accuracy.",
 )
 lab = answers.lab()
-left, right = controls.row(2, 3)
+left, middle, right = controls.row(6, 3, 3)
 with left:
     backbones = controls.backbones(lab)
-with right:
+with middle:
     shown = st.segmented_control(
         "Tasks", ["clean", "adversarial", "all"], default="clean", key="shown",
         bind="query-params", help="Adversarial versions use the baselines of their clean tasks.",
     ) or "clean"  # fmt: skip
 
-with right:
+with left:
     every = controls.ranked_set()
 titles = controls.titles(every)
 found = [t for t in every if shown == "all" or (t.adversarial_of is None) == (shown == "clean")]
 origins = {t.name: clean_task(t) for t in found}
-with left:
+with right:
     permutations = st.select_slider(
         "Label permutations", [20, 100, 500, 1000], value=sweeps.PERMUTATIONS,
         key="permutations", bind="query-params",
@@ -64,10 +64,10 @@ def best(box: pd.DataFrame, bar: pd.DataFrame) -> str:
     both = box[box.task.isin(binary)].merge(bar[["task", "accuracy"]], on="task")
     if both.empty:
         return ""
-    over = f"Medians over {len(both)} tasks: the" if len(both) > 1 else "The"
+    over = f" (medians over {len(both)} tasks)" if len(both) > 1 else ""
     return (
-        f"{over} best single neuron reaches a predictivity of **{both.highest.median():.2f}**, "
-        f"the whole model an accuracy of **{both.accuracy.median():.2f}**."
+        f"the best single neuron reaches a predictivity of **{both.highest.median():.2f}**, "
+        f"the whole model an accuracy of **{both.accuracy.median():.2f}**{over}."
     )
 
 
@@ -85,11 +85,10 @@ def draw() -> None:
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
         mine = [table[table.backbone == name] for table in (box, dots, bar, profile)]
         with column, st.container(border=True):
-            st.subheader(plain(name), anchor=False)
+            st.markdown(f"**{plain(name)}**: {best(mine[0], mine[2]) or 'single neurons'}")
             if mine[0].empty:
                 st.caption("Nothing computed yet.")
                 continue
-            st.markdown(best(mine[0], mine[2]))
             figure = charts.boxes_over_bars(
                 mine[0], mine[1], mine[2], look, backbone=name, tasks=order,
                 lowest=charts.boxes_begin(box, bar),

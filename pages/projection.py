@@ -211,7 +211,7 @@ def gain_said(rows: pd.DataFrame) -> str:
     each = "; ".join(
         f"{row.group} {words.ranged(row.gain, row.low, row.high)}" for row in rows.itertuples()
     )
-    return f"Gain in accuracy over projected random words: {each}."
+    return f"Gain over projected random words: {each}. Ticks: majority class."
 
 
 def sign(row: Any) -> int:

@@ -23,7 +23,7 @@ answers.heading(
     "them?",
 )
 lab = answers.lab()
-left, middle, right = controls.row(2, 2, 2)
+left, middle, right = controls.row(6, 3, 4)
 with left:
     backbones = controls.backbones(lab)
 with middle:

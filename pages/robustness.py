@@ -41,17 +41,21 @@ def doses_of(of: Kind) -> list[int]:
 
 
 lab = answers.lab()
-left, middle, right = controls.row(2, 2, 2)
+left, middle, right = controls.row(6, 3, 3)
 with left:
     backbones = controls.backbones(lab, EMBEDDED)
+    kind = controls.attack_kind()
 with middle:
     tasks = controls.origins(controls.ranked_set())
     task = controls.task(tasks)
-    kind = controls.attack_kind()
+doses, edits = doses_of(kind), controls.EDITS[kind]
 with right:
     top = controls.fraction("Neurons")
     with st.popover("Attack settings", icon=":material/tune:"):
-        dose_place = st.container()
+        at = doses[0] if len(doses) == 1 else st.segmented_control(
+            "Edits per text", doses, default=doses[0], key="dose", bind="query-params",
+            required=True, help="Applies to the numbers above the curves and to *Neuron ranks*.",
+        )  # fmt: skip
         worst_of = st.select_slider(
             "Worst of", [1, 3, 10], value=1, key="worst", bind="query-params",
             help="Each text is edited this many times at random, and the version with the smallest "
@@ -67,13 +71,6 @@ with right:
             help="The claim's figure then has a point for each task, kind of attack and dose; the "
             "other tabs keep the chosen kind.",
         )  # fmt: skip
-doses = doses_of(kind)
-edits = controls.EDITS[kind]
-with dose_place:
-    at = doses[0] if len(doses) == 1 else st.segmented_control(
-        "Edits per text", doses, default=doses[0], key="dose", bind="query-params", required=True,
-        help="Applies to the numbers above the curves and to *Neuron ranks*.",
-    )  # fmt: skip
 said_edits = f"one {kind}" if at == 1 else f"{at} {edits}"
 kinds = KINDS if every_kind else (kind,)
 

@@ -21,9 +21,10 @@ answers.heading(
     "needs a set of neurons, suppressing it costs more accuracy than suppressing random ones.",
 )
 lab = answers.lab()
-left, middle, right = controls.row(2, 2, 2)
+left, middle, right = controls.row(6, 3, 4)
 with left:
     backbones = controls.backbones(lab, EMBEDDED)
+    how = st.popover("How neurons are chosen and suppressed", icon=":material/tune:")
 with middle:
     task = controls.task(controls.ranked_set())
     grid = st.segmented_control(
@@ -38,29 +39,28 @@ with right:
         "margin), ranked on train rows. Skill: highest predictivity. Lowest: lowest predictivity.",
     )  # fmt: skip
     seeds = controls.seeds()
-with st.container(key="settings-more"), st.expander("How neurons are chosen and suppressed"):
-    one, two, three, four = st.columns(4)
-    scope = one.segmented_control(
+with how:
+    scope = st.segmented_control(
         "Choose per", controls.SCOPES, default="layer", key="scope", bind="query-params"
     )
-    stack = one.segmented_control(
+    stack = st.segmented_control(
         "Part of the model", controls.STACKS, default="encoder", key="stack", bind="query-params",
         help="The decoder's neurons are ranked by attribution alone, because predictivity is "
         "measured in the encoder. Masked models such as RoBERTa have no decoder.",
     ) or "encoder"  # fmt: skip
     decoder = stack == "decoder"
-    positions = two.segmented_control(
+    positions = st.segmented_control(
         "Positions", controls.POSITIONS, default="all", key="positions", bind="query-params",
         disabled=decoder, help="The prompt has positions in the encoder only.",
     )  # fmt: skip
-    kind = three.segmented_control(
+    kind = st.segmented_control(
         "Activation becomes", controls.KINDS, default="zero", key="kind",
         bind="query-params", help="The mean is known in the encoder only.",
     )  # fmt: skip
-    limit = four.select_slider(
+    limit = st.select_slider(
         "Examples", [64, 128, 256, 600], value=256, key="limit", bind="query-params"
     )
-    draws = four.slider("Random draws", 1, 10, 3, key="draws", bind="query-params")
+    draws = st.slider("Random draws", 1, 10, 3, key="draws", bind="query-params")
 if decoder:
     kinds = [k for k in kinds if k in sweeps.IN_DECODER] or list(sweeps.IN_DECODER)
     backbones = controls.with_decoder(lab, backbones)
@@ -102,7 +102,8 @@ def caption(n: int) -> str:
     else:
         band = "95% Wilson interval"
     return (
-        f"{n} examples of the {task.evaluation_split} split, seed{'s' * (len(seeds) > 1)} "
+        f"{plain(task.title)}{', decoder' * decoder}: {n} examples of the {task.evaluation_split} "
+        f"split, seed{'s' * (len(seeds) > 1)} "
         f"{', '.join(map(str, seeds))}; "
         + (f"{draws} random draw{'s' * (draws > 1)}; " if random else "")
         + f"band: {band}; dotted line: majority-class accuracy."
@@ -161,7 +162,6 @@ def draw() -> None:
         table, answers.look(lab.models.names()), fractions=choices.fractions, scope=choices.scope
     )
     with st.container(border=True):
-        st.subheader(f"{plain(task.title)}{', decoder' if decoder else ''}", anchor=False)
         if half := halves(table):
             st.markdown(
                 half,

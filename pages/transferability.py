@@ -58,7 +58,7 @@ answers.heading(
     "Can the similarity of two prompts predict how well one works on the other's task?",
 )
 lab = answers.lab()
-left, middle, right = controls.row(4, 2, 4)
+left, middle, right = controls.row(6, 2, 4)
 source = right.segmented_control(
     "Numbers", [COMPUTED, PUBLISHED], default=COMPUTED, key="numbers", bind="query-params",
     help="Published: prompts and accuracies released by Su et al., one run each. Without the "

@@ -19,8 +19,8 @@ LARGE = f"""<style>
 [data-testid='stHeader'] {{ display: none; }}
 html {{ font-size: 125%; }}
 [data-testid='stMainBlockContainer'] {{ padding-top: 1rem; }}
-:is(.st-key-tour-PageUp, .st-key-tour-PageDown, 
-    :is(.st-key-settings, .st-key-settings-more):not(:has([data-testid='stAlert'])),
+:is(.st-key-tour-PageUp, .st-key-tour-PageDown,
+    .st-key-settings:not(:has([data-testid='stAlert'])),
     [data-testid='stTabs'] [role='tablist']) {{ display: none; }}
 [data-testid='stMain'] :is({", ".join(f"[data-testid='st{name}']" for name in CONTROLS)})\
 :not(.st-key-tour *, [class$='-play'] *, [class*='-play '] *, [class*='-start'] *)\

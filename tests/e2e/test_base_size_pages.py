@@ -13,7 +13,7 @@ from tests.commands.base_size import REPOS, fill
 from tests.e2e.conftest import serving
 from tests.e2e.test_browser import CHART, arrives, compute, no_error, open_page
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("base size")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,13 @@ def base_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield address
 
 
-@pytest.mark.parametrize("family", REPOS)
-def test_a_page_session_at_base_size(page: Page, base_app: str, family: str) -> None:
+def test_a_page_session_at_base_size(page: Page, base_app: str) -> None:
+    for family in REPOS:
+        session(page, base_app, family)
+
+
+def session(page: Page, base_app: str, family: str) -> None:
+    """Add a backbone, have a task downloaded (once), and tune a prompt."""
     repo = REPOS[family]
     open_page(page, base_app, "library")
     page.get_by_role("textbox", name="Add a backbone").fill(repo)

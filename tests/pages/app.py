@@ -8,7 +8,7 @@ import pyarrow as pa
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
-from core.base.settings import ROOT
+from core.base.settings import EMBEDDED, ROOT
 
 PAGES = (
     "overview", "transfer", "transferability", "projection", "ways", "predictivity", "correlation",
@@ -39,6 +39,12 @@ def tables(test: AppTest, figure: int) -> list[pd.DataFrame]:
     """The data of one of the figures."""
     found = test.get("vega_lite_chart")[figure].proto.datasets
     return [pa.ipc.open_stream(bytes(d.data.data)).read_pandas() for d in found]
+
+
+def headed(test: AppTest) -> list[str]:
+    """The backbones that have a figure of their own: headings, or the bold begin of a sentence."""
+    bold = [m.value.split("**")[1] for m in test.markdown if m.value.startswith("**")]
+    return [name for name in (*(h.value for h in test.subheader), *bold) if name in EMBEDDED]
 
 
 def words(test: AppTest) -> str:

@@ -20,7 +20,7 @@ from core.tasks.attacks import Attack
 from core.tasks.textattack import adversarial_version
 from pages.common import answers
 from tests.conftest import write_task
-from tests.pages.app import charts, run, tables, words
+from tests.pages.app import charts, headed, run, tables, words
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,7 @@ def test_a_sentence_compares_pairs_within_and_between_categories(
 @pytest.mark.parametrize("page", ["transfer", "predictivity", "correlation"])
 def test_both_backbones_stand_side_by_side_from_shipped_answers(page: str) -> None:
     test = run(page)
-    assert [h.value for h in test.subheader][:2] == ["roberta-mini", "t5-mini"]
+    assert headed(test) == ["roberta-mini", "t5-mini"]
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
 
 
