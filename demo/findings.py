@@ -4,7 +4,7 @@ python -m demo findings            every table
 python -m demo findings NAME       one of them
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
@@ -31,6 +31,7 @@ from core.measures.tuning import TuneSpec
 from core.measures.ways import WaySpec
 from core.stats.neurons import Ranking
 from core.tasks import Task, load_task
+from core.tasks.attacks import KINDS, Kind
 from demo import rebuild
 from demo.reached import aims
 
@@ -85,10 +86,31 @@ def kept(lab: Lab) -> pd.DataFrame:
     return dose.overlap(lab.store, _struck(lab, load_task(rebuild.FIRST)), TOP)
 
 
-def _points(lab: Lab) -> pd.DataFrame:
+def _points(lab: Lab, kinds: Sequence[Kind] = ("typo",)) -> pd.DataFrame:
     clean = rebuild.tasks()[0]
-    every = {(b, t.title, "typo"): s for t in clean for b, s in _struck(lab, t).items()}
+    names = lab.models.embedded() if list(kinds) == ["typo"] else _there(lab)
+    every: claim.Asked = {
+        (b, t.title, str(kind)): rebuild.struck(lab, b, t, kind)
+        for kind in kinds
+        for t in clean
+        for b in names
+    }
     return claim.points(lab.store, every, TOP, {t.title: t.category for t in clean})
+
+
+def attacks(lab: Lab) -> pd.DataFrame:
+    """What each kind of attack leaves of accuracy and of neurons, means over tasks: the plain pair,
+    by kind and dose; tasks: those with a value of both.
+    """
+    shown = claim.usable(_points(lab, KINDS))
+    by = shown.groupby(["neurons", "backbone", "attack", "dose"], sort=False)
+    means = by[["accuracy", "accuracy_kept", "kept"]].mean()
+    return means.assign(tasks=by.task.nunique()).reset_index()
+
+
+def slopes_of_all(lab: Lab) -> pd.DataFrame:
+    """Neurons kept on accuracy kept over every kind of attack, the plain pair."""
+    return claim.slopes(_points(lab, KINDS))
 
 
 def slopes(lab: Lab) -> pd.DataFrame:
@@ -298,8 +320,9 @@ def starts(lab: Lab) -> pd.DataFrame:
 TABLES: Mapping[str, Table] = {
     f.__name__: f
     for f in (
-        aims, accuracy, suppression, typos, kept, slopes, differences, causal, faithfulness,
-        transfer, transferability, advised, vectors, projected, gains, compared, without, starts,
+        aims, accuracy, suppression, typos, attacks, kept, slopes, slopes_of_all, differences,
+        causal, faithfulness, transfer, transferability, advised, vectors, projected, gains,
+        compared, without, starts,
     )
 }  # fmt: skip
 

@@ -24,7 +24,7 @@ EVERY = "all examples"
 
 answers.heading(
     "Flips",
-    "Each example is classified twice: clean and under attack. An answer flips if it is right on "
+    "Each example is classified twice, as it is and attacked. An answer flips if it is right on "
     "the clean text and wrong on the attacked one. Choose an example to see which skill neurons "
     "change most.",
 )
@@ -87,7 +87,7 @@ def finding(table: pd.DataFrame) -> None:
     for name in shown:
         right = table[name].isin((flips.HOLDS, flips.FLIPS)).sum()
         flipped.append(
-            f"**{(table[name] == flips.FLIPS).sum()}** of {right} right answers of {plain(name)}"
+            f"**{(table[name] == flips.FLIPS).sum()}** of {plain(name)}'s {right} right answers"
         )
     said = f"The attack flips {' and '.join(flipped)}."
     if len(shown) != 2:

@@ -155,10 +155,10 @@ def predicts(look: charts.Look) -> None:
     figure = charts.profile(shown, look, backbone=backbone, tasks=[t.title for t in found])
     answers.chart(figure)
     st.caption(
-        "Dots: one per seed; thick tick: their mean. Thin ticks, from the permutation "
-        "null: mean over neurons (left), 95th percentile of the best neuron (right).",
-        help="The permutation null is computed with shuffled labels. Only predictivities "
-        "beyond the right tick are significant across all neurons.",
+        "Dots: one per seed; coloured tick: their mean. Dark ticks, from shuffled labels: an "
+        "average neuron (left), the significance threshold (right).",
+        help="Threshold: the 95th percentile of the best neuron under permutation. Only "
+        "predictivities beyond it are significant across all neurons.",
     )
     answers.downloads("neuron-tasks", table, ("", figure))
 

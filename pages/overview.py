@@ -29,7 +29,7 @@ FRACTION = 0.05  # of each layer's neurons, suppressed in the second finding
 st.title("Skillscope", anchor=False)
 st.markdown(
     "Which feed-forward neurons carry a task's skill? Do soft prompts transfer between tasks? Does "
-    "the skill survive attacks on the texts? Skillscope compares RoBERTa and T5 side by side."
+    "the skill survive when texts are attacked? Skillscope compares RoBERTa and T5 side by side."
 )
 lab = answers.lab()
 shown = [name for name in lab.models.embedded() if name in PLAIN]
@@ -109,7 +109,7 @@ FINDINGS: Mapping[str, tuple[Callable[[], Finding], views.View]] = {
     "Typos cost accuracy": (robustness, views.View(
         page="robustness", label="Robustness",
     )),
-    "Predictive neurons are often not causal in RoBERTa": (suppression, views.View(
+    "In RoBERTa, predictive neurons are often not causal": (suppression, views.View(
         page="suppression", label="Suppression",
         params={"backbone": shown[:1], "seed": list(sweeps.SEEDS)},
     )),

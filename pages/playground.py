@@ -24,7 +24,7 @@ LONGEST = 2000
 
 answers.heading(
     "Playground",
-    "Type a text to see each backbone's answer, the class that each skill neuron predicts, and "
+    "Type some text to see each backbone's answer, the class that each skill neuron predicts, and "
     "whether the answer changes when neurons are suppressed or the text is attacked.",
 )
 lab = answers.lab()
@@ -177,7 +177,7 @@ if st.session_state.get("played") != (task.name, picked):
         st.session_state["text_b"] = texts[0][2]
 names = [f"{a[:70]}{' | ' + b[:60] if b else ''}  ({c})" for _, a, b, c in texts]
 st.selectbox(
-    "Start from", names, index=None, placeholder="an example", key=f"ex_{task.name}",
+    "Start from", names, index=None, placeholder="choose an example", key=f"ex_{task.name}",
     on_change=start, help="The text shown first is one whose class the backbones, and most of "
     "their skill neurons, predict correctly, where there is one. Others may behave differently.",
 )  # fmt: skip
@@ -185,6 +185,7 @@ st.text_area("Text", key="text_a", height=80, max_chars=LONGEST, bind="query-par
 if task.pair:
     st.text_area("Second text", key="text_b", height=80, max_chars=LONGEST, bind="query-params")
 with st.container(horizontal=True, vertical_alignment="center"):
+    st.markdown("Attack the text:", width="content")
     for way in attacks.KINDS:
         st.button(way, key=f"attack-{way}", on_click=attack, args=[way], icon=":material/bolt:")
     if attacked():
@@ -217,7 +218,7 @@ def draw() -> None:
 def said(names: list[str], look: charts.Look) -> None:
     """Class probabilities, in a fragment, so that the slider redraws nothing else."""
     share = st.slider(
-        "Suppressed neurons, % of each layer", 0, 50, 0, key="off", bind="query-params"
+        f"Suppressed {kind} neurons, % of each layer", 0, 50, 0, key="off", bind="query-params"
     )
     for name, column in zip(names, answers.beside(names), strict=True):
         with column, st.container(border=True), answers.shown_errors(), charts.quickly():

@@ -16,7 +16,7 @@ answers.heading(
     "Predictivity",
     "Each box shows how well single neurons predict a task's classes: 0.5 is chance, 1 is perfect. "
     "Neurons above the thick tick are significantly better than chance. The bar behind each box "
-    "ends at the model's accuracy.",
+    "shows the whole model's accuracy.",
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 3, 3)
@@ -66,8 +66,8 @@ def best(box: pd.DataFrame, bar: pd.DataFrame) -> str:
         return ""
     over = f" (medians over {len(both)} tasks)" if len(both) > 1 else ""
     return (
-        f"the best single neuron reaches a predictivity of **{both.highest.median():.2f}**, "
-        f"the whole model an accuracy of **{both.accuracy.median():.2f}**{over}."
+        f"the best single neuron has a predictivity of **{both.highest.median():.2f}**; "
+        f"the whole model has an accuracy of **{both.accuracy.median():.2f}**{over}."
     )
 
 
@@ -98,11 +98,11 @@ def draw() -> None:
             first = mine[0].iloc[0]
             st.caption(
                 f"Mean of {first.seeds} seeds, {controls.count(mine[0].n)} examples per task; "
-                "dotted line: chance; tick: best neuron under permutation. Discoveries: "
-                f"{controls.count(mine[0].discoveries, '.0%')} of neurons; uninformative: "
+                "dotted: chance; thick tick: significance threshold. Significant neurons: "
+                f"{controls.count(mine[0].discoveries, '.0%')}; uninformative: "
                 f"{controls.count(mine[0].uninformative, '.0%')}. Click a dot to open its neuron.",
-                help=f"{first.neurons} neurons. Discoveries have a false discovery rate of 5%. "
-                f"Tick: the 95th percentile of the best neuron over {permutations} label "
+                help=f"{first.neurons} neurons. Significant: false discovery rate of 5%. "
+                f"Thick tick: the 95th percentile of the best neuron over {permutations} label "
                 "permutations. Uninformative neurons are at or below the majority class. The best "
                 "neuron is chosen and scored on the same examples, which favours it. Bars: from "
                 "the majority class to the mean accuracy, with the standard error over seeds. "

@@ -41,9 +41,9 @@ GAIN_HELP = (
 
 answers.heading(
     "Projection",
-    "Can a small network translate one backbone's prompts to another backbone? If it can, "
-    "projected prompts should be nearly as accurate as prompts tuned on the target backbone, and "
-    "projected random words should not.",
+    "Can a small network translate prompts from one backbone to another? If it can, projected "
+    "prompts should be nearly as accurate as prompts tuned on the target backbone. Projected "
+    "random words are the control: the source prompt matters only if they are less accurate.",
 )
 lab = answers.lab()
 one, two, three = controls.row(3, 2, 2)
@@ -174,18 +174,27 @@ def summary(gained: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
 
 
 def matters(gained: pd.DataFrame) -> str:
-    """Whether it matters which prompt is projected, by training objective."""
+    """Whether it matters which prompt is projected, by training objective and group of tasks."""
     rows = gained[gained.over != "random"]
     if rows.empty:
         return ""
-    more = {how: any(sign(row) > 0 for row in mine.itertuples())
-            for how, mine in rows.groupby("how", sort=False)}  # fmt: skip
+    more = {
+        how: [row.group for row in mine.itertuples() if sign(row) > 0]
+        for how, mine in rows.groupby("how", sort=False)
+    }
     if not any(more.values()):
         return "It makes no clear difference which prompt is projected."
-    losses = " and ".join(f"the {how} loss" for how, does in more.items() if does)
-    others = " or ".join(f"the {how} loss" for how, does in more.items() if not does)
-    apart = f"; with {others}, there is no clear difference" if others else ""
-    return f"With {losses}, projected prompts beat projected random words{apart}."
+    parts = []
+    for how, better in more.items():
+        mine = [group for group in rows[rows.how == how].group if group not in better]
+        but = f", but not on {' or '.join(mine)}" * bool(mine)
+        parts.append(
+            f"with the {how} loss, projected prompts beat projected random words on "
+            f"{' and '.join(better)}{but}" if better
+            else f"with the {how} loss, it makes no clear difference which prompt is projected"
+        )  # fmt: skip
+    said = "; ".join(parts)
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 def lead(rows: pd.DataFrame) -> str:
@@ -197,13 +206,13 @@ def lead(rows: pd.DataFrame) -> str:
         for way in (1, 0, -1)
     )
     if not better and not worse:
-        return "No clear difference between projected prompts and projected random words."
+        return "No clear difference from projected random words."
     parts = [
         f"{which} on {where}"
         for which, where in (("more accurate", better), ("less accurate", worse)) if where
     ]  # fmt: skip
     unclear = f"; no clear difference on {same}" * bool(same)
-    return f"Projected prompts are {' and '.join(parts)} than projected random words{unclear}."
+    return f"{' and '.join(parts).capitalize()} than projected random words{unclear}."
 
 
 def gain_said(rows: pd.DataFrame) -> str:

@@ -18,9 +18,9 @@ PREDICTIVITY, ATTRIBUTION = "predictivity", "attribution"
 
 answers.heading(
     "Rankings",
-    "Neurons can be ranked by how well they predict the answer (predictivity) or by how much they "
-    "add to it (attribution). Do both find the same neurons, and do other seeds and tasks share "
-    "them?",
+    "Skill neurons have the highest predictivity: they predict the answer best. Causal neurons "
+    "have the highest attribution: they add most to it. Are they the same neurons, and the same "
+    "for other seeds and tasks?",
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 3, 4)
@@ -156,10 +156,10 @@ def causes(look: charts.Look, first: dict[str, Ranking], second: dict[str, Ranki
         )  # fmt: skip
         common = rankings.compare(first[name].top(top), second[name].top(top))
         with column, st.container(border=True):
-            st.markdown(f"**{plain(name)}**")
+            mostly = "mostly" if 2 * common.shared > common.first else "mostly not"
             st.markdown(
-                f"**{common.shared} of {common.first}** skill neurons are causal, too "
-                f"(chance: {common.chance.mean:.0f})."
+                f"**{plain(name)}**: {mostly}; {common.shared} of the {common.first} skill neurons "
+                f"are also causal ({common.chance.mean:.0f} are expected by chance)."
             )
             answers.chart(figure)
             st.caption(

@@ -23,7 +23,10 @@ from pages.common import adversarial, answers, controls, ranks, warnings
 
 PARTS: dict[str, Where] = {"both texts": "both", "first text": "first", "second text": "second"}
 
-CLAIM = "The claim: the more robust model keeps more of its skill neurons when texts are attacked."
+CLAIM = (
+    "The claim: the more robust model keeps more of its skill neurons when texts are attacked. "
+    "We compare each backbone with its *weathered* counterpart, pretrained on messy texts."
+)
 st.title("Robustness", anchor=False)
 aid = st.empty()
 VERDICTS = {
@@ -31,8 +34,8 @@ VERDICTS = {
     "mixed": "our results are **mixed**", "open": "there is **no verdict** yet",
     "no difference": "our results show **no difference**",
 }  # fmt: skip
-SEE = "(see *All tasks*)."
-aid.markdown(f"{CLAIM} Over all tasks, ... {SEE}")  # worked out last, on a line of its length
+SEE = "(*All tasks*); one task need not show it."
+aid.markdown(f"{CLAIM} Across all tasks, ... {SEE}")  # worked out last, on a line of its length
 
 
 def doses_of(of: Kind) -> list[int]:
@@ -164,7 +167,7 @@ def here() -> None:
                     else charts.dose_overlap(mine, look, edits=edits, doses=doses)
                 )
             with column, st.container(border=True):
-                again = f" found again, top {top:.0%}" * (name != "accuracy")
+                again = " found again in other texts" * (name != "accuracy")
                 st.markdown(f"**{name.capitalize()}**{again}")
                 answers.chart(figure)
 
@@ -174,7 +177,7 @@ def here() -> None:
     st.caption(
         f"{plain(task.title)}, {task.evaluation_split} split, {controls.count(accuracy.n)} "
         f"examples, means of {seeds} seeds; bands: 95% intervals (accuracy), range over "
-        "splits (neurons); dotted: chance (accuracy), shuffled labels (neurons).",
+        "splits (neurons).",
         help="Accuracy intervals resample seeds and examples. Neurons: the top share of each layer "
         "by predictivity (skill) or attribution (causal; 300 examples) is found on one half of the "
         "clean examples; the curve shows how many are found again on the other half under attack. "
@@ -384,6 +387,6 @@ with answers.shown_errors():
     )
     found = verdict(view, sum(lab.store.counts().values()))
     said = VERDICTS.get(found, f"the claim is **{found}**")
-    aid.markdown(f"{CLAIM} Over all tasks, {said} {SEE}")
+    aid.markdown(f"{CLAIM} Across all tasks, {said} {SEE}")
 warnings.shared([task], [task])
 warnings.origins(p.prompt for sweep in mine.values() for p in sweep.evaluations[0])

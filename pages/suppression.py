@@ -18,7 +18,7 @@ from pages.common import answers, controls, warnings
 answers.heading(
     "Suppression",
     "Causal neurons contribute most to the right answer; skill neurons predict it best. If a task "
-    "needs a set of neurons, suppressing it costs more accuracy than suppressing random ones.",
+    "depends on some neurons, suppressing them costs more accuracy than suppressing random ones.",
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 3, 4)
@@ -106,7 +106,7 @@ def caption(n: int) -> str:
         f"split, seed{'s' * (len(seeds) > 1)} "
         f"{', '.join(map(str, seeds))}; "
         + (f"{draws} random draw{'s' * (draws > 1)}; " if random else "")
-        + f"band: {band}; dotted line: majority-class accuracy."
+        + f"band: {band}."
     )
 
 
@@ -116,27 +116,21 @@ def halves(table: pd.DataFrame) -> str:
     lost = list[str]()
     for name, rows in found.groupby("backbone", sort=False):
         layers, width = lab.models.neurons(str(name), stack)
-        unit = "a layer" if choices.scope == "layer" else "in all"
+        unit = "in each layer" if choices.scope == "layer" else "in all"
         neurons = width if choices.scope == "layer" else width * layers
-        parts = [
-            f"{max(1, round(r.fraction * neurons))} of {neurons} {r.choose} neurons {unit}"
-            for r in rows.itertuples()
-        ]
-        lost.append(f"**{plain(str(name))}** without {' or '.join(parts)}")
+        counts = [f"{max(1, round(r.fraction * neurons))} ({r.choose})" for r in rows.itertuples()]
+        lost.append(
+            f"**{plain(str(name))}** loses half of its accuracy above the majority class when "
+            f"{' or '.join(counts)} of the {neurons} neurons {unit} are suppressed"
+        )
     skilled = table[(table.fraction == 0) & (table.accuracy > table.majority)].backbone
     kept = [plain(n) for n in skilled.drop_duplicates() if n not in set(found.backbone)]
-    said = []
-    if lost:
-        said.append(
-            f"Half of the accuracy above the majority class is lost in {'; in '.join(lost)}"
-        )
     if kept:
-        still = ", ".join(f"**{name}**" for name in kept)
-        which = (
-            "less than half" if lost else "Less than half of the accuracy above the majority class"
-        )
-        said.append(f"{which} is lost in {still}, up to {table.fraction.max():.0%}")
-    return f"{'; '.join(said)}." if said else ""
+        above = "" if lost else " of their accuracy above the majority class"
+        lost.append(f"less than half{above} is lost in {', '.join(kept)}, even at "
+                    f"{table.fraction.max():.0%}")  # fmt: skip
+    said = "; ".join(lost)
+    return f"{said[:1].upper()}{said[1:]}." if said else ""
 
 
 def details() -> str:
@@ -194,7 +188,8 @@ def upto(table: pd.DataFrame, share: float) -> None:
     for column, (name, part) in zip(answers.beside(list(there)), there.items(), strict=True):
         with column:
             if len(there) > 1:
-                st.markdown(f"**{name} backbones**", help=finding.MATCHED)
+                messy = " (pretrained on messy texts)" * (name == "Weathered")
+                st.markdown(f"**{name} backbones**{messy}", help=finding.MATCHED)
             figure = charts.suppression_curves(
                 part[part.fraction <= share], answers.look(lab.models.names()),
                 fractions=choices.fractions, scope=choices.scope, lowest=lowest,

@@ -31,9 +31,8 @@ COMPUTED, PUBLISHED = "computed here", "published (Su et al. 2022)"
 
 answers.heading(
     "Transfer",
-    "Each row is the task that the prompts were tuned on, and each column is the task on which "
-    "they are evaluated. A stronger colour means a higher accuracy. Pairs from the same "
-    "category are outlined.",
+    "Rows are the tasks that the prompts were tuned on, columns those that they are evaluated on. "
+    "A stronger colour means a higher accuracy. Pairs of tasks from one category are outlined.",
 )
 lab = answers.lab()
 left, middle, right = controls.row(4, 2, 4)

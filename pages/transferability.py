@@ -55,7 +55,8 @@ MAP_HELP = (
 
 answers.heading(
     "Transferability",
-    "Can the similarity of two prompts predict how well one works on the other's task?",
+    "Can the similarity of two prompts predict how well one works on the other's task? Each "
+    "indicator measures similarity in its own way.",
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 2, 4)
@@ -192,8 +193,8 @@ def best(agreed: pd.DataFrame) -> str:
     for name, mine in agreed.groupby("backbone", sort=False):
         top: Any = mine.loc[mine.spearman.idxmax()]
         rho = words.ranged(top.spearman, top.low, top.high)
-        found.append(f"{plain(name)} {rho}, {top.title}, of {len(mine)}")
-    return f"Highest mean Spearman of all indicators (95% interval): {'; '.join(found)}."
+        found.append(f"of {len(mine)} on {plain(name)}: {top.title}, {rho}")
+    return f"Highest correlation {'; '.join(found)}."
 
 
 def over(indicator: str) -> str:

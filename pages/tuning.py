@@ -20,7 +20,7 @@ from pages.common import about, answers, controls, warnings
 answers.heading(
     "Tuning",
     "Only the prompt's vectors are trained; the backbone stays frozen. The loss should decrease, "
-    "and the accuracy on held-out training rows should exceed chance (dotted line).",
+    "and the accuracy on examples held out from training should rise above chance (dotted line).",
 )
 lab = answers.lab()
 one, two, three, four = controls.row(1, 1, 1, 1)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from core.charts.look import DASHES, KIND_TITLES, MARKS, Look, at, below, finish, level
+from core.charts.look import DASHES, KIND_TITLES, MARKS, Look, at, below, finish, level, level_name
 
 CLOSE = 0.2  # up to this fraction, labels of all points have room
 
@@ -69,7 +69,8 @@ def suppression_curves(
     )
     line = base.mark_line(strokeWidth=2.2).encode(y=y, strokeDash=dash)
     points = base.mark_circle(size=45, opacity=1).encode(y=y, tooltip=tooltip)
-    return finish(alt.layer(band, line, points, level(chance, look)), look, 400)
+    named = level_name(chance, look, "majority class")
+    return finish(alt.layer(band, line, points, level(chance, look), named), look, 400)
 
 
 def tuning_loss(table: pd.DataFrame, look: Look, *, backbone: str, steps: int) -> alt.LayerChart:
@@ -103,11 +104,13 @@ def tuning_accuracy(
         .mark_line(color=look.hue(backbone), strokeWidth=2.2, point=True)
         .encode(
             x=_steps(steps),
-            y=alt.Y("accuracy:Q", scale=alt.Scale(domain=[0, 1]), title=f"selection {metric}"),
+            y=alt.Y("accuracy:Q", scale=alt.Scale(domain=[0, 1]), title=f"held-out {metric}"),
             tooltip=["step", alt.Tooltip("accuracy", title=metric, format=".3f")],
         )
     )
-    return finish(alt.layer(line) if chance is None else line + level(chance, look), look, 180)
+    if chance is None:
+        return finish(alt.layer(line), look, 180)
+    return finish(line + level(chance, look) + level_name(chance, look, "chance"), look, 180)
 
 
 def convergence(
@@ -127,7 +130,7 @@ def convergence(
     y = alt.Scale(domain=[low, 1], nice=False)
     base = alt.Chart(table).encode(x=_steps(steps), color=color)
     band = base.mark_area(opacity=0.12).encode(
-        y=alt.Y("low:Q", scale=y, title="selection accuracy"), y2="high:Q"
+        y=alt.Y("low:Q", scale=y, title="held-out accuracy"), y2="high:Q"
     )
     line = base.mark_line(strokeWidth=2).encode(y=alt.Y("accuracy:Q", scale=y))
     points = base.mark_point(size=45, filled=True, opacity=1).encode(

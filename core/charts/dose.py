@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from core.charts.look import Look, at, below, finish, level
+from core.charts.look import Look, at, below, finish, level, level_name
 
 MEASURED, SHUFFLED = "true labels", "shuffled labels"
 HEIGHT = 260
@@ -48,7 +48,8 @@ def dose_accuracy(
         ],
     )  # fmt: skip
     line = base.mark_line(strokeWidth=2.2).encode(y=y)
-    return finish(band + level(chance, look) + line + points, look, HEIGHT)
+    named = level_name(chance, look, "majority class")
+    return finish(band + level(chance, look) + named + line + points, look, HEIGHT)
 
 
 def dose_overlap(
@@ -72,7 +73,7 @@ def dose_overlap(
             y=alt.Y("low:Q", scale=scale), y2="high:Q",
         )
     )  # fmt: skip
-    y = alt.Y("share:Q", scale=scale, title="share found again").axis(format=".0%")
+    y = alt.Y("share:Q", scale=scale, title="found again").axis(format=".0%")
     dash = alt.StrokeDash(
         "labels:N", title=None,
         scale=alt.Scale(domain=[MEASURED, SHUFFLED], range=[[1, 0], [2, 3]]),

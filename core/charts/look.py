@@ -161,6 +161,18 @@ def level(value: float, look: Look) -> alt.Chart:
     return rule
 
 
+def level_name(value: float, look: Look, name: str) -> alt.Chart:
+    """What a level is called, above its left end."""
+    text: alt.Chart = (
+        alt.Chart(pd.DataFrame({"y": [value], "name": [name]}))
+        .mark_text(
+            align="left", baseline="bottom", dx=4, dy=-2, fontSize=look.type - 2, color=look.ink
+        )
+        .encode(x=alt.value(0), y=alt.Y("y:Q"), text="name:N")
+    )  # fmt: skip
+    return text
+
+
 @dataclass(frozen=True)
 class Unchecked:
     """A chart for the page, which is not validated once more as it is written; the tests do that.

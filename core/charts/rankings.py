@@ -73,8 +73,8 @@ def rank_rank(
         alt.Chart(shown)
         .mark_circle(size=26, cursor="pointer")
         .encode(
-            x=alt.X("x:Q", title=f"rank percentile in layer, {first}").axis(format=PERCENT),
-            y=alt.Y("y:Q", title=f"rank percentile, {second}").axis(format=PERCENT),
+            x=alt.X("x:Q", title=f"{first}, rank percentile in the layer").axis(format=PERCENT),
+            y=alt.Y("y:Q", title=f"{second}, rank percentile").axis(format=PERCENT),
             color=alt.Color(
                 "name:N", title=None,
                 scale=alt.Scale(domain=list(names.values()),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import typer
 
@@ -33,11 +34,13 @@ from core.figures import prompt as one
 from core.lab.lab import Lab
 from core.measures import sweeps
 from core.measures.nearest import Metric, NearestSpec
+from core.stats.neurons import Ranking
 from core.stats.similarity import overlapping_rate, windows
 from core.tasks import Task, builtin_names, load_task
 from core.tasks.data import obtain_task
 
 app = typer.Typer()
+Array = npt.NDArray[Any]
 WORDS = 10  # a vector, as the page asks
 FEWEST = 5  # tasks among which advice can be given: four sources of one target, without another
 
@@ -59,12 +62,21 @@ def indicators(
     out: Annotated[
         Path | None, typer.Option(help="With --published: CSV file to write the similarities to.")
     ] = None,
+    neurons: Annotated[
+        bool,
+        typer.Option(
+            help="Also compare the prompts' predictivities and causal neurons, each on the "
+            "prompt's own task."
+        ),
+    ] = False,
     backbone: BackboneOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Similarity of prompts, a row per pair; with --published, its correlation with transfer."""
     given = prompts or []
     if published:
+        if neurons:
+            raise BadInput("--neurons needs prompts of a backbone that is here, not --published.")
         say(_published(given, out), as_json)
         return
     if out is not None:
@@ -73,7 +85,7 @@ def indicators(
         raise BadInput("Give at least two prompts, or --published.")
     with open_lab() as lab:
         asked = [inputs.prompt(lab, text, backbone) for text in given]
-        say(_pairs(lab, asked), as_json)
+        say(_pairs(lab, asked, neurons=neurons), as_json)
 
 
 def _published(given: list[str], out: Path | None) -> pd.DataFrame:
@@ -106,7 +118,7 @@ def _released(folder: Path) -> pd.DataFrame:
     return figures.of_released(found)
 
 
-def _pairs(lab: Lab, asked: list[Prompt]) -> pd.DataFrame:
+def _pairs(lab: Lab, asked: list[Prompt], *, neurons: bool = False) -> pd.DataFrame:
     """A row per pair of prompts, a column per indicator. Raises: BadInput."""
     if len({p.backbone for p in asked}) > 1:
         raise BadInput("The prompts are for different backbones; give prompts of one backbone.")
@@ -118,6 +130,7 @@ def _pairs(lab: Lab, asked: list[Prompt]) -> pd.DataFrame:
     for i, (first, last) in enumerate(windows(len(active[0]))):
         name = f"{figures.WINDOW}{first} to {last}" if i else "activated"
         found[name] = overlapping_rate(active, first, last)
+    found |= _by_neurons(lab, asked) if neurons else {}
     rows = [
         {
             "first": key(asked[i]), "second": key(asked[j]), "first_task": asked[i].source_task,
@@ -127,6 +140,31 @@ def _pairs(lab: Lab, asked: list[Prompt]) -> pd.DataFrame:
         for i, j in combinations(range(len(asked)), 2)
     ]  # fmt: skip
     return pd.DataFrame(rows).replace({np.nan: None})
+
+
+def _by_neurons(lab: Lab, asked: list[Prompt]) -> dict[str, Array]:
+    """Our own indicators: how alike are the rankings of each prompt's neurons on its own task?
+
+    Raises: BadInput.
+    """
+    found = dict[str, list[Ranking]]()
+    for prompt in asked:
+        task = lab.find_task(prompt.source_task)
+        task.need_classes("a ranking of neurons")
+        place = lab.pin(task, prompt.backbone.name)
+        on = [(prompt, place, task.evaluation_split)]
+        measured: dict[str, queries.Rankable] = {
+            "predictivity": sweeps.predictivities(on, task.contrasts()),
+            "causal": sweeps.attributions([prompt], place),
+        }
+        for name, specs in measured.items():
+            ask_all(lab, specs)
+            (one_task,) = queries.rankings(lab.store, specs, clean=lab.clean_name).values()
+            found.setdefault(name, []).append(one_task)
+    return {
+        name: np.array([[figures.ALIKE[name](a, b) for b in ranked] for a in ranked])
+        for name, ranked in found.items()
+    }
 
 
 @app.command()

@@ -181,6 +181,12 @@ def shared_neurons(fraction: float) -> Callable[[Ranking, Ranking], float]:
     return lambda first, second: compare(first.top(fraction), second.top(fraction)).share
 
 
+ALIKE: Mapping[str, Callable[[Ranking, Ranking], float]] = {
+    "predictivity": same_ranks, "causal": shared_neurons(SHARED),
+}  # fmt: skip
+"""How alike two rankings are, by indicator."""
+
+
 def of_everything(
     store: Store, backbone: str, sweep: SimilaritySweep, *, dead_row: bool, clean: Clean
 ) -> pd.DataFrame:
@@ -192,8 +198,8 @@ def of_everything(
     parts = [
         of_prompts(store, backbone, sweep.prompts, dead_row=dead_row),
         of_activated(store, backbone, sweep.active),
-        of_rankings(backbone, "predictivity", predictive, same_ranks),
-        of_rankings(backbone, "causal", causal, shared_neurons(SHARED)),
+        of_rankings(backbone, "predictivity", predictive, ALIKE["predictivity"]),
+        of_rankings(backbone, "causal", causal, ALIKE["causal"]),
     ]
     return pd.concat(parts, ignore_index=True)
 
@@ -250,17 +256,21 @@ def sentence(agreed: pd.DataFrame) -> str:
         )  # fmt: skip
         clauses.setdefault(clause, []).append(str(backbone))
         counts.append(f"{above} of {len(mine)} on {plain(str(backbone))}")
-    said = f"**{each(clauses)}** (95% interval above 0: {', '.join(counts)})."
+    said = f"**{each(clauses)}**: the 95% interval is above 0 for {', '.join(counts)}."
     first = known[known.indicator == FIRST]
     if first.empty:
         return said
     values = [
-        f"{plain(row.backbone)} {ranged(row.spearman, row.low, row.high, bold=True)}"
-        + f", between categories {two(row.across_categories)}"
-        * (row.across_categories == row.across_categories)
+        f"{ranged(row.spearman, row.low, row.high, bold=True)} on {plain(row.backbone)}"
         for row in first.itertuples()
-    ]  # fmt: skip
-    return f"{said} Spearman of the {title(FIRST)}, mean over target tasks: {'; '.join(values)}."
+    ]
+    across = first.dropna(subset="across_categories")
+    between = " and ".join(two(value) for value in across.across_categories)
+    apart = f"; over pairs from different categories, {between}" * bool(between)
+    return (
+        f"{said} For the {title(FIRST)}, the mean Spearman correlation with transfer is "
+        f"{' and '.join(values)}{apart}."
+    )
 
 
 def matrices(every: pd.DataFrame, mine: pd.DataFrame) -> tuple[Array, Array]:

@@ -22,12 +22,13 @@ def under_attack(table: pd.DataFrame, task: str, edit: str) -> str:
         if {0, 1} <= set(by_dose.index):
             clean, struck = by_dose.loc[0], by_dose.loc[1]
             said.append(
-                f"{plain(str(name))} from {two(clean.accuracy)} to "
+                f"from {two(clean.accuracy)} to "
                 + ranged(struck.accuracy, struck.low, struck.high, bold=True)
+                + f" for {plain(str(name))}"
             )
     if not said:
         return ""
-    return f"Accuracy on {plain(task)} with one {edit} per text: {'; '.join(said)}."
+    return f"One {edit} per text changes accuracy on {plain(task)} {' and '.join(said)}."
 
 
 def without_neurons(
@@ -42,8 +43,8 @@ def without_neurons(
     return (
         f"Suppressing the {fraction:.0%} most causal neurons of each layer takes "
         f"{plain(backbone)}'s accuracy on {plain(task)} from {two(values['plain'].value)} to "
-        f"{ranged(causal.value, causal.low, causal.high, bold=True)}. With as many of the most "
-        "predictive ones suppressed, it is "
+        f"{ranged(causal.value, causal.low, causal.high, bold=True)}. Suppressing as many of the "
+        "most predictive ones (skill neurons) leaves it at "
         f"{ranged(skill.value, skill.low, skill.high, bold=True)}."
     )
 
@@ -61,4 +62,4 @@ def similar_prompts(agreed: pd.DataFrame) -> str:
         agreed, higher="Similar prompts transfer better", lower="Similar prompts transfer worse",
         same="The similarity of prompts is not clearly related to transfer",
     )  # fmt: skip
-    return f"{lead}: Spearman correlation between averaged cosine and transfer, {'; '.join(said)}."
+    return f"{lead}. Spearman correlation of averaged cosine and transfer: {'; '.join(said)}."

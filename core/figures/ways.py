@@ -87,16 +87,16 @@ def as_good(found: pd.DataFrame) -> str:
     )  # fmt: skip
     said = []
     for row in found.itertuples():
-        span = f" ({points(row.low)} to {points(row.high)})" if row.low == row.low else ""
+        span = (
+            f", 95% interval {points(row.low)} to {points(row.high)}" if row.low == row.low else ""
+        )
         said.append(
-            f"{plain(row.backbone)} **{two(row.first)}** ({row.share:.2%}) against "
-            f"**{two(row.second)}**, difference {points(row.difference)} points{span}"
+            f"on {plain(row.backbone)}, prompt tuning trains {row.share:.2%} of the parameters and "
+            f"reaches **{two(row.first)}**, full fine-tuning **{two(row.second)}** (difference "
+            f"{points(row.difference)} points{span})"
         )
     bold = f"**{lead}.** " if lead else ""
-    return (
-        f"{bold}Accuracy of prompt tuning (and the share of all parameters that it trains) against "
-        f"full fine-tuning, with 95% intervals: {'; '.join(said)}."
-    )
+    return f"{bold}Accuracy: {'; '.join(said)}."
 
 
 def compared(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:

@@ -20,7 +20,7 @@ def points(share: float) -> str:
     """A difference of accuracies in percentage points, with its sign; a dash if unknown."""
     if not math.isfinite(share):
         return "\N{EN DASH}"
-    return f"{100 * share:+z.1f}".replace("-", MINUS)
+    return f"{100 * share:+z.1f}".replace("-", MINUS).replace("+0.0", "0.0")
 
 
 def verdict(found: pd.DataFrame, *, higher: str, lower: str, same: str) -> str:

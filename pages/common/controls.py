@@ -190,7 +190,7 @@ def cannot_write(lab: Lab, backbone: str, every: Sequence[Task]) -> None:
     """Name the tasks that a backbone cannot answer."""
     left_out(
         every, answered_by(lab, backbone, every),
-        f"{plain(backbone)} is a masked language model and cannot write answers.",
+        f"{plain(backbone)}, a masked language model, cannot generate text.",
     )  # fmt: skip
 
 

@@ -153,10 +153,11 @@ def test_a_tuning_run_shows_every_loss_and_the_accuracies_that_were_measured() -
     accuracy = charts.tuning_accuracy(
         history(), LIGHT, backbone="t5-mini", steps=10, chance=1 / 3
     ).to_dict()
-    line, chance = accuracy["layer"]
+    line, chance, name = accuracy["layer"]
     named = accuracy["datasets"][line["data"]["name"]]
     assert [(row["step"], row["accuracy"]) for row in named] == [(2, 0.6), (4, 0.9)]
     assert accuracy["datasets"][chance["data"]["name"]] == [{"y": 1 / 3}]
+    assert accuracy["datasets"][name["data"]["name"]] == [{"y": 1 / 3, "name": "chance"}]
 
 
 def test_a_run_with_written_answers_names_its_metric_and_has_no_chance_level() -> None:
@@ -164,7 +165,7 @@ def test_a_run_with_written_answers_names_its_metric_and_has_no_chance_level() -
         history(), LIGHT, backbone="t5-mini", steps=10, chance=None, metric="ROUGE-L"
     ).to_dict()
     (line,) = drawn["layer"]
-    assert line["encoding"]["y"]["title"] == "selection ROUGE-L"
+    assert line["encoding"]["y"]["title"] == "held-out ROUGE-L"
     assert line["encoding"]["tooltip"][1]["title"] == "ROUGE-L"
 
 

@@ -148,6 +148,27 @@ def test_indicators_compare_each_pair_of_prompts(
     assert "ON, layers 0 to 2" not in row, "it has three layers"
 
 
+def test_indicators_of_neurons_are_what_the_rankings_say(
+    cache: Path, toml: Path, prompt: str, tiny_roberta: Path, tmp_path: Path
+) -> None:
+    """Spearman as `correlate` gives it; shared causal neurons counted in `attribution`'s table."""
+    words = ["--steps", 2, "--prompt-length", 4, "--selection", 10, "--seed", 6]
+    other = answer(cache, "tune", tiny_roberta, toml, *words)["key"]
+    (row,) = answer(cache, "indicators", prompt, other, "--neurons")
+    pairs = answer(cache, "correlate", f"{prompt}={toml}", f"{other}={toml}")
+    (between,) = {r["spearman"] for r in pairs if r["task_a"] != r["task_b"]}
+    assert row["correlation of predictivities"] == pytest.approx(between)
+    tops = []
+    for name in (prompt, other):
+        out = tmp_path / f"{name}.parquet"
+        answer(cache, "attribution", name, toml, "--out", out)
+        table = pd.read_parquet(out).sort_values("signed", ascending=False)
+        tops.append(
+            set(table.groupby("layer").head(1)[["layer", "neuron"]].itertuples(index=False))
+        )
+    assert row["shared causal neurons"] == pytest.approx(len(tops[0] & tops[1]) / len(tops[0]))
+
+
 def test_released_prompts_are_compared_without_a_model(cache: Path, tmp_path: Path) -> None:
     (cache / "none" / "published").mkdir(parents=True, exist_ok=True)
     for name in ("su2022_transfer_accuracy.csv", "su2022_indicators.csv"):
@@ -175,6 +196,7 @@ def test_released_prompts_are_compared_without_a_model(cache: Path, tmp_path: Pa
         ([], "Give at least two prompts"),
         (["--out", "x.csv"], "--out needs --published"),
         (["--published", "a", "b"], "takes one folder"),
+        (["--published", "--neurons"], "--neurons needs prompts"),
         (["--published", "tests/measures"], "holds no released prompt"),
     ],
 )

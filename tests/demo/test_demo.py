@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -24,7 +26,7 @@ from core.measures.stability import StabilitySpec
 from core.measures.tuning import TuneSpec
 from core.measures.ways import WaySpec
 from core.stats.neurons import at_token, best_token, folded
-from core.tasks import builtin_names, data_stamp, load_task
+from core.tasks import Task, builtin_names, data_stamp, load_task
 from core.tasks.baselines import bag_of_words, read_shipped
 from demo.rebuild import prompts, shipped, struck, tasks
 from tests.conftest import here
@@ -218,6 +220,35 @@ def test_clean_tasks_reach_the_aim_but_for_three_and_beat_single_words(
         missed = (name, task.name) in MISSED
         assert missed == (accuracy < 0.80), task.name
         assert accuracy > bag_of_words(task, shipped_baselines) + 0.1, task.name
+
+
+def test_advice_is_computed_from_shipped_answers_alone(demo: Lab, tmp_path: Path) -> None:
+    """By the command, on an empty cache; transfer is counted again."""
+    name, target = "roberta-mini", load_task("excuses")
+    done = subprocess.run(
+        [sys.executable, "-m", "core", "advise", target.name, "--backbone", name, "--json"],
+        cwd=ROOT, env={**os.environ, "SKILLSCOPE_CACHE": str(tmp_path)}, capture_output=True,
+        text=True, timeout=600, check=True,
+    )  # fmt: skip
+    rows = json.loads(done.stdout)
+    clean = {t.name for t in tasks()[0]}
+    assert {r["source_task"] for r in rows} == clean - {target.name}
+    values = [r["value"] for r in rows]
+    assert values == sorted(values, reverse=True)
+    assert len({(r["indicator"], r["spearman"]) for r in rows}) == 1
+
+    def accuracies(of: Task) -> list[float]:
+        place = demo.pin(target, name), target.evaluation_split
+        return [
+            float(demo.store.read(sweeps.own_evaluation(p, *place)).scores.mean())
+            for p in prompts(demo, name, of)
+        ]
+
+    own = accuracies(target)
+    for row in rows:
+        found = accuracies(load_task(row["source_task"]))
+        ratios = [a / b for a, b in zip(found, own, strict=True)]
+        assert row["transferred"] == pytest.approx(np.mean(ratios))
 
 
 def test_shipped_baselines_are_the_ones_of_these_texts() -> None:

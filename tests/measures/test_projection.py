@@ -41,7 +41,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         num_decoder_layers=2, num_heads=2,
     )  # fmt: skip
     save_backbone(wider, root / "t5")
-    return {name: root / name for name in ("roberta", "t5")}
+    save_backbone(TINY["bert"](), root / "bert")
+    save_backbone(TINY["t5-gated"](), root / "gated")
+    return {name: root / name for name in ("roberta", "t5", "bert", "gated")}
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +55,9 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> list[Task]:
 @pytest.fixture
 def tuned(lab: Lab, folders: dict[str, Path]) -> Tuned:
     def of(family: str, task: Task, seed: int = 0) -> TuneSpec:
+        words = {"gated": "t5"}.get(family, family)
         return TuneSpec(
-            backbone=lab.models.pin(str(folders[family])), task=pin_task(task, family), seed=seed,
+            backbone=lab.models.pin(str(folders[family])), task=pin_task(task, words), seed=seed,
             prompt_length=LENGTH, steps=2, selection=20, evaluate_every=2, learning_rate=0.05,
             batch_size=16,
         )  # fmt: skip
@@ -99,12 +102,16 @@ def test_a_projection_is_what_torchs_modules_compute(
     assert torch.allclose(weights["norm.weight"], words.std())
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("way", "shape"),
+    [*((way, "whole") for way in WAYS), *((way, "each") for way in WAYS[:2]),
+     ("roberta-bert", "whole"), ("bert-gated", "whole")],
+)  # fmt: skip
 def test_the_gradient_through_the_target_backbone_is_right(
-    lab: Lab, tuned: Tuned, tasks: list[Task], way: str
+    lab: Lab, tuned: Tuned, tasks: list[Task], way: str, shape: str
 ) -> None:
     """The published code cuts the graph for T5 targets: the projector learned nothing there."""
-    spec = spec_of(tuned, tasks[:1], way)
+    spec = spec_of(tuned, tasks[:1], way, shape=shape)
     target = replace(spec.target, precision="fp64")
     prompts = [live(p, lab).double() for p in spec.sources]
     words = lab.backbone(target).word_vectors()

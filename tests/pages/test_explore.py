@@ -102,7 +102,7 @@ def test_rankings_compare_layers_seeds_pairs_and_tasks() -> None:
     assert not test.exception
     assert len(charts(test)) == 2 + 1 + 2 + 2 + 2
     assert any("top 3%" in c.value and "chance" in c.value for c in test.caption)
-    assert words(test).count("skill neurons are causal, too (chance: ") == 2
+    assert words(test).count("skill neurons are also causal (") == 2
 
 
 def test_flips_lists_examples_and_shows_neurons_along_one() -> None:
