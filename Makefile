@@ -35,7 +35,7 @@ unit: $(VENV)/.test  ## all tests that need no browser
 
 browser: $(VENV)/.test  ## tests in a real Chromium
 	@sh tests/e2e/chromium.sh
-	$(PYTEST) $(EACH) -m browser
+	$(PYTEST) $(EACH) -m browser tests/e2e
 
 instructions: $(VENV)/.test  ## recompute shipped numbers with each instruction set of this processor
 	$(BIN)/python -m tests.instruction_sets

@@ -22,10 +22,10 @@ HUES = ("#2b7bba", "#d9772b", "#2f9a7b", "#b5679a", "#b8860b", "#4c9a9a")  # Oka
 KINDS = ("#7f5aa2", "#3d8b5f", "#c05746", "#857020", "#a34d7d", "#4d6a80")
 KINDS_ON_DARK = ("#bd9bd8", "#6cc495", "#e0826f", "#c9b25c", "#dd8fb9", "#8fb0c9")
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down")  # in their order
-DASHES = {"causal": [1, 0], "skill": [12, 3, 2, 3], "random": [5, 4], "lowest": [2, 3]}
+DASHES = {"causal": [1, 0], "skill": [9, 4], "random": [2, 3], "lowest": [12, 3, 2, 3]}
 KIND_TITLES = {
     "causal": "causal neurons",
-    "skill": "skill neurons (predictive)",
+    "skill": "skill neurons",
     "random": "random neurons",
     "lowest": "lowest-ranked neurons",
 }

@@ -100,7 +100,7 @@ def test_skill_and_random_have_line_styles_of_their_own() -> None:
     spec = curves().to_dict()
     dash = spec["layer"][1]["encoding"]["strokeDash"]["scale"]
     styles = dict(zip(dash["domain"], dash["range"], strict=True))
-    assert styles["skill neurons (predictive)"] != styles["random neurons"]
+    assert styles["skill neurons"] != styles["random neurons"]
     assert styles["random neurons"] != [1, 0]
 
 
