@@ -1,7 +1,8 @@
 """What messy training text looks like: slips, asides, unknown names, words in unusual pieces.
 
 For the weathered backbone of a pair. The dashboard's attacks have code and words of their own
-(core/attacks.py): training text and test text are messy in the same spirit, never by the same hand.
+(core/tasks/attacks.py): training text and test text are messy in the same spirit, never by the same
+hand.
 Slips here hit a neighbouring key too, strike words of three letters or more, and any letter of
 them. The label of a text stays: an aside says nothing of what is asked, and an invented name
 replaces the old one in both texts.

@@ -41,7 +41,7 @@ from core.measures.predictivity import PredictivitySpec
 from core.measures.questions import Positions
 from core.stats.neurons import Scope
 from core.tasks import Task, Text, clean_task
-from core.tasks.attacks import Attack, Where
+from core.tasks.attacks import MOST_DOSE, Attack, Where
 from core.tasks.data import obtain_task
 
 app = typer.Typer()
@@ -216,7 +216,8 @@ def suppression_specs(
         )  # fmt: skip
     here = lab.pin(target, prompt.backbone.name), split or target.evaluation_split
     causal = sweeps.attributions(ranked, pin, precision=choices.precision, stack=choices.stack)
-    if "causal" in choices.kinds_of_neuron and here in {(a.task, a.split) for a in causal}:
+    own = lab.clean_name(target.name) == lab.clean_name(ranker.name)
+    if "causal" in choices.kinds_of_neuron and own and here[1] in {a.split for a in causal}:
         raise BadInput(
             f"--split {here[1]}: causal neurons are ranked on this split of {target.title}; test "
             "them on another one, or leave them out (--choose)."
@@ -309,7 +310,12 @@ def dose(
     prompt: PromptArg,
     task: TaskArg,
     attack: AttackKind = "typo",
-    doses: Annotated[str, typer.Option(help="Edits per text, comma-separated.")] = "0,1,2,3,5",
+    doses: Annotated[
+        str | None,
+        typer.Option(
+            help="Edits per text, comma-separated; default: 0,1,2,3,5, as far as the attack goes."
+        ),
+    ] = None,
     where: Annotated[Where, typer.Option(help="Which text of a pair is attacked.")] = "both",
     worst_of: WorstOf = 1,
     attack_seed: AttackSeed = 0,
@@ -334,7 +340,7 @@ def dose(
             (lab.pin(target, asked.backbone.name), split or target.evaluation_split),
             target.contrasts(),
             Attack(kind=attack, dose=1, where=where, seed=attack_seed, worst_of=worst_of),
-            _doses(doses),
+            _doses(doses, attack),
             precision,
         )
         ask_all(lab, sweep.everything)
@@ -350,8 +356,10 @@ def dose(
         say(rows, as_json)
 
 
-def _doses(text: str) -> list[int]:
-    """`0,1,2` as whole numbers. Raises: BadInput."""
+def _doses(text: str | None, kind: str) -> list[int]:
+    """`0,1,2` as whole numbers; without a text the usual ones of a kind. Raises: BadInput."""
+    if text is None:
+        return [0, *(d for d in sweeps.DOSES if d <= MOST_DOSE[kind])]
     try:
         found = [int(part) for part in text.split(",")]
     except ValueError:

@@ -32,9 +32,11 @@ USUAL_DOSE = {"typo": 2, "synonym": 3, "distraction": 1, "negation": 1}
 MOST_DOSE = {"typo": 20, "synonym": 20, "distraction": 5, "negation": 1}
 """How many edits of a kind one text can take: there are five asides, and nested negations would
 leave nobody sure of the meaning."""
-EDITION = {"negation": 2}
-"""Raised when a kind's texts change: 2 does not take a question or a name for a clause."""
-SHORTEST = 4  # letters of a word that a slip may strike: `not` and `no` stay
+EDITION = {"synonym": 2, "negation": 2}
+"""Raised when a kind's texts change: 2 leaves words with several uses alone (synonym), and does not
+take a question or a name for a clause (negation)."""
+SHORTEST = 4  # characters of a word that a slip may strike, of which the first three are letters
+MOST_DRAWS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +71,10 @@ class Attack(Spec):
             raise BadInput(
                 f"The attacked text is {self.where!r}; it must be {', '.join(get_args(Where))}."
             )
-        if self.worst_of < 1:
-            raise BadInput(f"worst_of is {self.worst_of}; it must be 1 or more.")
+        if not 1 <= self.worst_of <= MOST_DRAWS:
+            raise BadInput(
+                f"worst_of is {self.worst_of}; it must be 1 or more, and at most {MOST_DRAWS:,}."
+            )
 
 
 def attacked(
@@ -145,8 +149,9 @@ def _drawn(
 
 def slips(text: str, rng: random.Random, dose: int = 2, order: random.Random | None = None) -> str:
     """Slips of the keyboard, each in another word that begins with letters: two letters swapped,
-    one dropped or doubled, never the first or the last. Without an order of their own they are
-    those of the built-in adversarial versions, in words of five characters or more.
+    one dropped or doubled, never the first or the last character. A full stop or a comma counts as
+    a character of its word, so `not.` can be struck, and `not` cannot. Without an order of their
+    own they are those of the built-in adversarial versions, in words of five characters or more.
     """
     words, shortest = text.split(" "), SHORTEST if order else 5
     long = [
@@ -167,7 +172,9 @@ def slips(text: str, rng: random.Random, dose: int = 2, order: random.Random | N
 
 
 def _synonyms(text: str, rng: random.Random, dose: int, order: random.Random | None = None) -> str:
-    known: dict[str, str] = _lists()["synonyms"]
+    lists = _lists()
+    left = () if order is None else lists["ambiguous"]["words"]
+    known = {word: rare for word, rare in lists["synonyms"].items() if word not in left}
     spots = [m for m in re.finditer(r"[A-Za-z]+", text) if m[0].lower() in known]
     chosen = _drawn(spots, dose, rng, order)
     for spot in sorted(chosen, key=lambda m: -m.start()):
@@ -200,7 +207,8 @@ def _doubly_negated(text: str, rng: random.Random) -> str:
     lists, text = _lists()["negation"], text.lstrip()
     first = text.split(" ", 1)[0]
     end = re.search(r"[.?!](?=\s|$)", text)
-    if end and end[0] == "?":
+    asks = end[0] == "?" if end else first.lower() in lists["asks"]
+    if asks:
         return str(rng.choice(lists["question"])) + text
     if first.lower() in lists["clause"]:
         small = first if first == "I" or first.startswith("I'") else first.lower()
