@@ -23,10 +23,8 @@ from pages.common import adversarial, answers, controls, ranks, warnings
 
 PARTS: dict[str, Where] = {"both texts": "both", "first text": "first", "second text": "second"}
 
-CLAIM = (
-    "The claim: the more robust model keeps more of its skill neurons when texts are attacked. "
-    "We compare each backbone with its *weathered* counterpart, pretrained on messy texts."
-)
+CLAIM = "The claim: the more robust model keeps more of its skill neurons when texts are attacked."
+PAIRS = " We compare backbones with their *weathered* counterparts, pretrained on messy texts."
 st.title("Robustness", anchor=False)
 aid = st.empty()
 VERDICTS = {
@@ -35,7 +33,9 @@ VERDICTS = {
     "no difference": "our results show **no difference**",
 }  # fmt: skip
 SEE = "(*All tasks*); one task need not show it."
-aid.markdown(f"{CLAIM} Across all tasks, ... {SEE}")  # worked out last, on a line of its length
+aid.markdown(
+    f"{CLAIM}{PAIRS} Across all tasks, ... {SEE}"
+)  # worked out last, on a line of its length
 
 
 def doses_of(of: Kind) -> list[int]:
@@ -132,6 +132,11 @@ def parts_of(every: Every) -> tuple[Spec, ...]:
     return tuple(dict.fromkeys(spec for sweep in every.values() for spec in sweep.everything))
 
 
+def named(asked: tuple[Spec, ...]) -> str:
+    """What identifies a table of points: the questions, and what the tasks are called now."""
+    return " ".join((job_name(asked), *(t.title for t in tasks)))
+
+
 @st.cache_data(show_spinner=False, max_entries=20)
 def verdict(view: str, stored: int) -> str:
     """The verdict over all tasks. To build all questions takes a second, so it is kept for a view
@@ -140,7 +145,7 @@ def verdict(view: str, stored: int) -> str:
     del view, stored
     every = all_questions()
     asked = parts_of(every)
-    points = claim_points(job_name(asked), len(lab.known(asked)), top, every)
+    points = claim_points(named(asked), len(lab.known(asked)), top, every)
     return summarise(points, neurons="skill", matched=MATCHED).verdict if len(points) else "open"
 
 
@@ -241,7 +246,7 @@ def at_dose(accuracy: pd.DataFrame) -> None:
 
 def claim(asked: tuple[Spec, ...], every: Every) -> None:
     """Draw neurons kept against accuracy kept, over all tasks."""
-    points = claim_points(job_name(asked), len(lab.known(asked)), top, every)
+    points = claim_points(named(asked), len(lab.known(asked)), top, every)
     if points.empty:
         answers.nothing("A point appears here for each task and dose that has been computed.")
     look = answers.look(lab.models.names())
@@ -387,6 +392,7 @@ with answers.shown_errors():
     )
     found = verdict(view, sum(lab.store.counts().values()))
     said = VERDICTS.get(found, f"the claim is **{found}**")
-    aid.markdown(f"{CLAIM} Across all tasks, {said} {SEE}")
+    paired = any({*pair} <= {*mine} for pair in MATCHED)
+    aid.markdown(f"{CLAIM}{PAIRS * paired} Across all tasks, {said} {SEE}")
 warnings.shared([task], [task])
 warnings.origins(p.prompt for sweep in mine.values() for p in sweep.evaluations[0])

@@ -142,7 +142,8 @@ def details() -> str:
         )
     return (
         f"Neurons are ranked on {plain(origin.title)} by the mean over {len(sweeps.SEEDS)} seeds: "
-        "skill neurons by predictivity, causal ones by attribution on 300 train rows. As in the "
+        "skill neurons by predictivity, causal ones by attribution on 300 train rows, over all "
+        "positions whichever are suppressed. As in the "
         "papers, skill neurons are ranked and tested on the same split, which may favour them."
     )
 

@@ -25,6 +25,7 @@ from core.commands.common import (
     Split,
     StackOption,
     TaskArg,
+    WhereOption,
     WorstOf,
     ask_all,
     bar,
@@ -41,7 +42,7 @@ from core.measures.predictivity import PredictivitySpec
 from core.measures.questions import Positions
 from core.stats.neurons import Scope
 from core.tasks import Task, Text, clean_task
-from core.tasks.attacks import MOST_DOSE, Attack, Where
+from core.tasks.attacks import MOST_DOSE, Attack
 from core.tasks.data import obtain_task
 
 app = typer.Typer()
@@ -58,6 +59,7 @@ def evaluate(
     dose: Dose = 1,
     worst_of: WorstOf = 1,
     attack_seed: AttackSeed = 0,
+    where: WhereOption = "both",
     precision: Exact = None,
     backbone: BackboneOption = None,
     predictions: Annotated[Path | None, typer.Option(help="Parquet: one row per example.")] = None,
@@ -69,7 +71,7 @@ def evaluate(
         spec = sweeps.own_evaluation(
             asked, lab.pin(target, asked.backbone.name), split or target.evaluation_split,
             limit=limit, precision=precision,
-            attack=inputs.attack(attack, dose, worst_of, attack_seed),
+            attack=inputs.attack(attack, dose, worst_of, attack_seed, where),
         )  # fmt: skip
         if predictions:
             _write_predictions(lab.recompute(spec, bar()), predictions)
@@ -151,6 +153,7 @@ def suppress(
     dose: Dose = 1,
     worst_of: WorstOf = 1,
     attack_seed: AttackSeed = 0,
+    where: WhereOption = "both",
     precision: Exact = None,
     backbone: BackboneOption = None,
     as_json: AsJson = False,
@@ -168,7 +171,7 @@ def suppress(
             fractions=_fractions(fractions), draws=draws,
             kinds_of_neuron=inputs.kinds(choose, stack), stack=stack,
             scope=scope, positions=positions, kind=kind, noise=spread, limit=limit,
-            precision=precision, attack=inputs.attack(attack, dose, worst_of, attack_seed),
+            precision=precision, attack=inputs.attack(attack, dose, worst_of, attack_seed, where),
         )  # fmt: skip
         specs = suppression_specs(lab, asked, (ranker, target), split, choices, alone=alone)
         ask_all(lab, specs)
@@ -256,6 +259,7 @@ def transfer(
     dose: Dose = 1,
     worst_of: WorstOf = 1,
     attack_seed: AttackSeed = 0,
+    where: WhereOption = "both",
     precision: Exact = None,
     backbone: BackboneOption = None,
     as_json: AsJson = False,
@@ -267,7 +271,7 @@ def transfer(
     with open_lab() as lab:
         asked = [inputs.prompt(lab, p, backbone) for p in prompts]
         targets = [obtain_task(t, bar()) for t in tasks.split(",")]
-        how = inputs.attack(attack, dose, worst_of, attack_seed)
+        how = inputs.attack(attack, dose, worst_of, attack_seed, where)
         specs = [
             sweeps.own_evaluation(
                 p,
@@ -316,9 +320,9 @@ def dose(
             help="Edits per text, comma-separated; default: 0,1,2,3,5, as far as the attack goes."
         ),
     ] = None,
-    where: Annotated[Where, typer.Option(help="Which text of a pair is attacked.")] = "both",
     worst_of: WorstOf = 1,
     attack_seed: AttackSeed = 0,
+    where: WhereOption = "both",
     top: Annotated[
         float, typer.Option(help="Skill and causal neurons, as a share of each layer.")
     ] = 0.05,

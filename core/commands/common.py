@@ -16,7 +16,7 @@ from core.base.settings import Settings
 from core.base.specs import Precision, Spec, Stack
 from core.lab.lab import Lab
 from core.tasks import Task, clean_task, load_task
-from core.tasks.attacks import Kind
+from core.tasks.attacks import Kind, Where
 from core.tasks.data import shared_rows
 
 TASK = "Name of a built-in task, one of the papers' or your own, or the path of a task TOML"
@@ -63,6 +63,9 @@ WorstOf = Annotated[
     int, typer.Option(min=1, help="Draws of an attack, of which the worst for the prompt is taken.")
 ]
 AttackSeed = Annotated[int, typer.Option(help="Seed of an attack.")]
+WhereOption = Annotated[
+    Where, typer.Option("--where", help="Which text of a pair is attacked, with --attack.")
+]
 StackOption = Annotated[
     Stack, typer.Option(help="Whose neurons: the encoder's, or a T5's decoder's.")
 ]

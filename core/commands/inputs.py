@@ -19,7 +19,7 @@ from core.measures.activations import Activations
 from core.measures.predictivity import PredictivitySpec
 from core.stats.neurons import Choose
 from core.tasks import Task
-from core.tasks.attacks import Attack, Kind
+from core.tasks.attacks import Attack, Kind, Where
 from core.tasks.baselines import bag_of_words
 from core.tasks.data import load_split, obtain_task
 
@@ -90,13 +90,15 @@ def contrast(task: Task, name: str | None) -> Contrast | None:
     return named[name]
 
 
-def attack(kind: Kind | None, dose: int, worst_of: int, seed: int) -> Attack | None:
+def attack(
+    kind: Kind | None, dose: int, worst_of: int, seed: int, where: Where = "both"
+) -> Attack | None:
     """The attack that the options ask for. Raises: BadInput for options that need `--attack`."""
     if kind is None:
-        if (dose, worst_of, seed) != (1, 1, 0):
-            raise BadInput("--dose, --worst-of and --attack-seed need --attack KIND.")
+        if (dose, worst_of, seed, where) != (1, 1, 0, "both"):
+            raise BadInput("--dose, --worst-of, --attack-seed and --where need --attack KIND.")
         return None
-    return Attack(kind=kind, dose=dose, worst_of=worst_of, seed=seed)
+    return Attack(kind=kind, dose=dose, worst_of=worst_of, seed=seed, where=where)
 
 
 def has_stack(lab: Lab, prompt: Prompt, stack: Stack) -> None:

@@ -24,6 +24,7 @@ from core.commands.common import (
     StackOption,
     TaskArg,
     TrainLimit,
+    WhereOption,
     WorstOf,
     bar,
     name_shared_rows,
@@ -57,6 +58,7 @@ def predictivity(
     dose: Dose = 1,
     worst_of: WorstOf = 1,
     attack_seed: AttackSeed = 0,
+    where: WhereOption = "both",
     precision: Exact = None,
     backbone: BackboneOption = None,
     out: Annotated[Path | None, typer.Option(help="Parquet file: one row per neuron.")] = None,
@@ -71,10 +73,10 @@ def predictivity(
     """How well each neuron alone predicts the classes: a summary, and full values in files."""
     with open_lab() as lab:
         asked, target = inputs.prompt(lab, prompt, backbone), obtain_task(task, bar())
-        where = (asked, lab.pin(target, asked.backbone.name), split or target.evaluation_split)
-        how = inputs.attack(attack, dose, worst_of, attack_seed)
+        here = (asked, lab.pin(target, asked.backbone.name), split or target.evaluation_split)
+        how = inputs.attack(attack, dose, worst_of, attack_seed, where)
         asked_specs = sweeps.predictivities(
-            [where], target.contrasts(), permutations, precision, how
+            [here], target.contrasts(), permutations, precision, how
         )
         specs = [replace(spec, limit=limit, train_limit=train_limit) for spec in asked_specs]
         names = [target.contrast_name(s.contrast) for s in specs]

@@ -243,6 +243,9 @@ def test_an_attack_is_evaluated_and_its_worst_draw_is_no_better(
     other = answer(cache, "evaluate", prompt, toml, *TYPO, "--attack-seed", 1)
     assert len({row["key"] for row in (clean, struck, worst, other)}) == 4
     assert worst["correct"] <= struck["correct"]
+    first = answer(cache, "evaluate", prompt, toml, *TYPO, "--where", "first")
+    second = answer(cache, "evaluate", prompt, toml, *TYPO, "--where", "second")
+    assert (first["correct"], second["correct"]) == (struck["correct"], clean["correct"])
     (moved,) = answer(cache, "transfer", prompt, "--tasks", toml, *TYPO)
     assert moved["accuracy"] == struck["accuracy"]
 
@@ -275,6 +278,8 @@ def test_a_dose_response_has_a_row_per_dose(cache: Path, toml: Path, prompt: str
             cache, "evaluate", prompt, toml, "--attack", "typo", "--dose", row["dose"]
         )
         assert row["accuracy"] == attacked["accuracy"]
+    usual = answer(cache, "dose", prompt, toml, "--attack", "negation")
+    assert [row["dose"] for row in usual] == [0, 1], "nested negations are never asked for"
     for wrong, said in (("x", "not a list"), ("-1", "0 or more"), ("21", "from 1 to 20")):
         done = call(cache, "dose", prompt, toml, f"--doses={wrong}")
         assert (done.returncode, said in done.stderr) == (1, True)
@@ -294,6 +299,10 @@ def test_attribution_ranks_and_suppress_takes_its_ranking(
                   "--fractions", "0,0.25,1")  # fmt: skip
     assert [row["choose"] for row in rows] == ["none", "causal", "skill", "causal", "skill"]
     same = call(cache, "suppress", prompt, toml, "--choose", "causal", "--split", "train")
+    assert (same.returncode, "causal neurons are ranked on this split" in same.stderr) == (1, True)
+    twin = toml.with_name("twin.toml")  # its train rows are those of the clean task
+    twin.write_text(f'adversarial_of = "{toml.stem}"\n' + toml.read_text())
+    same = call(cache, "suppress", prompt, twin, "--choose", "causal", "--split", "train")
     assert (same.returncode, "causal neurons are ranked on this split" in same.stderr) == (1, True)
 
 
