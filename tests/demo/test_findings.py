@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from core.base.settings import EMBEDDED, ROOT, Settings
+from core.base.settings import EMBEDDED, PLAIN, ROOT, Settings
 from core.lab.lab import Lab
 from demo import findings
 
@@ -42,7 +42,11 @@ def test_intervals_of_the_text_are_the_tables(shown: dict[str, pd.DataFrame]) ->
     advised = shown["advised"].set_index(["backbone", "over"])
     without = shown["without"].set_index(["backbone", "way", "choose"])
     starts = shown["starts"].set_index(["backbone", "start"])
+    over = shown["slopes_of_all"].set_index(["backbone", "neurons"])
+    ends = ("slope_within", "slope_within_low", "slope_within_high")
     said = [
+        *(span(over.loc[b, "skill"], "slope", "slope_low", "slope_high") for b in PLAIN),
+        *(span(over.loc[b, "skill"], *ends) for b in PLAIN),
         span(slopes.loc["roberta-mini", "skill"], "slope", "slope_low", "slope_high"),
         span(slopes.loc["roberta-mini", "causal"], "slope", "slope_low", "slope_high"),
         span(transfer.loc["roberta-mini", "causal"], "spearman", "low", "high"),
@@ -65,6 +69,25 @@ def test_intervals_of_the_text_are_the_tables(shown: dict[str, pd.DataFrame]) ->
         assert ends.removeprefix("(") in README
         assert f"{pair.kept:.2f} " in README
         assert kept in README
+    assert [text for text in said if text not in TEXT] == []
+
+
+def test_what_each_kind_of_attack_leaves_is_the_table(shown: dict[str, pd.DataFrame]) -> None:
+    table = shown["attacks"].query("neurons == 'skill' and dose == 1")
+    table = table.set_index(["backbone", "attack"])
+    one, other = (table.loc[b] for b in PLAIN)
+
+    def pair(column: str, kind: str, between: str = " and ") -> str:
+        return f"{one[column][kind]:.2f}{between}{other[column][kind]:.2f}"
+
+    said = [
+        f"One typo leaves RoBERTa {pair('accuracy_kept', 'typo', ' and T5 ')} of",
+        f"one distraction {pair('accuracy_kept', 'distraction')}, one negation "
+        f"{pair('accuracy_kept', 'negation')} (means over",
+        f"synonyms leave {pair('accuracy_kept', 'synonym')},",
+        f"{pair('kept', 'typo')} are kept with one typo, {pair('kept', 'distraction')} with one",
+        f"{pair('kept', 'negation')} with one negation, {pair('kept', 'synonym')} with one",
+    ]
     assert [text for text in said if text not in TEXT] == []
 
 
