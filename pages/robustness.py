@@ -32,9 +32,10 @@ VERDICTS = {
     "mixed": "our results are **mixed**", "open": "there is **no verdict** yet",
     "no difference": "our results show **no difference**",
 }  # fmt: skip
-SEE = "(*All tasks*); one task need not show it."
+SEE = "(see *All tasks*)."
+ALONE = " One task need not show it."
 aid.markdown(
-    f"{CLAIM}{PAIRS} Across all tasks, ... {SEE}"
+    f"{CLAIM}{PAIRS} Across all tasks, ... {SEE}{ALONE}"
 )  # worked out last, on a line of its length
 
 
@@ -393,6 +394,7 @@ with answers.shown_errors():
     found = verdict(view, sum(lab.store.counts().values()))
     said = VERDICTS.get(found, f"the claim is **{found}**")
     paired = any({*pair} <= {*mine} for pair in MATCHED)
-    aid.markdown(f"{CLAIM}{PAIRS * paired} Across all tasks, {said} {SEE}")
+    alone = ALONE * (found == "agrees")
+    aid.markdown(f"{CLAIM}{PAIRS * paired} Across all tasks, {said} {SEE}{alone}")
 warnings.shared([task], [task])
 warnings.origins(p.prompt for sweep in mine.values() for p in sweep.evaluations[0])
