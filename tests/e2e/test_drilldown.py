@@ -378,7 +378,7 @@ def test_a_typed_sentence_is_read_attacked_and_suppressed(page: Page, app: str) 
     page.get_by_role("button", name="undo").click()
     quiet(page)
     assert typed(page) == "The meal was good and the staff were friendly."
-    slider = page.get_by_role("slider", name="Suppressed neurons, % of each layer")
+    slider = page.get_by_role("slider", name="Suppressed skill neurons, % of each layer")
     slider.focus()
     for _ in range(5):
         slider.press("ArrowRight")
