@@ -42,7 +42,7 @@ def finding(table: pd.DataFrame) -> None:
         st.markdown(
             said,
             help="Means over tasks, without the diagonal. The 95% intervals treat tasks as random "
-            "and need at least six tasks.",
+            f"and need at least six tasks. {categories.listed(category)}",
         )
 
 

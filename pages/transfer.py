@@ -1,6 +1,6 @@
 """Does a prompt tuned on one task work on another?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -78,8 +78,12 @@ def heatmaps(
     answers.downloads("transfer", table, *figures)
 
 
-def finding(table: pd.DataFrame, category: dict[str, str]) -> None:
-    """Whether prompts transfer better within a category."""
+def finding(
+    table: pd.DataFrame, category: Mapping[str, str], titles: Mapping[str, str] | None = None
+) -> None:
+    """Whether prompts transfer better within a category; `titles` of the tasks, if the table has
+    names.
+    """
     pairs = table.rename(columns={"source_task": "source", "target_task": "target"})
     if said := categories.sentence(
         categories.compared(pairs, category),
@@ -88,7 +92,8 @@ def finding(table: pd.DataFrame, category: dict[str, str]) -> None:
         "Prompts transfer worse to tasks of their own category",
         "No clear difference between transfer within and between categories",
     ):
-        st.markdown(said, help=FINDING_HELP)
+        listed = categories.listed({(titles or {}).get(n, n): c for n, c in category.items()})
+        st.markdown(said, help=f"{FINDING_HELP} {listed}")
 
 
 def outlined(table: pd.DataFrame, category: dict[str, str]) -> pd.DataFrame:
@@ -170,7 +175,7 @@ else:
         if rows.empty and specs:
             answers.nothing("These prompts have not been evaluated yet.")
         table = charts.titled(outlined(rows, {t.name: t.category for t in targets}), titles)
-        finding(rows, {t.name: t.category for t in sources if t.labels})
+        finding(rows, {t.name: t.category for t in sources if t.labels}, titles)
         look = answers.look(lab.models.names())
         heatmaps(table, look, backbones, [t.title for t in sources], [t.title for t in targets])
 

@@ -22,6 +22,15 @@ def same(source: pd.Series, target: pd.Series, categories: Mapping[str, str]) ->
     return (found == target.map(categories)) & found.notna()
 
 
+def listed(categories: Mapping[str, str]) -> str:
+    """Which tasks (titles) each category has."""
+    tasks = dict[str, list[str]]()
+    for title, category in categories.items():
+        tasks.setdefault(category, []).append(plain(title))
+    parts = (f"{plain(name)} ({', '.join(titles)})" for name, titles in tasks.items())
+    return f"Categories: {'; '.join(parts)}."
+
+
 def compared(table: pd.DataFrame, categories: Mapping[str, str]) -> pd.DataFrame:
     """Per backbone, over target tasks that have pairs of both kinds: the mean value of their pairs
     with sources of their own category (within) and with others (between), and the mean of the

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
-from core.figures.categories import compared, same, sentence
+from core.figures.categories import compared, listed, same, sentence
 
 CATEGORIES = {"a": "x", "b": "x", "c": "x", "d": "y", "e": "y", "f": "y"}
 
@@ -114,3 +114,8 @@ def test_a_sentence_says_for_which_backbones_it_is_clear() -> None:
     unknown = vague.assign(low=math.nan, high=math.nan)
     assert said(pd.concat([clear, unknown])).startswith("**More on m.** "), "n cannot be told"
     assert said(clear.iloc[:0]) == ""
+
+
+def test_each_category_is_listed_with_its_tasks() -> None:
+    named = {"A": "sentiment", "B": "ethics", "*C*": "sentiment"}
+    assert listed(named) == "Categories: sentiment (A, \\*C\\*); ethics (B)."
