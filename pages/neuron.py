@@ -70,7 +70,7 @@ st.session_state["place"] = written, backbone
 name.title(f"Neuron {neuron}, layer {layer}", anchor=False)
 aid.markdown(
     f"How well does this neuron of **{plain(backbone)}** predict each task's classes, what does it "
-    "add to the right answers, when does it fire, and what does its suppression change?"
+    "add to the right answers, when does it fire, and what changes when it is suppressed?"
 )
 
 everywhere = controls.own_predictivities(lab, backbone, found)

@@ -173,6 +173,19 @@ def level_name(value: float, look: Look, name: str) -> alt.Chart:
     return text
 
 
+def tick_name(
+    row: pd.DataFrame, x: alt.X, look: Look, name: str, *, to_the_left: bool = False
+) -> alt.Chart:
+    """What the ticks at a place are called, above the first `row` of a figure."""
+    align, dx = ("right", 3) if to_the_left else ("left", -3)
+    text: alt.Chart = (
+        alt.Chart(row)
+        .mark_text(align=align, baseline="bottom", dx=dx, fontSize=look.type - 2, color=look.ink)
+        .encode(x=x, y=alt.value(-2), text=alt.value(name))
+    )  # fmt: skip
+    return text
+
+
 @dataclass(frozen=True)
 class Unchecked:
     """A chart for the page, which is not validated once more as it is written; the tests do that.

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from core.charts.look import Look, finish, written_on
+from core.charts.look import Look, finish, tick_name, written_on
 
 
 def profile(
@@ -41,7 +41,11 @@ def profile(
     fwer = base.mark_tick(color=look.ink, thickness=1.5, size=18).encode(
         x=alt.X("fwer:Q", scale=scale)
     )
-    return finish(alt.layer(dots, mean, floor, fwer), look, 30 * max(1, len(means)) + 50)
+    first = means[means.task == tasks[0]]
+    shuffled = tick_name(first, alt.X("floor:Q", scale=scale), look, "shuffled", to_the_left=True)
+    threshold = tick_name(first, alt.X("fwer:Q", scale=scale), look, "threshold")
+    layers = alt.layer(dots, mean, floor, fwer, shuffled, threshold)
+    return finish(layers, look, 30 * max(1, len(means)) + 50)
 
 
 def contribution(

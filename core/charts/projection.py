@@ -7,7 +7,7 @@ import altair as alt
 import pandas as pd
 
 from core.charts.heatmaps import heatmap
-from core.charts.look import Look, finish
+from core.charts.look import Look, finish, tick_name
 
 SHAPES = {
     "own": "circle", "task": "square", "distance": "diamond", "task-random": "square",
@@ -62,6 +62,12 @@ def projected_accuracy(
         x=alt.X("majority:Q", scale=scale, axis=axis),
         y=alt.Y("task:N", sort=list(tasks), title=None, axis=place),
     )  # fmt: skip
+    layers = [ticks, spans, points]
+    if first:
+        row = named[named.task == tasks[0]].head(1)
+        layers.append(
+            tick_name(row, alt.X("majority:Q", scale=scale, axis=axis), look, "majority class")
+        )
     rows = named.task.nunique()
     height = (
         (60 if len(kinds) < 4 else 66) * rows
@@ -69,7 +75,7 @@ def projected_accuracy(
         + 50 * last
         + 12
     )
-    return finish(alt.layer(ticks, spans, points), look, height)
+    return finish(alt.layer(*layers), look, height)
 
 
 def projection_heatmap(

@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from core.charts.heatmaps import heatmap
-from core.charts.look import Look, finish
+from core.charts.look import Look, finish, tick_name
 
 
 def works_on(
@@ -41,7 +41,9 @@ def works_on(
     chance = base.mark_tick(color=look.ink, thickness=1.5, size=14).encode(
         x=alt.X("majority:Q", scale=scale)
     )
-    return finish(alt.layer(chance, spans, points), look, 26 * max(1, len(table)) + 60)
+    first = table[table.task == tasks[0]].head(1)
+    named = tick_name(first, alt.X("majority:Q", scale=scale), look, "majority class")
+    return finish(alt.layer(chance, spans, points, named), look, 26 * max(1, len(table)) + 60)
 
 
 def row_matrix(table: pd.DataFrame, look: Look, *, backbone: str, other: str) -> alt.LayerChart:
