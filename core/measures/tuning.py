@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 Init = Literal["vocabulary", "random", "labels"]
 BEGINS: dict[Init, str] = {
-    "vocabulary": "of random tokens",
+    "vocabulary": "random tokens",
     "random": "Gaussian noise",
-    "labels": "of the answer words",
+    "labels": "the answer words",
 }
 
 
@@ -57,7 +57,7 @@ class TuneSpec(Prompt):
     def recipe(self) -> tuple[str, ...]:
         return (
             f"tuned for {self.steps} steps",
-            f"learning rate {self.learning_rate:g}, batch size {self.batch_size}, first vectors "
+            f"learning rate {self.learning_rate:g}, batch size {self.batch_size}, initialised from "
             f"{self._begins}",
         )
 
@@ -65,7 +65,7 @@ class TuneSpec(Prompt):
     def _begins(self) -> str:
         if self.start is None:
             return BEGINS[self.init]
-        return f"of prompt {key(self.start)} ({self.start.source_task}, seed {self.start.seed})"
+        return f"prompt {key(self.start)} ({self.start.source_task}, seed {self.start.seed})"
 
     @property
     def needs(self) -> tuple[Spec, ...]:

@@ -303,7 +303,7 @@ def test_tuning_starts_from_another_prompts_vectors(lab: Lab, spec: TuneSpec) ->
     again = replace(still, steps=6, learning_rate=0.05)
     assert again.needs == (spec,)
     assert not torch.allclose(tuned(lab, again).vectors, first.vectors, atol=1e-6)
-    assert f"of prompt {key(spec)}" in " ".join(again.recipe)
+    assert f"initialised from prompt {key(spec)}" in " ".join(again.recipe)
     assert again.reseeded(7).start == spec.reseeded(7), "every seed has its own start"
     assert loads(dumps(again)) == again
 
