@@ -155,8 +155,8 @@ def predicts(look: charts.Look) -> None:
     figure = charts.profile(shown, look, backbone=backbone, tasks=[t.title for t in found])
     answers.chart(figure)
     st.caption(
-        "Dots: one per seed; coloured tick: their mean. Dark ticks, from shuffled labels: an "
-        "average neuron (left), the significance threshold (right).",
+        "Dots: one per seed; coloured tick: their mean. Dark ticks come from shuffled labels: the "
+        "average neuron (left) and the significance threshold (right).",
         help="Threshold: the 95th percentile of the best neuron under permutation. Only "
         "predictivities beyond it are significant across all neurons.",
     )

@@ -43,7 +43,7 @@ answers.heading(
     "Projection",
     "Can a small network translate prompts from one backbone to another? If it can, projected "
     "prompts should be nearly as accurate as prompts tuned on the target backbone. Projected "
-    "random words are the control: the source prompt matters only if they are less accurate.",
+    "random words are the control: if they do as well, the source prompt does not matter.",
 )
 lab = answers.lab()
 one, two, three = controls.row(3, 2, 2)

@@ -19,7 +19,7 @@ PREDICTIVITY, ATTRIBUTION = "predictivity", "attribution"
 answers.heading(
     "Rankings",
     "Skill neurons have the highest predictivity: they predict the answer best. Causal neurons "
-    "have the highest attribution: they add most to it. Are they the same neurons, and the same "
+    "have the highest attribution: they add most to it. Are these the same neurons, also "
     "for other seeds and tasks?",
 )
 lab = answers.lab()

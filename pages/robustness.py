@@ -32,10 +32,10 @@ VERDICTS = {
     "mixed": "our results are **mixed**", "open": "there is **no verdict** yet",
     "no difference": "our results show **no difference**",
 }  # fmt: skip
-SEE = "(see *All tasks*)."
-ALONE = " One task need not show it."
+SEE = "(see *All tasks*)"
+ALONE = ", but a single task may not show it"
 aid.markdown(
-    f"{CLAIM}{PAIRS} Across all tasks, ... {SEE}{ALONE}"
+    f"{CLAIM}{PAIRS} Across all tasks, ... {SEE}{ALONE}."
 )  # worked out last, on a line of its length
 
 
@@ -395,6 +395,6 @@ with answers.shown_errors():
     said = VERDICTS.get(found, f"the claim is **{found}**")
     paired = any({*pair} <= {*mine} for pair in MATCHED)
     alone = ALONE * (found == "agrees")
-    aid.markdown(f"{CLAIM}{PAIRS * paired} Across all tasks, {said} {SEE}{alone}")
+    aid.markdown(f"{CLAIM}{PAIRS * paired} Across all tasks, {said} {SEE}{alone}.")
 warnings.shared([task], [task])
 warnings.origins(p.prompt for sweep in mine.values() for p in sweep.evaluations[0])

@@ -256,7 +256,7 @@ def sentence(agreed: pd.DataFrame) -> str:
         )  # fmt: skip
         clauses.setdefault(clause, []).append(str(backbone))
         counts.append(f"{above} of {len(mine)} on {plain(str(backbone))}")
-    said = f"**{each(clauses)}**: the 95% interval is above 0 for {', '.join(counts)}."
+    said = f"**{each(clauses)}**: a 95% interval above 0 for {' and '.join(counts)}."
     first = known[known.indicator == FIRST]
     if first.empty:
         return said

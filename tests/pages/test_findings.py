@@ -74,7 +74,7 @@ def test_transferability_compares_indicators_from_shipped_answers() -> None:
     assert "72 ordered pairs of 9 tasks" in said
     assert "Each point is one of 45 prompts. Trustworthiness" in said
     assert not page.button, "nothing is left to compute"
-    assert "**Some indicators predict transfer**: the 95% interval is above 0 for " in words(page)
+    assert "**Some indicators predict transfer**: a 95% interval above 0 for " in words(page)
     page = run("transferability", numbers="published (Su et al. 2022)", map="t-SNE")
     assert not page.exception
     assert len(page.get("vega_lite_chart")) == 7
