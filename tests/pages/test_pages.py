@@ -82,7 +82,10 @@ def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
             # Attribution and the page's curves; three tasks share all but the causal points with
             # their adversarial version's curves.
             causal = len(sweeps.SEEDS) * (6 * (1 + 1 + 8 * (1 + 1 + 3)) + 3 * (1 + 8))
-            doses = 9 * 4 * (len(sweeps.SEEDS) + 2)  # accuracy; skill and causal neurons kept
+            # Typos, synonyms and distractions at four doses, one negation; weathered: typos. Each:
+            # accuracy; skill and causal neurons kept.
+            attacks = 3 * 4 + 1 if backbone in PLAIN else 4
+            doses = 9 * attacks * (len(sweeps.SEEDS) + 2)
             # Activated neurons and nearest words; vectors left out, and a prompt in words.
             told = 9 * (2 * len(sweeps.SEEDS) + 1 + 2)
             told += 6 * len(sweeps.SEEDS)  # starts compared
