@@ -18,10 +18,9 @@ from pathlib import Path
 import pandas as pd
 
 from core.base.errors import BadInput
-from core.measures.sweeps import DOSES
 from core.stats.intervals import wilson
 from core.tasks import load_task
-from core.tasks.attacks import KINDS, MOST_DOSE, Attack, attacked
+from core.tasks.attacks import KINDS, Attack, attacked, doses_of
 from core.tasks.data import Examples, load_split
 from demo.texts import VERBALIZERS
 
@@ -46,7 +45,7 @@ def sheets() -> dict[str, list[Row]]:
     """Name of each sheet (`clean`, `typo-1` ...) -> its rows."""
     attacks: dict[str, Attack | None] = {CLEAN: None}
     for kind in KINDS:
-        for dose in (d for d in DOSES if d <= MOST_DOSE[kind]):
+        for dose in doses_of(kind):
             attacks[f"{kind}-{dose}"] = Attack(kind=kind, dose=dose)
     rng = random.Random("blind")
     places = [(task, i) for task in VERBALIZERS for i in range(600)]

@@ -23,7 +23,7 @@ from core.measures.predictivity import PredictivitySpec
 from core.measures.tuning import TuneSpec
 from core.store import Store
 from core.tasks import Task, builtin_names, clean_task, load_task, pin_task
-from core.tasks.attacks import KINDS, MOST_DOSE, Attack, Kind
+from core.tasks.attacks import KINDS, Attack, Kind
 from core.tasks.baselines import write_shipped
 
 Keep = Literal["nothing", "prompts", "answers"]
@@ -113,9 +113,8 @@ def suppressed_alone(lab: Lab, backbone: str) -> tuple[Spec, ...]:
 def struck(lab: Lab, backbone: str, task: Task, kind: Kind = "typo") -> sweeps.DoseSweep:
     """A task under attack, as the Robustness page asks; slips of the keyboard by default."""
     place = lab.pin(task, backbone), task.evaluation_split
-    doses = [d for d in sweeps.DOSES if d <= MOST_DOSE[kind]]
     return sweeps.dose_response(
-        prompts(lab, backbone, task), place, task.contrasts(), Attack(kind=kind, dose=1), doses
+        prompts(lab, backbone, task), place, task.contrasts(), Attack(kind=kind, dose=1)
     )
 
 

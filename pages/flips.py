@@ -14,7 +14,7 @@ from core.figures.robustness import flips
 from core.lab import playground as live
 from core.measures import sweeps
 from core.measures.predictivity import PredictivitySpec
-from core.tasks.attacks import MOST_DOSE, Attack, attacked
+from core.tasks.attacks import Attack, attacked, doses_of
 from core.tasks.data import load_split
 from pages.common import about, answers, controls, example, views, warnings
 
@@ -37,7 +37,7 @@ with middle:
     task = controls.task(controls.origins(controls.ranked_set()))
     seed = controls.one_seed(st, (p for b in backbones for p in controls.prompts(lab, b, [task])))
 with right:
-    doses = [d for d in sweeps.DOSES if d <= MOST_DOSE[kind]]
+    doses = doses_of(kind)
     dose = doses[0] if len(doses) == 1 else st.select_slider(
         "Edits per text", doses, value=doses[0], key="dose", bind="query-params"
     )  # fmt: skip

@@ -13,7 +13,7 @@ from core.figures.robustness import dose
 from core.lab.lab import job_name
 from core.measures import sweeps
 from core.tasks import Text, data_stamp, load_task
-from core.tasks.attacks import Attack
+from core.tasks.attacks import DOSES, Attack
 from core.tasks.baselines import bag_of_words, constant_answer, read_shipped
 from core.tasks.data import load_split
 from core.tasks.metrics import TITLES
@@ -47,7 +47,7 @@ def robustness() -> Finding:
     table = dose.accuracy(lab.store, asked)
     if table.empty:
         return "", "", None
-    figure = charts.dose_accuracy(table, look, edits="typos", doses=sweeps.DOSES)
+    figure = charts.dose_accuracy(table, look, edits="typos", doses=DOSES)
     basis = f"{controls.count(table.n)} examples, {controls.count(table.seeds)} seeds"
     return overview.under_attack(table, first.title, "typo"), f"{basis}; {BARS}.", figure
 

@@ -13,12 +13,12 @@ from core.base.specs import Spec
 from core.figures import words
 from core.figures.rankings import NAMES
 from core.figures.robustness import claim as claims
-from core.figures.robustness import dose, finding
+from core.figures.robustness import cost, dose, finding
 from core.figures.robustness.finding import summarise
 from core.lab.lab import job_name
 from core.measures import sweeps
 from core.tasks import Task
-from core.tasks.attacks import KINDS, MOST_DOSE, Attack, Kind, Where
+from core.tasks.attacks import KINDS, Attack, Kind, Where, doses_of
 from pages.common import adversarial, answers, controls, ranks, warnings
 
 PARTS: dict[str, Where] = {"both texts": "both", "first text": "first", "second text": "second"}
@@ -39,11 +39,6 @@ aid.markdown(
 )  # worked out last, on a line of its length
 
 
-def doses_of(of: Kind) -> list[int]:
-    """How many edits a text gets, in turn."""
-    return [d for d in sweeps.DOSES if d <= MOST_DOSE[of]]
-
-
 lab = answers.lab()
 left, middle, right = controls.row(6, 3, 3)
 with left:
@@ -58,7 +53,7 @@ with right:
     with st.popover("Attack settings", icon=":material/tune:"):
         at = doses[0] if len(doses) == 1 else st.segmented_control(
             "Edits per text", doses, default=doses[0], key="dose", bind="query-params",
-            required=True, help="Applies to the numbers above the curves and to *Neuron ranks*.",
+            required=True, help="Applies to the numbers below the curves and to *Neuron ranks*.",
         )  # fmt: skip
         worst_of = st.select_slider(
             "Worst of", [1, 3, 10], value=1, key="worst", bind="query-params",
@@ -85,7 +80,7 @@ def response(backbone: str, asked: Task, by: Kind) -> sweeps.DoseSweep | None:
     own = controls.prompts(lab, backbone, [asked])
     attack = Attack(kind=by, dose=1, where=PARTS[where], worst_of=worst_of, seed=draw_seed)
     known = asked.contrasts()
-    return sweeps.dose_response(own, place, known, attack, doses_of(by)) if own else None
+    return sweeps.dose_response(own, place, known, attack) if own else None
 
 
 mine = {name: sweep for name in backbones if (sweep := response(name, task, kind)) is not None}
@@ -107,6 +102,7 @@ def tables(name: str, known: int, fraction: float) -> tuple[pd.DataFrame, ...]:
         dose.answers(lab.store, mine),
         dose.accuracy(lab.store, mine),
         dose.overlap(lab.store, mine, fraction),
+        cost.costs(lab.store, mine, MATCHED, fraction),
     )
 
 
@@ -152,7 +148,7 @@ def verdict(view: str, stored: int) -> str:
 
 def here() -> None:
     """Draw accuracy and neurons over the dose, for the chosen task."""
-    each, accuracy, shared = tables(job_name(asked_here), len(lab.known(asked_here)), top)
+    each, accuracy, shared, costs = tables(job_name(asked_here), len(lab.known(asked_here)), top)
     if accuracy.empty:
         answers.nothing("The curves appear here once their first points have been computed.")
     look = answers.look(lab.models.names())
@@ -177,8 +173,9 @@ def here() -> None:
                 st.markdown(f"**{name.capitalize()}**{again}")
                 answers.chart(figure)
 
-    at_dose(accuracy)
+    finding_here(costs)
     answers.played("dose", [0, *doses], upto)
+    at_dose(accuracy)
     seeds = controls.count(accuracy.seeds)
     st.caption(
         f"{plain(task.title)}, {task.evaluation_split} split, {controls.count(accuracy.n)} "
@@ -196,6 +193,7 @@ def here() -> None:
             "robustness-shared", shared, *list(figures.items())[1:], label="Shared neurons"
         )
         answers.downloads("robustness-each", each, label="Each answer")
+        answers.downloads("robustness-cost", costs, label="Accuracy lost")
     made_of(accuracy, shared)
 
 
@@ -225,13 +223,27 @@ def made_of(accuracy: pd.DataFrame, shared: pd.DataFrame) -> None:
         )
 
 
+def finding_here(costs: pd.DataFrame) -> None:
+    """What the edits cost the backbones on this task, over all doses."""
+    if said := cost.sentence(costs):
+        row = costs.iloc[0]
+        mean = f"Means over {doses[0]} to {doses[-1]} {edits}" if len(doses) > 1 else f"One {kind}"
+        st.markdown(
+            said,
+            help=f"{mean} per text. Accuracy: 95% intervals over {row.n} examples and {row.seeds} "
+            "seeds. Skill neurons found again in attacked texts, compared with other clean texts: "
+            f"range over {row.splits} splits of the examples. One task is a single case; *All "
+            "tasks* has the test of the claim.",
+        )
+
+
 def at_dose(accuracy: pd.DataFrame) -> None:
     """What some edits cost each backbone: a sentence, and a number for each."""
     found = dose.at(accuracy, at)
     if found.empty:
         return
     edit = said_edits + f" (the worst of {worst_of})" * (worst_of > 1)
-    st.markdown(
+    st.caption(
         f"Accuracy on {plain(task.title)} with {edit} per text, and its change from clean texts:"
     )
     with st.container(horizontal=True, gap="small", key="at-dose"):

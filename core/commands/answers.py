@@ -42,7 +42,7 @@ from core.measures.predictivity import PredictivitySpec
 from core.measures.questions import Positions
 from core.stats.neurons import Scope
 from core.tasks import Task, Text, clean_task
-from core.tasks.attacks import MOST_DOSE, Attack
+from core.tasks.attacks import Attack
 from core.tasks.data import obtain_task
 
 app = typer.Typer()
@@ -344,7 +344,7 @@ def dose(
             (lab.pin(target, asked.backbone.name), split or target.evaluation_split),
             target.contrasts(),
             Attack(kind=attack, dose=1, where=where, seed=attack_seed, worst_of=worst_of),
-            _doses(doses, attack),
+            _doses(doses) if doses else None,
             precision,
         )
         ask_all(lab, sweep.everything)
@@ -360,10 +360,8 @@ def dose(
         say(rows, as_json)
 
 
-def _doses(text: str | None, kind: str) -> list[int]:
-    """`0,1,2` as whole numbers; without a text the usual ones of a kind. Raises: BadInput."""
-    if text is None:
-        return [0, *(d for d in sweeps.DOSES if d <= MOST_DOSE[kind])]
+def _doses(text: str) -> list[int]:
+    """`0,1,2` as whole numbers. Raises: BadInput."""
     try:
         found = [int(part) for part in text.split(",")]
     except ValueError:

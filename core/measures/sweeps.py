@@ -19,7 +19,7 @@ from core.measures.stability import Ranked, StabilitySpec
 from core.measures.tuning import TuneSpec
 from core.stats.neurons import Choose, Scope
 from core.tasks import Task
-from core.tasks.attacks import Attack
+from core.tasks.attacks import Attack, doses_of
 
 SEEDS = (0, 1, 2, 3, 4)
 PERMUTATIONS = 100
@@ -27,7 +27,6 @@ CURVES: tuple[Choose, ...] = ("causal", "skill", "random")  # what a suppression
 IN_DECODER: tuple[Choose, ...] = ("causal", "random")  # predictivity is measured in the encoder
 PAPER_FRACTIONS = (0.0, 0.01, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.15)
 POINTS = 20  # at which the accuracy of a followed tuning run is measured
-DOSES = (1, 2, 3, 5)  # edits a text
 WIDE_FRACTIONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85, 1.0)
 
 
@@ -343,15 +342,17 @@ def dose_response(
     place: tuple[Pinned, str],
     contrasts: Sequence[Contrast | None],
     attack: Attack,
-    doses: Sequence[int] = DOSES,
+    doses: Sequence[int] | None = None,
     precision: Precision | None = None,
 ) -> DoseSweep:
-    """An attack at several doses (its own does not matter), dose 0 for clean data among them.
+    """An attack at several doses (its own does not matter; without any, the usual ones of its
+    kind), dose 0 for clean data among them.
 
     Causal neurons are compared for tasks with two classes.
     """
     task, split = place
-    struck = {d: replace(attack, dose=d) if d else None for d in sorted({0, *doses})}
+    asked = doses_of(attack.kind) if doses is None else doses
+    struck = {d: replace(attack, dose=d) if d else None for d in sorted({0, *asked})}
 
     def compared(of: Callable[[Attack | None], tuple[Ranked, ...]]) -> dict[int, StabilitySpec]:
         return {
@@ -361,8 +362,8 @@ def dose_response(
         }
 
     def skill(how: Attack | None) -> tuple[Ranked, ...]:
-        asked = ((p, task, split) for p in prompts)
-        return predictivities(asked, contrasts, precision=precision, attack=how)
+        places = ((p, task, split) for p in prompts)
+        return predictivities(places, contrasts, precision=precision, attack=how)
 
     def causal(how: Attack | None) -> tuple[Ranked, ...]:
         return attributions(prompts, task, split=split, precision=precision, attack=how)

@@ -200,12 +200,12 @@ class Skillscope:
         task: str,
         *,
         attack: Attack | None = None,
-        doses: Sequence[int] = sweeps.DOSES,
+        doses: Sequence[int] | None = None,
         seeds: Seeds = sweeps.SEEDS,
     ) -> pd.DataFrame:
-        """Accuracy under an attack (by default typos) at increasing doses: backbone, dose,
-        accuracy, low and high (95%, seeds and examples redrawn), n, seeds, majority,
-        accuracy_kept.
+        """Accuracy under an attack (by default typos) at increasing doses (by default the usual
+        ones of its kind): backbone, dose, accuracy, low and high (95%, seeds and examples
+        redrawn), n, seeds, majority, accuracy_kept.
         """
         found = self._task(task)
         asked = {

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Kind = Literal["typo", "synonym", "distraction", "negation"]
 Where = Literal["both", "first", "second"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+DOSES = (1, 2, 3, 5)  # edits a text in a dose-response
 USUAL_DOSE = {"typo": 2, "synonym": 3, "distraction": 1, "negation": 1}
 MOST_DOSE = {"typo": 20, "synonym": 20, "distraction": 5, "negation": 1}
 """How many edits of a kind one text can take: there are five asides, and nested negations would
@@ -37,6 +38,11 @@ EDITION = {"synonym": 2, "negation": 2}
 take a question or a name for a clause (negation)."""
 SHORTEST = 4  # characters of a word that a slip may strike, of which the first three are letters
 MOST_DRAWS = 1000
+
+
+def doses_of(kind: Kind) -> list[int]:
+    """The usual doses of a kind, in turn: those of `DOSES` that one text can take."""
+    return [dose for dose in DOSES if dose <= MOST_DOSE[kind]]
 
 
 @dataclass(frozen=True, kw_only=True)

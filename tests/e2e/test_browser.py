@@ -213,8 +213,9 @@ def test_a_tuning_run_can_be_cancelled_and_goes_on_from_its_last_step(page: Page
     watched = """() => {
         window.steps = []
         const look = () => window.steps.push(
-            ...Array.from(document.body.innerText.matchAll(/step (\\d+) of 4000/g), (m) => Number(m[1])))
-        new MutationObserver(look).observe(document.body, {subtree: true, childList: true, characterData: true})
+            ...Array.from(document.body.innerText.matchAll(/step (\\d+) of 4000/g), (m) => +m[1]))
+        const all = {subtree: true, childList: true, characterData: true}
+        new MutationObserver(look).observe(document.body, all)
     }"""
     open_page(page, app, "tuning?steps=4000&seed=8")
     compute(page, "tuning")

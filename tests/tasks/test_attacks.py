@@ -10,7 +10,7 @@ import pytest
 from core.base.errors import BadInput
 from core.base.specs import from_dict, key, to_dict
 from core.tasks import attacks, load_task
-from core.tasks.attacks import KINDS, MOST_DOSE, Attack, attacked
+from core.tasks.attacks import KINDS, MOST_DOSE, Attack, attacked, doses_of
 from core.tasks.data import Examples, load_split
 
 TEXT = "The meal was good, and I think the staff were friendly."
@@ -161,6 +161,12 @@ def test_every_kind_has_its_highest_dose() -> None:
     assert set(MOST_DOSE) == set(KINDS)
     for kind, most in MOST_DOSE.items():
         Attack(kind=kind, dose=most)
+
+
+def test_every_kind_goes_to_the_usual_doses_that_it_can_take() -> None:
+    assert [doses_of(kind) for kind in KINDS] == [[1, 2, 3, 5]] * 3 + [[1]]
+    for kind in KINDS:
+        assert [Attack(kind=kind, dose=dose).dose for dose in doses_of(kind)] == doses_of(kind)
 
 
 # --- one text ------------------------------------------------------------------------------------

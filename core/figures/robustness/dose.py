@@ -109,7 +109,7 @@ def overlap(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
         (backbone, kind, dose): spec for backbone, sweep in sweeps.items()
         for kind, by_dose in sweep.stability.items() for dose, spec in by_dose.items()
     }  # fmt: skip
-    found = _draws(store, asked.values(), fraction)
+    found = shared_draws(store, asked.values(), fraction)
     out = list[dict[str, object]]()
     for backbone, sweep in sweeps.items():
         for kind, by_dose in sweep.stability.items():
@@ -131,7 +131,7 @@ def overlap(store: Store, sweeps: Sweeps, fraction: float) -> pd.DataFrame:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Draws:
+class Draws:
     """The share of shared neurons in each draw of a stored comparison, at one fraction."""
 
     kind: npt.NDArray[np.str_]
@@ -140,11 +140,13 @@ class _Draws:
     seeds: int
 
 
-def _draws(store: Store, specs: Collection[StabilitySpec], fraction: float) -> dict[str, _Draws]:
+def shared_draws(
+    store: Store, specs: Collection[StabilitySpec], fraction: float
+) -> dict[str, Draws]:
     """What is stored of these comparisons, by key: only this fraction is read, summed over the
     layers.
     """
-    out = dict[str, _Draws]()
+    out = dict[str, Draws]()
     for at in {spec.fractions.index(fraction) + 1 for spec in specs}:
         rows = store.frame(
             f"SELECT key, kind, [list_sum(x[{at}]) FOR x IN skill] AS chosen,"
@@ -154,14 +156,14 @@ def _draws(store: Store, specs: Collection[StabilitySpec], fraction: float) -> d
         )
         for row in rows.itertuples():
             chosen, shared = np.array(row.chosen, float), np.array(row.shared, float)
-            out[row.key] = _Draws(
+            out[row.key] = Draws(
                 kind=np.array(row.kind), share=shared / np.maximum(1, chosen),
                 n=int(row.n_clean), seeds=int(row.prompts),
             )  # fmt: skip
     return out
 
 
-def _parts(draws: _Draws, kind: str) -> dict[str, float]:
+def _parts(draws: Draws, kind: str) -> dict[str, float]:
     """Two disjoint parts of the data compared, over the splits."""
     parts, mixed = (draws.share[draws.kind == k] for k in (kind, f"{kind} shuffled"))
     null = permutation_null(float(parts.mean()), mixed)
