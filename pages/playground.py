@@ -28,7 +28,7 @@ answers.heading(
     "whether the answer changes when neurons are suppressed or the text is attacked.",
 )
 lab = answers.lab()
-one, two, three, four = controls.row(5, 3, 2, 3)
+one, two, three, four = controls.row(14, 5, 4, 7)
 with one:
     backbones = controls.backbones(lab)
 with two:

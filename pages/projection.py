@@ -10,14 +10,17 @@ from core import charts
 from core.base.markdown import plain
 from core.base.specs import key
 from core.figures import projection as figures
-from core.figures import queries, words
+from core.figures import queries
 from core.measures import projections
 from core.measures.projector import By, ProjectorSpec, Shape
 from core.measures.tuning import TuneSpec
 from core.tasks import Task
 from pages.common import answers, controls, warnings
 
-NO_GAIN = 0.02  # of accuracy: where the source of a projection does not matter
+TRAINED = {
+    "distance": "Trained to come near the prompts tuned on {target}.",
+    "task": "Trained to solve the training tasks on {target}.",
+}
 SHAPES: dict[str, Shape] = {"as a whole": "whole", "each by itself": "each"}
 HOW_HELP = (
     "A projector is a small network: linear, leaky ReLU, linear, layer normalisation. It is "
@@ -35,15 +38,16 @@ GAIN_HELP = (
     "other categories. Points: means over the tasks of a group. Bars: 95% intervals over prompts "
     "and examples, with the tasks fixed. Ticks: majority-class accuracy. Gain: mean difference "
     "over tasks and prompts, paired by seed. A gain near 0 means that projected random words are "
-    "as accurate as projected prompts. The intervals of gains also treat tasks as random and need "
-    "at least four; without an interval, a gain within 0.02 of 0 counts as no clear difference."
+    "as accurate as projected prompts. Its 95% interval treats four or more tasks as a sample; "
+    "with fewer, it holds for these tasks only."
 )
 
 answers.heading(
     "Projection",
-    "Can a small network translate prompts from one backbone to another? If it can, projected "
-    "prompts should be nearly as accurate as prompts tuned on the target backbone. Projected "
-    "random words are the control: if they do as well, the source prompt does not matter.",
+    "Can a small network, the projector, translate prompts from one backbone to another? Then "
+    "projected prompts should be nearly as accurate as prompts tuned on the target backbone. "
+    "Projected random words are the control: if they do as well, the source prompt does not "
+    "matter.",
 )
 lab = answers.lab()
 one, two, three = controls.row(3, 2, 2)
@@ -134,11 +138,11 @@ def accuracy(table: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
 
 
 def gains() -> pd.DataFrame:
-    """What projection gains over random words, projected and not, by way and group of tasks."""
+    """What projection gains over tuned prompts, and over random words, projected and not."""
     parts = [
         figures.gain(lab.store, asked, group, by, over)
         for by in projectors
-        for over in (f"{by}-random", "random")
+        for over in ("own", f"{by}-random", "random")
     ]
     return pd.concat(parts, ignore_index=True)
 
@@ -146,8 +150,15 @@ def gains() -> pd.DataFrame:
 def summary(gained: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
     """Mean accuracy by group of tasks, a card per training objective, and what it shows."""
     drawn = list[tuple[str, charts.Figure]]()
-    if said := matters(gained):
-        st.markdown(f"**{said}**")
+    if said := figures.finding(gained):
+        near = ". ".join(
+            f"With the {by} loss: {figures.differences(gained[gained.how == by], 'own')}"
+            for by in projectors
+        )
+        st.markdown(
+            said,
+            help=f"Difference in accuracy from tuned prompts (95% interval). {near}. " + GAIN_HELP,
+        )
     there = {
         by: means for by in projectors
         if len(means := figures.by_group(lab.store, asked, group, ("own", by, f"{by}-random")))
@@ -164,70 +175,13 @@ def summary(gained: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
             tasks=[g.capitalize() for g in figures.GROUPS],
         )  # fmt: skip
         drawn.append((f"by {by}", figure))
-        rows = gained[(gained.how == by) & (gained.over != "random")]
+        over = figures.differences(gained[gained.how == by], f"{by}-random")
         with column, st.container(border=True):
-            st.markdown(f"**Projector trained with the {by} loss.** {lead(rows)}")
+            st.markdown(f"**{by.capitalize()} loss.** {TRAINED[by].format(target=plain(target))}")
             answers.chart(figure)
-            if len(rows):
-                st.caption(gain_said(rows), help=GAIN_HELP)
+            said = f"Gain over projected random words: {over}. " * bool(over)
+            st.caption(f"{said}Ticks: majority class.", help=GAIN_HELP)
     return drawn
-
-
-def matters(gained: pd.DataFrame) -> str:
-    """Whether it matters which prompt is projected, by training objective and group of tasks."""
-    rows = gained[gained.over != "random"]
-    if rows.empty:
-        return ""
-    more = {
-        how: [row.group for row in mine.itertuples() if sign(row) > 0]
-        for how, mine in rows.groupby("how", sort=False)
-    }
-    if not any(more.values()):
-        return "It makes no clear difference which prompt is projected."
-    parts = []
-    for how, better in more.items():
-        mine = [group for group in rows[rows.how == how].group if group not in better]
-        but = f", but not on {' or '.join(mine)}" * bool(mine)
-        parts.append(
-            f"with the {how} loss, projected prompts beat projected random words on "
-            f"{' and '.join(better)}{but}" if better
-            else f"with the {how} loss, it makes no clear difference which prompt is projected"
-        )  # fmt: skip
-    said = "; ".join(parts)
-    return f"{said[:1].upper()}{said[1:]}."
-
-
-def lead(rows: pd.DataFrame) -> str:
-    """Whether the source prompt matters: its gain over random words, projected in the same way."""
-    if rows.empty:
-        return ""
-    better, same, worse = (
-        " and ".join(row.group for row in rows.itertuples() if sign(row) == way)
-        for way in (1, 0, -1)
-    )
-    if not better and not worse:
-        return "No clear difference from projected random words."
-    parts = [
-        f"{which} on {where}"
-        for which, where in (("more accurate", better), ("less accurate", worse)) if where
-    ]  # fmt: skip
-    unclear = f"; no clear difference on {same}" * bool(same)
-    return f"{' and '.join(parts).capitalize()} than projected random words{unclear}."
-
-
-def gain_said(rows: pd.DataFrame) -> str:
-    """Gains over projected random words, by group of tasks."""
-    each = "; ".join(
-        f"{row.group} {words.ranged(row.gain, row.low, row.high)}" for row in rows.itertuples()
-    )
-    return f"Gain over projected random words: {each}. Ticks: majority class."
-
-
-def sign(row: Any) -> int:
-    """Whether a gain is one (1), a loss (-1) or neither; by its interval, where it has one."""
-    known = row.low == row.low
-    low, high = (row.low, row.high) if known else (row.gain - NO_GAIN, row.gain + NO_GAIN)
-    return int(low > 0) - int(high < 0)
 
 
 def draw() -> None:
@@ -248,7 +202,7 @@ def draw() -> None:
     listed(table)
     with st.container(horizontal=True):
         answers.downloads("projection", table, *drawn, ("relative", heat))
-        answers.downloads("projection-gain", gained, label="Gain over random words")
+        answers.downloads("projection-gain", gained, label="Gains")
     training()
 
 

@@ -35,7 +35,7 @@ answers.heading(
     "A stronger colour means a higher accuracy. Pairs of tasks from one category are outlined.",
 )
 lab = answers.lab()
-left, middle, right = controls.row(4, 2, 4)
+left, middle, right = controls.row(6, 2, 4)
 source = right.segmented_control(
     "Numbers", [COMPUTED, PUBLISHED], default=COMPUTED, key="numbers", bind="query-params",
     help="Published: the results that Su et al. released for RoBERTa and T5, one run each.",

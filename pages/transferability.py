@@ -32,8 +32,8 @@ AGREEMENT_HELP = (
     "of several indicators. Concatenated: each prompt as one long vector. Averaged: the mean over "
     "all pairs of vectors, one from each prompt. Euclidean similarity: 1 / (1 + distance). ON: "
     "the overlapping rate of the neurons that are active when the model gets the prompt without a "
-    "text. Dead row: the first vector of a released RoBERTa prompt, which never reaches the "
-    "model."
+    "text; windows are of three layers (T5: decoder layers). Dead row: the first vector of a "
+    "released RoBERTa prompt, which never reaches the model."
 )
 SEEDS_HELP = (
     "Prompts tuned with the same seed start from the same vectors and stay similar, whatever the "
@@ -90,7 +90,7 @@ def draw(
         st.markdown("**How well does each indicator predict transfer?**")
         figure = charts.indicator_agreement(agreed, look, order=[*map(indicators.title, found)])
         answers.chart(figure)
-        st.caption(best(agreed) + " " + caption, help=AGREEMENT_HELP)
+        st.caption(f"{best(agreed)}{no_windows(agreed)} {caption}", help=AGREEMENT_HELP)
     chosen = st.selectbox(
         "Indicator", found, format_func=indicators.title, key="indicator", bind="query-params"
     )
@@ -194,7 +194,14 @@ def best(agreed: pd.DataFrame) -> str:
         top: Any = mine.loc[mine.spearman.idxmax()]
         rho = words.ranged(top.spearman, top.low, top.high)
         found.append(f"of {len(mine)} on {plain(name)}: {top.title}, {rho}")
-    return f"Highest correlation {'; '.join(found)}."
+    return f"Filled: interval excludes 0. Highest correlation {'; '.join(found)}."
+
+
+def no_windows(agreed: pd.DataFrame) -> str:
+    """Which backbones have too few layers for windows, where others have them."""
+    having = set(agreed.backbone[agreed.indicator.map(indicators.is_window)])
+    without = [plain(b) for b in agreed.backbone.unique() if b not in having]
+    return f" Too few layers for windows: {words.listed(without)}." * bool(having and without)
 
 
 def over(indicator: str) -> str:

@@ -61,9 +61,11 @@ def _pairs(
 
 
 def indicator_agreement(table: pd.DataFrame, look: Look, *, order: Sequence[str]) -> alt.LayerChart:
-    """Each indicator's Spearman correlation with transfer and its interval, a point a backbone:
-    `title`, `backbone`, `spearman`, `low`, `high`, `tasks`, `pairs`.
+    """Each indicator's Spearman correlation with transfer and its interval, a point a backbone,
+    filled where the interval excludes 0: `title`, `backbone`, `spearman`, `low`, `high`, `tasks`,
+    `pairs`.
     """
+    table = table.assign(clear=(table.low > 0) | (table.high < 0))
     known = table[["spearman", "low", "high"]]  # no interval for few tasks
     ends = [min(-0.2, known.min().min()), max(1.0, known.max().max())]
     scale = alt.Scale(domain=[math.floor(10 * ends[0]) / 10, math.ceil(10 * ends[1]) / 10])
@@ -84,11 +86,15 @@ def indicator_agreement(table: pd.DataFrame, look: Look, *, order: Sequence[str]
     spans = base.mark_rule(strokeWidth=1.5).encode(
         x=alt.X("low:Q", scale=scale, title=title, axis=alt.Axis(format=".1f")), x2="high:Q"
     )
-    points = base.mark_circle(size=70, opacity=1).encode(x=alt.X("spearman:Q", scale=scale))
-    zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(color=look.faint, strokeDash=[1, 3])
+    place = alt.X("spearman:Q", scale=scale)
+    filled = base.transform_filter("datum.clear").mark_circle(size=70, opacity=1).encode(x=place)
+    hollow = base.transform_filter("!datum.clear").mark_point(
+        size=55, opacity=1, strokeWidth=1.5, fill=look.ground
+    ).encode(x=place)  # fmt: skip
+    zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(color=look.ink, strokeWidth=1)
     rows = 16 * table.backbone.nunique() + 10
     return finish(
-        alt.layer(zero.encode(x=alt.X("x:Q", scale=scale)), spans, points),
+        alt.layer(zero.encode(x=alt.X("x:Q", scale=scale)), spans, filled, hollow),
         look,
         rows * table.title.nunique() + 60,
     )

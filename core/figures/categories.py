@@ -13,7 +13,7 @@ from core.figures.words import ranged, two, verdict
 from core.stats.intervals import over_clusters
 
 TOO_FEW = "There are too few tasks for an interval"
-COLUMNS = "backbone within between difference low high tasks pairs".split()  # noqa: SIM905
+COLUMNS = "backbone within between difference low high tasks pairs each".split()  # noqa: SIM905
 
 
 def same(source: pd.Series, target: pd.Series, categories: Mapping[str, str]) -> pd.Series:
@@ -35,7 +35,8 @@ def compared(table: pd.DataFrame, categories: Mapping[str, str]) -> pd.DataFrame
     """Per backbone, over target tasks that have pairs of both kinds: the mean value of their pairs
     with sources of their own category (within) and with others (between), and the mean of the
     difference with its 95% interval from leaving out one task, with all its pairs, at a time;
-    tasks, pairs. Every target weighs the same, however many tasks its category has.
+    tasks, pairs; each (category -> mean value of its pairs). Every target weighs the same, however
+    many tasks its category has.
 
     `table` has a row per ordered pair: backbone, source, target and value; tasks without a category
     and pairs of a task with itself do not count. Backbones without such targets are left out.
@@ -56,9 +57,17 @@ def compared(table: pd.DataFrame, categories: Mapping[str, str]) -> pd.DataFrame
             {
                 "backbone": backbone, "within": near, "between": far, "difference": found.value,
                 "low": found.low, "high": found.high, "tasks": len(tasks), "pairs": len(mine),
+                "each": _each(mine, categories),
             }
         )  # fmt: skip
     return pd.DataFrame(out, columns=COLUMNS)
+
+
+def _each(pairs: pd.DataFrame, categories: Mapping[str, str]) -> dict[str, float]:
+    """Mean value of the pairs within each category, the highest first."""
+    mine = pairs[same(pairs.source, pairs.target, categories)]
+    means = mine.groupby(mine.source.map(categories)).value.mean().sort_values(ascending=False)
+    return {str(name): float(value) for name, value in means.items()}
 
 
 def _means(
@@ -89,7 +98,8 @@ def _difference(
 
 def sentence(found: pd.DataFrame, value: str, higher: str, lower: str, same: str) -> str:
     """What `compared` found, in words; empty where there is nothing to compare. `value` names what
-    is compared; the others are clauses for `words.verdict`.
+    is compared; the others are clauses for `words.verdict`. Where the difference is unclear, the
+    categories are named one by one.
     """
     if found.empty:
         return ""
@@ -101,4 +111,8 @@ def sentence(found: pd.DataFrame, value: str, higher: str, lower: str, same: str
             f"{plain(row.backbone)} **{two(row.within)}** within a category, "
             f"**{two(row.between)}** between categories, difference {difference}"
         )
-    return f"**{lead}.** {value} (95% interval): {'; '.join(said)}."
+    text = f"**{lead}.** {value} (95% interval): {'; '.join(said)}."
+    for row in found[(found.low <= 0) & (found.high >= 0)].itertuples():
+        each = ", ".join(f"{plain(name)} {two(mean)}" for name, mean in row.each.items())
+        text += f" On {plain(row.backbone)}, categories differ: {each}."
+    return text

@@ -59,10 +59,15 @@ PUBLISHED = Path("published") / "su2022_indicators.csv"
 
 def title(indicator: str) -> str:
     """An indicator's name in figures."""
-    if indicator.startswith(WINDOW):
+    if is_window(indicator):
         return f"ON, layers {indicator.removeprefix(WINDOW)}"
     live = " (without dead row)" * indicator.endswith(LIVE)
     return TITLES[indicator.removesuffix(LIVE)] + live
+
+
+def is_window(indicator: str) -> bool:
+    """Whether it is an overlapping rate over a window of layers, not over all."""
+    return indicator.startswith(WINDOW)
 
 
 def order(found: Sequence[str]) -> list[str]:
@@ -70,7 +75,7 @@ def order(found: Sequence[str]) -> list[str]:
     known = list(TITLES)
 
     def place(name: str) -> tuple[int, str]:
-        plain = "activated" if name.startswith(WINDOW) else name.removesuffix(LIVE)
+        plain = "activated" if is_window(name) else name.removesuffix(LIVE)
         return known.index(plain), name
 
     return sorted(dict.fromkeys(found), key=place)

@@ -1,13 +1,13 @@
 """How well do prompts of one backbone work on another one, once they are projected?"""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from core.figures.queries import right
+from core.figures.words import listed, ranged
 from core.measures.evaluation import EvaluationSpec
 from core.stats.intervals import Estimate, crossed, mean_accuracy, redrawn
 from core.store import Store
@@ -105,9 +105,13 @@ def by_group(
 def gain(
     store: Store, asked: Asked, group: Mapping[str, str], how: str, over: str = "random"
 ) -> pd.DataFrame:
-    """What one kind of prompt gains over another: per group, the mean over tasks and prompts (of
-    the same seed) of the difference in accuracy: gain, low and high (95%, tasks and prompts are
-    samples; NaN for fewer than four tasks), tasks, prompts, accuracy (mean of the first kind).
+    """What one kind of prompt gains over another: per group, the mean over tasks, prompts (of the
+    same seed) and examples of the difference in accuracy: gain, low and high (95%), fixed, tasks,
+    prompts, accuracy (mean of the first kind).
+
+    From four tasks on the interval treats tasks and prompts as samples. With fewer, the tasks are
+    `fixed`: prompts and examples are redrawn, and the interval holds for these tasks only. Seeds
+    are redrawn jointly, because random words are the same for all tasks.
     """
     out = list[dict[str, object]]()
     for name in GROUPS:
@@ -117,18 +121,68 @@ def gain(
                 continue
             first, second = right(store, kinds[how]), right(store, kinds[over])
             if first is not None and second is not None:
-                found.append((first[0].mean(axis=1), second[0].mean(axis=1)))
+                found.append((first[0].astype(float), second[0].astype(float)))
         if found:
-            means = np.array(found)  # [task kind prompt]
-            value: Estimate = crossed(means[:, 0] - means[:, 1])
-            if len(means) < FEWEST:
-                value = replace(value, low=math.nan, high=math.nan)
+            gains = [first - second for first, second in found]  # [seed example] of each task
+            fixed = len(gains) < FEWEST
+            value = _of_these(gains) if fixed else crossed(np.stack([g.mean(1) for g in gains]))
             out.append(
                 {
                     "group": name, "how": how, "over": over, "gain": value.value,
-                    "low": value.low, "high": value.high, "tasks": len(means),
-                    "prompts": means.shape[2], "accuracy": float(means[:, 0].mean()),
+                    "low": value.low, "high": value.high, "fixed": fixed, "tasks": len(gains),
+                    "prompts": len(gains[0]),
+                    "accuracy": float(np.mean([first.mean() for first, _ in found])),
                 }
             )  # fmt: skip
-    names = "group how over gain low high tasks prompts accuracy".split()  # noqa: SIM905
+    names = "group how over gain low high fixed tasks prompts accuracy".split()  # noqa: SIM905
     return pd.DataFrame(out, columns=names)
+
+
+def _of_these(gains: Sequence[npt.NDArray[np.float64]]) -> Estimate:
+    """Mean over tasks that are not a sample of others."""
+    draws = np.mean([redrawn(g, examples=i) for i, g in enumerate(gains)], axis=0)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    mean = float(np.mean([g.mean() for g in gains]))
+    return Estimate(value=mean, low=float(low), high=float(high))
+
+
+def finding(gained: pd.DataFrame) -> str:
+    """How near projected prompts come to tuned ones, and whether it matters which is projected, in
+    Markdown; from rows of `gain` over `own` and over projected random words.
+    """
+    near, control = _near(gained[gained.over == "own"]), _control(gained)
+    return " ".join(part for part in (f"**{near}**" * bool(near), control) if part)
+
+
+def _near(gained: pd.DataFrame) -> str:
+    """What projected prompts lose against tuned ones, by group of tasks, over the projectors."""
+    parts = list[str]()
+    for name, rows in gained.groupby("group", sort=False):
+        lost = [-100 * row.gain if row.high < 0 else 0.0 for row in rows.itertuples()]
+        low, high = f"{min(lost):.0f}", f"{max(lost):.0f}"
+        by = high if low == high else f"{low} to {high}"
+        how = f"{by} points less accurate" if max(lost) else "about as accurate"
+        parts.append(f"{how} on {name}")
+    return f"Compared with tuned prompts, projected prompts are {listed(parts)}." if parts else ""
+
+
+def _control(gained: pd.DataFrame) -> str:
+    """Whether projected prompts beat random words that are projected in the same way."""
+    mine = gained[gained.over == gained.how + "-random"]
+    better = {
+        str(how): list(rows.group[rows.low > 0]) for how, rows in mine.groupby("how", sort=False)
+    }
+    if not better:
+        return ""
+    if not any(better.values()):
+        return "It makes no clear difference which prompt is projected."
+    where = [f"with the {how} loss ({listed(found)})" for how, found in better.items() if found]
+    never = [f"the {how} loss" for how, found in better.items() if not found]
+    but = f", but not with {listed(never)}" * bool(never)
+    return f"They beat projected random words {listed(where)}{but}."
+
+
+def differences(gained: pd.DataFrame, over: str) -> str:
+    """Differences in accuracy from one kind of prompt, with their intervals, by group of tasks."""
+    rows = gained[gained.over == over].itertuples()
+    return "; ".join(f"{row.group} {ranged(row.gain, row.low, row.high)}" for row in rows)

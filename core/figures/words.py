@@ -48,6 +48,14 @@ def each(clauses: Mapping[str, Sequence[str]], *, alone: bool = True) -> str:
     return "; ".join(text if not i else text[0].lower() + text[1:] for i, text in enumerate(said))
 
 
+def listed(parts: Sequence[str]) -> str:
+    """One, two, or more: with commas, and "and" before the last."""
+    *most, last = parts
+    if len(most) > 1:
+        return f"{', '.join(most)}, and {last}"
+    return " and ".join(parts)
+
+
 def two(value: float) -> str:
     """Two decimals."""
     return f"{value:z.2f}".replace("-", MINUS)

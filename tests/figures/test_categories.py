@@ -105,6 +105,13 @@ def test_a_sentence_says_for_which_backbones_it_is_clear() -> None:
     assert said(clear).startswith("**More.** Mean (95% interval): m **0.90**")
     assert vague.low.iloc[0] < 0 < vague.high.iloc[0]
     assert said(vague).startswith("**Same.** Mean (95% interval): n **")
+    near = table(0.61, 0.6, 0.2)
+    means = {
+        kind: near[(near.source.map(CATEGORIES) == kind) & (near.target.map(CATEGORIES) == kind)]
+        for kind in "xy"
+    }
+    x, y = (f"{kind} {rows.value.mean():.2f}" for kind, rows in means.items())
+    assert {said(vague).split("On n, categories differ: ")[1]} <= {f"{x}, {y}.", f"{y}, {x}."}
     both = said(pd.concat([clear, vague]))
     assert both.startswith(
         "**More on m; the evidence is unclear on n.** Mean (95% interval): m **0.90**"
