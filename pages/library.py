@@ -30,7 +30,11 @@ section = st.segmented_control(
 def backbones() -> None:
     """The available backbones, and a field to add one."""
     rows = [{"Backbone": name, **lab.models.describe(name)} for name in lab.models.names()]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
+    small = st.column_config.NumberColumn(width="small")
+    st.dataframe(
+        pd.DataFrame(rows), hide_index=True, width="stretch",
+        column_config=dict.fromkeys(("Layers", "Neurons per layer", "Width"), small),
+    )  # fmt: skip
     for name, why in lab.models.missing().items():
         left, right = st.columns([5, 1], vertical_alignment="center")
         left.warning(why, icon=":material/warning:")
@@ -96,8 +100,9 @@ def tasks() -> None:
     if isinstance(chosen.answer, Text):
         answer = chosen.answer
         st.caption(
-            f"The backbone writes at most {answer.max_new_tokens} tokens per example. Answers are "
-            f"scored by {TITLES[answer.metric]}."
+            f"The backbone writes at most {answer.max_new_tokens} tokens per example"
+            + f", up to {plain(repr(answer.stop))}" * bool(answer.stop)
+            + f". Answers are scored by {TITLES[answer.metric]}."
         )
     else:
         answer_words(chosen)

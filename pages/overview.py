@@ -70,7 +70,11 @@ def suppression() -> Finding:
         if how is not None and how.fraction == FRACTION:
             kinds.setdefault(how.choose, []).append(spec)
     said = overview.without_neurons(lab.store, first.title, backbone, FRACTION, kinds)
-    basis = f"{table.n.max()} examples, {table.seeds.max()} seeds, {choices.draws} random draws"
+    whole = len(load_split(first, first.evaluation_split))
+    basis = (
+        f"{table.n.max()} of the {whole} examples, {table.seeds.max()} seeds, {choices.draws} "
+        "random draws"
+    )
     figure = charts.suppression_curves(table, look, fractions=choices.fractions)
     return said, f"{basis}; {BARS}.", figure
 
@@ -113,7 +117,7 @@ FINDINGS: Mapping[str, tuple[Callable[[], Finding], views.View]] = {
         page="suppression", label="Suppression",
         params={"backbone": shown[:1], "seed": list(sweeps.SEEDS)},
     )),
-    "Do similar prompts transfer better?": (transfer, views.View(
+    "In T5, similar prompts transfer better": (transfer, views.View(
         page="transferability", label="Transferability",
     )),
 }  # fmt: skip

@@ -129,8 +129,11 @@ class Backbone(ABC):
         ids: Int[Tensor, "batch seq"],
         mask: Bool[Tensor, "batch seq"],
         max_new_tokens: int,
+        stop: str = "",
     ) -> list[str]:
-        """The model's greedy output after the prompt. Raises: BadInput if it cannot write."""
+        """The model's greedy output after the prompt, up to its end-of-text token or, if it is not
+        empty, to `stop`. Raises: BadInput if it cannot write.
+        """
         raise BadInput(self.cannot_write())
 
     def text_loss(

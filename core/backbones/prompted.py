@@ -120,11 +120,11 @@ class PromptedModel:
         return nn.functional.cross_entropy(scores, batch.labels.to(scores.device))
 
     def write(self, batch: Batch, vectors: Tensor | None = None) -> list[str]:
-        """The texts that the model writes, at most `max_new_tokens` long."""
+        """The texts that the model writes, as the task's answer says."""
         answer = self.task.answer
         assert isinstance(answer, Text)
         here = self.vectors if vectors is None else vectors.to(self.backbone.dtype)
-        return self.backbone.write(here, batch.ids, batch.mask, answer.max_new_tokens)
+        return self.backbone.write(here, batch.ids, batch.mask, answer.max_new_tokens, answer.stop)
 
     def judge(self, batch: Batch, vectors: Tensor | None = None) -> Float[Tensor, " batch"]:
         """Each answer's score in [0, 1]: correct or not, or by the task's metric."""

@@ -96,6 +96,7 @@ class T5(Backbone):
         ids: Int[Tensor, "batch seq"],
         mask: Bool[Tensor, "batch seq"],
         max_new_tokens: int,
+        stop: str = "",
     ) -> list[str]:
         from transformers.modeling_outputs import BaseModelOutput
 
@@ -106,9 +107,10 @@ class T5(Backbone):
             max_new_tokens=max_new_tokens,
             do_sample=False,
             num_beams=1,
+            **({"stop_strings": [stop], "tokenizer": self.tokenizer} if stop else {}),
         )
         texts: list[str] = self.tokenizer.batch_decode(written, skip_special_tokens=True)
-        return [text.strip() for text in texts]
+        return [(text.partition(stop)[0] if stop else text).strip() for text in texts]
 
     def text_loss(
         self,

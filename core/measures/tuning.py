@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Init = Literal["vocabulary", "random", "labels"]
 BEGINS: dict[Init, str] = {
-    "vocabulary": "random tokens",
+    "vocabulary": "random words",
     "random": "Gaussian noise",
     "labels": "the answer words",
 }

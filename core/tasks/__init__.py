@@ -6,7 +6,7 @@ that the settings name, or anywhere if given by path.
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import lru_cache
 from os.path import isfile, lexists, realpath  # unlike Path's, these take any name
 from pathlib import Path
@@ -136,7 +136,7 @@ def pin_task(task: Task, family: str) -> Pinned:
     read = {
         "values": task.values,
         "fields": asdict(task.fields),
-        "answer": task.words(family) if isinstance(answer, Choice) else asdict(answer),
+        "answer": task.words(family) if isinstance(answer, Choice) else _written(answer),
         "template": None if template is None else asdict(template),
         "data": data_hashes(task),
     }
@@ -144,6 +144,15 @@ def pin_task(task: Task, family: str) -> Pinned:
     if task.adversarial_of is not None:
         digest.update(pin_task(clean_task(task), family).fingerprint.encode())
     return Pinned(name=task.name, fingerprint=digest.hexdigest()[:12])
+
+
+def _written(answer: Text) -> dict[str, object]:
+    """How an answer is written; without what is left at its default, so that tasks keep their
+    fingerprints when a way to write is added.
+    """
+    return {
+        f.name: value for f in fields(answer) if (value := getattr(answer, f.name)) != f.default
+    }
 
 
 def data_hashes(task: Task) -> dict[str, str]:

@@ -50,10 +50,13 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """The answer is written: at most so many tokens, scored by one of `core.tasks.metrics`."""
+    """The answer is written: at most so many tokens, scored by one of `core.tasks.metrics`. It ends
+    at the model's end-of-text token or before `stop`, if that is not empty.
+    """
 
     max_new_tokens: int
     metric: str
+    stop: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

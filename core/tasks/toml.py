@@ -144,7 +144,7 @@ _TEXTS = ("a table of texts", _table_of(_is_text))
 _TABLE = ("a table", lambda value: isinstance(value, dict))
 _KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     **dict.fromkeys(("title", "category", "family", "about", "source", "note", "data"), _TEXT),
-    **dict.fromkeys(("adversarial_of", "id", "config", "revision", "metric"), _TEXT),
+    **dict.fromkeys(("adversarial_of", "id", "config", "revision", "metric", "stop"), _TEXT),
     "labels": _LIST,
     "values": ("a list of texts, numbers or truth values", _is_list_of_cells),
     "max_new_tokens": ("a whole number", lambda value: type(value) is int),

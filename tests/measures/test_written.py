@@ -105,6 +105,24 @@ def test_what_is_written_is_what_the_plain_model_generates(lab: Lab, t5: Path, e
         assert ours.written[i] == expected != ""
 
 
+def test_an_answer_ends_before_the_text_that_stops_it(
+    lab: Lab, t5: Path, echo: Task, tmp_path: Path
+) -> None:
+    """Which changes the question: a stored answer to the other one is not taken."""
+    prompt = tuned(lab, t5, echo)
+    whole = lab.answer(EvaluationSpec(prompt=prompt, task=prompt.task))
+    stop = next(text[1] for text in whole.written if len(text) > 1)
+    lines = echo.file.read_text().replace("= 3\n", f"= 3\nstop = {json.dumps(stop)}\n")
+    (echo.file.parent / "stopped.toml").write_text(lines)
+    stopped = load_task(str(echo.file.parent / "stopped.toml"))
+    assert stopped.answer == Text(max_new_tokens=3, metric="exact_match", stop=stop)
+    task = pin_task(stopped, "t5")
+    assert task.fingerprint != prompt.task.fingerprint
+    found = lab.answer(EvaluationSpec(prompt=prompt, task=task))
+    assert list(found.written) == [text.split(stop)[0].strip() for text in whole.written]
+    assert found.written != whole.written
+
+
 def test_tuning_lowers_the_loss_of_the_texts(lab: Lab, t5: Path, echo: Task) -> None:
     prompt = lab.prompt(tuned(lab, t5, echo))
     losses = [step.loss for step in prompt.history]

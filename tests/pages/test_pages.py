@@ -17,7 +17,7 @@ from core.lab.lab import Lab
 from core.measures import sweeps
 from pages.common import answers
 from tests.conftest import write_task
-from tests.pages.app import ODD, PAGES, headed, run
+from tests.pages.app import ODD, PAGES, headed, run, words
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +46,16 @@ def test_a_page_says_what_it_is_and_raises_nothing(
 @pytest.mark.parametrize("page", ["transfer", "predictivity", "correlation"])
 def test_a_link_chooses_the_backbone(page: str) -> None:
     assert headed(run(page, backbone="t5-mini")) == ["t5-mini"]
+
+
+def test_the_findings_of_the_overview_bear_out_their_titles() -> None:
+    page = run("overview")
+    said = words(page)
+    assert "**In T5, similar prompts transfer better**" in said
+    assert "Similar prompts transfer better on t5-mini" in said
+    assert "**Typos cost accuracy**" in said
+    assert "**In RoBERTa, predictive neurons are often not causal**" in said
+    assert "256 of the 600 examples, 5 seeds" in " ".join(c.value for c in page.caption)
 
 
 def test_the_overview_lists_every_task_with_its_baselines() -> None:

@@ -143,6 +143,7 @@ def test_an_entry_of_a_table_is_named_in_plain_words(toml: Path, entry: str, sai
         (WRITTEN.replace("3", "true"), "answer.max_new_tokens must be a whole number"),
         (WRITTEN.replace("3", "1_000_000_000"), "a whole number from 1 to 512"),
         (WRITTEN.replace("'exact_match'", "['x']"), "answer.metric must be a text"),
+        (WRITTEN + "stop = 3\n", "answer.stop must be a text"),
         ("labels = ['a', 'b']\n" + WRITTEN, "has both 'answer' and 'labels'"),
         ("values = [0, 1]\n" + WRITTEN, "has both 'answer' and 'values'"),
         (WRITTEN + "[verbalizer]\nt5 = ['a', 'b']\n", "has both 'answer' and 'verbalizer'"),
