@@ -303,14 +303,13 @@ def computed() -> None:
     with middle:
         every = controls.clean(controls.task_set())
         more = controls.with_built_in(every)
-        if len(more) > len(every) and st.toggle(
-            "With the built-in tasks", value=set(backbones) <= set(lab.models.embedded()),
-            key="builtin", bind="query-params",
-            help="Compares your tasks with the built-in ones, too, from whose prompts tuning may "
-            "start.",
-        ):  # fmt: skip
-            every = more
-        found = [t for t in every if t.labels] or every
+    if len(more) > len(every) and left.toggle(
+        "With the built-in tasks", value=set(backbones) <= set(lab.models.embedded()),
+        key="builtin", bind="query-params",
+        help="Compares your tasks with the built-in ones, from whose prompts tuning may start.",
+    ):  # fmt: skip
+        every = more
+    found = [t for t in every if t.labels] or every
     method = mapped()
     for b in backbones:
         if not controls.answered_by(lab, b, found):

@@ -49,11 +49,10 @@ def each(clauses: Mapping[str, Sequence[str]], *, alone: bool = True) -> str:
 
 
 def listed(parts: Sequence[str]) -> str:
-    """One, two, or more: with commas, and "and" before the last."""
-    *most, last = parts
-    if len(most) > 1:
-        return f"{', '.join(most)}, and {last}"
-    return " and ".join(parts)
+    """None, one, two, or more: with commas, and "and" before the last."""
+    if len(parts) <= 2:
+        return " and ".join(parts)
+    return f"{', '.join(parts[:-1])}, and {parts[-1]}"
 
 
 def two(value: float) -> str:

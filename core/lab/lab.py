@@ -499,7 +499,7 @@ class Lab:
 
         with self._following:
             self._followers.setdefault(name, set()).add(follower)
-            self.worker.submit(name, job, label)
+            self.worker.submit(name, job, label, self.seconds(self.missing(wanted)))
         return name
 
     def seconds(self, specs: Sequence[Spec]) -> float | None:

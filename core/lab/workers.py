@@ -18,7 +18,9 @@ Job = Callable[[Progress], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """Where a job stands; `error` is a sentence for the user, `detail` a traceback for a bug."""
+    """Where a job stands; `error` is a sentence for the user, `detail` a traceback for a bug,
+    `expected` how many seconds the whole job was thought to take (None: unknown).
+    """
 
     name: str
     label: str = ""  # what is computed, for those who list jobs
@@ -27,6 +29,7 @@ class Status:
     message: str = ""
     started: float = 0.0
     seconds: float = 0.0
+    expected: float | None = None
     error: str = ""
     detail: str = ""
 
@@ -37,17 +40,26 @@ class Status:
 
     @property
     def seconds_left(self) -> float | None:
-        """By the pace so far; None while there is none."""
-        if self.state != "running" or self.done < 0.01:
+        """By what was expected at first, and the further the job is, the more by its pace; None
+        while neither is known.
+        """
+        if self.state != "running":
             return None
-        return self.seconds * (1 - self.done) / self.done
+        left = 1 - self.done
+        pace = None if self.done < 0.01 else self.seconds * left / self.done
+        if self.expected is None:
+            return pace
+        thought = self.expected * left
+        return thought if pace is None else self.done * pace + left * thought
 
 
 class Worker(Protocol):
     """Runs jobs by name; a name that is active is not started twice."""
 
-    def submit(self, name: str, job: Job, label: str = "") -> None:
-        """Start the job, now or soon; `label` says what it computes."""
+    def submit(self, name: str, job: Job, label: str = "", expected: float | None = None) -> None:
+        """Start the job, now or soon; `label` says what it computes, `expected` how many seconds it
+        may take.
+        """
 
     def status(self, name: str) -> Status | None:
         """Where the job stands; None if it was never submitted."""
@@ -87,7 +99,7 @@ class _Book:
             if status.state == "queued":
                 self._statuses[name] = replace(status, state="cancelled", message="")
 
-    def _enter(self, name: str, label: str = "") -> threading.Event | None:
+    def _enter(self, name: str, label: str, expected: float | None) -> threading.Event | None:
         """What tells this submission, and no other of its name, that it was cancelled."""
         with self._guard:
             old = self._statuses.get(name)
@@ -95,7 +107,7 @@ class _Book:
                 return None  # a cancelled one that has not noticed yet gives way to a new one
             self._statuses.pop(name, None)
             self._cancelled[name] = threading.Event()
-            self._statuses[name] = Status(name=name, label=label or name)
+            self._statuses[name] = Status(name=name, label=label or name, expected=expected)
             return self._cancelled[name]
 
     def _change(self, name: str, mine: threading.Event, **changes: object) -> None:
@@ -138,9 +150,9 @@ class _Book:
 class InlineWorker(_Book):
     """Runs a job at once, in the caller: for the command line and tests."""
 
-    def submit(self, name: str, job: Job, label: str = "") -> None:
+    def submit(self, name: str, job: Job, label: str = "", expected: float | None = None) -> None:
         """Returns when the job has ended."""
-        if cancelled := self._enter(name, label):
+        if cancelled := self._enter(name, label, expected):
             self._run(name, job, cancelled)
 
 
@@ -162,7 +174,7 @@ class ThreadWorker(_Book):
             with suppress(BaseException):  # it is told in the status; what waits must still run
                 self._run(*self._queue.get())
 
-    def submit(self, name: str, job: Job, label: str = "") -> None:
+    def submit(self, name: str, job: Job, label: str = "", expected: float | None = None) -> None:
         """Returns at once."""
-        if cancelled := self._enter(name, label):
+        if cancelled := self._enter(name, label, expected):
             self._queue.put((name, job, cancelled))

@@ -105,7 +105,9 @@ class Waits(InlineWorker):
         super().__init__()
         self.cancelled: list[str] = []
 
-    def submit(self, name: str, job: object, label: str = "") -> None: ...
+    def submit(
+        self, name: str, job: object, label: str = "", expected: float | None = None
+    ) -> None: ...
 
     def cancel(self, name: str) -> None:
         self.cancelled.append(name)
@@ -217,9 +219,11 @@ def test_a_jobs_progress_follows_the_time_that_its_questions_usually_take(
     monkeypatch.setattr(lab.store, "usual_seconds", lambda table, _: usual.get(table))
     seen = list[float]()
     jobs = list[Any]()
-    monkeypatch.setattr(lab.worker, "submit", lambda name, job, label: jobs.append(job))
+    monkeypatch.setattr(lab.worker, "submit", lambda name, *given: jobs.append(given))
     lab.submit([whole, slow])
-    jobs[0](lambda done, message="": seen.append(done))
+    ((job, _, expected),) = jobs
+    assert expected == 10
+    job(lambda done, message="": seen.append(done))
     assert seen == sorted(seen)
     assert any(x == pytest.approx(0.1) for x in seen), "the quick one is a tenth"
     assert seen[-1] == pytest.approx(1)

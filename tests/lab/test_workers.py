@@ -95,6 +95,20 @@ def test_time_left_goes_by_the_pace_so_far() -> None:
     assert Status(name="a", state="queued", done=0.5, seconds=10).seconds_left is None
 
 
+def test_the_time_left_begins_with_what_was_expected_and_ends_with_the_pace() -> None:
+    def left(done: float, seconds: float) -> float | None:
+        return Status(
+            name="a", state="running", done=done, seconds=seconds, expected=100
+        ).seconds_left
+
+    assert left(0.0, 3) == 100, "there is no pace yet"
+    assert left(0.1, 20) == pytest.approx(0.1 * 180 + 0.9 * 90)  # the pace alone says 180
+    assert left(0.5, 100) == pytest.approx(0.5 * 100 + 0.5 * 50)
+    assert left(0.99, 198) == pytest.approx(2, abs=0.02)
+    queued = Status(name="a", state="queued", expected=100)
+    assert queued.seconds_left is None
+
+
 def test_a_running_job_is_cancelled_at_its_next_progress(single: ThreadWorker) -> None:
     job = Gate()
     single.submit("a", job)

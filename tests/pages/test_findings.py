@@ -75,6 +75,11 @@ def test_transferability_compares_indicators_from_shipped_answers() -> None:
     assert "Each point is one of 45 prompts. Trustworthiness" in said
     assert not page.button, "nothing is left to compute"
     assert "**Some indicators predict transfer**: a 95% interval above 0 for " in words(page)
+    assert "Too few layers for windows: t5-mini." in said
+    for backbone in ("roberta-mini", "t5-mini"):
+        page = run("transferability", backbone=backbone)
+        assert not page.exception
+        assert "Too few layers" not in " ".join(c.value for c in page.caption)
     page = run("transferability", numbers="published (Su et al. 2022)", map="t-SNE")
     assert not page.exception
     assert len(page.get("vega_lite_chart")) == 7
