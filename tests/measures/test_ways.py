@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from peft import PrefixTuningConfig, get_peft_model
 
 from core.backbones import load_backbone
 from core.backbones.base import Backbone
@@ -21,7 +22,7 @@ from core.measures.tuning import TuneSpec
 from core.measures.ways import Tuned, WaySpec
 from core.stats.intervals import crossed, mean_accuracy
 from core.tasks import Task, load_task, pin_task
-from tests.conftest import random_vectors, write_task, write_text_task
+from tests.conftest import TINY, random_vectors, write_task, write_text_task
 
 pytestmark = pytest.mark.slow
 LENGTH, RANK = 3, 2
@@ -304,3 +305,35 @@ def test_written_answers_and_bad_settings_are_refused(
     spec = WaySpec(way="full", tuning=replace(tuning, task=pin_task(echo, family)))
     with pytest.raises(BadTask, match="comparing ways to tune"):
         lab.answer(spec)
+
+
+# --- why prefix tuning is not peft's --------------------------------------------------------------
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+def test_peft_has_prefix_tuning_for_t5s_decoder_only() -> None:
+    """A soft prompt is in the encoder, where its neurons are ranked."""
+    model = TINY["t5"]().model.eval()
+    ids = torch.arange(5, 12)[None]
+    asked = {"input_ids": ids, "decoder_input_ids": torch.zeros(1, 1, dtype=torch.long)}
+    with torch.no_grad():
+        before = model(**asked)
+        config = PrefixTuningConfig(task_type="SEQ_2_SEQ_LM", num_virtual_tokens=4)
+        after = get_peft_model(model, config).eval()(**asked, attention_mask=torch.ones_like(ids))
+    assert torch.equal(before.encoder_last_hidden_state, after.encoder_last_hidden_state)
+    assert not torch.allclose(before.logits, after.logits)
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+def test_pefts_prefix_moves_the_positions_of_robertas_text() -> None:
+    model = TINY["roberta"]().model.eval()
+    places = list[list[int]]()
+    model.roberta.embeddings.position_embeddings.register_forward_hook(
+        lambda _, given, __: places.append(given[0][0].tolist())
+    )
+    asked = {"input_ids": torch.arange(5, 12)[None]}
+    config = PrefixTuningConfig(task_type="FEATURE_EXTRACTION", num_virtual_tokens=4)
+    with torch.no_grad():
+        model(**asked)
+        prefixed = get_peft_model(model, config).eval()
+        prefixed(**asked, attention_mask=torch.ones(1, 7, dtype=torch.long))
+    before, after = places
+    assert [place - 4 for place in after] == before
