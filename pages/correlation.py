@@ -14,7 +14,7 @@ answers.heading(
     "Correlation",
     "Each cell is Spearman's rank correlation between the neurons' predictivities on two tasks, "
     "averaged over layers. A value near 1 means that the same neurons are predictive on both "
-    "tasks. Pairs from the same category are outlined; purple marks negative values.",
+    "tasks. Pairs from the same category are outlined.",
 )
 lab = answers.lab()
 (place,) = controls.row(1)
