@@ -276,7 +276,7 @@ def projected(lab: Lab) -> pd.DataFrame:
 
 
 def gains(lab: Lab) -> pd.DataFrame:
-    """What projecting gains over random words projected in the same way."""
+    """What projecting gains over random tokens projected in the same way."""
     parts = []
     for b in _there(lab):
         group, found, asked = _projected(lab, b)

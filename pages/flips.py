@@ -24,9 +24,9 @@ EVERY = "all examples"
 
 answers.heading(
     "Flips",
-    "Each example is classified twice, as it is and attacked. An answer flips if it is right on "
-    "the clean text and wrong on the attacked one. Choose an example to see which skill neurons "
-    "change most.",
+    "Each example is classified twice: once clean and once attacked. An answer flips if it is "
+    "right on the clean text and wrong on the attacked one. Choose an example to see which skill "
+    "neurons change most.",
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 3, 3)

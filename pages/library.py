@@ -17,8 +17,8 @@ from pages.common import answers, controls, jobs, sharing, upload, warnings
 
 answers.heading(
     "Library",
-    "Browse the backbones, tasks and prompts of the other pages, add your own, delete computed "
-    "results, and follow running jobs.",
+    "Browse the backbones, tasks and prompts used on the other pages, add your own, delete "
+    "computed results, and follow running jobs.",
 )
 lab = answers.lab()
 section = st.segmented_control(

@@ -69,8 +69,8 @@ written = st.query_params.get("layer"), st.query_params.get("neuron")
 st.session_state["place"] = written, backbone
 name.title(f"Neuron {neuron}, layer {layer}", anchor=False)
 aid.markdown(
-    f"How well does this neuron of **{plain(backbone)}** predict each task's classes, what does it "
-    "add to the right answers, when does it fire, and what changes when it is suppressed?"
+    f"How well does this neuron of **{plain(backbone)}** predict each task's classes? What does it "
+    "add to the right answers? When is it active, and what changes when it is suppressed?"
 )
 
 everywhere = controls.own_predictivities(lab, backbone, found)
@@ -92,9 +92,12 @@ def draw() -> None:
     """What it predicts and what it adds, where and when it fires, and the effect of suppression."""
     look = answers.look(lab.models.names())
     effect = profiles.ablation(lab.store, alone)
+    others = [t.name for t in controls.clean(found) if t.name != task.name]
+    everything = profiles.profile(lab.store, everywhere, layer, neuron)
     if said := profiles.sentence(
-        profiles.profile(lab.store, [chosen], layer, neuron), effect, task.title
-    ):
+        profiles.profile(lab.store, [chosen], layer, neuron), effect, task.title,
+        profiles.elsewhere(everything, others, seed),
+    ):  # fmt: skip
         st.markdown(said, help=FINDING_HELP)
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True):
@@ -135,8 +138,8 @@ def adds(look: charts.Look) -> None:
     title = plain(clean_task(task).title)
     place = f" {title}: rank percentile {now.place.mean():.1%} in its layer." if len(now) else ""
     st.caption(
-        f"Dots: one per seed, with 95% intervals over {controls.count(table.n)} train rows; thick "
-        f"tick: their mean.{place}",
+        f"Dots: one per seed, with 95% intervals over {controls.count(table.n)} training examples; "
+        f"thick tick: their mean.{place}",
         help="Attribution is activation times the gradient of the right answer's margin: to first "
         "order, what the margin loses without the neuron. A rank percentile of 100% is the "
         "highest in the layer; it is the mean over seeds.",
@@ -146,7 +149,7 @@ def adds(look: charts.Look) -> None:
 
 def predicts(look: charts.Look) -> None:
     """Predictivity by task and seed."""
-    st.subheader("Which tasks does it predict?", anchor=False)
+    st.subheader("Predictivity: which tasks' classes does it predict?", anchor=False)
     table = profiles.profile(lab.store, everywhere, layer, neuron)
     if table.empty:
         st.caption("Nothing computed yet.")

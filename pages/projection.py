@@ -18,8 +18,8 @@ from core.tasks import Task
 from pages.common import answers, controls, warnings
 
 TRAINED = {
-    "distance": "Trained to come near the prompts tuned on {target}.",
-    "task": "Trained to solve the training tasks on {target}.",
+    "distance": "The projector is trained to match the prompts tuned on {target}.",
+    "task": "The projector is trained to solve the training tasks on {target}.",
 }
 SHAPES: dict[str, Shape] = {"as a whole": "whole", "each by itself": "each"}
 HOW_HELP = (
@@ -37,16 +37,16 @@ GAIN_HELP = (
     "Unseen tasks: other tasks of the training tasks' categories. Unseen categories: tasks of "
     "other categories. Points: means over the tasks of a group. Bars: 95% intervals over prompts "
     "and examples, with the tasks fixed. Ticks: majority-class accuracy. Gain: mean difference "
-    "over tasks and prompts, paired by seed. A gain near 0 means that projected random words are "
+    "over tasks and prompts, paired by seed. A gain near 0 means that projected random tokens are "
     "as accurate as projected prompts. Its 95% interval treats four or more tasks as a sample; "
     "with fewer, it holds for these tasks only."
 )
 
 answers.heading(
     "Projection",
-    "Can a small network, the projector, translate prompts from one backbone to another? Then "
+    "Can a small network, the projector, translate prompts from one backbone to another? If so, "
     "projected prompts should be nearly as accurate as prompts tuned on the target backbone. "
-    "Projected random words are the control: if they do as well, the source prompt does not "
+    "Projected random tokens are the control: if they do as well, the source prompt does not "
     "matter.",
 )
 lab = answers.lab()
@@ -138,7 +138,7 @@ def accuracy(table: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
 
 
 def gains() -> pd.DataFrame:
-    """What projection gains over tuned prompts, and over random words, projected and not."""
+    """What projection gains over tuned prompts, and over random tokens, projected and not."""
     parts = [
         figures.gain(lab.store, asked, group, by, over)
         for by in projectors
@@ -168,7 +168,7 @@ def summary(gained: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
     lowest = charts.below(min(m[["low", "majority"]].min().min() for m in there.values()))
     for by, column in zip(there, answers.beside(list(there)), strict=True):
         names = {"own": f"tuned on {target}", by: f"projected from {source}",
-                 f"{by}-random": "random words, projected"}  # fmt: skip
+                 f"{by}-random": "random tokens, projected"}  # fmt: skip
         means = there[by].assign(task=there[by].task.str.capitalize())
         figure = charts.projected_accuracy(
             means, look, backbone=target, kinds=names, lowest=lowest,
@@ -179,7 +179,7 @@ def summary(gained: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
         with column, st.container(border=True):
             st.markdown(f"**{by.capitalize()} loss.** {TRAINED[by].format(target=plain(target))}")
             answers.chart(figure)
-            said = f"Gain over projected random words: {over}. " * bool(over)
+            said = f"Gain over projected random tokens: {over}. " * bool(over)
             st.caption(f"{said}Ticks: majority class.", help=GAIN_HELP)
     return drawn
 

@@ -80,8 +80,8 @@ def provenance() -> str:
     if found.selection_accuracy is None:
         return f"{made} Key {key(prompt)}."
     return (
-        f"{made} Selection accuracy {found.selection_accuracy:.3f} on {found.selection_rows} rows, "
-        f"best at step {found.best_step}. Key {key(prompt)}."
+        f"{made} Best selection accuracy {found.selection_accuracy:.3f} on {found.selection_rows} "
+        f"held-out rows, at step {found.best_step}. Key {key(prompt)}."
     )
 
 
@@ -175,7 +175,7 @@ def words() -> None:
             "nearest": st.column_config.TextColumn("Nearest tokens", width="medium"),
             "value": st.column_config.NumberColumn(metric.capitalize(), format="%.2f", width=70),
             "norm": st.column_config.NumberColumn("Norm", format="%.2f", width=60),
-            "start": st.column_config.TextColumn("Started from", width="small"),
+            "start": st.column_config.TextColumn("Initial token", width="small"),
         },
     )  # fmt: skip
     dead = DEAD_HELP if lab.models.has_dead_row(prompt) else ""
@@ -396,7 +396,7 @@ def said_of_score(row: Any) -> str:
 
 left, right = st.columns([2, 3], gap="medium")
 with left, st.container(border=True):
-    st.subheader("On which tasks does it work?", anchor=False)
+    st.subheader("Which tasks does it work on?", anchor=False)
     answers.show(grid, works, name="prompt-works", what="evaluations")
 with right, st.container(border=True):
     st.subheader("Which tokens are nearest to its vectors?", anchor=False)

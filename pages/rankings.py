@@ -19,8 +19,8 @@ PREDICTIVITY, ATTRIBUTION = "predictivity", "attribution"
 answers.heading(
     "Rankings",
     "Skill neurons have the highest predictivity: they predict the answer best. Causal neurons "
-    "have the highest attribution: they add most to it. Are these the same neurons, also "
-    "for other seeds and tasks?",
+    "have the highest attribution: they contribute most to it. Are these the same neurons? "
+    "Do they stay the same across seeds and tasks?",
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 3, 4)
@@ -30,7 +30,7 @@ with middle:
     found = controls.ranked_set()
     task = controls.task(found)
     rest = [t for t in found if t.name != task.name]
-    other = controls.task(rest, "Against", "against") if rest else None
+    other = controls.task(rest, "Compare with", "against") if rest else None
 with right:
     top = controls.fraction("Top neurons")
     by = st.segmented_control(

@@ -169,7 +169,7 @@ def here() -> None:
                     else charts.dose_overlap(mine, look, edits=edits, doses=doses)
                 )
             with column, st.container(border=True):
-                again = " found again in other texts" * (name != "accuracy")
+                again = " found again in attacked texts" * (name != "accuracy")
                 st.markdown(f"**{name.capitalize()}**{again}")
                 answers.chart(figure)
 
@@ -225,15 +225,15 @@ def made_of(accuracy: pd.DataFrame, shared: pd.DataFrame) -> None:
 
 def finding_here(costs: pd.DataFrame) -> None:
     """What the edits cost the backbones on this task, over all doses."""
-    if said := cost.sentence(costs):
+    some = f"{doses[0]} to {doses[-1]} {edits}" if len(doses) > 1 else f"one {kind}"
+    if said := cost.sentence(costs, f"{some} per text"):
         row = costs.iloc[0]
-        mean = f"Means over {doses[0]} to {doses[-1]} {edits}" if len(doses) > 1 else f"One {kind}"
         st.markdown(
             said,
-            help=f"{mean} per text. Accuracy: 95% intervals over {row.n} examples and {row.seeds} "
-            "seeds. Skill neurons found again in attacked texts, compared with other clean texts: "
-            f"range over {row.splits} splits of the examples. One task is a single case; *All "
-            "tasks* has the test of the claim.",
+            help=f"Means over the doses. Accuracy: 95% intervals over {row.n} examples and "
+            f"{row.seeds} seeds. Skill neurons found again in attacked texts, compared with other "
+            f"clean texts: range over {row.splits} splits of the examples. One task is a single "
+            "case; *All tasks* has the test of the claim.",
         )
 
 

@@ -8,17 +8,20 @@ from core.base.markdown import plain
 from core.base.settings import EMBEDDED, MATCHED
 from core.base.specs import Spec
 from core.figures import faithful as faithfulness
-from core.figures import queries, words
+from core.figures import queries, suppressed, words
 from core.figures.robustness import finding
 from core.lab.lab import job_name
 from core.measures import sweeps
 from core.tasks import clean_task
 from pages.common import answers, controls, warnings
 
+TOP = {"causal": "most causal", "skill": "most predictive"}
+
 answers.heading(
     "Suppression",
     "Causal neurons contribute most to the right answer; skill neurons predict it best. If a task "
-    "depends on some neurons, suppressing them costs more accuracy than suppressing random ones.",
+    "depends on certain neurons, suppressing them costs more accuracy than suppressing random "
+    "ones.",
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 3, 4)
@@ -111,26 +114,21 @@ def caption(n: int) -> str:
 
 
 def halves(table: pd.DataFrame) -> str:
-    """How many neurons it took to lose half of the skill, and which backbones kept more."""
-    found = queries.half_lost(table).dropna()
+    """How many neurons it took to lose half of the skill."""
+    found = queries.half_lost(table[table.choose.isin(TOP)]).dropna()
     lost = list[str]()
     for name, rows in found.groupby("backbone", sort=False):
         layers, width = lab.models.neurons(str(name), stack)
         unit = "in each layer" if choices.scope == "layer" else "in all"
         neurons = width if choices.scope == "layer" else width * layers
-        counts = [f"{max(1, round(r.fraction * neurons))} ({r.choose})" for r in rows.itertuples()]
+        counts = [
+            f"{max(1, round(r.fraction * neurons))} {TOP[str(r.choose)]}" for r in rows.itertuples()
+        ]
         lost.append(
-            f"**{plain(str(name))}** loses half of its accuracy above the majority class when "
-            f"{' or '.join(counts)} of the {neurons} neurons {unit} are suppressed"
+            f"{plain(str(name))} loses half of its accuracy above the majority class without the "
+            f"**{' or '.join(counts)}** of the {neurons} neurons {unit}."
         )
-    skilled = table[(table.fraction == 0) & (table.accuracy > table.majority)].backbone
-    kept = [plain(n) for n in skilled.drop_duplicates() if n not in set(found.backbone)]
-    if kept:
-        above = "" if lost else " of their accuracy above the majority class"
-        lost.append(f"less than half{above} is lost in {', '.join(kept)}, even at "
-                    f"{table.fraction.max():.0%}")  # fmt: skip
-    said = "; ".join(lost)
-    return f"{said[:1].upper()}{said[1:]}." if said else ""
+    return " ".join(lost)
 
 
 def details() -> str:
@@ -157,18 +155,37 @@ def draw() -> None:
         table, answers.look(lab.models.names()), fractions=choices.fractions, scope=choices.scope
     )
     with st.container(border=True):
-        if half := halves(table):
-            st.markdown(
-                half,
-                help="Half of the accuracy above the majority class that the backbone has without "
-                "suppression, read off the lines between the points.",
-            )
+        compared = beyond_random(job_name(specs), len(lab.known(specs)))
+        if said := f"{suppressed.sentence(compared)} {halves(table)}".strip():
+            st.markdown(said, help=finding_help(compared))
         answers.played("suppression", choices.fractions, lambda share: upto(table, share))
         st.caption(caption(int(table.n.max())), help=details())
     with st.container(horizontal=True):
         answers.downloads("suppression", table, ("", figure))
         each = each_answer(job_name(specs), len(lab.known(specs)))
         answers.downloads("suppression-each", each, label="Each answer")
+        answers.downloads("suppression-costs", compared, label="Accuracy lost")
+
+
+def finding_help(compared: pd.DataFrame) -> str:
+    """The numbers behind the finding."""
+    half = (
+        "Half lost: half of the accuracy above the majority class that the backbone has without "
+        "suppression, read off the lines between the points."
+    )
+    if compared.empty:
+        return half
+    return (
+        f"Accuracy lost beyond random neurons, in points, mean over the fractions (95% intervals "
+        f"over seeds, random draws and examples): {suppressed.numbers(compared)}. {half}"
+    )
+
+
+@st.cache_data(show_spinner=False, max_entries=5)
+def beyond_random(name: str, known: int) -> pd.DataFrame:
+    """What the neurons cost beyond random ones, identified like `each_answer`."""
+    del name, known
+    return suppressed.beyond_random(lab.store, specs)
 
 
 @st.cache_data(show_spinner=False, max_entries=5)
@@ -190,7 +207,9 @@ def upto(table: pd.DataFrame, share: float) -> None:
         with column:
             if len(there) > 1:
                 messy = " (pretrained on messy texts)" * (name == "Weathered")
-                st.markdown(f"**{name} backbones**{messy}", help=finding.MATCHED)
+                st.markdown(
+                    f"**{name} backbones**{messy}: accuracy by % suppressed", help=finding.MATCHED
+                )
             figure = charts.suppression_curves(
                 part[part.fraction <= share], answers.look(lab.models.names()),
                 fractions=choices.fractions, scope=choices.scope, lowest=lowest,

@@ -31,8 +31,9 @@ COMPUTED, PUBLISHED = "computed here", "published (Su et al. 2022)"
 
 answers.heading(
     "Transfer",
-    "Rows are the tasks that the prompts were tuned on, columns those that they are evaluated on. "
-    "A stronger colour means a higher accuracy. Pairs of tasks from one category are outlined.",
+    "Each row is the task a prompt was tuned on; each column is the task it is evaluated on. "
+    "A stronger colour means a higher accuracy. Pairs of tasks from the same category are "
+    "outlined.",
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 2, 4)

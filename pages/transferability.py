@@ -87,7 +87,10 @@ def draw(
     agreed = agreed.assign(title=agreed.indicator.map(indicators.title))
     st.markdown(indicators.sentence(agreed))
     with st.container(border=True):
-        st.markdown("**How well does each indicator predict transfer?**")
+        st.markdown(
+            "**How well does each indicator predict transfer?** Filled: the 95% interval excludes "
+            "0; hollow: it does not."
+        )
         figure = charts.indicator_agreement(agreed, look, order=[*map(indicators.title, found)])
         answers.chart(figure)
         st.caption(f"{best(agreed)}{no_windows(agreed)} {caption}", help=AGREEMENT_HELP)
@@ -194,7 +197,7 @@ def best(agreed: pd.DataFrame) -> str:
         top: Any = mine.loc[mine.spearman.idxmax()]
         rho = words.ranged(top.spearman, top.low, top.high)
         found.append(f"of {len(mine)} on {plain(name)}: {top.title}, {rho}")
-    return f"Filled: interval excludes 0. Highest correlation {'; '.join(found)}."
+    return f"Highest correlation {'; '.join(found)}."
 
 
 def no_windows(agreed: pd.DataFrame) -> str:

@@ -20,7 +20,7 @@ from pages.common import about, answers, controls, warnings
 answers.heading(
     "Tuning",
     "Only the prompt's vectors are trained; the backbone stays frozen. The loss should decrease, "
-    "and the accuracy on examples held out from training should rise above chance (dotted line).",
+    "and the accuracy on examples held out from training should be above chance (dotted line).",
 )
 lab = answers.lab()
 one, two, three, four = controls.row(1, 1, 1, 1)
@@ -79,7 +79,7 @@ others = sources()
 inits: dict[str, Init] = {i: i for i in (controls.INITS if task.labels else controls.INITS[:2])}
 begin = three.selectbox(
     "Start from", [*inits, *others], key="init", bind="query-params",
-    help="Vocabulary: embeddings of random words. Random: Gaussian noise with the spread "
+    help="Vocabulary: embeddings of random tokens. Random: Gaussian noise with the spread "
     "of the word embeddings. Labels: the answer words. Tuning can also start from a prompt with "
     "this seed and the default length: another task's, or this task's projected from another "
     "backbone.",
@@ -131,21 +131,20 @@ def draw() -> None:
         table, look, backbone=backbone, steps=int(steps), metric=metric,
         chance=1 / len(task.labels) if task.labels else None,
     )  # fmt: skip
-    with st.container(border=True):
-        st.subheader(f"{plain(task.title)}, {plain(backbone)}", anchor=False)
-        answers.chart(loss)
-        answers.chart(accuracy)
     prompt = lab.store.read(spec)
     if prompt is not None:
-        st.success(
-            f"Prompt {key(spec)}: {metric} {prompt.selection_accuracy:.3f} on "
-            f"{prompt.selection_rows} selection rows (held out from the train split), best at step "
-            f"{prompt.best_step}.",
-            icon=":material/check:",
+        st.markdown(
+            f"**Best {metric}: {prompt.selection_accuracy:.3f}**, at step {prompt.best_step}, on "
+            f"{prompt.selection_rows} selection rows held out from the train split."
         )
+    with st.container(border=True):
+        st.markdown(f"**{plain(task.title)}, {plain(backbone)}**")
+        answers.chart(loss)
+        answers.chart(accuracy)
+    if prompt is not None:
         st.caption(
-            f"[This prompt in detail](prompt?key={key(spec)}). Change the seed or any other "
-            "setting to tune another one."
+            f"Prompt {key(spec)}: [in detail](prompt?key={key(spec)}). Change the seed or any "
+            "other setting to tune another one."
         )
     answers.downloads("tuning", table, ("loss", loss), ("accuracy", accuracy))
 

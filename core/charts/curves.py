@@ -33,18 +33,19 @@ def suppression_curves(
     ).axis(
         **at(f * 100 for f in fractions), labelOverlap=bool(max(fractions) > CLOSE), format=".3~g"
     )
+    beside = {"expr": "width > 440 ? 3 : 1"}  # on a phone below each other
     color = alt.Color(
         "backbone:N",
         scale=look.scale(table.backbone),
         title=None,
         legend=alt.Legend(
-            columns=1, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=4, orient="top"
+            columns=beside, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=4, orient="top"
         ),
     )
     dash = alt.StrokeDash(
         "neurons:N", title=None, scale=alt.Scale(domain=kinds, range=dashes),
         legend=alt.Legend(
-            columns=1, symbolType="stroke", symbolSize=500, symbolStrokeColor=look.ink,
+            columns=beside, symbolType="stroke", symbolSize=400, symbolStrokeColor=look.ink,
             orient="top",
         ),
     )  # fmt: skip
@@ -70,7 +71,7 @@ def suppression_curves(
     line = base.mark_line(strokeWidth=2.2).encode(y=y, strokeDash=dash)
     points = base.mark_circle(size=45, opacity=1).encode(y=y, tooltip=tooltip)
     named = level_name(chance, look, "majority class")
-    return finish(alt.layer(band, line, points, level(chance, look), named), look, 400)
+    return finish(alt.layer(band, line, points, level(chance, look), named), look, 350)
 
 
 def tuning_loss(table: pd.DataFrame, look: Look, *, backbone: str, steps: int) -> alt.LayerChart:

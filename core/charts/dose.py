@@ -8,7 +8,7 @@ import pandas as pd
 
 from core.charts.look import Look, at, below, finish, level, level_name
 
-MEASURED, SHUFFLED = "true labels", "shuffled labels"
+MEASURED, SHUFFLED = "true labels", "shuffled labels (control)"
 HEIGHT = 260
 
 
@@ -73,7 +73,7 @@ def dose_overlap(
             y=alt.Y("low:Q", scale=scale), y2="high:Q",
         )
     )  # fmt: skip
-    y = alt.Y("share:Q", scale=scale, title="found again").axis(format=".0%")
+    y = alt.Y("share:Q", scale=scale, title="share found again").axis(format=".0%")
     dash = alt.StrokeDash(
         "labels:N", title=None,
         scale=alt.Scale(domain=[MEASURED, SHUFFLED], range=[[1, 0], [2, 3]]),

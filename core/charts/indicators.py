@@ -72,7 +72,10 @@ def indicator_agreement(table: pd.DataFrame, look: Look, *, order: Sequence[str]
     base = alt.Chart(table).encode(
         y=alt.Y("title:N", sort=list(order), title=None).axis(labelLimit=260, grid=True),
         yOffset=alt.YOffset("backbone:N", sort=list(look.backbones)),
-        color=alt.Color("backbone:N", scale=look.scale(table.backbone), title=None),
+        color=alt.Color(
+            "backbone:N", scale=look.scale(table.backbone), title=None,
+            legend=alt.Legend(orient="top", symbolType="circle", symbolOpacity=1),
+        ),
         tooltip=[
             alt.Tooltip("title", title="indicator"), alt.Tooltip("backbone"),
             alt.Tooltip("spearman", title="Spearman (mean over targets)", format=".2f"),

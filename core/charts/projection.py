@@ -20,7 +20,7 @@ def projected_accuracy(
     kinds: Mapping[str, str], lowest: float, first: bool = True, last: bool = True,
 ) -> alt.LayerChart:  # fmt: skip
     """Accuracy on each task, a line per kind of prompt, with its interval; ticks: majority class.
-    `kinds` are their names by `how`; own prompts are hollow, random words grey. Of several figures
+    `kinds` are their names by `how`; own prompts are hollow, random tokens grey. Of several figures
     on one scale, the first has the legend, and the last the axis.
     """
     hue, named = look.hue(backbone), table.assign(kind=table.how.map(kinds))
@@ -84,7 +84,7 @@ def projection_heatmap(
 ) -> alt.LayerChart:  # fmt: skip
     """Accuracy relative to the task's own prompts, a row per task, a column per other kind."""
     short = {
-        how: name.removeprefix("projected, ").replace("random words, projected", "random words")
+        how: name.removeprefix("projected, ").replace("random tokens, projected", "random tokens")
         for how, name in kinds.items()
     }
     named = table[table.how != "own"].assign(kind=table.how.map(short))

@@ -66,7 +66,7 @@ def tune(
     prompt_length: Length = None,
     init: Annotated[
         Init,
-        typer.Option(help="First vectors: random words, Gaussian noise, or the answer words."),
+        typer.Option(help="First vectors: random tokens, Gaussian noise, or the answer words."),
     ] = "vocabulary",
     start: Annotated[
         str | None,

@@ -114,5 +114,5 @@ def sentence(found: pd.DataFrame, value: str, higher: str, lower: str, same: str
     text = f"**{lead}.** {value} (95% interval): {'; '.join(said)}."
     for row in found[(found.low <= 0) & (found.high >= 0)].itertuples():
         each = ", ".join(f"{plain(name)} {two(mean)}" for name, mean in row.each.items())
-        text += f" On {plain(row.backbone)}, categories differ: {each}."
+        text += f" On {plain(row.backbone)}, the mean within a category varies: {each}."
     return text

@@ -261,7 +261,7 @@ def sentence(agreed: pd.DataFrame) -> str:
         )  # fmt: skip
         clauses.setdefault(clause, []).append(str(backbone))
         counts.append(f"{above} of {len(mine)} on {plain(str(backbone))}")
-    said = f"**{each(clauses)}**: a 95% interval above 0 for {' and '.join(counts)}."
+    said = f"**{each(clauses)}**: the 95% interval lies above 0 for {' and '.join(counts)}."
     first = known[known.indicator == FIRST]
     if first.empty:
         return said
@@ -271,10 +271,10 @@ def sentence(agreed: pd.DataFrame) -> str:
     ]
     across = first.dropna(subset="across_categories")
     between = " and ".join(two(value) for value in across.across_categories)
-    apart = f"; over pairs from different categories, {between}" * bool(between)
+    apart = f" For pairs from different categories only, it is {between}." * bool(between)
     return (
         f"{said} For the {title(FIRST)}, the mean Spearman correlation with transfer is "
-        f"{' and '.join(values)}{apart}."
+        f"{' and '.join(values)}.{apart}"
     )
 
 

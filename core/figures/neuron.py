@@ -124,18 +124,33 @@ def summary(rows: pd.DataFrame) -> dict[str, float]:
     }  # fmt: skip
 
 
-def sentence(predicted: pd.DataFrame, effect: pd.DataFrame, title: str) -> str:
+def elsewhere(everywhere: pd.DataFrame, tasks: Sequence[str], seed: int) -> tuple[int, int]:
+    """How many of these tasks the neuron predicts with a seed's prompts, and of how many that is
+    known: the columns of `profile`. A task of several binary questions counts if it predicts one.
+    """
+    mine = everywhere[everywhere.task.isin(tasks) & (everywhere.seed == seed)]
+    p = mine.groupby("task").p_family.min()
+    return int((p < SIGNIFICANT).sum()), len(p)
+
+
+def sentence(
+    predicted: pd.DataFrame, effect: pd.DataFrame, title: str, others: tuple[int, int] = (0, 0)
+) -> str:
     """Whether the neuron predicts a task, and what its suppression changes: one row of `profile`,
-    and `ablation` (empty if not stored). Empty where there is no such row.
+    and `ablation` (empty if not stored). Empty where there is no such row. `others`: `elsewhere`.
     """
     if predicted.empty:
         return ""
     row = predicted.iloc[0]
     clear = "predicts" if row.p_family < SIGNIFICANT else "does not clearly predict"
     said = (
-        f"**This neuron {clear} {plain(title)}** (predictivity {two(row.predictivity)}, "
-        f"family-wise {p_value(row.p_family)})"
+        f"**This neuron {clear} the classes of {plain(title)}** (predictivity "
+        f"{two(row.predictivity)}, family-wise {p_value(row.p_family)})"
     )
+    if others[1]:
+        joint = "and" if row.p_family < SIGNIFICANT else "but does predict"
+        count = f"{others[0]} of {others[1]}" if others[0] else f"none of {others[1]}"
+        said += f" {joint} those of {count} other tasks"
     if effect.empty:
         return f"{said}."
     s = summary(effect)

@@ -16,11 +16,12 @@ KINDS = {"causal": "causal", "skill": "predictive (skill)", "random": "random"}
 
 def under_attack(table: pd.DataFrame, task: str, edit: str) -> str:
     """What one edit per text costs each backbone: the columns of `robustness.dose.accuracy`."""
-    said = []
+    said, lost = [], []
     for name, mine in table.groupby("backbone", sort=False):
         by_dose = mine.set_index("dose")
         if {0, 1} <= set(by_dose.index):
             clean, struck = by_dose.loc[0], by_dose.loc[1]
+            lost.append(clean.accuracy > struck.accuracy)
             said.append(
                 f"from {two(clean.accuracy)} to "
                 + ranged(struck.accuracy, struck.low, struck.high, bold=True)
@@ -28,7 +29,8 @@ def under_attack(table: pd.DataFrame, task: str, edit: str) -> str:
             )
     if not said:
         return ""
-    return f"One {edit} per text changes accuracy on {plain(task)} {' and '.join(said)}."
+    does = "lowers" if all(lost) else "changes"
+    return f"One {edit} per text {does} accuracy on {plain(task)} {' and '.join(said)}."
 
 
 def without_neurons(
@@ -40,11 +42,12 @@ def without_neurons(
         return ""
     values = {k: mean_accuracy(f[0]) for k, f in found.items() if f is not None}
     causal, skill = values["causal"], values["skill"]
+    does = "lowers" if causal.value < values["plain"].value else "changes"
     return (
-        f"Suppressing the {fraction:.0%} most causal neurons of each layer takes "
+        f"Suppressing the most causal {fraction:.0%} of neurons in each layer {does} "
         f"{plain(backbone)}'s accuracy on {plain(task)} from {two(values['plain'].value)} to "
-        f"{ranged(causal.value, causal.low, causal.high, bold=True)}. Suppressing as many of the "
-        "most predictive ones (skill neurons) leaves it at "
+        f"{ranged(causal.value, causal.low, causal.high, bold=True)}. Suppressing as many of "
+        "the most predictive neurons (skill neurons) leaves it at "
         f"{ranged(skill.value, skill.low, skill.high, bold=True)}."
     )
 
@@ -62,4 +65,4 @@ def similar_prompts(agreed: pd.DataFrame) -> str:
         agreed, higher="Similar prompts transfer better", lower="Similar prompts transfer worse",
         same="The similarity of prompts is not clearly related to transfer",
     )  # fmt: skip
-    return f"{lead}. Spearman correlation of averaged cosine and transfer: {'; '.join(said)}."
+    return f"{lead}. Spearman correlation between averaged cosine and transfer: {'; '.join(said)}."

@@ -19,9 +19,9 @@ HOW = {
     "own": "tuned on the target",
     "task": "projected, task loss",
     "distance": "projected, distance loss",
-    "task-random": "random words, projected, task loss",
-    "distance-random": "random words, projected, distance loss",
-    "random": "random words",
+    "task-random": "random tokens, projected, task loss",
+    "distance-random": "random tokens, projected, distance loss",
+    "random": "random tokens",
 }
 COLUMNS = "task group how accuracy low high n prompts majority relative".split()  # noqa: SIM905
 Asked = Mapping[str, Mapping[str, Sequence[EvaluationSpec]]]
@@ -67,7 +67,7 @@ def by_group(
 ) -> pd.DataFrame:
     """Mean accuracy over the tasks of each group for which all of some kinds of prompts are known:
     the columns of `accuracies` with a group as `task`, and tasks (how many). low and high: 95%,
-    the tasks fixed, their prompts and examples redrawn; random words are the same for all tasks.
+    the tasks fixed, their prompts and examples redrawn; random tokens are the same for all tasks.
     `majority` is a mean over tasks; relative is that of the means.
     """
     out = list[dict[str, object]]()
@@ -111,7 +111,7 @@ def gain(
 
     From four tasks on the interval treats tasks and prompts as samples. With fewer, the tasks are
     `fixed`: prompts and examples are redrawn, and the interval holds for these tasks only. Seeds
-    are redrawn jointly, because random words are the same for all tasks.
+    are redrawn jointly, because random tokens are the same for all tasks.
     """
     out = list[dict[str, object]]()
     for name in GROUPS:
@@ -148,7 +148,7 @@ def _of_these(gains: Sequence[npt.NDArray[np.float64]]) -> Estimate:
 
 def finding(gained: pd.DataFrame) -> str:
     """How near projected prompts come to tuned ones, and whether it matters which is projected, in
-    Markdown; from rows of `gain` over `own` and over projected random words.
+    Markdown; from rows of `gain` over `own` and over projected random tokens.
     """
     near, control = _near(gained[gained.over == "own"]), _control(gained)
     return " ".join(part for part in (f"**{near}**" * bool(near), control) if part)
@@ -167,7 +167,7 @@ def _near(gained: pd.DataFrame) -> str:
 
 
 def _control(gained: pd.DataFrame) -> str:
-    """Whether projected prompts beat random words that are projected in the same way."""
+    """Whether projected prompts beat random tokens that are projected in the same way."""
     mine = gained[gained.over == gained.how + "-random"]
     better = {
         str(how): list(rows.group[rows.low > 0]) for how, rows in mine.groupby("how", sort=False)
@@ -176,10 +176,12 @@ def _control(gained: pd.DataFrame) -> str:
         return ""
     if not any(better.values()):
         return "It makes no clear difference which prompt is projected."
-    where = [f"with the {how} loss ({listed(found)})" for how, found in better.items() if found]
-    never = [f"the {how} loss" for how, found in better.items() if not found]
-    but = f", but not with {listed(never)}" * bool(never)
-    return f"They beat projected random words {listed(where)}{but}."
+    said = [
+        f"With the {how} loss, they are more accurate than projected random tokens on "
+        f"{listed(found)}." if found else f"With the {how} loss, they are not."
+        for how, found in sorted(better.items(), key=lambda item: not item[1])
+    ]  # fmt: skip
+    return " ".join(said)
 
 
 def differences(gained: pd.DataFrame, over: str) -> str:

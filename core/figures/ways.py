@@ -91,12 +91,12 @@ def as_good(found: pd.DataFrame) -> str:
             f", 95% interval {points(row.low)} to {points(row.high)}" if row.low == row.low else ""
         )
         said.append(
-            f"on {plain(row.backbone)}, prompt tuning trains {row.share:.2%} of the parameters and "
-            f"reaches **{two(row.first)}**, full fine-tuning **{two(row.second)}** (difference "
-            f"{points(row.difference)} points{span})"
+            f"On {plain(row.backbone)}, prompt tuning trains {row.share:.2%} of the parameters and "
+            f"reaches an accuracy of **{two(row.first)}**; full fine-tuning reaches "
+            f"**{two(row.second)}** (difference {points(row.difference)} points{span})."
         )
     bold = f"**{lead}.** " if lead else ""
-    return f"{bold}Accuracy: {'; '.join(said)}."
+    return bold + " ".join(said)
 
 
 def compared(store: Store, specs: Sequence[WaySpec]) -> pd.DataFrame:

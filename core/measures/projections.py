@@ -66,7 +66,7 @@ def projected_starts(
 
 
 def random_words(like: Prompt) -> RandomPrompt:
-    """Random words for the same backbone, as many, with the same seed."""
+    """Random tokens for the same backbone, as many, with the same seed."""
     return RandomPrompt(
         backbone=like.backbone, seed=like.seed, prompt_length=like.prompt_length,
         max_length=like.max_length, precision=like.precision,
@@ -79,8 +79,8 @@ def questions(
     sources: Sequence[Prompt],
     own: Sequence[TuneSpec],
 ) -> dict[str, tuple[EvaluationSpec, ...]]:
-    """One task on the target backbone with its own prompts (`own`), random words (`random`), and,
-    projected in each way, the source backbone's prompts and random words (`distance-random`,
+    """One task on the target backbone with its own prompts (`own`), random tokens (`random`), and,
+    projected in each way, the source backbone's prompts and random tokens (`distance-random`,
     `task-random`): where these do as well, the source prompt does not matter.
     """
     kinds: dict[str, Sequence[Prompt]] = {"own": own}

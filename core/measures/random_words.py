@@ -1,4 +1,4 @@
-"""Prompts of random words: where tuning starts."""
+"""Prompts of random tokens: where tuning starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.measures.tuning import initial_words
 
 @dataclass(frozen=True, kw_only=True)
 class RandomPrompt(Prompt):
-    """Random words of the vocabulary: where tuning starts, and no task is known."""
+    """Random tokens of the vocabulary: where tuning starts, and no task is known."""
 
     origin: ClassVar[Origin] = "random"
 
@@ -25,7 +25,7 @@ class RandomPrompt(Prompt):
 
     @property
     def recipe(self) -> tuple[str, ...]:
-        return ("random words, not tuned",)
+        return ("random tokens, not tuned",)
 
     def reseeded(self, seed: int) -> RandomPrompt:
         return replace(self, seed=seed)

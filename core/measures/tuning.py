@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Init = Literal["vocabulary", "random", "labels"]
 BEGINS: dict[Init, str] = {
-    "vocabulary": "random words",
+    "vocabulary": "random tokens",
     "random": "Gaussian noise",
     "labels": "the answer words",
 }
@@ -101,7 +101,7 @@ def first_vectors(
 def initial_vectors(
     spec: TuneSpec, backbone: Backbone, task: Task
 ) -> Float[Tensor, "token hidden"]:
-    """Start of tuning: random words, Gaussian noise of the same spread, or answer words."""
+    """Start of tuning: random tokens, Gaussian noise of the same spread, or answer words."""
     import torch
 
     words = backbone.word_vectors().float()

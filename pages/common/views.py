@@ -75,7 +75,7 @@ GALLERY = (
     ),
     View(
         page="projection", label="Prompts of another backbone",
-        says="Trained by task, a projector turns random words into prompts as good as those from "
+        says="Trained by task, a projector turns random tokens into prompts as good as those from "
         "T5's prompts.",
     ),
     View(

@@ -325,7 +325,7 @@ PROJECTED = pd.DataFrame(
     {"task": "A", "group": "unseen tasks", "how": ["own", "task", "task-random"], "accuracy": 0.8,
      "low": 0.75, "high": 0.85, "n": 600, "prompts": 5, "majority": 0.5, "relative": 0.9}
 )  # fmt: skip
-KINDS = {"own": "tuned", "task": "projected", "task-random": "random words, projected"}
+KINDS = {"own": "tuned", "task": "projected", "task-random": "random tokens, projected"}
 NEWER = {
     "projected": lambda k: charts.projected_accuracy(
         PROJECTED, k, backbone="t5-mini", tasks=["A"], kinds=KINDS, lowest=0.4
@@ -639,7 +639,7 @@ def test_shared_neurons_have_their_null_in_the_same_figure() -> None:
     drawn = figure.to_dict()
     rows = [row for data in drawn["datasets"].values() for row in data]
     shares = {row["labels"]: row["share"] for row in rows if "labels" in row}
-    assert shares == {"true labels": 0.6, "shuffled labels": 0.1}
+    assert shares == {"true labels": 0.6, "shuffled labels (control)": 0.1}
     assert charts.svg(figure).startswith("<svg")
 
 

@@ -111,7 +111,10 @@ def test_a_sentence_says_for_which_backbones_it_is_clear() -> None:
         for kind in "xy"
     }
     x, y = (f"{kind} {rows.value.mean():.2f}" for kind, rows in means.items())
-    assert {said(vague).split("On n, categories differ: ")[1]} <= {f"{x}, {y}.", f"{y}, {x}."}
+    assert {said(vague).split("On n, the mean within a category varies: ")[1]} <= {
+        f"{x}, {y}.",
+        f"{y}, {x}.",
+    }
     both = said(pd.concat([clear, vague]))
     assert both.startswith(
         "**More on m; the evidence is unclear on n.** Mean (95% interval): m **0.90**"

@@ -82,7 +82,7 @@ def test_nothing_is_said_before_all_doses_are_there(lab: Lab, sweeps: dict[str, 
     })  # fmt: skip
     answered(lab, part, {0: 38, 1: 28})
     assert cost.costs(lab.store, {"plain": sweeps["plain"]}, (), 0.05).empty
-    assert cost.sentence(pd.DataFrame(columns=cost.COLUMNS)) == ""
+    assert cost.sentence(pd.DataFrame(columns=cost.COLUMNS), "1 typo") == ""
     answered(lab, sweeps["weathered"], {0: 36, 1: 34, 2: 24})
     found = cost.costs(lab.store, sweeps, PAIR, 0.05)
     assert found.backbone.tolist() == ["weathered"]
@@ -101,17 +101,21 @@ def row(lost: float, low: float, high: float, versus: str, neurons: float = math
     ("rows", "said"),
     [
         ([row(0.061, 0.038, 0.085, "a")],
-         "**b loses 6.1 points less accuracy than a (3.8 to 8.5).**"),
+         "**Over 1 typo, b loses 6.1 fewer points of accuracy than a (3.8 to 8.5).**"),
         ([row(-0.061, -0.085, -0.038, "a")],
-         "**b loses 6.1 points more accuracy than a (3.8 to 8.5).**"),
+         "**Over 1 typo, b loses 6.1 more points of accuracy than a (3.8 to 8.5).**"),
         ([row(-0.01, -0.035, 0.015, "a", 0.02)],
-         "**b and a do not differ clearly (−1.0 points, −3.5 to 1.5).** Difference in skill "
-         "neurons found again, in points: b 2.0 (−8.0 to 7.0)."),
+         "**Over 1 typo, b and a do not differ clearly in lost accuracy (−1.0 points, −3.5 to "
+         "1.5). Skill neurons found again do not differ clearly** (in points: b 2.0, −8.0 to "
+         "7.0)."),
+        ([row(0.061, 0.038, 0.085, "a", 0.2)],
+         "**Over 1 typo, b loses 6.1 fewer points of accuracy than a (3.8 to 8.5). More skill "
+         "neurons are found again than by a** (in points: b 20.0, 10.0 to 25.0)."),
         ([row(0.3, 0.28, 0.33, "", 0.2), row(0.1, 0.08, 0.13, "")],
-         "**b loses 30.0 points of accuracy (28.0 to 33.0); b loses 10.0 points of accuracy "
-         "(8.0 to 13.0).** Change in skill neurons found again, in points: b −20.0 (−25.0 to "
-         "−10.0)."),
+         "**Over 1 typo, b loses 30.0 points of accuracy (28.0 to 33.0); b loses 10.0 points of "
+         "accuracy (8.0 to 13.0). Fewer skill neurons are found again than in other clean texts "
+         "on b** (in points: b −20.0, −25.0 to −10.0)."),
     ],
 )  # fmt: skip
 def test_what_they_cost_in_words(rows: list[object], said: str) -> None:
-    assert cost.sentence(pd.DataFrame(rows)) == said
+    assert cost.sentence(pd.DataFrame(rows), "1 typo") == said

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from core.figures.neuron import sentence
+from core.figures.neuron import elsewhere, sentence
 
 
 def ablated(contribution: float, spread: float) -> pd.DataFrame:
@@ -21,11 +21,12 @@ def predicted(p: float) -> pd.DataFrame:
 def test_a_neurons_sentence_says_what_its_test_and_its_interval_allow() -> None:
     clear = sentence(predicted(0.0004), ablated(0.2, 0.01), "A*")
     assert clear == (
-        r"**This neuron predicts A\*** (predictivity 0.93, family-wise p < 0.001). **Suppressing "
-        "it lowers the right answer's margin** by 0.2 and changes 2 of 40 answers."
+        r"**This neuron predicts the classes of A\*** (predictivity 0.93, family-wise p < 0.001). "
+        "**Suppressing it lowers the right answer's margin** by 0.2 and changes 2 of 40 answers."
     )
-    assert "does not clearly predict B** (predictivity 0.93, family-wise p = 0.050)." in sentence(
-        predicted(0.05), ablated(0.2, 0.01), "B"
+    assert (
+        "does not clearly predict the classes of B** (predictivity 0.93, family-wise p = 0.050)."
+        in sentence(predicted(0.05), ablated(0.2, 0.01), "B")
     )
     assert "raises the right answer's margin** by 0.2 and" in sentence(
         predicted(0.01), ablated(-0.2, 0.01), "B"
@@ -37,5 +38,25 @@ def test_a_neurons_sentence_says_what_its_test_and_its_interval_allow() -> None:
 
 def test_a_neuron_that_was_not_suppressed_is_said_to_predict_only() -> None:
     said = sentence(predicted(0.01), ablated(0, 0).iloc[:0], "B")
-    assert said == "**This neuron predicts B** (predictivity 0.93, family-wise p = 0.010)."
+    assert (
+        said
+        == "**This neuron predicts the classes of B** (predictivity 0.93, family-wise p = 0.010)."
+    )
     assert not sentence(predicted(0.01).iloc[:0], ablated(0, 0), "B")
+
+
+def test_other_tasks_that_it_predicts_are_counted() -> None:
+    table = pd.DataFrame(
+        [("a", 0, 0.01), ("b", 0, 0.2), ("b", 0, 0.04), ("c", 0, 0.05), ("c", 1, 0.001),
+         ("d", 0, 0.001)],
+        columns=["task", "seed", "p_family"],
+    )  # fmt: skip
+    assert elsewhere(table, ["a", "b", "c"], 0) == (2, 3)
+    assert elsewhere(table, ["a", "b", "c"], 1) == (1, 1)
+    assert elsewhere(table, [], 0) == (0, 0)
+    said = sentence(predicted(0.01), ablated(0, 0).iloc[:0], "B", (2, 3))
+    assert said.endswith("family-wise p = 0.010) and those of 2 of 3 other tasks.")
+    said = sentence(predicted(0.2), ablated(0, 0).iloc[:0], "B", (2, 3))
+    assert said.endswith("family-wise p = 0.200) but does predict those of 2 of 3 other tasks.")
+    said = sentence(predicted(0.01), ablated(0, 0).iloc[:0], "B", (0, 3))
+    assert said.endswith("and those of none of 3 other tasks.")

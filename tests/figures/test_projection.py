@@ -174,8 +174,8 @@ def test_what_projection_gains_in_words() -> None:
     assert projection.finding(pd.DataFrame(near + control)) == (
         "**Compared with tuned prompts, projected prompts are about as accurate on training tasks, "
         "3 to 8 points less accurate on unseen tasks, and 0 to 36 points less accurate on unseen "
-        "categories.** They beat projected random words with the distance loss (training tasks and "
-        "unseen tasks), but not with the task loss."
+        "categories.** With the distance loss, they are more accurate than projected random "
+        "tokens on training tasks and unseen tasks. With the task loss, they are not."
     )
     assert projection.finding(pd.DataFrame([*near[:1], control[0], control[-1]])) == (
         "**Compared with tuned prompts, projected prompts are about as accurate on training "

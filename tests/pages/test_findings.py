@@ -74,7 +74,7 @@ def test_transferability_compares_indicators_from_shipped_answers() -> None:
     assert "72 ordered pairs of 9 tasks" in said
     assert "Each point is one of 45 prompts. Trustworthiness" in said
     assert not page.button, "nothing is left to compute"
-    assert "**Some indicators predict transfer**: a 95% interval above 0 for " in words(page)
+    assert "**Some indicators predict transfer**: the 95% interval lies above 0 for " in words(page)
     assert "Too few layers for windows: t5-mini." in said
     for backbone in ("roberta-mini", "t5-mini"):
         page = run("transferability", backbone=backbone)
@@ -97,19 +97,22 @@ def test_projection_shows_what_is_chosen_and_all_of_it_is_shipped() -> None:
     assert (
         "**Compared with tuned prompts, projected prompts are about as accurate on training tasks, "
         "3 to 8 points less accurate on unseen tasks, and 36 points less accurate on unseen "
-        "categories.** They beat projected random words with the distance loss (training tasks and "
-        "unseen tasks), but not with the task loss."
+        "categories.** With the distance loss, they are more accurate than projected random "
+        "tokens on training tasks and unseen tasks. With the task loss, they are not."
     ) in said
-    assert "**Task loss.** Trained to solve the training tasks on roberta-mini." in said
+    assert (
+        "**Task loss.** The projector is trained to solve the training tasks on roberta-mini."
+        in said
+    )
     captions = " ".join(c.value for c in page.caption)
-    assert "random words: training tasks 0.20 (0.12 to 0.28)" in captions
+    assert "random tokens: training tasks 0.20 (0.12 to 0.28)" in captions
     means = json.loads(page.get("vega_lite_chart")[0].proto.spec)
     assert means["layer"][1]["encoding"]["y"]["sort"] == [
         "Training tasks", "Unseen tasks", "Unseen categories",
     ]  # fmt: skip
     page = run("projection", objective="distance", source="roberta-mini", target="t5-mini")
     drawn = json.dumps(charts(page))
-    assert "random words, projected, distance loss" in drawn
+    assert "random tokens, projected, distance loss" in drawn
     assert len(charts(page)) == 1 + 5
     assert "task loss" not in drawn
     page = run("projection", source="t5-mini", target="t5-mini")
@@ -203,7 +206,7 @@ def test_robustness_opens_with_shipped_doses_and_the_claim_over_all_tasks() -> N
     assert not test.exception
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
     assert len(charts(test)) == 3
-    assert "roberta-mini-weathered loses 6.1 points less accuracy than roberta-mini" in words(test)
+    assert "loses 6.1 fewer points of accuracy than roberta-mini" in words(test)
     said = " ".join(c.value for c in test.caption)
     assert "Accuracy on Short reviews with one typo per text, and its change from clean" in said
     assert [m.label for m in test.metric] == list(EMBEDDED)
@@ -354,9 +357,12 @@ def test_suppression_shows_how_faithful_attribution_is_from_shipped_answers() ->
     test = run("suppression")
     assert len(charts(test)) == 2, "plain and weathered backbones"
     assert (
-        "**roberta-mini** loses half of its accuracy above the majority class when 24 (causal) of "
-        "the 512 neurons in each layer are suppressed; less than half is lost in "
+        "roberta-mini loses half of its accuracy above the majority class without the **24 most "
+        "causal** of the 512 neurons in each layer."
     ) in words(test)
+    assert "**Suppressing causal neurons costs more accuracy than suppressing random ones on " in (
+        words(test)
+    )
     test = run("suppression", faithful="true")
     assert not test.exception
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"

@@ -8,7 +8,7 @@ rows. Columns are named in each docstring.
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from jaxtyping import Bool
 
-from core.base.specs import key
-from core.figures import asked, queries
-from core.measures.evaluation import EvaluationSpec
+from core.figures import asked, queries, suppressed
 from core.measures.sweeps import RobustnessSweep
 from core.stats.intervals import Estimate, crossed, difference, holm, mean_accuracy, redrawn
 from core.store import Store
@@ -155,7 +153,7 @@ def paired_tests(store: Store, sweeps: Sweeps, kinds: Mapping[int, str]) -> pd.D
     out = list[dict[str, object]]()
     for backbone, sweep in sweeps.items():
         for (found, tested), specs in sweep.suppression.items():
-            costs = _costs(store, specs)
+            costs = suppressed.costs(store, specs)
             if costs is None:
                 continue
             table, examples = costs
@@ -179,24 +177,3 @@ def paired_tests(store: Store, sweeps: Sweeps, kinds: Mapping[int, str]) -> pd.D
     for _, part in tests.groupby(["backbone", family]):
         tests.loc[part.index, "p_holm"] = holm(part.p.to_numpy(np.float64))
     return tests
-
-
-def _costs(store: Store, specs: Sequence[EvaluationSpec]) -> tuple[Array, Array] | None:
-    """Accuracy cost of skill beyond random neurons, averaged over the fractions, `[prompt draw
-    example]`, and the examples; None until the whole curve is stored.
-    """
-    questions = [s for s in specs if s.suppression is not None]
-    if len(store.known(key(s) for s in questions)) < len({key(s) for s in questions}):
-        return None
-    rows = store.frame(
-        "SELECT a.seed, a.prompt, e.choose, coalesce(e.draw, 0) AS draw, unnest(e.rows) AS example,"
-        " unnest(e.scores) AS score FROM asked a JOIN evaluation e USING (key)",
-        asked=asked.table(questions),
-    )
-    means = rows.groupby(["choose", "seed", "prompt", "draw", "example"]).score.mean()
-    if not {"skill", "random"} <= set(means.index.levels[0]):
-        return None
-    skill, random = (means[choose].unstack("example") for choose in ("skill", "random"))
-    prompts = skill.index.droplevel("draw").unique()
-    table = np.stack([random.loc[p].to_numpy() - skill.loc[p].to_numpy() for p in prompts])
-    return table, skill.columns.to_numpy()

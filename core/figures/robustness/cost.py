@@ -14,7 +14,7 @@ from core.base.markdown import plain
 from core.base.specs import key
 from core.figures.queries import rights
 from core.figures.robustness.dose import Sweeps, shared_draws
-from core.figures.words import MINUS
+from core.figures.words import MINUS, each
 from core.measures.sweeps import DoseSweep
 from core.stats.intervals import redrawn
 from core.store import Store
@@ -97,16 +97,22 @@ def _row(of: _Cost, versus: _Cost | None = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def sentence(found: pd.DataFrame) -> str:
-    """What `costs` found, in Markdown; empty where there is nothing yet."""
+def sentence(found: pd.DataFrame, edits: str) -> str:
+    """What `costs` found, in Markdown; empty where there is nothing yet. `edits` says what each
+    number is a mean of, such as "1 to 5 typos per text".
+    """
     if found.empty:
         return ""
     rows: list[Any] = list(found.itertuples())
-    text = f"**{'; '.join(map(_accuracy, rows))}.**"
-    if known := [_neurons(row) for row in rows if not math.isnan(row.neurons)]:
-        what = "Difference in skill" if rows[0].versus else "Change in skill"
-        text += f" {what} neurons found again, in points: {', '.join(known)}."
-    return text
+    text = f"**Over {edits}, {'; '.join(map(_accuracy, rows))}."
+    known = [row for row in rows if not math.isnan(row.neurons)]
+    if not known:
+        return f"{text}**"
+    found_again = dict[str, list[str]]()
+    for row in known:
+        found_again.setdefault(_compared(row), []).append(row.backbone)
+    said = each(found_again, alone=len(known) == len(rows))
+    return f"{text} {said}** (in points: {', '.join(map(_neurons, known))})."
 
 
 def _accuracy(row: Any) -> str:
@@ -118,18 +124,29 @@ def _accuracy(row: Any) -> str:
         )
     if row.low <= 0 <= row.high:
         difference = f"{_number(row.lost)} points, {_ends(row.low, row.high)}"
-        return f"{backbone} and {versus} do not differ clearly ({difference})"
-    how, sign = ("less", 1) if row.lost > 0 else ("more", -1)
+        return f"{backbone} and {versus} do not differ clearly in lost accuracy ({difference})"
+    how, sign = ("fewer", 1) if row.lost > 0 else ("more", -1)
     interval = _ends(*sorted((sign * row.low, sign * row.high)))
-    lost = f"{_number(sign * row.lost)} points {how} accuracy"
+    lost = f"{_number(sign * row.lost)} {how} points of accuracy"
     return f"{backbone} loses {lost} than {versus} ({interval})"
+
+
+def _compared(row: Any) -> str:
+    """Whether more skill neurons are found again: than by the other backbone, or in clean texts."""
+    sign = 1 if row.versus else -1
+    low, high = sorted((sign * row.neurons_low, sign * row.neurons_high))
+    if low <= 0 <= high:
+        return "Skill neurons found again do not differ clearly"
+    more = "More" if low > 0 else "Fewer"
+    than = f"by {plain(row.versus)}" if row.versus else "in other clean texts"
+    return f"{more} skill neurons are found again than {than}"
 
 
 def _neurons(row: Any) -> str:
     """How many more skill neurons are found again than by the other backbone, or in clean texts."""
     sign = 1 if row.versus else -1
     interval = _ends(*sorted((sign * row.neurons_low, sign * row.neurons_high)))
-    return f"{plain(row.backbone)} {_number(sign * row.neurons)} ({interval})"
+    return f"{plain(row.backbone)} {_number(sign * row.neurons)}, {interval}"
 
 
 def _ends(low: float, high: float) -> str:

@@ -14,7 +14,7 @@ from core.stats.neurons import Ranking
 from core.store import Store
 from core.tasks.data import Examples
 
-HOLDS, FLIPS, WRONG, MENDED = "stays right", "flips", "stays wrong", "turns right"
+HOLDS, FLIPS, WRONG, MENDED = "stays right", "flips", "stays wrong", "becomes right"
 STATES = (HOLDS, FLIPS, WRONG, MENDED)
 
 
@@ -36,7 +36,7 @@ def examples(
     """One row per example that every backbone has answered: example (its row in the split), label,
     text_a, text_b (only of pairs), attacked_a, attacked_b, and for each backbone `NAME clean` and
     `NAME attacked` (the classes answered) and `NAME` (the state: stays right where both answers
-    are right, flips where only the clean one is, stays wrong, turns right). Empty until all are
+    are right, flips where only the clean one is, stays wrong, becomes right). Empty until all are
     stored.
     """
     base = {
