@@ -206,10 +206,12 @@ def upto(table: pd.DataFrame, share: float) -> None:
     for column, (name, part) in zip(answers.beside(list(there)), there.items(), strict=True):
         with column:
             if len(there) > 1:
-                messy = " (pretrained on messy texts)" * (name == "Weathered")
-                st.markdown(
-                    f"**{name} backbones**{messy}: accuracy by % suppressed", help=finding.MATCHED
+                what = (
+                    "pretrained on messy texts"
+                    if name == "Weathered"
+                    else "by % of neurons suppressed"
                 )
+                st.markdown(f"**{name} backbones** ({what})", help=finding.MATCHED)
             figure = charts.suppression_curves(
                 part[part.fraction <= share], answers.look(lab.models.names()),
                 fractions=choices.fractions, scope=choices.scope, lowest=lowest,

@@ -39,7 +39,7 @@ def suppression_curves(
         scale=look.scale(table.backbone),
         title=None,
         legend=alt.Legend(
-            columns=beside, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=4, orient="top"
+            columns=1, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=4, orient="top"
         ),
     )
     dash = alt.StrokeDash(

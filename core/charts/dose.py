@@ -8,7 +8,7 @@ import pandas as pd
 
 from core.charts.look import Look, at, below, finish, level, level_name
 
-MEASURED, SHUFFLED = "true labels", "shuffled labels (control)"
+MEASURED, SHUFFLED = "true labels", "shuffled (control)"
 HEIGHT = 260
 
 

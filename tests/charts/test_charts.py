@@ -639,7 +639,7 @@ def test_shared_neurons_have_their_null_in_the_same_figure() -> None:
     drawn = figure.to_dict()
     rows = [row for data in drawn["datasets"].values() for row in data]
     shares = {row["labels"]: row["share"] for row in rows if "labels" in row}
-    assert shares == {"true labels": 0.6, "shuffled labels (control)": 0.1}
+    assert shares == {"true labels": 0.6, "shuffled (control)": 0.1}
     assert charts.svg(figure).startswith("<svg")
 
 
