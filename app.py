@@ -41,32 +41,33 @@ if __name__ == "__main__" and not runtime.exists():
 
 st.session_state["from_app"] = True  # see pages/common
 
-from pages.common import about, answers, jobs, tour, views  # noqa: E402
+from pages.common import about, answers, jobs, tour, travel, views  # noqa: E402
 
 ICON = Path(__file__).parent / "assets" / "icon.svg"
 
+# Without icons: Streamlit would fetch them from outside, to stand for the page in its tab.
 PAGES = {
-    "": [st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True)],
+    "": [st.Page("pages/overview.py", title="Overview", default=True)],
     "Findings": [
-        st.Page("pages/robustness.py", title="Robustness", icon=":material/shield:"),
-        st.Page("pages/suppression.py", title="Suppression", icon=":material/trending_down:"),
-        st.Page("pages/predictivity.py", title="Predictivity", icon=":material/candlestick_chart:"),
-        st.Page("pages/transfer.py", title="Transfer", icon=":material/grid_on:"),
-        st.Page("pages/transferability.py", title="Transferability", icon=":material/route:"),
-        st.Page("pages/projection.py", title="Projection", icon=":material/conversion_path:"),
-        st.Page("pages/ways.py", title="Ways to tune", icon=":material/alt_route:"),
+        st.Page("pages/robustness.py", title="Robustness"),
+        st.Page("pages/suppression.py", title="Suppression"),
+        st.Page("pages/predictivity.py", title="Predictivity"),
+        st.Page("pages/transfer.py", title="Transfer"),
+        st.Page("pages/transferability.py", title="Transferability"),
+        st.Page("pages/projection.py", title="Projection"),
+        st.Page("pages/ways.py", title="Ways to tune"),
     ],
     "Explore": [
-        st.Page("pages/rankings.py", title="Rankings", icon=":material/leaderboard:"),
-        st.Page("pages/correlation.py", title="Correlation", icon=":material/hub:"),
-        st.Page("pages/neuron.py", title="Neuron", icon=":material/scatter_plot:"),
-        st.Page("pages/prompt.py", title="Prompt", icon=":material/notes:"),
-        st.Page("pages/flips.py", title="Flips", icon=":material/swap_horiz:"),
-        st.Page("pages/playground.py", title="Playground", icon=":material/edit_note:"),
+        st.Page("pages/rankings.py", title="Rankings"),
+        st.Page("pages/correlation.py", title="Correlation"),
+        st.Page("pages/neuron.py", title="Neuron"),
+        st.Page("pages/prompt.py", title="Prompt"),
+        st.Page("pages/flips.py", title="Flips"),
+        st.Page("pages/playground.py", title="Playground"),
     ],
     "Your data": [
-        st.Page("pages/tuning.py", title="Tuning", icon=":material/tune:"),
-        st.Page("pages/library.py", title="Library", icon=":material/folder_open:"),
+        st.Page("pages/tuning.py", title="Tuning"),
+        st.Page("pages/library.py", title="Library"),
     ],
 }
 
@@ -79,8 +80,12 @@ st.set_page_config(
 )
 st.html(Path(__file__).parent / "pages" / "common" / "page.css")
 views.forget_choices()
+travel.arrive(page.title)
 about.begin(page.title)
-with answers.shown_errors():
-    jobs.notices()
-    tour.bar()
-    page.run()
+try:
+    with answers.shown_errors():
+        jobs.notices()
+        tour.bar()
+        page.run()
+finally:  # a page may stop early
+    travel.leave()

@@ -205,9 +205,7 @@ def _pairs(lab: Lab) -> pd.DataFrame:
             {t.name: (lab.pin(t, b), t.evaluation_split) for t in clean},
             {t.name: t.contrasts() for t in clean},
         )
-        parts.append(
-            indicators.of_everything(lab.store, b, sweep, dead_row=False, clean=lab.clean_name)
-        )
+        parts.append(indicators.of_everything(lab.store, b, sweep, clean=lab.clean_name))
     likeness = pd.concat(parts, ignore_index=True)
     return indicators.joined(likeness, _grid(lab), {t.name: t.category for t in clean})
 

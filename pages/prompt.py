@@ -243,8 +243,7 @@ def alike_kind(of: list[Task]) -> list[Prompt]:
 
 def alike() -> None:
     """The most similar prompts of all tasks and seeds."""
-    dead = lab.models.has_dead_row(prompt)
-    table = figures.neighbours(lab.store, prompt, alike_kind(tasks), dead_row=dead)
+    table = figures.neighbours(lab.store, prompt, alike_kind(tasks), dead=lab.has_dead_row)
     shown = charts.titled(table, titles)
     st.dataframe(
         shown, hide_index=True, width="stretch",

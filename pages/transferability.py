@@ -60,6 +60,7 @@ answers.heading(
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 2, 4)
+controls.refuse("numbers", [COMPUTED, PUBLISHED], "source of numbers")
 source = right.segmented_control(
     "Numbers", [COMPUTED, PUBLISHED], default=COMPUTED, key="numbers", bind="query-params",
     help="Published: prompts and accuracies released by Su et al., one run each. Without the "
@@ -94,6 +95,7 @@ def draw(
         figure = charts.indicator_agreement(agreed, look, order=[*map(indicators.title, found)])
         answers.chart(figure)
         st.caption(f"{best(agreed)}{no_windows(agreed)} {caption}", help=AGREEMENT_HELP)
+    controls.refuse("indicator", map(indicators.title, found), "indicator")
     chosen = st.selectbox(
         "Indicator", found, format_func=indicators.title, key="indicator", bind="query-params"
     )
@@ -321,7 +323,6 @@ def computed() -> None:
     compared = {b: similarity(b, controls.answered_by(lab, b, found)) for b in backbones}
     asked = tuple(s for sweep in compared.values() for s in sweep.everything)
     titles, categories = controls.titles(found), {t.title: t.category for t in found}
-    dead = {b: any(map(lab.has_dead_row, sweep.prompts)) for b, sweep in compared.items()}
 
     @st.cache_data(show_spinner="Comparing ...", max_entries=10)
     def tables(name: str, known: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -330,7 +331,9 @@ def computed() -> None:
         """
         del name, known
         parts = [
-            indicators.of_everything(lab.store, b, sweep, dead_row=dead[b], clean=lab.clean_name)
+            indicators.of_everything(
+                lab.store, b, sweep, clean=lab.clean_name, dead=lab.has_dead_row
+            )
             for b, sweep in compared.items()
         ]
         grid = [spec for sweep in compared.values() for spec in sweep.grid]
@@ -347,7 +350,7 @@ def computed() -> None:
         """A backbone's prompts in the plane."""
         del known
         return indicators.map_of_prompts(
-            lab.store, compared[b].prompts, titles, categories, method, dead_row=dead[b]
+            lab.store, compared[b].prompts, titles, categories, method, lab.has_dead_row
         )  # fmt: skip
 
     def all_figures() -> None:

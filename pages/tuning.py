@@ -77,6 +77,7 @@ classes = [t for t in controls.with_built_in(found) if t.labels]
 titles = controls.titles(classes)
 others = sources()
 inits: dict[str, Init] = {i: i for i in (controls.INITS if task.labels else controls.INITS[:2])}
+controls.refuse("init", [*inits, *others], "start")
 begin = three.selectbox(
     "Start from", [*inits, *others], key="init", bind="query-params",
     help="Vocabulary: embeddings of random tokens. Random: Gaussian noise with the spread "
@@ -138,7 +139,7 @@ def draw() -> None:
             f"{prompt.selection_rows} selection rows held out from the train split."
         )
     with st.container(border=True):
-        st.markdown(f"**{plain(task.title)}, {plain(backbone)}**")
+        st.subheader(f"{plain(task.title)}, {plain(backbone)}", anchor=False)
         answers.chart(loss)
         answers.chart(accuracy)
     if prompt is not None:
@@ -160,6 +161,7 @@ def compared() -> dict[str, tuple[TuneSpec, ...]]:
     known = [t for t in classes if titles[t.name] in others]
     usual = [titles[t.name] for t in sweeps.usual_sources(task, known)]
     usual += [name for name in others if name in map(called, PLAIN)]
+    controls.refuse("starts", others, "start")
     chosen = st.multiselect(
         "Prompts to start from", list(others), default=usual, key="starts", bind="query-params",
     ) if others else []  # fmt: skip

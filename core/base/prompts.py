@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,15 @@ class Prompt(Spec):
     def needs(self) -> tuple[Spec, ...]:
         """Other answers that it is made from, such as another prompt that it starts from."""
         return ()
+
+
+Dead: TypeAlias = Callable[[Prompt], bool]
+"""Whether the first vector of a prompt never reaches the model (`Lab.has_dead_row`)."""
+
+
+def never(_: Prompt) -> bool:
+    """No prompt has a dead row."""
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)

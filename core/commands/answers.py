@@ -32,6 +32,7 @@ from core.commands.common import (
     name_shared_rows,
     open_lab,
     say,
+    writable,
 )
 from core.figures import queries
 from core.figures.robustness import dose as figures
@@ -62,7 +63,9 @@ def evaluate(
     where: WhereOption = "both",
     precision: Exact = None,
     backbone: BackboneOption = None,
-    predictions: Annotated[Path | None, typer.Option(help="Parquet: one row per example.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(callback=writable, help="Parquet: one row per example.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Accuracy of a prompt on a task, or its score by the task's metric, with a 95% interval."""

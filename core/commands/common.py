@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -121,6 +123,18 @@ def ask_all(lab: Lab, specs: Sequence[Spec]) -> None:
     for i, spec in enumerate(specs):
         lab.ask(spec)
         show((i + 1) / len(specs), f"{i + 1} of {len(specs)}")
+
+
+def writable(path: Path | None) -> Path | None:
+    """A file to be written, refused before anything is computed for it. Raises: BadInput."""
+    if path is not None:
+        if path.is_dir():
+            raise BadInput(f"{path} is a folder; give the name of a file.")
+        if not path.parent.is_dir():
+            raise BadInput(f"There is no folder {path.parent} for {path.name}; create it first.")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise BadInput(f"{path} cannot be written here; choose another place.")
+    return path
 
 
 def name_shared_rows(

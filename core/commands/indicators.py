@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +27,7 @@ from core.commands.common import (
     bar,
     open_lab,
     say,
+    writable,
 )
 from core.exchange import published as released
 from core.figures import advice, literature, queries
@@ -60,7 +62,10 @@ def indicators(
         ),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="With --published: CSV file to write the similarities to.")
+        Path | None,
+        typer.Option(
+            callback=writable, help="With --published: CSV file to write the similarities to."
+        ),
     ] = None,
     neurons: Annotated[
         bool,
@@ -125,7 +130,7 @@ def _pairs(lab: Lab, asked: list[Prompt], *, neurons: bool = False) -> pd.DataFr
     specs = sweeps.activated(asked)
     ask_all(lab, [*asked, *specs])
     vectors = [lab.prompt(p).array for p in asked]
-    found = figures.embeddings(vectors, dead_row=any(map(lab.models.has_dead_row, asked)))
+    found = figures.embeddings(vectors, [lab.has_dead_row(p) for p in asked])
     active = [lab.stored(s).active for s in specs]
     for i, (first, last) in enumerate(windows(len(active[0]))):
         name = f"{figures.WINDOW}{first} to {last}" if i else "activated"
@@ -179,10 +184,18 @@ def advise(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=5, help="Prompts per task.")] = 5,
     steps: Steps = None,
+    brief: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Tuning steps of this task's own prompts, which are only compared; default: as "
+            "many as for the others.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rank other tasks' prompts as starting points, the most similar first, with their measured
-    transfer. The indicator is chosen without this task.
+    """Rank other tasks' prompts as starting points, the most similar first. The indicator is chosen
+    without this task, and no other prompt is evaluated on it; accuracies that are known are given.
     """
     with open_lab() as lab:
         name, target = lab.models.obtain(backbone, bar()), obtain_task(task, bar())
@@ -194,13 +207,17 @@ def advise(
             )
         for one in found:
             one.need_classes("advice")
-        sweep = _similarity(lab, name, found, sweeps.SEEDS[:seeds], steps)
-        ask_all(lab, [*sweep.prompts, *sweep.everything])
+        own = {target.name: brief or steps}
+        sweep = _similarity(lab, name, found, sweeps.SEEDS[:seeds], lambda t: own.get(t, steps))
+        apart = [s for s in sweep.grid if target.name not in (s.prompt.source_task, s.task.name)]
+        ask_all(lab, [*sweep.prompts, *apart, *sweep.active, *sweep.causal])
         likeness = figures.of_everything(
-            lab.store, name, sweep, dead_row=False, clean=lab.clean_name
+            lab.store, name, sweep, clean=lab.clean_name, dead=lab.has_dead_row
         )
         transfer = queries.transfer(lab.store, sweep.grid, relative=True, clean=lab.clean_name)
-        pairs = figures.joined(likeness, transfer, {t.name: t.category for t in found})
+        pairs = figures.joined(
+            likeness, transfer, {t.name: t.category for t in found}, unmeasured=target.name
+        )
         table = advice.advise(pairs, target.name)
         if table.empty:
             raise BadInput(
@@ -217,11 +234,15 @@ def _builtin() -> list[Task]:
 
 
 def _similarity(
-    lab: Lab, name: str, found: list[Task], seeds: tuple[int, ...], steps: int | None
+    lab: Lab,
+    name: str,
+    found: list[Task],
+    seeds: tuple[int, ...],
+    steps: Callable[[str], int | None],
 ) -> sweeps.SimilaritySweep:
-    """All questions that the Transferability page asks of these tasks."""
+    """All questions that the Transferability page asks of these tasks; tuning steps by task."""
     return sweeps.similarity(
-        {t.name: lab.standard(name, t, seeds, steps=steps) for t in found},
+        {t.name: lab.standard(name, t, seeds, steps=steps(t.name)) for t in found},
         {t.name: (lab.pin(t, name), t.evaluation_split) for t in found},
         {t.name: t.contrasts() for t in found},
     )

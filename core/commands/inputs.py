@@ -30,17 +30,26 @@ if TYPE_CHECKING:
 def prompt(lab: Lab, text: str, backbone: str | None = None) -> Prompt:
     """A prompt by key, `.safetensors` file, or published torch file. Raises: BadInput."""
     path = Path(text)
-    if path.suffix == ".safetensors":
-        found = read_prompt(path)
-        return lab.adopt(found, hashlib.sha256(path.read_bytes()).hexdigest())
-    if path.is_file():
+    if path.suffix != ".safetensors" and path.is_file():
         return _published(lab, path, backbone)
-    return lab.prompt_named(text)
+    if path.suffix == ".safetensors":
+        found = lab.adopt(read_prompt(path), hashlib.sha256(path.read_bytes()).hexdigest())
+    else:
+        found = lab.prompt_named(text)
+    if backbone is not None and lab.models.pin(lab.models.obtain(backbone)) != found.backbone:
+        raise BadInput(
+            f"The prompt {text} is for {found.backbone.name}, not for {backbone}; leave out "
+            "--backbone."
+        )
+    return found
 
 
 def _published(lab: Lab, path: Path, backbone: str | None) -> Prompt:
     if backbone is None:
-        raise BadInput(f"{path} is a torch file: say which backbone it is for with --backbone.")
+        raise BadInput(
+            f"{path} is no .safetensors file; if it is a torch file with a released prompt, say "
+            "which backbone it is for with --backbone."
+        )
     try:
         claim = published.recognise(path.resolve())
     except BadInput:

@@ -30,6 +30,7 @@ from core.commands.common import (
     name_shared_rows,
     open_lab,
     say,
+    writable,
 )
 from core.figures import queries
 from core.lab.lab import Lab
@@ -61,12 +62,20 @@ def predictivity(
     where: WhereOption = "both",
     precision: Exact = None,
     backbone: BackboneOption = None,
-    out: Annotated[Path | None, typer.Option(help="Parquet file: one row per neuron.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=writable, help="Parquet file: one row per neuron.")
+    ] = None,
     arrays: Annotated[
-        Path | None, typer.Option(help="safetensors file: baseline, accuracy; measured again.")
+        Path | None,
+        typer.Option(
+            callback=writable, help="safetensors file: baseline, accuracy; measured again."
+        ),
     ] = None,
     examples: Annotated[
-        Path | None, typer.Option(help="Parquet file: the rows used for baseline and accuracy.")
+        Path | None,
+        typer.Option(
+            callback=writable, help="Parquet file: the rows used for baseline and accuracy."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -171,7 +180,9 @@ def activations(
     contrast: Annotated[str | None, typer.Option(help="As named by `predictivity`.")] = None,
     precision: Exact = None,
     backbone: BackboneOption = None,
-    out: Annotated[Path | None, typer.Option(help="safetensors: values, index, labels.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=writable, help="safetensors: values, index, labels.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Each neuron's activation at its best prompt token, example by example; cached in DuckDB."""
@@ -205,7 +216,9 @@ def attribution(
     stack: StackOption = "encoder",
     precision: Exact = None,
     backbone: BackboneOption = None,
-    out: Annotated[Path | None, typer.Option(help="Parquet file: one row per neuron.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=writable, help="Parquet file: one row per neuron.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """What each neuron adds to the margin of the right answer, in logits."""

@@ -19,6 +19,7 @@ from core.commands.common import (
     bar,
     open_lab,
     say,
+    writable,
 )
 from core.figures import projection as figures
 from core.measures import projections, sweeps
@@ -71,7 +72,10 @@ def project(
     precision: Exact = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write the first test task's projected prompt to this safetensors file."),
+        typer.Option(
+            callback=writable,
+            help="Write the first test task's projected prompt to this safetensors file.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

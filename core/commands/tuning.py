@@ -20,6 +20,7 @@ from core.commands.common import (
     bar,
     open_lab,
     say,
+    writable,
 )
 from core.measures import sweeps
 from core.measures.prompts import artifact
@@ -85,7 +86,10 @@ def tune(
     ] = None,
     precision: Exact = None,
     out: Annotated[
-        Path | None, typer.Option(help="safetensors file of the prompt, beside that in the cache.")
+        Path | None,
+        typer.Option(
+            callback=writable, help="safetensors file of the prompt, beside that in the cache."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

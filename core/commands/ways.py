@@ -49,6 +49,8 @@ def compare_tuning(
 ) -> None:
     """Compare tuning methods of a backbone: accuracy, trainable parameters and training time."""
     chosen = _ways(ways)
+    if precision == "bf16":
+        raise BadInput("Weights are not trained in bf16, whose steps are too coarse; choose fp32.")
     with open_lab() as lab:
         name, found = lab.models.obtain(backbone, bar()), obtain_task(task, bar())
         found.need_classes("comparing ways to tune")

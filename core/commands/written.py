@@ -19,6 +19,7 @@ from core.commands.common import (
     name_shared_rows,
     open_lab,
     say,
+    writable,
 )
 from core.figures import written
 from core.measures import sweeps
@@ -35,8 +36,9 @@ def generate(
     out: Annotated[
         Path,
         typer.Option(
+            callback=writable,
             help="JSON Lines file: one line per example, with the written answer, its references "
-            "and scores."
+            "and scores.",
         ),
     ],
     split: Split = None,

@@ -16,7 +16,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from core.base.markdown import plain
-from core.base.prompts import Prompt
+from core.base.prompts import Dead, Prompt, never
 from core.figures import literature, queries
 from core.figures.categories import same as same_category
 from core.figures.queries import Clean
@@ -74,27 +74,31 @@ def order(found: Sequence[str]) -> list[str]:
     """Indicators in the order of figures, each once."""
     known = list(TITLES)
 
-    def place(name: str) -> tuple[int, str]:
-        plain = "activated" if is_window(name) else name.removesuffix(LIVE)
-        return known.index(plain), name
+    def place(name: str) -> tuple[int, list[int], str]:
+        """Windows by their first layer, not as texts."""
+        if is_window(name):
+            first, last = name.removeprefix(WINDOW).split(" to ")
+            return known.index("activated"), [int(first), int(last)], name
+        return known.index(name.removesuffix(LIVE)), [], name
 
     return sorted(dict.fromkeys(found), key=place)
 
 
 # --- likeness ------------------------------------------------------------------------------------
 def embeddings(
-    vectors: Sequence[Float[Array, "token hidden"]], *, dead_row: bool = False
+    vectors: Sequence[Float[Array, "token hidden"]], dead: Sequence[bool] = ()
 ) -> dict[str, Float[Array, "prompt other"]]:
     """Each embedding indicator of some prompts. Concatenated ones only for prompts of one length;
-    with a dead row (released prompts of masked models) each also without it.
+    if some of the prompts have a dead row (`dead`, one each; released prompts of masked models),
+    each indicator also without these rows.
     """
     found = dict[str, Array]()
     one_length = len({len(v) for v in vectors}) == 1
     for name in EMBEDDINGS:
         if one_length or name.endswith("average"):
             found[name] = SIMILARITY[name](vectors)
-    live = [v[1:] for v in vectors]
-    if dead_row and all(len(v) for v in live):
+    live = [v[int(cut) :] for v, cut in zip(vectors, dead, strict=False)]
+    if any(dead) and all(len(v) for v in live):
         found |= {name + LIVE: values for name, values in embeddings(live).items()}
     return found
 
@@ -132,15 +136,15 @@ def over_tasks(prompts: Sequence[Prompt], values: Array, backbone: str, name: st
 
 
 def of_prompts(
-    store: Store, backbone: str, prompts: Sequence[Prompt], *, dead_row: bool = False
+    store: Store, backbone: str, prompts: Sequence[Prompt], dead: Dead = never
 ) -> pd.DataFrame:
-    """Likeness by the vectors of the stored ones among the prompts of a backbone; `dead_row`: the
-    first row never reaches the model.
+    """Likeness by the vectors of the stored ones among the prompts of a backbone; `dead`: of which
+    ones the first row never reaches the model.
     """
     known = [found for p in prompts if (found := store.read(p)) is not None]
     if not known:
         return pd.DataFrame(columns=COLUMNS)
-    matrices = embeddings([p.array for p in known], dead_row=dead_row)
+    matrices = embeddings([p.array for p in known], [dead(p.spec) for p in known])
     specs = [p.spec for p in known]
     tables = [over_tasks(specs, values, backbone, name) for name, values in matrices.items()]
     return pd.concat(tables, ignore_index=True)
@@ -193,7 +197,7 @@ ALIKE: Mapping[str, Callable[[Ranking, Ranking], float]] = {
 
 
 def of_everything(
-    store: Store, backbone: str, sweep: SimilaritySweep, *, dead_row: bool, clean: Clean
+    store: Store, backbone: str, sweep: SimilaritySweep, *, clean: Clean, dead: Dead = never
 ) -> pd.DataFrame:
     """Likeness by every indicator whose answers are stored."""
     predictive, causal = (
@@ -201,7 +205,7 @@ def of_everything(
         for specs in (sweep.predictive, sweep.causal)
     )
     parts = [
-        of_prompts(store, backbone, sweep.prompts, dead_row=dead_row),
+        of_prompts(store, backbone, sweep.prompts, dead),
         of_activated(store, backbone, sweep.active),
         of_rankings(backbone, "predictivity", predictive, ALIKE["predictivity"]),
         of_rankings(backbone, "causal", causal, ALIKE["causal"]),
@@ -211,16 +215,22 @@ def of_everything(
 
 # --- against transfer ----------------------------------------------------------------------------
 def joined(
-    likeness: pd.DataFrame, transfer: pd.DataFrame, categories: Mapping[str, str]
+    likeness: pd.DataFrame,
+    transfer: pd.DataFrame,
+    categories: Mapping[str, str],
+    *,
+    unmeasured: str | None = None,
 ) -> pd.DataFrame:
     """Likeness with `transferred` (the column `value` of a transfer table) and `same` (category of
-    both tasks), pairs of different tasks for which both are known.
+    both tasks), pairs of different tasks for which both are known; of a target task that may be
+    `unmeasured`, all pairs (`transferred` is then NaN).
     """
     keys = ["backbone", "source_task", "target_task"]
     values = transfer[[*keys, "value"]].rename(columns={"value": "transferred"})
-    both = likeness.merge(values, on=keys)
+    both = likeness.merge(values, on=keys, how="left")
     same = same_category(both.source_task, both.target_task, categories)
-    kept = (both.source_task != both.target_task) & both.transferred.notna()
+    known = both.transferred.notna() | (both.target_task == unmeasured)
+    kept = (both.source_task != both.target_task) & known
     return both.assign(same=same)[kept].reset_index(drop=True)
 
 
@@ -303,7 +313,7 @@ def of_released(prompts: Mapping[tuple[str, str], Float[Array, "token hidden"]])
     tables = []
     for model in dict.fromkeys(m for m, _ in prompts):
         mine = {literature.TASKS[task]: p for (m, task), p in prompts.items() if m == model}
-        matrices = embeddings(list(mine.values()), dead_row="Roberta" in model)
+        matrices = embeddings(list(mine.values()), ["Roberta" in model] * len(mine))
         for name, values in matrices.items():
             table = pd.DataFrame(values, index=list(mine), columns=list(mine)).stack().reset_index()
             table.columns = pd.Index(["source_task", "target_task", "value"])
@@ -359,16 +369,15 @@ def map_of_prompts(
     titles: Mapping[str, str],
     categories: Mapping[str, str],
     method: Method,
-    *,
-    dead_row: bool = False,
+    dead: Dead = never,
 ) -> pd.DataFrame:
     """The stored ones among the prompts in the plane: x, y, task (title), category, seed, and for
-    the whole map kept and variance; `categories` by title. Empty for fewer than four. `dead_row`:
-    the first vectors are left out.
+    the whole map kept and variance; `categories` by title. Empty for fewer than four. The first
+    vectors of `dead` ones are left out.
     """
     known = [found for p in prompts if (found := store.read(p)) is not None]
     tasks = [titles.get(p.spec.source_task, p.spec.source_task) for p in known]
-    vectors = [p.array[1 if dead_row else 0 :] for p in known]
+    vectors = [p.array[int(dead(p.spec)) :] for p in known]
     products = cosine_average(vectors) if vectors else np.empty((0, 0))
     return _map(products, tasks, [p.spec.seed for p in known], categories, method)
 

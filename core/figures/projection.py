@@ -156,31 +156,42 @@ def finding(gained: pd.DataFrame) -> str:
 
 def _near(gained: pd.DataFrame) -> str:
     """What projected prompts lose against tuned ones, by group of tasks, over the projectors."""
-    parts = list[str]()
+    parts = dict[str, list[str]]()
     for name, rows in gained.groupby("group", sort=False):
-        lost = [-100 * row.gain if row.high < 0 else 0.0 for row in rows.itertuples()]
-        low, high = f"{min(lost):.0f}", f"{max(lost):.0f}"
-        by = high if low == high else f"{low} to {high}"
-        how = f"{by} points less accurate" if max(lost) else "about as accurate"
-        parts.append(f"{how} on {name}")
-    return f"Compared with tuned prompts, projected prompts are {listed(parts)}." if parts else ""
+        lost = -100 * rows.gain[rows.high < 0]
+        if lost.empty:
+            worse = "not clearly less accurate"
+        else:
+            low, high = f"{lost.min():.0f}", f"{lost.max():.0f}"
+            by = high if low == high else f"{low} to {high}"
+            which = f" with the {listed(list(rows.how[lost.index]))} loss"
+            worse = f"{by} points less accurate{which * (len(lost) < len(rows))}"
+        parts.setdefault(worse, []).append(str(name))
+    said = listed([f"{worse} on {listed(names)}" for worse, names in parts.items()])
+    return f"Compared with tuned prompts, projected prompts are {said}." if parts else ""
 
 
 def _control(gained: pd.DataFrame) -> str:
-    """Whether projected prompts beat random tokens that are projected in the same way."""
+    """Whether projected prompts beat random tokens that are projected in the same way, and where
+    random tokens of the target backbone, not projected, beat them.
+    """
     mine = gained[gained.over == gained.how + "-random"]
     better = {
         str(how): list(rows.group[rows.low > 0]) for how, rows in mine.groupby("how", sort=False)
     }
     if not better:
         return ""
-    if not any(better.values()):
-        return "It makes no clear difference which prompt is projected."
     said = [
         f"With the {how} loss, they are more accurate than projected random tokens on "
         f"{listed(found)}." if found else f"With the {how} loss, they are not."
         for how, found in sorted(better.items(), key=lambda item: not item[1])
     ]  # fmt: skip
+    if not any(better.values()):
+        said = ["It makes no clear difference which prompt is projected."]
+    plain = gained[gained.over == "random"]
+    worse = [str(g) for g, rows in plain.groupby("group", sort=False) if (rows.high < 0).all()]
+    if worse:
+        said.append(f"On {listed(worse)}, random tokens that are not projected do better.")
     return " ".join(said)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from core.base.prompts import Prompt, SoftPrompt
+from core.base.prompts import Dead, Prompt, SoftPrompt, never
 from core.base.specs import key
 from core.figures import queries
 from core.figures.words import ranged
@@ -130,19 +130,18 @@ def between_rows(first: SoftPrompt, second: SoftPrompt) -> pd.DataFrame:
 
 
 def neighbours(
-    store: Store, prompt: Prompt, others: list[Prompt], count: int = 8, *, dead_row: bool = False
+    store: Store, prompt: Prompt, others: list[Prompt], count: int = 8, dead: Dead = never
 ) -> pd.DataFrame:
-    """The prompts most like one, by averaged cosine: task, seed, cosine, the nearest first;
-    `dead_row`: the first vectors are left out, because they never reach the model.
+    """The prompts most like one, by averaged cosine: task, seed, cosine, the nearest first; of
+    `dead` ones without the first vector, which never reaches the model.
     """
     here = store.read(prompt)
     known = [p for p in others if p != prompt]
     found = [(p, read) for p in known if (read := store.read(p)) is not None]
     if here is None or not found:
         return pd.DataFrame(columns=["task", "seed", "cosine"])
-    first = 1 if dead_row else 0
     every = (here, *(read for _, read in found))
-    vectors = [p.array[first:] for p in every]
+    vectors = [p.array[int(dead(p.spec)) :] for p in every]
     table = pd.DataFrame(
         {
             "task": [p.source_task for p, _ in found], "seed": [p.seed for p, _ in found],

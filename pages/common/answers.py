@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlencode
 
 import pandas as pd
@@ -107,13 +107,17 @@ def show(
                     _state(specs, now, name, what)
                 with st.container(key=f"figure-{name}"), charts.quickly():
                     there = _drawn(draw, name)
+                if there > drawn:
+                    last.empty()  # at once: the page takes a while to run again
                 if (every is not None and (now is None or not now.active)) or there > drawn:
                     st.rerun()
                 drawn = there
 
-        live()
+        now_here, last = st.container(), st.empty()
+        with now_here:
+            live()
         if not drawn:
-            _draw_last(name)
+            _draw_last(name, last)
 
 
 def _drawn(draw: Callable[[], None], name: str) -> bool:
@@ -131,14 +135,13 @@ def _drawn(draw: Callable[[], None], name: str) -> bool:
     return True
 
 
-def _draw_last(name: str) -> None:
+def _draw_last(name: str, place: Any) -> None:
     """The section's last figure, as pale as the style sheet says, until there is a new one. It is
     not part of what is drawn anew each second, and offers nothing to press.
     """
     slot = f"{name}-drawn"
     if slot not in st.session_state:
         return
-    place = st.empty()
     token = STALE.set(True)
     try:
         with place.container(key=f"stale-{name}"), charts.quickly():

@@ -22,7 +22,7 @@ from core.stats.neurons import Choose, Scope
 from core.tasks import Task, builtin_names, clean_task, load_task, own_names, paper_names
 from core.tasks.attacks import KINDS as ATTACKS
 from core.tasks.attacks import Kind as AttackKind
-from pages.common import about
+from pages.common import about, travel
 
 FIRST = "short_reviews"  # the task a page shows before one is chosen
 TUNED, IMPORTED, PROMPTS = "tuned here", "imported", "prompts"
@@ -54,13 +54,15 @@ def row(*widths: int) -> list[Any]:
 def one(key: str) -> None:
     """Before a control with one value: of several that another page left under its key, the first.
 
-    `backbone` and `seed` travel between pages of both kinds.
+    `backbone` and `seed` travel between pages of both kinds. A kept value is replaced, not taken
+    out first, so that the address says it, too.
     """
     kept = st.session_state.get(key)
     if isinstance(kept, list | tuple):
-        del st.session_state[key]
         if kept:
             st.session_state[key] = kept[0]
+        else:
+            del st.session_state[key]
 
 
 def several(key: str) -> None:
@@ -77,7 +79,7 @@ def refuse(key: str, options: Iterable[Any], what: str) -> None:
     """
     known = {str(option) for option in options}
     asked = [v for v in st.query_params.get_all(key) if v not in known]
-    if asked:
+    if asked and not travel.arrived():
         values = plain(", ".join(asked))
         st.toast(
             f"This link refers to an unavailable {what}: {values}. The page shows an available one "

@@ -50,6 +50,8 @@ def listed(task: Task, rows: Sequence[int], name: str) -> dict[str, Any]:
 
     def on_select() -> None:
         chosen = st.session_state[name].selection.rows
+        if chosen == [place]:
+            return  # the table says what it began with, which nobody has selected
         if chosen and chosen[0] < len(rows) and task.adversarial_of is None:
             pick(task, int(rows[chosen[0]]))
 

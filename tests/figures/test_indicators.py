@@ -61,11 +61,33 @@ def test_prompts_of_different_lengths_have_no_concatenated_indicator() -> None:
 def test_the_dead_row_can_be_left_out() -> None:
     rng = np.random.default_rng(0)
     prompts = [rng.normal(size=(4, 3)) for _ in range(3)]
-    found = indicators.embeddings(prompts, dead_row=True)
+    found = indicators.embeddings(prompts, [True] * 3)
     rest = indicators.embeddings([p[1:] for p in prompts])
     assert len(found) == 8
     for name, values in rest.items():
         assert np.array_equal(found[name + indicators.LIVE], values)
+
+
+def test_only_prompts_that_have_a_dead_row_lose_one() -> None:
+    """An own prompt beside a released one keeps its first vector."""
+    rng = np.random.default_rng(0)
+    own, released = (rng.normal(size=(4, 3)) for _ in range(2))
+    found = indicators.embeddings([own, released], [False, True])
+    rest = indicators.embeddings([own, released[1:]])
+    live = "cosine_average" + indicators.LIVE
+    assert np.array_equal(found[live], rest["cosine_average"])
+    assert "cosine_concat" in found
+    assert "cosine_concat" + indicators.LIVE not in found, "of different lengths now"
+    assert set(indicators.embeddings([own, released], [False, False])) == set(
+        indicators.embeddings([own, released])
+    )
+
+
+def test_windows_of_layers_are_in_the_order_of_the_layers() -> None:
+    names = ["activated_12 to 14", "activated_3 to 5", "causal", "activated", "activated_0 to 2"]
+    assert indicators.order(names) == [
+        "activated", "activated_0 to 2", "activated_3 to 5", "activated_12 to 14", "causal",
+    ]  # fmt: skip
 
 
 def test_agreement_is_also_given_between_categories() -> None:

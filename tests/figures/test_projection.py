@@ -172,16 +172,21 @@ def test_what_projection_gains_in_words() -> None:
         row("task", "random", LEARNED, 0.4, 0.3, 0.5),
     ]
     assert projection.finding(pd.DataFrame(near + control)) == (
-        "**Compared with tuned prompts, projected prompts are about as accurate on training tasks, "
-        "3 to 8 points less accurate on unseen tasks, and 0 to 36 points less accurate on unseen "
-        "categories.** With the distance loss, they are more accurate than projected random "
-        "tokens on training tasks and unseen tasks. With the task loss, they are not."
+        "**Compared with tuned prompts, projected prompts are not clearly less accurate on "
+        "training tasks, 3 to 8 points less accurate on unseen tasks, and 36 points less accurate "
+        "with the task loss on unseen categories.** With the distance loss, they are more accurate "
+        "than projected random tokens on training tasks and unseen tasks. With the task loss, they "
+        "are not."
     )
     assert projection.finding(pd.DataFrame([*near[:1], control[0], control[-1]])) == (
-        "**Compared with tuned prompts, projected prompts are about as accurate on training "
-        "tasks.** It makes no clear difference which prompt is projected."
+        "**Compared with tuned prompts, projected prompts are not clearly less accurate on "
+        "training tasks.** It makes no clear difference which prompt is projected."
     )
     assert projection.finding(pd.DataFrame(columns=list(near[0]))) == ""
+    worse = row("task", "random", LEARNED, -0.2, -0.3, -0.1)
+    assert projection.finding(pd.DataFrame([near[0], control[0], worse])).endswith(
+        "On training tasks, random tokens that are not projected do better."
+    )
     assert projection.differences(pd.DataFrame(near), "own").startswith(
         "training tasks 0.00 (0.00 to 0.00); training tasks 0.00 (0.00 to 0.00); unseen tasks −0.03"
     )

@@ -58,7 +58,7 @@ def which_start(lab: Lab) -> None:
         {t.name: (lab.pin(t, R), t.evaluation_split) for t in clean},
         {t.name: t.contrasts() for t in clean},
     )
-    likeness = indicators.of_everything(lab.store, R, sweep, dead_row=False, clean=lab.clean_name)
+    likeness = indicators.of_everything(lab.store, R, sweep, clean=lab.clean_name)
     transfer = queries.transfer(lab.store, sweep.grid, relative=True)
     pairs = indicators.joined(likeness, transfer, {t.name: t.category for t in clean})
     gains = advice.gained(advice.tested(pairs)).set_index("over")
