@@ -93,7 +93,8 @@ def tasks() -> None:
             key=upload.SHOWN_TASK,
         )
     ]
-    st.markdown(f"{plain(chosen.about)} *{plain(chosen.source)}*")
+    source = f"*{plain(chosen.source)}*" if chosen.source.strip() else ""
+    st.markdown(f"{plain(chosen.about)} {source}".strip())
     if not chosen.ready:
         _absent(chosen)
         return

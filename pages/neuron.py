@@ -15,7 +15,7 @@ from core.measures.ablation import AblationSpec
 from core.measures.activations import ActivationSpec
 from core.tasks import clean_task
 from core.tasks.data import load_split
-from pages.common import answers, controls, example
+from pages.common import about, answers, controls, example
 
 ENDS = 5  # texts in each of the tables
 FINDING_HELP = (
@@ -68,6 +68,7 @@ if st.query_params.get("layer") is not None or (layer, neuron) != best:
 written = st.query_params.get("layer"), st.query_params.get("neuron")
 st.session_state["place"] = written, backbone
 name.title(f"Neuron {neuron}, layer {layer}", anchor=False)
+about.note(layer=layer, neuron=neuron)
 aid.markdown(
     f"How well does this neuron of **{plain(backbone)}** predict each task's classes? What does it "
     "add to the right answers? When is it active, and what changes when it is suppressed?"

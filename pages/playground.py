@@ -14,7 +14,7 @@ from core.lab import playground as live
 from core.measures.predictivity import PredictivitySpec
 from core.measures.reading import Play
 from core.stats.neurons import Choose
-from core.tasks import attacks, data_stamp
+from core.tasks import attacks, clean_task, data_stamp, familiar
 from core.tasks.data import load_split
 from pages.common import answers, controls, example
 
@@ -193,6 +193,21 @@ with st.container(horizontal=True, vertical_alignment="center"):
 if refused := st.session_state.pop("refused", None):
     st.info(plain(refused))
 typed = (st.session_state["text_a"], st.session_state["text_b"] if task.pair else None)
+
+
+@st.cache_data(show_spinner=False, max_entries=20)
+def train_texts(name: str, fingerprint: str) -> familiar.Familiar:
+    """The words and lengths of the train texts of the task whose prompts are asked."""
+    assert name
+    assert fingerprint
+    return familiar.of(load_split(clean_task(task), "train"))
+
+
+if "train" in clean_task(task).splits:
+    known_texts = train_texts(task.name, data_stamp(clean_task(task)))
+    given = [text for text in typed if text and text.strip()]
+    if differs := familiar.remark(known_texts, given, clean_task(task).title):
+        st.caption(differs)
 
 
 def draw() -> None:

@@ -1,5 +1,6 @@
 """One neuron, and one text."""
 
+import math
 from collections.abc import Sequence
 
 import altair as alt
@@ -109,20 +110,30 @@ def tokens(
     return finish(alt.layer(*layers), look, 300)
 
 
+def round_step(about: float) -> float:
+    """1, 2 or 5 times a power of ten, at least as large."""
+    if not about > 0:
+        return 1e-6
+    power = 10 ** math.floor(math.log10(about))
+    return float(next(m * power for m in (1, 2, 5, 10) if m * power >= about * (1 - 1e-9)))
+
+
 def activation_histogram(
     table: pd.DataFrame, look: Look, *, baseline: float, classes: Sequence[str]
 ) -> alt.LayerChart:
     """The neuron's activations at its best token, by class, and its baseline."""
     low, high = float(table.activation.min()), float(table.activation.max())
-    step = max((high - low) / 30, 1e-6)
-    bins = alt.Bin(step=step)
+    step = round_step((high - low) / 30)
+    bins = alt.Bin(step=step, anchor=0)
+    first, last = math.floor(low / (5 * step)), math.ceil(high / (5 * step))
     scale = alt.Scale(domain=list(classes), range=look.classes(len(classes)))
     bars = (
         alt.Chart(table)
         .mark_bar(fillOpacity=0.6)
         .encode(
             x=alt.X("activation:Q", bin=bins, title="activation").axis(
-                format=".2~g", labelOverlap="greedy", labelSeparation=8
+                values=[round(i * 5 * step, 12) for i in range(first, last + 1)], format="~g",
+                labelOverlap="greedy", labelSeparation=8,
             ),
             y=alt.Y("count():Q", stack=None, title="examples"),
             color=alt.Color("class:N", title=None, scale=scale),

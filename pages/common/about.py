@@ -54,6 +54,8 @@ def link() -> str:
 def stem(name: str, chosen: Mapping[str, str]) -> str:
     """A file's name without its ending: `suppression_opinions_roberta-mini_seeds-0-1`."""
     parts = [name]
+    if "neuron" in chosen and "layer" in chosen:
+        parts.append(f"layer-{chosen['layer']}-neuron-{chosen['neuron']}")
     for key in ("task", "backbone", "seed", "seeds"):
         if value := chosen.get(key):
             parts.append(f"{key}s-{value}".replace("ss-", "s-") if "seed" in key else value)

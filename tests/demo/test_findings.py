@@ -56,8 +56,22 @@ def test_intervals_of_the_text_are_the_tables(shown: dict[str, pd.DataFrame]) ->
         span(without.loc["roberta-mini", "lora", "causal"], "excess", "excess_low", "excess_high"),
         f"{starts.loc['t5-mini', 'roberta-mini'].speedup:.1f} times sooner",
         f"{advised.loc['roberta-mini', 'all'].gain:.2f} ("
-        f"{advised.loc['roberta-mini', 'all'].low:.2f} to",
-    ]
+        f"{advised.loc['roberta-mini', 'all'].low:.2f} to "
+        f"{advised.loc['roberta-mini', 'all'].high:.2f}, nine tasks)",
+        *(span(advised.loc[place], "gain", "low", "high") for place in (
+            ("roberta-mini", "category"), ("t5-mini", "all"), ("t5-mini", "category"),
+        )),
+        "Across categories these are "
+        + " and ".join(f"{likeness.loc[b, 'cosine_average'].across_categories:.2f}" for b in PLAIN),
+        *(
+            f"{name} {row.excess:.2f}{more} ({row.excess_low:.2f} to {row.excess_high:.2f})"
+            for name, way, more in (
+                ("BitFit", "bias", " more than suppressing random neurons"),
+                ("adapters", "adapter", ""), ("LoRA", "lora", ""), ("prefix tuning", "prefix", ""),
+            )
+            for row in [without.loc["roberta-mini", way, "causal"]]
+        ),
+    ]  # fmt: skip
     pairs = shown["differences"].set_index(["neurons", "first", "second"])
     for name in ("roberta-mini", "t5-mini"):
         pair = pairs.loc[("skill", name, f"{name}-weathered")]

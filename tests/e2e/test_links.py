@@ -37,6 +37,38 @@ def test_a_neurons_address_says_layer_and_neuron(page: Page, app: str) -> None:
     no_error(page)
 
 
+def test_nothing_is_fetched_from_outside(page: Page, app: str) -> None:
+    """Not even the icon of a tab."""
+    asked = list[str]()
+    page.on("request", lambda request: asked.append(request.url))
+    for name in ("", "neuron", "suppression", "library", "tuning"):
+        open_page(page, app, name)
+        no_error(page)
+    local = (app, app.replace("http", "ws"), "data:", "blob:")
+    assert len(asked) > 20
+    assert [url for url in asked if not url.startswith(local)] == []
+
+
+def test_what_a_page_does_not_have_travels_on_without_a_remark(page: Page, app: str) -> None:
+    page.goto(f"{app}/predictivity?task=Short+reviews,+adv.")
+    heading(page, "Predictivity")
+    no_error(page)
+    to_page(page, "Your data", "Tuning")
+    heading(page, "Tuning")
+    no_error(page)
+    expect(page.get_by_role("combobox", name="Task", exact=True)).to_have_value("Short reviews")
+    expect(page.get_by_test_id("stToast")).to_have_count(0)
+
+
+def test_a_text_unlike_the_train_texts_is_remarked_on(page: Page, app: str) -> None:
+    open_page(page, app, "playground?text_a=Quantum+flibber+perturbs+zyxwv.")
+    expect(page.get_by_text("4 words are in none of them: quantum, flibber")).to_be_visible()
+    no_error(page)
+    open_page(page, app, "playground")
+    no_error(page)
+    expect(page.get_by_text("This text differs from")).to_have_count(0)
+
+
 def test_an_address_with_what_is_not_there_is_refused_aloud(page: Page, app: str) -> None:
     page.goto(f"{app}/neuron?layer=99&neuron=4&task=Nonsense")
     toasts = page.get_by_test_id("stToast")
@@ -46,14 +78,21 @@ def test_an_address_with_what_is_not_there_is_refused_aloud(page: Page, app: str
 
 
 def test_the_backbone_and_the_seed_travel_between_pages(page: Page, app: str) -> None:
-    page.goto(f"{app}/suppression?backbone=t5-mini&seed=2&seed=3")
+    page.goto(f"{app}/suppression?backbone=t5-mini&seed=2&seed=3&task=Opinions")
     heading(page, "Suppression")
     expect(page.locator(f"{CHART}:visible")).to_have_count(1)
     to_page(page, "Explore", "Neuron")
+    for _ in ("as it arrives", "opened again: the address says all of it"):
+        heading(page, NEURON)
+        expect(page).to_have_url(re.compile(r"backbone=t5-mini&seed=2&task=Opinions"))
+        chosen = page.get_by_role("combobox")
+        expect(chosen.nth(0)).to_have_value("t5-mini")
+        expect(chosen.nth(1)).to_have_value("Opinions")
+        expect(chosen.nth(2)).to_have_value("2")
+        no_error(page)
+        page.reload()
     heading(page, NEURON)
-    chosen = page.get_by_role("combobox")
-    expect(chosen.nth(0)).to_have_value("t5-mini")
-    expect(chosen.nth(2)).to_have_value("2")
+    no_error(page)
     to_page(page, "Findings", "Transfer")
     heading(page, "Transfer")
     chosen = page.get_by_role("toolbar", name="Backbones").get_by_role("button", pressed=True)
