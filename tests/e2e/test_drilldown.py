@@ -305,7 +305,8 @@ def test_a_neurons_page_tells_everything_of_it(page: Page, app: str) -> None:
     quiet(page)
     expect(page.locator(CHART)).to_have_count(7)
     for heading in (
-        "Predictivity: which tasks' classes does it predict?", "What does it add to each task's answers?",
+        "Predictivity: which tasks' classes does it predict?",
+        "What does it add to each task's answers?",
         "At which position?", "When does it fire?", "Which words does its output favour?",
         "What if this neuron alone is suppressed?", "Highest- and lowest-activating texts",
         "Which neurons are most similar?",
