@@ -18,8 +18,8 @@ from core.tasks import Task
 from pages.common import answers, controls, warnings
 
 TRAINED = {
-    "distance": "The projector is trained to match the prompts tuned on {target}.",
-    "task": "The projector is trained to solve the training tasks on {target}.",
+    "distance": "trained to match the prompts tuned on {target}.",
+    "task": "trained to solve the training tasks on {target}.",
 }
 SHAPES: dict[str, Shape] = {"as a whole": "whole", "each by itself": "each"}
 HOW_HELP = (
@@ -177,7 +177,7 @@ def summary(gained: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
         drawn.append((f"by {by}", figure))
         over = figures.differences(gained[gained.how == by], f"{by}-random")
         with column, st.container(border=True):
-            st.markdown(f"**{by.capitalize()} loss.** {TRAINED[by].format(target=plain(target))}")
+            st.markdown(f"**{by.capitalize()} loss**: {TRAINED[by].format(target=plain(target))}")
             answers.chart(figure)
             said = f"Gain over projected random tokens: {over}. " * bool(over)
             st.caption(f"{said}Ticks: majority class.", help=GAIN_HELP)

@@ -144,7 +144,7 @@ def draw() -> None:
         answers.chart(accuracy)
     if prompt is not None:
         st.caption(
-            f"Prompt {key(spec)}: [in detail](prompt?key={key(spec)}). Change the seed or any "
+            f"[This prompt in detail](prompt?key={key(spec)}). Change the seed or any "
             "other setting to tune another one."
         )
     answers.downloads("tuning", table, ("loss", loss), ("accuracy", accuracy))

@@ -1,6 +1,6 @@
 """Does suppressing chosen neurons cost more accuracy than suppressing random ones?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,7 @@ import pandas as pd
 from core.base.markdown import plain
 from core.base.specs import key
 from core.figures import asked
-from core.figures.rankings import NAMES
-from core.figures.words import listed
+from core.figures.words import MINUS, listed
 from core.measures.evaluation import EvaluationSpec
 from core.stats.intervals import crossed
 from core.stats.neurons import Choose
@@ -77,19 +76,23 @@ def sentence(found: pd.DataFrame) -> str:
             where = f"on all {len(rows)} backbones"
         does = "costs" if more else "does not clearly cost"
         than = " than suppressing random ones" * (not parts)
-        clause = f"suppressing {NAMES[str(choose)]} {does} more accuracy{than}"
+        clause = f"suppressing {choose} neurons {does} more accuracy{than}"
         parts.append(f"{clause} {where}" if more else clause)
     said = "; ".join(parts)
     return f"**{said[:1].upper()}{said[1:]}.**" if said else ""
 
 
-def numbers(found: pd.DataFrame, titles: Mapping[str, str] = NAMES) -> str:
+def numbers(found: pd.DataFrame) -> str:
     """The same in points, with intervals."""
     kinds = list[str]()
     for choose, rows in found.groupby("choose", sort=False):
         each = [
-            f"{plain(r.backbone)} {100 * r.cost:.1f} ({100 * r.low:.1f} to {100 * r.high:.1f})"
+            f"{plain(r.backbone)} {_points(r.cost)} ({_points(r.low)} to {_points(r.high)})"
             for r in rows.itertuples()
         ]
-        kinds.append(f"{titles[str(choose)]}: {', '.join(each)}")
+        kinds.append(f"{choose} neurons: {', '.join(each)}")
     return "; ".join(kinds)
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:z.1f}".replace("-", MINUS)

@@ -100,8 +100,12 @@ def test_indicators(by_page: Asked, by_command: Asked, prompt: Callable[..., str
 def test_advise(by_page: Asked, by_command: Asked) -> None:
     asked = by_command("advise", TASK, "--backbone", BACKBONE)
     page = by_page("transferability", backbone=BACKBONE)
-    assert page <= asked, "and the prompts themselves"
-    assert len(asked - page) == 45
+    assert len(asked - page) == 45, "the prompts themselves"
+    others = 8 * 40  # no other prompt on the task, nor its prompts on other tasks
+    assert len(asked & page) == others + 45 + 45, "and which neurons are active, and causal"
+    brief = by_command("advise", TASK, "--backbone", BACKBONE, "--brief", "7")
+    assert len(brief) == len(asked)
+    assert len(brief - asked) == 3 * 5, "the task's own prompts, and both of each"
 
 
 def test_project(by_page: Asked, by_command: Asked) -> None:

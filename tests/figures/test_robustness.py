@@ -10,6 +10,7 @@ from scipy.stats import hypergeom
 
 from core.base.measure import Run
 from core.base.specs import Pinned
+from core.figures import suppressed
 from core.figures.robustness import accuracy as R
 from core.figures.robustness import overlap as K
 from core.figures.robustness.verdict import (
@@ -360,6 +361,10 @@ def test_the_cost_of_skill_neurons_is_paired_by_example(
     assert row.low > 0
     assert row.p < 0.01
     assert row.p_holm == pytest.approx(row.p)
+    curve = asked["a"].suppression["clean", "clean"]
+    (again,) = suppressed.beyond_random(lab.store, curve).itertuples()
+    assert (again.choose, again.cost, again.low) == ("skill", row.cost, row.low)
+    assert suppressed.beyond_random(lab.store, asked["b"].suppression["clean", "clean"]).empty
 
 
 def test_costs_are_told_for_each_kind_of_attack(

@@ -100,10 +100,7 @@ def test_projection_shows_what_is_chosen_and_all_of_it_is_shipped() -> None:
         "on unseen categories.** With the distance loss, they are more accurate than projected "
         "random tokens on training tasks and unseen tasks. With the task loss, they are not."
     ) in said
-    assert (
-        "**Task loss.** The projector is trained to solve the training tasks on roberta-mini."
-        in said
-    )
+    assert "**Task loss**: trained to solve the training tasks on roberta-mini." in said
     captions = " ".join(c.value for c in page.caption)
     assert "random tokens: training tasks 0.20 (0.12 to 0.28)" in captions
     means = json.loads(page.get("vega_lite_chart")[0].proto.spec)
