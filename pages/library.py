@@ -250,6 +250,14 @@ def projectors() -> None:
             ),
         },
     )  # fmt: skip
+    key = st.selectbox(
+        "Download a projector", list(table.key), index=None, placeholder="a projector's key"
+    )
+    if key is not None:
+        st.download_button(
+            "Download (safetensors)", lab.store.file("projectors", key).read_bytes,
+            f"projector-{key}.safetensors", icon=":material/download:", on_click="ignore",
+        )  # fmt: skip
 
 
 def prompts() -> None:

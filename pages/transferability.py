@@ -1,6 +1,6 @@
 """Are prompts that are alike also prompts that transfer?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,14 +9,14 @@ import streamlit as st
 
 from core import charts
 from core.base.markdown import plain
-from core.figures import advice, indicators, literature, queries, words
+from core.figures import advice, indicators, literature, prompt_map, queries, released, words
 from core.lab.lab import job_name
 from core.measures import sweeps
 from core.tasks import Task
 from pages.common import answers, controls, warnings
 
 COMPUTED, PUBLISHED = "computed here", "published (Su et al. 2022)"
-METHODS: tuple[indicators.Method, ...] = ("PCA", "t-SNE")
+METHODS: tuple[prompt_map.Method, ...] = ("PCA", "t-SNE")
 PAIRS_HELP = (
     "Horizontal: the similarity of the two tasks' prompts, or of their neurons. Vertical: the "
     "accuracy of the source's prompt on the target, divided by that of the target's own prompt. "
@@ -75,8 +75,9 @@ def draw(
     maps: Mapping[str, pd.DataFrame],
     look: charts.Look,
     caption: str,
+    remark: Callable[[pd.DataFrame], str] = lambda agreed: "",
 ) -> None:
-    """All figures of a set of prompts; tasks by title."""
+    """All figures of a set of prompts; tasks by title. `remark`: what else correlations show."""
     pairs = indicators.joined(likeness, transfer, categories)
     if pairs.empty:
         answers.nothing("These prompts have not been compared yet.")
@@ -86,7 +87,7 @@ def draw(
         return
     found = indicators.order(likeness.indicator)
     agreed = agreed.assign(title=agreed.indicator.map(indicators.title))
-    st.markdown(indicators.sentence(agreed))
+    st.markdown(f"{indicators.sentence(agreed)} {remark(agreed)}".strip())
     with st.container(border=True):
         st.markdown(
             "**How well does each indicator predict transfer?** Filled: the 95% interval excludes "
@@ -287,17 +288,18 @@ def published() -> None:
     if not chosen:
         st.info("Choose a backbone.")
         return
-    likeness = indicators.published(lab.settings.assets)
+    likeness = released.likeness(lab.settings.assets)
     likeness = likeness[likeness.backbone.isin(chosen)]
     transfer = literature.transfer(lab.settings.assets, relative=True)
     categories = literature.categories()
     maps = {
-        name: indicators.map_of_likeness(likeness[likeness.backbone == name], categories, method)
+        name: prompt_map.of_likeness(likeness[likeness.backbone == name], categories, method)
         for name in chosen
     }
     draw(
         likeness[likeness.source_task != likeness.target_task], transfer, categories, maps,
         answers.look(names), "One released run per task.",
+        lambda agreed: f"{released.sentence(likeness, agreed)} {released.ON}".strip(),
     )  # fmt: skip
 
 
@@ -346,10 +348,10 @@ def computed() -> None:
         return tuple(sorted(lab.known(compared[b].prompts)))
 
     @st.cache_data(show_spinner="Drawing the map ...", max_entries=20)
-    def a_map(b: str, known: tuple[str, ...], method: indicators.Method) -> pd.DataFrame:
+    def a_map(b: str, known: tuple[str, ...], method: prompt_map.Method) -> pd.DataFrame:
         """A backbone's prompts in the plane."""
         del known
-        return indicators.map_of_prompts(
+        return prompt_map.of_prompts(
             lab.store, compared[b].prompts, titles, categories, method, lab.has_dead_row
         )  # fmt: skip
 
@@ -386,7 +388,7 @@ def similarity(backbone: str, found: Sequence[Task]) -> sweeps.SimilaritySweep:
     )
 
 
-def mapped() -> indicators.Method:
+def mapped() -> prompt_map.Method:
     """How prompts are put into the plane."""
     chosen = middle.segmented_control(
         "Map", METHODS, default=METHODS[0], key="map", bind="query-params",

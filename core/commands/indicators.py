@@ -29,8 +29,8 @@ from core.commands.common import (
     say,
     writable,
 )
-from core.exchange import published as released
-from core.figures import advice, literature, queries
+from core.exchange import published as files
+from core.figures import advice, literature, queries, released
 from core.figures import indicators as figures
 from core.figures import prompt as one
 from core.lab.lab import Lab
@@ -82,7 +82,10 @@ def indicators(
     if published:
         if neurons:
             raise BadInput("--neurons needs prompts of a backbone that is here, not --published.")
-        say(_published(given, out), as_json)
+        likeness, found = _published(given, out)
+        say(found.assign(indicator=found.indicator.map(figures.title)), as_json)
+        if not as_json:
+            typer.echo(f"\n{released.sentence(likeness, found)} {released.ON}".replace("**", ""))
         return
     if out is not None:
         raise BadInput("--out needs --published.")
@@ -93,34 +96,35 @@ def indicators(
         say(_pairs(lab, asked, neurons=neurons), as_json)
 
 
-def _published(given: list[str], out: Path | None) -> pd.DataFrame:
-    """Spearman of each indicator with the released accuracies. Raises: BadInput."""
+def _published(given: list[str], out: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Likeness of the released prompts, and each indicator's Spearman with the released accuracies.
+    Raises: BadInput.
+    """
     assets = Settings.from_env().assets
     if len(given) > 1:
         raise BadInput("--published takes one folder of released prompts, or none.")
-    likeness = _released(Path(given[0])) if given else figures.published(assets)
+    likeness = _released(Path(given[0])) if given else released.likeness(assets)
     if out is not None:
         likeness.to_csv(out, index=False, float_format="%.8g")
     transfer = literature.transfer(assets, relative=True)
     pairs = figures.joined(likeness, transfer, literature.categories())
     found = figures.agreement(pairs)
-    found["indicator"] = found.indicator.map(figures.title)
-    return found
+    return likeness, found
 
 
 def _released(folder: Path) -> pd.DataFrame:
     """Likeness of the authors' own runs (`seed_su`) in a folder. Raises: BadInput."""
-    names = {released.TASKS.get(t.lower(), t.lower()): t for t in literature.TASKS}
+    names = {files.TASKS.get(t.lower(), t.lower()): t for t in literature.TASKS}
     found = {
         (claim.model, names[claim.task]): vectors.double().numpy()
-        for claim, vectors in released.read_folder(folder).items()
+        for claim, vectors in files.read_folder(folder).items()
         if claim.seed == 0 and claim.model in literature.MODELS and claim.task in names
     }
     if not found:
         raise BadInput(
             f"{folder} contains no prompt by Su et al. for {', '.join(literature.MODELS)}."
         )
-    return figures.of_released(found)
+    return released.of_prompts(found)
 
 
 def _pairs(lab: Lab, asked: list[Prompt], *, neurons: bool = False) -> pd.DataFrame:

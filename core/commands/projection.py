@@ -28,7 +28,7 @@ from core.measures.projector import By, Shape
 from core.measures.prompts import artifact
 from core.measures.tuning import TuneSpec
 from core.store.files import artifact_bytes
-from core.tasks import Task
+from core.tasks import Task, in_order
 from core.tasks.data import obtain_task
 
 app = typer.Typer()
@@ -86,7 +86,8 @@ def project(
         names = [lab.models.obtain(b, bar()) for b in (from_backbone, to_backbone)]
         if len({lab.models.pin(name) for name in names}) == 1:
             raise BadInput("The two backbones are the same; choose different ones.")
-        learned, tested = (_tasks(text) for text in (tasks, test or tasks))
+        tested = _tasks(test or tasks)
+        learned = in_order(_tasks(tasks))
 
         def tuned(name: str, found: list[Task]) -> list[TuneSpec]:
             settings = {
@@ -123,7 +124,10 @@ def project(
 
 def _tasks(text: str) -> list[Task]:
     """Tasks by name. Raises: BadInput for one with written answers."""
-    found = [obtain_task(name.strip(), bar()) for name in dict.fromkeys(text.split(","))]
+    names = dict.fromkeys(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise BadInput("Name at least one task; several are separated by commas.")
+    found = [obtain_task(name, bar()) for name in names]
     for task in found:
         task.need_classes("projection")
     return found

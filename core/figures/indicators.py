@@ -6,9 +6,7 @@ lowest and highest of these pairs, where there are several.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +15,7 @@ from jaxtyping import Float
 
 from core.base.markdown import plain
 from core.base.prompts import Dead, Prompt, never
-from core.figures import literature, queries
+from core.figures import queries
 from core.figures.categories import same as same_category
 from core.figures.queries import Clean
 from core.figures.rankings import compare
@@ -29,7 +27,6 @@ from core.stats.neurons import Ranking
 from core.stats.similarity import (
     EMBEDDINGS,
     SIMILARITY,
-    cosine_average,
     overlapping_rate,
     windows,
     with_transfer,
@@ -37,7 +34,6 @@ from core.stats.similarity import (
 from core.store import Store
 
 Array = npt.NDArray[Any]
-Method = Literal["PCA", "t-SNE"]
 TITLES = {
     "cosine_average": "averaged cosine",
     "cosine_concat": "concatenated cosine",
@@ -53,8 +49,6 @@ WINDOW = "activated_"  # beginning of an overlapping rate over a window of layer
 COLUMNS = "backbone indicator source_task target_task value pairs".split()  # noqa: SIM905
 RANGE = ["lowest", "highest"]  # of the pairs of prompts, where there are several
 SHARED = 0.05  # of each layer: the causal neurons compared between tasks
-FEWEST = 4  # prompts of a map
-PUBLISHED = Path("published") / "su2022_indicators.csv"
 
 
 def title(indicator: str) -> str:
@@ -298,118 +292,3 @@ def matrices(every: pd.DataFrame, mine: pd.DataFrame) -> tuple[Array, Array]:
         for column in ("value", "transferred")
     )
     return likeness, transferred
-
-
-# --- published prompts ---------------------------------------------------------------------------
-def published(assets: Path) -> pd.DataFrame:
-    """Likeness of the prompts that Su et al. 2022 released, shipped as numbers, not as vectors."""
-    return pd.read_csv(assets / PUBLISHED)
-
-
-def of_released(prompts: Mapping[tuple[str, str], Float[Array, "token hidden"]]) -> pd.DataFrame:
-    """Likeness of released prompts by (model, task) as their folders name them; a prompt with
-    itself, too, because a map needs it.
-    """
-    tables = []
-    for model in dict.fromkeys(m for m, _ in prompts):
-        mine = {literature.TASKS[task]: p for (m, task), p in prompts.items() if m == model}
-        matrices = embeddings(list(mine.values()), ["Roberta" in model] * len(mine))
-        for name, values in matrices.items():
-            table = pd.DataFrame(values, index=list(mine), columns=list(mine)).stack().reset_index()
-            table.columns = pd.Index(["source_task", "target_task", "value"])
-            table = table.assign(backbone=literature.MODELS[model], indicator=name, pairs=1)
-            tables.append(table[COLUMNS])
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
-
-
-# --- a map ---------------------------------------------------------------------------------------
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Map:
-    """Places in the plane; `kept`: how well neighbours are kept (trustworthiness, 1 at best; NaN
-    for too few); `variance`: share of the variance that two principal components hold (NaN for
-    t-SNE).
-    """
-
-    places: npt.NDArray[np.float64]
-    kept: float
-    variance: float
-
-
-def plane(products: Array, method: Method) -> Map:
-    """Prompts in the plane, from the inner products `[prompt other]` of their mean unit vectors
-    (`cosine_average`).
-    """
-    from sklearn.decomposition import KernelPCA
-    from sklearn.manifold import TSNE, trustworthiness
-
-    n = len(products)
-    squares = np.diag(products)[:, None] + np.diag(products)[None] - 2 * products
-    distances = np.sqrt(np.maximum(squares, 0))
-    variance = float("nan")
-    if method == "PCA":
-        pca = KernelPCA(kernel="precomputed")
-        found = pca.fit_transform(products)
-        places = np.hstack([found, np.zeros((n, 2))])[:, :2]
-        total = float(pca.eigenvalues_.sum())  # 0 if all prompts are one
-        variance = float(pca.eigenvalues_[:2].sum()) / total if total > 0 else 1.0
-    else:
-        places = TSNE(
-            metric="precomputed", init="random", perplexity=min(15.0, (n - 1) / 3), random_state=0
-        ).fit_transform(distances)
-    neighbours = min(5, (n - 1) // 2)
-    kept = float("nan")
-    if neighbours:
-        kept = trustworthiness(distances, places, n_neighbors=neighbours, metric="precomputed")
-    return Map(places=np.asarray(places, np.float64), kept=float(kept), variance=variance)
-
-
-def map_of_prompts(
-    store: Store,
-    prompts: Sequence[Prompt],
-    titles: Mapping[str, str],
-    categories: Mapping[str, str],
-    method: Method,
-    dead: Dead = never,
-) -> pd.DataFrame:
-    """The stored ones among the prompts in the plane: x, y, task (title), category, seed, and for
-    the whole map kept and variance; `categories` by title. Empty for fewer than four. The first
-    vectors of `dead` ones are left out.
-    """
-    known = [found for p in prompts if (found := store.read(p)) is not None]
-    tasks = [titles.get(p.spec.source_task, p.spec.source_task) for p in known]
-    vectors = [p.array[int(dead(p.spec)) :] for p in known]
-    products = cosine_average(vectors) if vectors else np.empty((0, 0))
-    return _map(products, tasks, [p.spec.seed for p in known], categories, method)
-
-
-def map_of_likeness(
-    likeness: pd.DataFrame, categories: Mapping[str, str], method: Method
-) -> pd.DataFrame:
-    """As `map_of_prompts`, from the rows of one backbone, which hold each prompt with itself."""
-    live = likeness.indicator == "cosine_average" + LIVE
-    mine = likeness[live if live.any() else likeness.indicator == "cosine_average"]
-    products = mine.pivot(index="source_task", columns="target_task", values="value")
-    products = products.reindex(columns=products.index)
-    return _map(
-        products.to_numpy(), list(products.index), ["none"] * len(products), categories, method
-    )
-
-
-def _map(
-    products: Array,
-    tasks: Sequence[str],
-    seeds: Sequence[object],
-    categories: Mapping[str, str],
-    method: Method,
-) -> pd.DataFrame:
-    names = "x y task category seed kept variance".split()  # noqa: SIM905
-    if len(products) < FEWEST:
-        return pd.DataFrame(columns=names)
-    found = plane(products, method)
-    return pd.DataFrame(
-        {
-            "x": found.places[:, 0], "y": found.places[:, 1], "task": tasks,
-            "category": [categories.get(t, "other") for t in tasks], "seed": seeds,
-            "kept": found.kept, "variance": found.variance,
-        }
-    )[names]  # fmt: skip

@@ -6,6 +6,7 @@ that the settings name, or anywhere if given by path.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, fields
 from functools import lru_cache
 from os.path import isfile, lexists, realpath  # unlike Path's, these take any name
@@ -88,9 +89,13 @@ def _place(category: str) -> int:
     return _CATEGORIES.index(category) if known else len(_CATEGORIES)
 
 
+def in_order(tasks: Iterable[Task]) -> list[Task]:
+    """As pages list them: clean tasks first, by category and name."""
+    return sorted(tasks, key=lambda t: (t.adversarial_of is not None, _place(t.category), t.name))
+
+
 def _sorted(tasks: list[Task]) -> tuple[str, ...]:
-    tasks.sort(key=lambda t: (t.adversarial_of is not None, _place(t.category), t.name))
-    return tuple(t.name for t in tasks)
+    return tuple(t.name for t in in_order(tasks))
 
 
 def load_task(name: str, places: Places | None = None) -> Task:

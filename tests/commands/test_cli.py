@@ -707,6 +707,8 @@ def test_a_projector_is_trained_and_what_it_made_is_evaluated(
     assert call(cache, "evaluate", rows["task"]["prompt"], toml).returncode == 0
     same = call(cache, "project", tiny_roberta, tiny_roberta, "--tasks", toml)
     assert (same.returncode, "The two backbones are the same" in same.stderr) == (1, True)
+    none = call(cache, "project", other, tiny_roberta, "--tasks", ",")
+    assert (none.returncode, "Name at least one task" in none.stderr) == (1, True)
 
 
 def test_advice_needs_tasks_enough(cache: Path, tiny_roberta: Path, tmp_path: Path) -> None:

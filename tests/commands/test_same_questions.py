@@ -109,7 +109,7 @@ def test_advise(by_page: Asked, by_command: Asked) -> None:
 
 
 def test_project(by_page: Asked, by_command: Asked) -> None:
-    learned = "long_reviews,opinions,answerability"
+    learned = "answerability, opinions,long_reviews,"  # in any order
     page = by_page("projection")
     asked = by_command(
         "project", "t5-mini", BACKBONE, "--tasks", learned, "--test", "excuses", "--by", "distance"

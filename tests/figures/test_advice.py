@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr, t
 
-from core.figures import advice, indicators
+from core.figures import advice, indicators, released
 
 TASKS = "a b c d e".split()  # noqa: SIM905
 
@@ -98,7 +98,7 @@ def test_advice_on_published_prompts_is_that_of_a_loop() -> None:
 
     assets = ROOT / "assets"
     table = indicators.joined(
-        indicators.published(assets), literature.transfer(assets, relative=True),
+        released.likeness(assets), literature.transfer(assets, relative=True),
         literature.categories(),
     )  # fmt: skip
     mine = table[table.backbone == "T5 base"]

@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from core.base.settings import ROOT
 from core.base.specs import Pinned
 from core.exchange import published
-from core.figures import indicators, literature
+from core.figures import indicators, literature, prompt_map, released
 from core.measures.prompts import ImportedPrompt
 from core.stats.similarity import cosine_average
 
@@ -132,18 +132,18 @@ def test_the_map_by_principal_components_is_that_of_the_vectors() -> None:
     units = np.stack([(p / np.linalg.norm(p, axis=1, keepdims=True)).mean(0) for p in prompts])
     pca = PCA(2)
     expected = pca.fit_transform(units)
-    found = indicators.plane(cosine_average(prompts), "PCA")
+    found = prompt_map.plane(cosine_average(prompts), "PCA")
     apart = [np.linalg.norm(p[:, None] - p, axis=-1) for p in (found.places, expected)]
     assert apart[0] == pytest.approx(apart[1], abs=1e-9)
     assert found.variance == pytest.approx(pca.explained_variance_ratio_.sum())
 
 
 @pytest.mark.parametrize("method", ["PCA", "t-SNE"])
-def test_a_map_keeps_groups_that_are_far_apart(method: indicators.Method) -> None:
+def test_a_map_keeps_groups_that_are_far_apart(method: prompt_map.Method) -> None:
     rng = np.random.default_rng(0)
     middle = 8 * np.eye(4)[np.repeat([0, 1, 2], 6)]
     prompts = [c + rng.normal(0, 0.3, size=(2, 4)) for c in middle]
-    found = indicators.plane(cosine_average(prompts), method)
+    found = prompt_map.plane(cosine_average(prompts), method)
     assert found.kept > 0.8
     assert np.isnan(found.variance) == (method == "t-SNE")
     groups = np.repeat([0, 1, 2], 6)
@@ -153,7 +153,7 @@ def test_a_map_keeps_groups_that_are_far_apart(method: indicators.Method) -> Non
 
 
 def test_identical_prompts_have_places_too() -> None:
-    assert indicators.plane(np.ones((5, 5)), "PCA").places.shape == (5, 2)
+    assert prompt_map.plane(np.ones((5, 5)), "PCA").places.shape == (5, 2)
 
 
 def test_one_rule_holds_for_a_whole_matrix() -> None:
@@ -170,7 +170,7 @@ def test_one_rule_holds_for_a_whole_matrix() -> None:
 
 # --- published -----------------------------------------------------------------------------------
 def test_shipped_similarities_name_known_tasks_and_go_with_the_released_accuracies() -> None:
-    likeness = indicators.published(ASSETS)
+    likeness = released.likeness(ASSETS)
     assert set(likeness.source_task) <= set(literature.TASKS.values())
     assert set(literature.categories()) >= set(likeness.source_task)
     transfer = literature.transfer(ASSETS, relative=True)
@@ -199,7 +199,8 @@ def test_published_correlations_are_those_of_a_loop_over_the_files() -> None:
     for model, backbone in models.items():
         mine = accuracy[accuracy.model == model]
         known = mine.set_index(["source_prompt", "target_task"]).accuracy
-        for indicator, table in likeness[likeness.backbone == backbone].groupby("indicator"):
+        compared = likeness[(likeness.backbone == backbone) & (likeness.indicator != "dead_row")]
+        for indicator, table in compared.groupby("indicator"):
             each = []
             for target, rows in table.groupby("target_task"):
                 rows = rows[rows.source_task != target]
@@ -218,9 +219,26 @@ def test_shipped_similarities_can_be_recomputed(tmp_path: Path) -> None:
         for c, v in found.items() if c.task in ("imdb", "sst2", "squad", "mrpc")
     }  # fmt: skip
     keys = ["backbone", "indicator", "source_task", "target_task"]
-    again = indicators.of_released(some).merge(indicators.published(ASSETS), on=keys)
-    assert len(again) == 9 * 8 + 16 * 4
+    again = released.of_prompts(some).merge(released.likeness(ASSETS), on=keys)
+    assert len(again) == 9 * 8 + 16 * 4 + 3, "and the dead row of three RoBERTa prompts"
     assert again.value_x.to_numpy() == pytest.approx(again.value_y.to_numpy(), rel=1e-5, abs=1e-8)
+
+
+def test_the_dead_row_is_weighed_and_what_it_changes_is_said() -> None:
+    vectors = np.array([[3.0, 4.0], [0.0, 5.0]])
+    assert released.dead_share(vectors) == pytest.approx(0.5)
+    keys = ["backbone", "indicator"]
+    rows = [("RoBERTa base", "a", 0.0145), ("RoBERTa base", "b", 0.66)]
+    weights = pd.DataFrame(rows, columns=["backbone", "source_task", "value"])
+    weights = weights.assign(indicator=released.DEAD)
+    agreed = pd.DataFrame(
+        [("RoBERTa base", "cosine_concat", 0.19), ("RoBERTa base", "cosine_concat_live", 0.33)],
+        columns=[*keys, "spearman"],
+    )
+    said = released.sentence(weights, agreed)
+    assert "holds between 1.5% (a) and 66% (b) of the prompt's squared norm" in said
+    assert "changes from 0.19 to **0.33**" in said
+    assert released.sentence(weights[:0], agreed) == "", "T5 prompts have no dead row"
 
 
 def test_a_sentence_counts_indicators_and_quotes_the_averaged_cosine() -> None:

@@ -143,6 +143,11 @@ def test_the_library_lists_the_shipped_projectors() -> None:
     }
     assert table.selection_accuracy[table.trained_by == "task"].between(0.5, 1).all()
     assert table.tasks.str.contains("long_reviews").all()
+    (choice,) = (box for box in test.selectbox if box.label == "Download a projector")
+    assert not test.get("download_button")
+    choice.set_value(table.key[0]).run()
+    assert not test.exception
+    assert [b.label for b in test.get("download_button")] == ["Download (safetensors)"]
 
 
 @pytest.mark.usefixtures("fresh")

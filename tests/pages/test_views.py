@@ -7,7 +7,7 @@ import pytest
 import streamlit as st
 
 from core.base.settings import ROOT, Settings
-from core.figures import advice, indicators, literature, projection, queries, ways
+from core.figures import advice, indicators, literature, projection, queries, released, ways
 from core.figures.robustness import claim, dose
 from core.lab.lab import Lab
 from core.measures import projections, sweeps
@@ -92,10 +92,10 @@ def same_neurons(lab: Lab) -> None:
     assert lost.excess_low["adapter", "causal"] > 0
 
 
-def released(lab: Lab) -> None:
+def published_pairs(lab: Lab) -> None:
     assets = lab.settings.assets
     pairs = indicators.joined(
-        indicators.published(assets), literature.transfer(assets, relative=True),
+        released.likeness(assets), literature.transfer(assets, relative=True),
         literature.categories(),
     )  # fmt: skip
     found = indicators.agreement(pairs[pairs.indicator == "cosine_average"])
@@ -109,7 +109,7 @@ HOLDS: dict[str, Callable[[Lab], None]] = {
     "Which other prompt works best": which_start,
     "Prompts of another backbone": prompts_of_another_backbone,
     "Causal for LoRA and adapters, too": same_neurons,
-    "Released prompts": released,
+    "Released prompts": published_pairs,
 }
 
 
