@@ -78,7 +78,10 @@ st.set_page_config(
     page_icon=ICON if ICON.is_file() else None,
     layout="wide",
 )
-st.html(Path(__file__).parent / "pages" / "common" / "page.css")
+COMMON = Path(__file__).parent / "pages" / "common"
+st.html(COMMON / "page.css")
+script = (COMMON / "page.js").read_text(encoding="utf-8")
+st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 views.forget_choices()
 travel.arrive(page.title)
 about.begin(page.title)

@@ -49,7 +49,7 @@ def place() -> tuple[int, int]:
     best = profiles.best(lab.store, here)
     asked = st.query_params.get("layer"), st.query_params.get("neuron")
     written, of = st.session_state.get("place", ((), backbone))
-    if any(asked) and asked != written:
+    if any(asked) and (asked != written or "layer" not in st.session_state):
         controls.refuse("layer", range(layers), "layer")
         controls.refuse("neuron", range(width), "neuron")
         for part, text, end in (("layer", asked[0], layers), ("neuron", asked[1], width)):

@@ -1,6 +1,9 @@
 """What is chosen on one page is chosen on the next one, too, and the address of each says so."""
 
+from urllib.parse import parse_qs
+
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 TRAVELS = ("backbone", "seed", "task", "from", "prompts", "top")
 """Keys of the controls that several pages have; the address has them by these names."""
@@ -20,6 +23,9 @@ def arrive(page: str) -> None:
     st.session_state[PAGE] = page
     if before in (None, page):
         return
+    if (asked := _asked()) is not None:
+        st.query_params.from_dict(asked)
+        st.rerun()
     kept: dict[str, list[str]] = st.session_state.get(KEPT, {})
     kept = {
         name: values[:1] if name in SINGLE.get(page, ()) else values
@@ -29,6 +35,17 @@ def arrive(page: str) -> None:
         st.session_state[ARRIVED] = True
         st.query_params.update(kept)
         st.rerun()
+
+
+def _asked() -> dict[str, list[str]] | None:
+    """After Back, or a link in a figure or a text (page.js): the address as it was asked for. On
+    its way from another page, Streamlit drops from it what both pages have in their addresses.
+    """
+    run = get_script_run_ctx()
+    if run is None or not run.is_history_navigation:
+        return None
+    asked = parse_qs(run.query_string, keep_blank_values=True)
+    return {name: values for name, values in asked.items() if not name.startswith("embed")}
 
 
 def arrived() -> bool:

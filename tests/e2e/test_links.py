@@ -37,6 +37,68 @@ def test_a_neurons_address_says_layer_and_neuron(page: Page, app: str) -> None:
     no_error(page)
 
 
+def chosen(page: Page) -> list[str]:
+    """The backbones that are chosen on a page for several."""
+    found = page.get_by_role("toolbar", name="Backbones").get_by_role("button", pressed=True)
+    return found.all_inner_texts()
+
+
+def test_back_undoes_what_was_chosen_and_forward_does_it_again(page: Page, app: str) -> None:
+    open_page(page, app, "predictivity?backbone=roberta-mini")
+    heading(page, "Predictivity")
+    no_error(page)
+    page.get_by_role("button", name="t5-mini", exact=True).click()
+    expect(page.locator(f"{CHART}:visible")).to_have_count(2)
+    no_error(page)
+    assert chosen(page) == ["roberta-mini", "t5-mini"]
+    page.go_back()
+    expect(page.locator(f"{CHART}:visible")).to_have_count(1)
+    no_error(page)
+    assert chosen(page) == ["roberta-mini"]
+    expect(page).to_have_url(re.compile("predictivity.backbone=roberta-mini$"))
+    page.go_forward()
+    expect(page.locator(f"{CHART}:visible")).to_have_count(2)
+    no_error(page)
+    assert chosen(page) == ["roberta-mini", "t5-mini"]
+
+
+def test_a_click_on_a_figure_keeps_the_session_and_back_returns(page: Page, app: str) -> None:
+    open_page(page, app, "predictivity?backbone=t5-mini")
+    heading(page, "Predictivity")
+    no_error(page)
+    loads = list[Page]()
+    page.on("load", lambda opened: loads.append(opened))
+    page.locator(CHART).first.locator("g.mark-symbol path[aria-label*='neuron?']").last.click()
+    heading(page, NEURON)
+    no_error(page)
+    said = page.get_by_role("heading", level=1).inner_text()
+    expect(page.get_by_role("combobox", name="Backbone")).to_have_value("t5-mini")
+    page.go_back()
+    heading(page, "Predictivity")
+    no_error(page)
+    assert chosen(page) == ["t5-mini"]
+    page.go_forward()
+    heading(page, said)
+    no_error(page)
+    expect(page.get_by_role("combobox", name="Backbone")).to_have_value("t5-mini")
+    assert not loads, "the app is not loaded anew"
+
+
+def test_a_point_of_the_claim_opens_its_task_on_the_same_page(page: Page, app: str) -> None:
+    open_page(page, app, "robustness?tab=All+tasks")
+    no_error(page)
+    loads = list[Page]()
+    page.on("load", lambda opened: loads.append(opened))
+    point = page.locator(f"{CHART}:visible g.mark-symbol path[aria-label*='robustness?']").last
+    label = point.get_attribute("aria-label") or ""
+    task = re.search(r"task: ([^;]+);", label)
+    assert task
+    point.click()
+    expect(page.get_by_role("combobox", name="Task", exact=True)).to_have_value(task[1])
+    no_error(page)
+    assert not loads
+
+
 def test_nothing_is_fetched_from_outside(page: Page, app: str) -> None:
     """Not even the icon of a tab."""
     asked = list[str]()

@@ -1,0 +1,41 @@
+// Each choice and each link becomes a step of the browser's history, and none loads the app anew.
+//
+// Streamlit replaces the address when a control changes, so that Back would leave the page; and it
+// leaves links in figures and texts to the browser, which would lose the session.
+(() => {
+  if (window.skillscope) return;
+  window.skillscope = true;
+
+  const { pushState, replaceState } = history;
+  history.replaceState = function (state, title, url) {
+    // Only where a control has changed the address does Streamlit give the whole of it.
+    const next = /^https?:/.test(url ?? "") ? new URL(url) : location;
+    const changed = next.pathname === location.pathname && next.search !== location.search;
+    return (changed ? pushState : replaceState).call(this, state, title, url);
+  };
+
+  // What Streamlit does after Back, it does for a new address, too.
+  const follow = (address) => {
+    history.pushState({}, "", address);
+    dispatchEvent(new PopStateEvent("popstate"));
+  };
+  const here = (link, event) =>
+    link.origin === location.origin &&
+    !link.hasAttribute("download") &&
+    event.button === 0 &&
+    !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
+
+  // Vega clicks a link that is not in the document.
+  HTMLAnchorElement.prototype.dispatchEvent = function (event) {
+    if (event.type !== "click" || this.isConnected || !here(this, event))
+      return EventTarget.prototype.dispatchEvent.call(this, event);
+    follow(this.href);
+    return true;
+  };
+  addEventListener("click", (event) => {
+    const link = event.target.closest?.("[data-testid=stMarkdownContainer] a[href]");
+    if (!link || link.hash || !here(link, event)) return;
+    event.preventDefault();
+    follow(link.href);
+  });
+})();
