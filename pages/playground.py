@@ -35,6 +35,7 @@ with two:
     task = controls.task(controls.origins(controls.ranked_set()))
     own = (p for b in backbones for p in controls.prompts(lab, b, [task]))
     seed = controls.one_seed(three, own)
+    controls.refuse("which", ["skill neurons", "causal neurons"], "kind of neurons")
     kind: Choose = four.segmented_control(
         "Suppress", ["skill", "causal"], default="skill", key="which", required=True,
         bind="query-params", format_func=lambda k: f"{k} neurons",

@@ -60,7 +60,6 @@ answers.heading(
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 2, 4)
-controls.refuse("numbers", [COMPUTED, PUBLISHED], "source of numbers")
 source = right.segmented_control(
     "Numbers", [COMPUTED, PUBLISHED], default=COMPUTED, key="numbers", bind="query-params",
     help="Published: prompts and accuracies released by Su et al., one run each. Without the "

@@ -75,8 +75,10 @@ def several(key: str) -> None:
 def refuse(key: str, options: Iterable[Any], what: str) -> None:
     """Say which value in the address cannot be shown, before its control falls back to a default.
 
-    Streamlit drops such a value silently. `what` names the control, e.g. "task".
+    Streamlit drops such a value silently. `what` names the control, e.g. "task". For controls whose
+    values have other names in the address; `travel.leave` does it for all others.
     """
+    travel.checked(key)
     known = {str(option) for option in options}
     asked = [v for v in st.query_params.get_all(key) if v not in known]
     if asked and not travel.arrived():
@@ -250,6 +252,7 @@ def task(found: Sequence[Task], label: str = "Task", key: str = "task") -> Task:
 
 def attack_kind() -> AttackKind:
     """The kind of edits of an attack."""
+    refuse("attack", EDITS.values(), "attack")
     chosen: AttackKind = st.segmented_control(
         "Attack", ATTACKS, default="typo", key="attack", bind="query-params", required=True,
         format_func=lambda k: EDITS[k],
@@ -357,6 +360,7 @@ def contrast(task: Task) -> Contrast | None:
     if len(named) == 1:
         return None
     first = next(iter(named))
+    refuse("question", map(plain, named), "question")
     chosen = st.segmented_control(
         "Question",
         list(named),

@@ -47,9 +47,11 @@ def show(view: View, place: DeltaGenerator) -> None:
     known: list[Choose] = [
         kind for kind in KINDS if all(kind in kinds for kinds in view.asked.values())
     ]
+    names: dict[Choose, str] = {"skill": "predictivity", "causal": "attribution"}
+    controls.refuse("ranked", (names[kind] for kind in known), "ranking")
     kind = place.segmented_control(
         "Ranked by", known, default=known[0], key="ranked", bind="query-params", required=True,
-        format_func={"skill": "predictivity", "causal": "attribution"}.__getitem__,
+        format_func=names.__getitem__,
         help="Predictivity: how well a neuron predicts the answer. Attribution: how much it adds "
         "to the margin of the right answer.",
     )  # fmt: skip

@@ -139,6 +139,35 @@ def test_an_address_with_what_is_not_there_is_refused_aloud(page: Page, app: str
     heading(page, "Neuron 4, layer 0")
 
 
+REFUSED = "This link asks for what is not available here: "
+IN_VAIN = {
+    "suppression?limit=7&draws=99&scope=room": "limit = 7; draws = 99; scope = room",
+    "robustness?dose=77&worst=2&part=foo&kinds=maybe&tab=Nope":
+        "dose = 77; worst = 2; part = foo; kinds = maybe; tab = Nope",
+    "tuning?seed=-5&steps=0&precision=fp8": "seed = -5; steps = 0; precision = fp8",
+    "flips?only=zz": "only = zz",
+}  # fmt: skip
+TAKEN = (  # some at their defaults, which Streamlit takes out of the address as silently
+    "suppression?limit=256&draws=5&scope=layer&seed=0&neurons=causal&neurons=skill&kind=noise",
+    "robustness?tab=All+tasks&attack=synonyms&dose=2&worst=1&part=both+texts&kinds=true&top=5%25",
+    "tuning?init=vocabulary&seed=3&length=8&steps=100&precision=fp64",
+)
+
+
+@pytest.mark.parametrize("address", IN_VAIN)
+def test_what_a_link_asks_for_in_vain_is_said(page: Page, app: str, address: str) -> None:
+    page.goto(f"{app}/{address}")
+    toast = page.get_by_test_id("stToast").filter(has_text=REFUSED + IN_VAIN[address])
+    expect(toast).to_be_visible()
+
+
+@pytest.mark.parametrize("address", TAKEN)
+def test_nothing_is_said_of_what_a_link_gets(page: Page, app: str, address: str) -> None:
+    page.goto(f"{app}/{address}")
+    no_error(page)
+    expect(page.get_by_test_id("stToast")).to_have_count(0)
+
+
 def test_the_backbone_and_the_seed_travel_between_pages(page: Page, app: str) -> None:
     page.goto(f"{app}/suppression?backbone=t5-mini&seed=2&seed=3&task=Opinions")
     heading(page, "Suppression")
