@@ -182,9 +182,12 @@ def detail(row: Any, look: charts.Look) -> None:
     for (title, texts), column in zip(both.items(), st.columns(2, gap="medium"), strict=True):
         with column, st.container(border=True):
             st.markdown(f"**{title}:** {marked(both['Clean'], texts)}")
-            params = {"task": task.title, "seed": str(seed), "text_a": texts[0]}
-            params |= {} if texts[1] is None else {"text_b": texts[1]}
-            views.to("playground", "Open in Playground", params, ":material/edit_note:")
+    params = {"task": task.title, "seed": str(seed)}
+    for name, texts in (("clean", both["Clean"]), ("text", both["Attacked"])):
+        params |= {
+            f"{name}_{part}": t for part, t in zip("ab", texts, strict=True) if t is not None
+        }
+    views.to("playground", "Open this pair in Playground", params, ":material/edit_note:")
     for name, column in zip(shown, answers.beside(shown), strict=True):
         with column, st.container(border=True), answers.shown_errors():
             st.markdown(f"**{plain(name)}**: which skill neurons change most?")

@@ -15,7 +15,7 @@ from core.measures.ablation import AblationSpec
 from core.measures.activations import ActivationSpec
 from core.tasks import clean_task
 from core.tasks.data import load_split
-from pages.common import about, answers, controls, example
+from pages.common import about, answers, controls, example, shaded
 
 ENDS = 5  # texts in each of the tables
 FINDING_HELP = (
@@ -332,15 +332,17 @@ def two_texts(highest: int, lowest: int) -> None:
         with column, st.container(border=True):
             which = "high" if row == highest else "selected" if row == picked else "low"
             st.markdown(f"Example {row} ({which}{'' if which == 'selected' else ' activation'})")
+            shaded.text(table, look.hue(backbone), max(ends))
             figure = charts.neuron_along(
                 table, look, backbone=backbone, baseline=level, domain=[min(ends), max(ends)]
             )
             answers.chart(figure)
             answers.downloads(f"neuron-text-{which}", table, ("", figure))
     st.caption(
-        "Activation at every position; both texts share one scale. Dashed: the baseline at the "
-        "neuron's best position. Select a row above to see another text.",
-        help="A selected example stays selected on Flips and Playground.",
+        "Activation at every position; the stronger the shade, the higher it is. Both texts share "
+        "one scale. Dashed: the baseline at the neuron's best position.",
+        help="Hover over a token to read its activation. Select a row above to see another text; a "
+        "selected example stays selected on Flips and Playground.",
     )
 
 

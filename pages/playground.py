@@ -87,6 +87,19 @@ def attacked() -> bool:
     return bool(fields() == st.session_state.get("before", {}).get("after"))
 
 
+def arrive_attacked() -> None:
+    """A link may bring a text before and after an attack (from Flips): `clean_a`, `clean_b`."""
+    asked = st.query_params
+    if "clean_a" not in asked or "text_a" not in asked:
+        return
+    clean, after = (
+        (asked.get(f"{name}_a", ""), asked.get(f"{name}_b", "")) for name in ("clean", "text")
+    )
+    if st.session_state.get("brought") != (clean, after):
+        st.session_state["brought"] = clean, after
+        st.session_state["before"] = {"texts": clean, "given": clean, "after": after}
+
+
 def start() -> None:
     """Fill them with the chosen example, and clear the choice at once."""
     name, st.session_state[f"ex_{task.name}"] = st.session_state[f"ex_{task.name}"], None
@@ -176,6 +189,7 @@ if st.session_state.get("played") != (task.name, picked):
         give(texts[0 if picked is not None else clearest(known, texts)][1:3])
     elif task.pair and not st.session_state.get("text_b"):
         st.session_state["text_b"] = texts[0][2]
+arrive_attacked()
 names = [f"{a[:70]}{' | ' + b[:60] if b else ''}  ({c})" for _, a, b, c in texts]
 st.selectbox(
     "Start from", names, index=None, placeholder="choose an example", key=f"ex_{task.name}",
@@ -246,9 +260,16 @@ def said(names: list[str], look: charts.Look) -> None:
                 lab, asked[name], typed, share=share / 100, draws=DRAWS, causal=causal[name]
             )
             took = time.perf_counter() - started
-            figure = charts.probabilities(
-                playground.probabilities(answer, task.labels, kind), look, classes=task.labels
-            )
+            table = playground.probabilities(answer, task.labels, kind)
+            if attacked():
+                first, second = st.session_state["before"]["texts"]
+                clean = live.play(
+                    lab, asked[name], (first, second if task.pair else None), share=0, draws=0
+                )
+                table = playground.with_clean(
+                    table, playground.probabilities(clean, task.labels, kind)
+                )
+            figure = charts.probabilities(table, look, classes=task.labels)
             answers.chart(figure)
             st.caption(
                 "Softmax over the answer words; dotted line: chance."

@@ -7,7 +7,7 @@ that is legible on the page's background; files are always drawn for a light pag
 from core.charts.curves import convergence, suppression_curves, tuning_accuracy, tuning_loss
 from core.charts.distributions import boxes_begin, boxes_over_bars, layer_profile
 from core.charts.dose import claim_points, dose_accuracy, dose_overlap
-from core.charts.flips import answer_states, neuron_along
+from core.charts.flips import WORD_STARTS, answer_states, neuron_along
 from core.charts.heatmaps import correlation_heatmap, shared_heatmap, transfer_heatmap
 from core.charts.indicators import (
     advice_tested,
@@ -49,6 +49,7 @@ from core.charts.ways import COSTS, way_costs, way_without
 
 __all__ = [
     "COSTS",
+    "WORD_STARTS",
     "Figure",
     "Head",
     "Look",

@@ -194,9 +194,11 @@ def word_directions(
 
 
 def probabilities(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) -> alt.LayerChart:
-    """Class probabilities, unmodified and with skill or as many random neurons suppressed."""
+    """Class probabilities: before an attack, unmodified, and with skill or as many random neurons
+    suppressed.
+    """
     order = [
-        "unmodified", "skill neurons suppressed", "causal neurons suppressed",
+        "before the attack", "unmodified", "skill neurons suppressed", "causal neurons suppressed",
         "random neurons suppressed",
     ]  # fmt: skip
     base = alt.Chart(table).encode(

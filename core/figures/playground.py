@@ -13,6 +13,7 @@ from core.store import Store
 
 TOP = 0.05  # of each layer: the skill neurons shown
 LOUDEST = 16
+UNMODIFIED, BEFORE = "unmodified", "before the attack"
 
 
 def probabilities(play: Play, labels: Sequence[str], kind: str = "skill") -> pd.DataFrame:
@@ -20,7 +21,7 @@ def probabilities(play: Play, labels: Sequence[str], kind: str = "skill") -> pd.
     over random draws). `kind` is that of the suppressed neurons.
     """
     rows = play.reading.probabilities
-    states = {"unmodified": rows[:1]}
+    states = {UNMODIFIED: rows[:1]}
     if play.draws:
         states |= {
             f"{kind} neurons suppressed": rows[1:2], "random neurons suppressed": rows[2:],
@@ -33,6 +34,12 @@ def probabilities(play: Play, labels: Sequence[str], kind: str = "skill") -> pd.
         for how, p in states.items()
         for i, label in enumerate(labels)
     )  # fmt: skip
+
+
+def with_clean(table: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
+    """The probabilities of an attacked text, after those of the text before the attack."""
+    before = clean[clean.how == UNMODIFIED].assign(how=BEFORE)
+    return pd.concat([before, table], ignore_index=True)
 
 
 def votes(play: Play, ranking: Ranking, labels: Sequence[str], backbone: str) -> pd.DataFrame:

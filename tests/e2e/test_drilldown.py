@@ -299,6 +299,25 @@ def test_a_click_on_a_vote_opens_its_neuron(page: Page, app: str) -> None:
     quiet(page)
 
 
+def test_an_attacked_pair_goes_to_the_playground_and_the_attack_is_undone(
+    page: Page, app: str
+) -> None:
+    open_page(page, app, "flips?backbone=roberta-mini")
+    quiet(page)
+    page.get_by_role("link", name="Open this pair in Playground").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Playground")
+    quiet(page)
+    text = page.get_by_role("textbox", name="Text", exact=True)
+    after = text.input_value()
+    bars = page.locator(CHART).first.locator("g.mark-rect path[aria-label*='before the attack']")
+    expect(bars).to_have_count(2)
+    page.get_by_role("button", name="undo").click()
+    expect(bars).to_have_count(0)
+    quiet(page)
+    assert text.input_value() != after
+    assert len(text.input_value().split()) == len(after.split()), "one typo"
+
+
 def test_a_neurons_page_tells_everything_of_it(page: Page, app: str) -> None:
     open_page(page, app, "neuron?backbone=t5-mini&task=Entailment&layer=2&neuron=428&seed=3")
     expect(page.get_by_role("heading", level=1)).to_have_text("Neuron 428, layer 2")
