@@ -18,7 +18,8 @@ import vl_convert as vlc
 from altair.utils import schemapi
 
 Figure = Any
-HUES = ("#2b7bba", "#d9772b", "#2f9a7b", "#b5679a", "#b8860b", "#4c9a9a")  # Okabe-Ito, calmed
+HUES = ("#2b7bba", "#d9772b", "#55743e", "#af6a8c", "#b8860b", "#4c9a9a")
+"""Of backbones. The first four stay apart for colour-blind readers, too (tests/charts)."""
 KINDS = ("#7f5aa2", "#3d8b5f", "#c05746", "#857020", "#a34d7d", "#4d6a80")
 KINDS_ON_DARK = ("#bd9bd8", "#6cc495", "#e0826f", "#c9b25c", "#dd8fb9", "#8fb0c9")
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down")  # in their order

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import vl_convert as vlc
 from altair.utils.schemapi import SchemaValidationError
 
 from core import charts
+from core.base.settings import EMBEDDED
 
 LIGHT, DARK = charts.Look(), charts.Look(dark=True)
 CURVE = pd.DataFrame(
@@ -493,6 +495,50 @@ def test_marks_stand_out_from_the_page(name: str) -> None:
             least = 4.5 if kind == "text" else 3.0
             seen = mixed(colour, look.ground, opacity)
             assert contrast(seen, look.ground) >= least, (kind, colour, opacity, look.dark)
+
+
+SIGHT = {  # linear RGB as seen without one kind of cone (Machado et al. 2009, severity 1)
+    "all cones": np.eye(3),
+    "protan": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+                        [-0.003882, -0.048116, 1.051998]]),
+    "deutan": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                        [-0.011820, 0.042940, 0.968881]]),
+    "tritan": np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+                        [0.004733, 0.691367, 0.303900]]),
+}  # fmt: skip
+XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750],
+                [0.0193339, 0.1191920, 0.9503041]])  # fmt: skip
+
+
+def seen_as(colour: str, sight: np.ndarray) -> np.ndarray:
+    """A colour's place in CIELAB (D65), in which equal distances look about equal."""
+    parts = np.array([*bytes.fromhex(colour[1:])]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    x, y, z = XYZ @ np.clip(sight @ linear, 0, 1) / (0.95047, 1.0, 1.08883)
+    f = [np.cbrt(v) if v > 0.008856 else 7.787 * v + 16 / 116 for v in (x, y, z)]
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def nearest(colours: Sequence[str], sight: np.ndarray) -> float:
+    """The distance of the two colours that look most alike; 2.3 can just be seen side by side."""
+    places = [seen_as(c, sight) for c in colours]
+    return min(float(np.linalg.norm(a - b)) for a, b in combinations(places, 2))
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_colours_stay_apart_for_the_colour_blind(sight: str) -> None:
+    embedded = charts.Look(backbones=EMBEDDED)
+    assert nearest([embedded.hue(b) for b in EMBEDDED], SIGHT[sight]) >= 20
+    for look in (LIGHT, DARK):
+        assert nearest(look.classes(2), SIGHT[sight]) >= 20
+        assert nearest([look.ink, look.second, look.third, look.faint], SIGHT[sight]) >= 20
+
+
+def test_the_simulated_eye_confuses_what_it_should() -> None:
+    lime_and_orange = ("#9ccc3c", "#e8b446")
+    assert nearest(lime_and_orange, SIGHT["all cones"]) > 40
+    assert nearest(lime_and_orange, SIGHT["deutan"]) < 20
+    assert seen_as("#ffffff", SIGHT["tritan"]) == pytest.approx([100, 0, 0], abs=0.05)
 
 
 @pytest.mark.parametrize("dark", [False, True])
