@@ -237,7 +237,8 @@ class Slip:
 def slips(table: pd.DataFrame, label: str) -> list[Slip]:
     """The classes that look like slips of another one that is ten times as frequent and no slip
     itself. Words of opposite meaning often look alike, so a slip begins as its class does, has the
-    same digits and at least five letters.
+    same digits and at least five letters; of shorter words, only two swapped neighbours and a
+    doubled letter are slips.
     """
     known = table[label][~table[label].map(_absent).astype(bool)]
     counts = known.map(plain_value).value_counts()
@@ -259,8 +260,22 @@ def _alike(one: str, other: str) -> bool:
         return False
     if a == b:
         return True
-    short = min(len(a), len(b)) < SHORTEST
-    return not short and a[0] == b[0] and SequenceMatcher(a=a, b=b).ratio() >= ALIKE
+    if a[0] != b[0]:
+        return False
+    if min(len(a), len(b)) < SHORTEST:
+        return min(len(a), len(b)) > 2 and _fumbled(a, b)
+    return SequenceMatcher(a=a, b=b).ratio() >= ALIKE
+
+
+def _fumbled(one: str, other: str) -> bool:
+    """Whether two neighbouring letters are swapped, or one is doubled."""
+    long, short = (one, other) if len(one) > len(other) else (other, one)
+    if len(long) == len(short):
+        swaps = (
+            short[:i] + short[i + 1] + short[i] + short[i + 2 :] for i in range(len(short) - 1)
+        )
+        return long in swaps
+    return any(short[:i] + short[i - 1 : i] + short[i:] == long for i in range(1, len(short) + 1))
 
 
 def merged(table: pd.DataFrame, label: str, into: Mapping[str, str]) -> pd.DataFrame:

@@ -369,7 +369,8 @@ def counted(labels: dict[str, int]) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("value", "of", "sure"),
     [("positve", "positive", False), ("Positive ", "positive", True), ("YES", "yes", True),
-     ("not entailment", "not_entailment", True), ("negativ", "negative", False)],
+     ("not entailment", "not_entailment", True), ("negativ", "negative", False), ("bda", "bad", False), ("badd", "bad", False), ("yse", "yes", False),
+     ("goood", "good", False)],
 )  # fmt: skip
 def test_rare_classes_that_look_like_slips_are_named(value: str, of: str, sure: bool) -> None:
     table = counted({of: 300, "other": 200, value: 12})
@@ -383,7 +384,8 @@ def test_rare_classes_that_look_like_slips_are_named(value: str, of: str, sure: 
     [("entailment", "not_entailment"), ("relevant", "irrelevant"), ("helpful", "unhelpful"),
      ("legal", "illegal"), ("possible", "impossible"), ("male", "female"), ("5 stars", "1 star"),
      ("class 1", "class 2"), ("level_1", "level_2"), ("like", "dislike"), ("1", "11"),
-     ("no", "now"), ("positive", "negative")],
+     ("no", "now"), ("positive", "negative"), ("bad", "bat"), ("glad", "sad"), ("no", "on"),
+     ("up", "upp")],
 )  # fmt: skip
 def test_other_classes_are_no_slips(one: str, other: str) -> None:
     for frequent, rare in ((one, other), (other, one)):
