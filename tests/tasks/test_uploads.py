@@ -369,7 +369,8 @@ def counted(labels: dict[str, int]) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("value", "of", "sure"),
     [("positve", "positive", False), ("Positive ", "positive", True), ("YES", "yes", True),
-     ("not entailment", "not_entailment", True), ("negativ", "negative", False), ("bda", "bad", False), ("badd", "bad", False), ("yse", "yes", False),
+     ("not entailment", "not_entailment", True), ("negativ", "negative", False),
+     ("bda", "bad", False), ("badd", "bad", False), ("yse", "yes", False),
      ("goood", "good", False)],
 )  # fmt: skip
 def test_rare_classes_that_look_like_slips_are_named(value: str, of: str, sure: bool) -> None:
