@@ -69,6 +69,21 @@ GALLERY = (
         },
     ),
     View(
+        page="flips", label="Same sentence, one typo",
+        says="“All of the staff were courteuos.” turns RoBERTa's answer from positive to negative, "
+        "but not T5's.",
+        params={
+            "example": "short_reviews:1",
+            "only": "flips for roberta-mini, stays right for t5-mini",
+        },
+    ),
+    View(
+        page="neuron", label="One neuron, eight tasks",
+        says="A single neuron of RoBERTa predicts the classes of short reviews and of seven of the "
+        "eight other tasks.",
+        params={"layer": 3, "neuron": 153},
+    ),
+    View(
         page="transferability", label="Which other prompt works best",
         says="For RoBERTa, the most similar prompt beats the mean of all others, but not that of "
         "its category.",

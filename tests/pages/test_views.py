@@ -8,10 +8,13 @@ import streamlit as st
 
 from core.base.settings import ROOT, Settings
 from core.figures import advice, indicators, literature, projection, queries, released, ways
-from core.figures.robustness import claim, dose
+from core.figures import neuron as profiles
+from core.figures.robustness import claim, dose, flips
 from core.lab.lab import Lab
 from core.measures import projections, sweeps
 from core.tasks import load_task
+from core.tasks.attacks import Attack, attacked
+from core.tasks.data import load_split
 from demo import rebuild
 from pages.common import views
 from tests.pages.app import run
@@ -49,6 +52,38 @@ def messy_texts(lab: Lab) -> None:
     points = claim.points(lab.store, asked, 0.05)
     (low,) = claim.differences(points[points.neurons == "skill"]).accuracy_low
     assert low > 0, "so it is over all tasks"
+
+
+def one_slip(lab: Lab) -> None:
+    task = load_task("short_reviews")
+    clean, seen = load_split(task, "validation"), {}
+    place = list(clean.index).index(1)
+    struck = attacked(clean, Attack(kind="typo", dose=1))
+    assert struck.text_a[place] == "All of the staff were courteuos."
+    for b in (R, T):
+        asked = rebuild.struck(lab, b, task).evaluations
+        pair = flips.Pair(clean=asked[0][0], attacked=asked[1][0])
+        table = flips.examples(lab.store, {b: pair}, clean, struck, task.labels)
+        row = table.set_index("example").loc[1]
+        seen[b] = row[b], row[f"{b} clean"], row[f"{b} attacked"]
+    assert seen[R] == (flips.FLIPS, "positive", "negative")
+    assert seen[T] == (flips.HOLDS, "positive", "positive")
+
+
+def one_neuron(lab: Lab) -> None:
+    clean = rebuild.tasks()[0]
+    specs = [
+        spec
+        for t in clean
+        for spec in sweeps.predictivities(
+            ((p, lab.pin(t, R), t.evaluation_split) for p in rebuild.prompts(lab, R, t)),
+            t.contrasts(),
+        )
+    ]
+    found = profiles.profile(lab.store, specs, 3, 153)
+    assert profiles.elsewhere(found, ["short_reviews"], 0) == (1, 1)
+    others = [t.name for t in clean if t.name != "short_reviews"]
+    assert profiles.elsewhere(found, others, 0) == (7, 8)
 
 
 def which_start(lab: Lab) -> None:
@@ -106,6 +141,8 @@ def published_pairs(lab: Lab) -> None:
 HOLDS: dict[str, Callable[[Lab], None]] = {
     "A few neurons carry a skill": a_few_neurons,
     "Trained on messy texts": messy_texts,
+    "Same sentence, one typo": one_slip,
+    "One neuron, eight tasks": one_neuron,
     "Which other prompt works best": which_start,
     "Prompts of another backbone": prompts_of_another_backbone,
     "Causal for LoRA and adapters, too": same_neurons,
