@@ -25,6 +25,7 @@ PATIENCE = 120_000  # milliseconds that a page may take, with other tests on the
 JOB = 900_000  # milliseconds that a job may take: its end is waited for, its speed not judged
 expect.set_options(timeout=PATIENCE)
 SIZE: ViewportSize = {"width": 1280, "height": 900}
+LOGS: list[Path] = []  # of this process's servers
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -55,6 +56,7 @@ def serving(cache: Path, hub: Hub) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = (cache / "server.log").open("w")
+    LOGS.append(cache / "server.log")
     server = subprocess.Popen(
         [sys.executable, "app.py", "--server.port", str(port)],
         cwd=ROOT,
@@ -111,12 +113,16 @@ def context(browser: Browser) -> BrowserContext:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport]:
-    """What the page showed when a test failed: another machine's failure may not come again."""
+    """What the page showed and the server said when a test failed: another machine's failure may
+    not come again.
+    """
     report = yield
     page = getattr(item, "funcargs", {}).get("page")
     if report.failed and report.when == "call" and isinstance(page, Page):
         with suppress(PlaywrightError):
             report.sections.append(("The page's text", page.inner_text("body", timeout=5_000)))
+        for log in LOGS:
+            report.sections.append(("The server's log", log.read_text(errors="replace")[-8_000:]))
     return report
 
 
