@@ -82,6 +82,8 @@ COMMON = Path(__file__).parent / "pages" / "common"
 st.html(COMMON / "page.css")
 script = (COMMON / "page.js").read_text(encoding="utf-8")
 st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
+if st.context.is_embedded:
+    st.html(tour.BARE)
 views.forget_choices()
 travel.arrive(page.title)
 about.begin(page.title)

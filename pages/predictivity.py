@@ -97,16 +97,16 @@ def draw() -> None:
             figures.append((name, figure))
             first = mine[0].iloc[0]
             st.caption(
-                f"Mean of {first.seeds} seeds, {controls.count(mine[0].n)} examples per task; "
-                "dotted: chance; thick tick: significance threshold. Significant neurons: "
+                f"{first.seeds} seeds, {controls.count(mine[0].n)} examples per task. Dotted: "
+                "chance; thick tick: significance threshold. Significant neurons: "
                 f"{controls.count(mine[0].discoveries, '.0%')}; uninformative: "
-                f"{controls.count(mine[0].uninformative, '.0%')}. Click a dot to open its neuron.",
-                help=f"{first.neurons} neurons. Significant: false discovery rate of 5%. "
-                f"Thick tick: the 95th percentile of the best neuron over {permutations} label "
-                "permutations. Uninformative neurons are at or below the majority class. The best "
-                "neuron is chosen and scored on the same examples, which favours it. Bars: from "
-                "the majority class to the mean accuracy, with the standard error over seeds. "
-                "Dots: a sample of the outliers.",
+                f"{controls.count(mine[0].uninformative, '.0%')}.",
+                help=f"Click a dot to open its neuron. {first.neurons} neurons. Significant: false "
+                "discovery rate of 5%. Thick tick: the 95th percentile of the best neuron over "
+                f"{permutations} label permutations. Uninformative neurons are at or below the "
+                "majority class. The best neuron is chosen and scored on the same examples, which "
+                "favours it. Bars: from the majority class to the mean accuracy, with the standard "
+                "error over seeds. Dots: a sample of the outliers.",
             )
             with st.expander("Layer by layer"):
                 st.altair_chart(

@@ -170,7 +170,8 @@ def causes(look: charts.Look, first: dict[str, Ranking], second: dict[str, Ranki
                 "answer's margin) on 300 train rows. A rank percentile of 100% is the highest in "
                 "the layer.",
             )
-            answers.downloads(f"causes-{name}", table, ("", figure))
+            exported = named_columns(table, PREDICTIVITY, ATTRIBUTION)
+            answers.downloads(f"causes-{name}", exported, ("", figure))
     agreement = rankings.by_layer(first, second)
     figure = charts.spearman_by_layer(agreement, look)
     with st.container(border=True):
@@ -214,7 +215,18 @@ def pairs(look: charts.Look, other: Task) -> None:
                 help="A rank percentile of 100% is the highest in the layer. Neurons with equal "
                 "values share a percentile.",
             )
-            answers.downloads(f"pair-{name}", table, ("", figure))
+            exported = named_columns(table, task.title, other.title)
+            answers.downloads(f"pair-{name}", exported, ("", figure))
+
+
+def named_columns(table: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
+    """A pair of rankings as a file has it: values and rank percentiles by their names."""
+    return table.rename(
+        columns={
+            "first": first, "x": f"{first}, rank percentile",
+            "second": second, "y": f"{second}, rank percentile",
+        }
+    )  # fmt: skip
 
 
 def matrices(look: charts.Look) -> None:

@@ -225,7 +225,7 @@ def made_of(accuracy: pd.DataFrame, shared: pd.DataFrame) -> None:
 
 def finding_here(costs: pd.DataFrame) -> None:
     """What the edits cost the backbones on this task, over all doses."""
-    some = f"{doses[0]} to {doses[-1]} {edits}" if len(doses) > 1 else f"one {kind}"
+    some = f"Over {doses[0]} to {doses[-1]} {edits}" if len(doses) > 1 else f"With one {kind}"
     if said := cost.sentence(costs, f"{some} per text"):
         row = costs.iloc[0]
         st.markdown(

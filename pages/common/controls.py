@@ -260,6 +260,7 @@ def attack_kind() -> AttackKind:
         "word is replaced. Distraction: an unrelated remark is added. Negation: a double negation "
         "is put before the text, so its meaning stays.",
     )  # fmt: skip
+    about.note(attack=EDITS[chosen])
     return chosen
 
 

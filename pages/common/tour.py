@@ -15,9 +15,8 @@ CONTROLS = (
     "Checkbox", "Radio", "Popover", "Form", "FileUploader", "Button", "DownloadButton", "PageLink",
     "Expander",
 )  # fmt: skip
-LARGE = f"""<style>
+BARE = f"""<style>
 [data-testid='stHeader'] {{ display: none; }}
-html {{ font-size: 125%; }}
 [data-testid='stMainBlockContainer'] {{ padding-top: 1rem; }}
 :is(.st-key-tour-PageUp, .st-key-tour-PageDown,
     .st-key-settings:not(:has([data-testid='stAlert'])),
@@ -26,6 +25,8 @@ html {{ font-size: 125%; }}
 :not(.st-key-tour *, [class$='-play'] *, [class*='-play '] *, [class*='-start'] *)\
  {{ display: none; }}
 </style>"""
+"""A page without its controls: its address says all that they would."""
+LARGE = "<style>html { font-size: 125%; }</style>"
 # Only settings that no other page has: those that both have are lost between pages.
 STEPS = (
     View(
@@ -91,9 +92,10 @@ def bar() -> None:
     st.session_state[LAST] = step
     view = STEPS[step - 1]
     if presented():
-        st.html(LARGE)
+        st.html(BARE + LARGE)
     with st.container(border=True, key="tour"):
-        st.markdown(f"**{step} of {len(STEPS)}: {view.label}.** {view.says}")
+        stop = "" if view.label.endswith("?") else "."
+        st.markdown(f"**{step} of {len(STEPS)}: {view.label}{stop}** {view.says}")
         with st.container(horizontal=True):
             if presented():
                 _keys(step)

@@ -288,5 +288,10 @@ def test_an_embedded_page_stands_alone(page: Page, app: str) -> None:
     heading(page, "Suppression")
     expect(page.locator(CHART).first).to_be_visible()
     expect(page.get_by_test_id("stTopNavSection")).to_have_count(0)
-    expect(page.get_by_role("combobox", name="Task")).to_have_value("Opinions")
+    expect(page.get_by_text("Opinions: ")).to_be_visible()
+    expect(page.get_by_role("combobox")).to_have_count(0)
+    expect(page.get_by_text("How neurons are chosen")).to_be_hidden()
+    title = page.get_by_role("heading", level=1).bounding_box()
+    assert title
+    assert title["y"] < 60
     no_error(page)

@@ -98,13 +98,13 @@ def _row(of: _Cost, versus: _Cost | None = None) -> dict[str, Any]:
 
 
 def sentence(found: pd.DataFrame, edits: str) -> str:
-    """What `costs` found, in Markdown; empty where there is nothing yet. `edits` says what each
-    number is a mean of, such as "1 to 5 typos per text".
+    """What `costs` found, in Markdown; empty where there is nothing yet. `edits` begins
+    it with what each number is a mean of, such as "Over 1 to 5 typos per text".
     """
     if found.empty:
         return ""
     rows: list[Any] = list(found.itertuples())
-    text = f"**Over {edits}, {'; '.join(map(_accuracy, rows))}."
+    text = f"**{edits}, {'; '.join(map(_accuracy, rows))}."
     known = [row for row in rows if not math.isnan(row.neurons)]
     if not known:
         return f"{text}**"
