@@ -33,7 +33,8 @@ def suppression_curves(
     ).axis(
         **at(f * 100 for f in fractions), labelOverlap=bool(max(fractions) > CLOSE), format=".3~g"
     )
-    beside = {"expr": "width > 440 ? 3 : 1"}  # on a phone below each other
+    room = 600 if look.large else 440  # on a phone, and in large type, below each other
+    beside = {"expr": f"width > {room} ? 3 : 1"}
     color = alt.Color(
         "backbone:N",
         scale=look.scale(table.backbone),

@@ -26,7 +26,11 @@ BARE = f"""<style>
  {{ display: none; }}
 </style>"""
 """A page without its controls: its address says all that they would."""
-LARGE = "<style>html { font-size: 125%; }</style>"
+LARGE = """<style>
+html { font-size: 125%; }
+[data-testid='stHeading']:has(h1) { display: none; }
+</style>"""
+"""A presentation: the step's own title stands for the page's."""
 # Only settings that no other page has: those that both have are lost between pages.
 STEPS = (
     View(

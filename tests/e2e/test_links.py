@@ -261,7 +261,8 @@ def test_a_presentation_hides_controls_and_is_stepped_by_key(page: Page, app: st
     page.get_by_role("link", name="Take the tour: 6 steps").click()
     page.get_by_role("button", name="Present", exact=True).click()
     expect(page.get_by_role("button", name="End the presentation")).to_be_visible()
-    heading(page, "Suppression")
+    expect(page.get_by_text("1 of 6: ")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_count(0)
     expect(page.locator(CHART).first).to_be_visible()
     no_error(page)
     for role in ("combobox", "spinbutton", "radio"):
@@ -270,12 +271,11 @@ def test_a_presentation_hides_controls_and_is_stepped_by_key(page: Page, app: st
     expect(page.get_by_role("button", name="Play")).to_be_visible()
     size = page.locator("html").evaluate("e => getComputedStyle(e).fontSize")
     assert float(size.removesuffix("px")) >= 20
-    for key, title in (
-        ("ArrowRight", "Rankings"), ("PageDown", "Robustness"), ("ArrowLeft", "Rankings"),
-        ("PageUp", "Suppression"), ("ArrowRight", "Rankings"),
+    for key, step in (
+        ("ArrowRight", 2), ("PageDown", 3), ("ArrowLeft", 2), ("PageUp", 1), ("ArrowRight", 2),
     ):  # fmt: skip
         page.keyboard.press(key)
-        heading(page, title)
+        expect(page.get_by_text(f"{step} of 6: ")).to_be_visible()
         no_error(page)
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Leave the tour")).to_be_visible()
