@@ -32,16 +32,17 @@ category = {t.title: t.category for t in found}
 def finding(table: pd.DataFrame) -> None:
     """Whether tasks of one category are predicted by the same neurons."""
     pairs = table.rename(columns={"task_a": "source", "task_b": "target", "spearman": "value"})
+    compared = categories.compared(pairs, category)
     if said := categories.sentence(
-        categories.compared(pairs, category),
-        "Mean Spearman correlation",
+        compared,
         "Predictivities correlate more strongly within a category than between categories",
         "Predictivities correlate less strongly within a category than between categories",
         "No clear difference between correlations within and between categories",
     ):
         st.markdown(
             said,
-            help="Means over tasks, without the diagonal. The 95% intervals treat tasks as random "
+            help=f"{categories.means(compared, 'Mean Spearman correlation')} Means over tasks, "
+            "without the diagonal. The 95% intervals treat tasks as random "
             f"and need at least six tasks. {categories.listed(category)}",
         )
 

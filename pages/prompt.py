@@ -117,8 +117,9 @@ st.markdown(
 if not lab.known([prompt]):
     answers.show([prompt], not_tuned, name="prompt-tuned", what="prompt")
     st.stop()
-st.caption(provenance())
-sharing.download(lab, key(prompt))
+with st.expander("Provenance and files"):
+    st.caption(provenance())
+    sharing.download(lab, key(prompt))
 if not task.ready:
     st.info(
         f"The data of {plain(task.title)} are not here, so this page shows only the prompt itself."

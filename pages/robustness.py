@@ -230,10 +230,10 @@ def finding_here(costs: pd.DataFrame) -> None:
         row = costs.iloc[0]
         st.markdown(
             said,
-            help=f"Means over the doses. Accuracy: 95% intervals over {row.n} examples and "
-            f"{row.seeds} seeds. Skill neurons found again in attacked texts, compared with other "
-            f"clean texts: range over {row.splits} splits of the examples. One task is a single "
-            "case; *All tasks* has the test of the claim.",
+            help=f"{cost.numbers(costs)} Means over the doses. Accuracy: 95% intervals over "
+            f"{row.n} examples and {row.seeds} seeds. Skill neurons found again in attacked texts, "
+            f"compared with other clean texts: range over {row.splits} splits of the examples. "
+            "One task is a single case; *All tasks* has the test of the claim.",
         )
 
 

@@ -86,15 +86,16 @@ def finding(
     names.
     """
     pairs = table.rename(columns={"source_task": "source", "target_task": "target"})
+    compared = categories.compared(pairs, category)
     if said := categories.sentence(
-        categories.compared(pairs, category),
-        "Mean relative accuracy" if relative else "Mean accuracy",
+        compared,
         "Prompts transfer better to tasks of their own category",
         "Prompts transfer worse to tasks of their own category",
         "No clear difference between transfer within and between categories",
     ):
         listed = categories.listed({(titles or {}).get(n, n): c for n, c in category.items()})
-        st.markdown(said, help=f"{FINDING_HELP} {listed}")
+        value = "Mean relative accuracy" if relative else "Mean accuracy"
+        st.markdown(said, help=f"{categories.means(compared, value)} {FINDING_HELP} {listed}")
 
 
 def outlined(table: pd.DataFrame, category: dict[str, str]) -> pd.DataFrame:

@@ -96,23 +96,30 @@ def _difference(
     return near - far
 
 
-def sentence(found: pd.DataFrame, value: str, higher: str, lower: str, same: str) -> str:
-    """What `compared` found, in words; empty where there is nothing to compare. `value` names what
-    is compared; the others are clauses for `words.verdict`. Where the difference is unclear, the
-    categories are named one by one.
+def sentence(found: pd.DataFrame, higher: str, lower: str, same: str) -> str:
+    """What `compared` found, in words; empty where there is nothing to compare. The clauses are
+    those of `words.verdict`. Where the difference is unclear, the categories are named one by one.
     """
     if found.empty:
         return ""
     lead = verdict(found, higher=higher, lower=lower, same=same) or TOO_FEW
-    said = []
-    for row in found.itertuples():
-        difference = ranged(row.difference, row.low, row.high)
-        said.append(
-            f"{plain(row.backbone)} **{two(row.within)}** within a category, "
-            f"**{two(row.between)}** between categories, difference {difference}"
-        )
-    text = f"**{lead}.** {value} (95% interval): {'; '.join(said)}."
+    said = [
+        f"{plain(row.backbone)} {ranged(row.difference, row.low, row.high)}"
+        for row in found.itertuples()
+    ]
+    text = f"**{lead}.** Difference (95% interval): {', '.join(said)}."
     for row in found[(found.low <= 0) & (found.high >= 0)].itertuples():
         each = ", ".join(f"{plain(name)} {two(mean)}" for name, mean in row.each.items())
-        text += f" On {plain(row.backbone)}, the mean within a category varies: {each}."
+        text += f" On {plain(row.backbone)}, categories differ: {each}; between categories "
+        text += f"{two(row.between)}."
     return text
+
+
+def means(found: pd.DataFrame, value: str) -> str:
+    """The means behind the differences of `compared`; `value` names what is compared."""
+    said = [
+        f"{plain(row.backbone)} {two(row.within)} within a category, {two(row.between)} between "
+        "categories"
+        for row in found.itertuples()
+    ]
+    return f"{value}: {'; '.join(said)}."

@@ -154,13 +154,14 @@ def sentence(
     if effect.empty:
         return f"{said}."
     s = summary(effect)
-    change = (
-        f"lowers the right answer's margin** by {s['contribution']:.2g}" if s["low"] > 0
-        else f"raises the right answer's margin** by {-s['contribution']:.2g}" if s["high"] < 0
-        else "makes no significant difference** to the right answer's margin"
+    margin = (
+        f"lowers the right answer's margin by {s['contribution']:.2g}" if s["low"] > 0
+        else f"raises the right answer's margin by {-s['contribution']:.2g}" if s["high"] < 0
+        else "makes no significant difference to the right answer's margin"
     )  # fmt: skip
     return (
-        f"{said}. **Suppressing it {change} and changes {s['changed']:.0f} of {s['n']:.0f} answers."
+        f"{said}. **Suppressing it changes {s['changed']:.0f} of {s['n']:.0f} answers** and "
+        f"{margin}."
     )
 
 

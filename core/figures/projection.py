@@ -182,8 +182,8 @@ def _control(gained: pd.DataFrame) -> str:
     if not better:
         return ""
     said = [
-        f"With the {how} loss, they are more accurate than projected random tokens on "
-        f"{listed(found)}." if found else f"With the {how} loss, they are not."
+        f"With the {how} loss, projected random tokens do worse on {listed(found)}." if found
+        else f"With the {how} loss, projected random tokens do not do clearly worse."
         for how, found in sorted(better.items(), key=lambda item: not item[1])
     ]  # fmt: skip
     if not any(better.values()):

@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from core.base.markdown import plain
 from core.base.prompts import Dead, Prompt, SoftPrompt, never
 from core.base.specs import key
 from core.figures import queries
-from core.figures.words import ranged
+from core.figures.words import ranged, two
 from core.measures.dropped import DroppedSpec
 from core.measures.evaluation import EvaluationSpec
 from core.measures.nearest import Metric, NearestSpec
@@ -49,8 +50,10 @@ def sentence(table: pd.DataFrame) -> str:
     others = table[~table.own & (table.metric == "accuracy")]
     if len(others):
         clear = int((others.low > others.majority).sum())
+        best = others.loc[others.accuracy.idxmax()]
         said.append(
-            f"clearly above the majority class on {clear} of {len(others)} other clean tasks"
+            f"clearly above the majority class on {clear} of {len(others)} other clean tasks, "
+            f"highest on {plain(best.task)} ({two(best.accuracy)})"
         )
     text = "; ".join(said)
     return f"**{text[0].upper()}{text[1:]}.**" if text else ""

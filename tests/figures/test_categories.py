@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
-from core.figures.categories import compared, listed, same, sentence
+from core.figures.categories import compared, listed, means, same, sentence
 
 CATEGORIES = {"a": "x", "b": "x", "c": "x", "d": "y", "e": "y", "f": "y"}
 
@@ -74,13 +74,15 @@ def test_few_tasks_have_no_interval() -> None:
     assert math.isnan(found.low)
     assert math.isnan(found.high)
     assert said(compared(few, CATEGORIES)) == (
-        "**There are too few tasks for an interval.** Mean (95% interval): m **0.90** within a "
-        "category, **0.60** between categories, difference 0.30."
+        "**There are too few tasks for an interval.** Difference (95% interval): m 0.30."
+    )
+    assert means(compared(few, CATEGORIES), "Mean") == (
+        "Mean: m 0.90 within a category, 0.60 between categories."
     )
 
 
 def said(found: pd.DataFrame) -> str:
-    return sentence(found, "Mean", "More", "Less", "Same")
+    return sentence(found, "More", "Less", "Same")
 
 
 def test_a_large_category_weighs_no_more_than_its_tasks() -> None:
@@ -102,22 +104,20 @@ def test_a_large_category_weighs_no_more_than_its_tasks() -> None:
 def test_a_sentence_says_for_which_backbones_it_is_clear() -> None:
     clear = compared(table(0.9, 0.6, 0.01), CATEGORIES)
     vague = compared(table(0.61, 0.6, 0.2).assign(backbone="n"), CATEGORIES)
-    assert said(clear).startswith("**More.** Mean (95% interval): m **0.90**")
+    assert said(clear).startswith("**More.** Difference (95% interval): m 0.31 (")
     assert vague.low.iloc[0] < 0 < vague.high.iloc[0]
-    assert said(vague).startswith("**Same.** Mean (95% interval): n **")
+    assert said(vague).startswith("**Same.** Difference (95% interval): n ")
     near = table(0.61, 0.6, 0.2)
-    means = {
+    each = {
         kind: near[(near.source.map(CATEGORIES) == kind) & (near.target.map(CATEGORIES) == kind)]
         for kind in "xy"
     }
-    x, y = (f"{kind} {rows.value.mean():.2f}" for kind, rows in means.items())
-    assert {said(vague).split("On n, the mean within a category varies: ")[1]} <= {
-        f"{x}, {y}.",
-        f"{y}, {x}.",
-    }
+    x, y = (f"{kind} {rows.value.mean():.2f}" for kind, rows in each.items())
+    listed = said(vague).split("On n, categories differ: ")[1]
+    assert listed.split("; between categories 0.")[0] in (f"{x}, {y}", f"{y}, {x}")
     both = said(pd.concat([clear, vague]))
     assert both.startswith(
-        "**More on m; the evidence is unclear on n.** Mean (95% interval): m **0.90**"
+        "**More on m; the evidence is unclear on n.** Difference (95% interval): m 0.31 ("
     )
     less = compared(table(0.3, 0.6, 0.01), CATEGORIES)
     assert said(less).startswith("**Less.** ")

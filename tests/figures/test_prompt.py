@@ -120,7 +120,7 @@ def test_a_prompts_sentence_counts_where_it_is_clearly_above_the_majority_class(
     rows = [row("A", 0.8, own=True), row("B", 0.51), row("C", 0.5), row("D", 0.9, metric="f1")]
     assert figures.sentence(pd.DataFrame(rows)) == (
         "**Accuracy 0.85 (0.80 to 0.90) on its own task; clearly above the majority class on 1 of "
-        "2 other clean tasks.**"
+        "2 other clean tasks, highest on B (0.56).**"
     )
     written = pd.DataFrame([row("D", 0.3, own=True, metric="f1")])
     assert figures.sentence(written) == "**F1 0.35 (0.30 to 0.40) on its own task.**"

@@ -111,8 +111,23 @@ def sentence(found: pd.DataFrame, edits: str) -> str:
     found_again = dict[str, list[str]]()
     for row in known:
         found_again.setdefault(_compared(row), []).append(row.backbone)
-    said = each(found_again, alone=len(known) == len(rows))
-    return f"{text} {said}** (in points: {', '.join(map(_neurons, known))})."
+    return f"{text} {each(found_again, alone=len(known) == len(rows))}.**"
+
+
+def numbers(found: pd.DataFrame) -> str:
+    """The numbers behind the unclear accuracies and the skill neurons of `sentence`, in points."""
+    rows: list[Any] = list(found.itertuples())
+    parts = [
+        f"{plain(row.backbone)} {_number(row.lost)} ({_ends(row.low, row.high)})"
+        for row in rows
+        if row.versus and row.low <= 0 <= row.high
+    ]
+    neurons = [_neurons(row) for row in rows if not math.isnan(row.neurons)]
+    return " ".join(
+        f"{what}, in points: {'; '.join(said)}."
+        for what, said in (("Accuracy kept", parts), ("Skill neurons found again", neurons))
+        if said
+    )
 
 
 def _accuracy(row: Any) -> str:
@@ -123,8 +138,7 @@ def _accuracy(row: Any) -> str:
             f"{backbone} loses {_number(row.lost)} points of accuracy ({_ends(row.low, row.high)})"
         )
     if row.low <= 0 <= row.high:
-        difference = f"{_number(row.lost)} points, {_ends(row.low, row.high)}"
-        return f"{backbone} and {versus} do not differ clearly in lost accuracy ({difference})"
+        return f"{backbone} and {versus} do not differ clearly in lost accuracy"
     how, sign = ("fewer", 1) if row.lost > 0 else ("more", -1)
     interval = _ends(*sorted((sign * row.low, sign * row.high)))
     lost = f"{_number(sign * row.lost)} {how} points of accuracy"
@@ -136,7 +150,7 @@ def _compared(row: Any) -> str:
     sign = 1 if row.versus else -1
     low, high = sorted((sign * row.neurons_low, sign * row.neurons_high))
     if low <= 0 <= high:
-        return "Skill neurons found again do not differ clearly"
+        return "On this task alone, the skill neurons found again do not differ clearly"
     more = "More" if low > 0 else "Fewer"
     than = f"by {plain(row.versus)}" if row.versus else "in other clean texts"
     return f"{more} skill neurons are found again than {than}"
@@ -146,7 +160,7 @@ def _neurons(row: Any) -> str:
     """How many more skill neurons are found again than by the other backbone, or in clean texts."""
     sign = 1 if row.versus else -1
     interval = _ends(*sorted((sign * row.neurons_low, sign * row.neurons_high)))
-    return f"{plain(row.backbone)} {_number(sign * row.neurons)}, {interval}"
+    return f"{plain(row.backbone)} {_number(sign * row.neurons)} ({interval})"
 
 
 def _ends(low: float, high: float) -> str:
