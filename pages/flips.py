@@ -38,6 +38,7 @@ with middle:
     seed = controls.one_seed(st, (p for b in backbones for p in controls.prompts(lab, b, [task])))
 with right:
     doses = doses_of(kind)
+    controls.refuse("dose", doses, "number of edits")
     dose = doses[0] if len(doses) == 1 else st.select_slider(
         "Edits per text", doses, value=doses[0], key="dose", bind="query-params"
     )  # fmt: skip
@@ -183,7 +184,9 @@ def detail(row: Any, look: charts.Look) -> None:
         with column, st.container(border=True):
             st.markdown(f"**{title}:** {marked(both['Clean'], texts)}")
     params = {"task": task.title, "seed": str(seed)}
-    for name, texts in (("clean", both["Clean"]), ("text", both["Attacked"])):
+    for name, texts in (
+        ("clean", both["Clean"]), ("struck", both["Attacked"]), ("text", both["Attacked"]),
+    ):  # fmt: skip
         params |= {
             f"{name}_{part}": t for part, t in zip("ab", texts, strict=True) if t is not None
         }

@@ -87,17 +87,19 @@ def attacked() -> bool:
     return bool(fields() == st.session_state.get("before", {}).get("after"))
 
 
-def arrive_attacked() -> None:
-    """A link may bring a text before and after an attack (from Flips): `clean_a`, `clean_b`."""
-    asked = st.query_params
-    if "clean_a" not in asked or "text_a" not in asked:
+def take_pair() -> None:
+    """A link from Flips brings a text before and after an attack: `clean_a` and `struck_a`, and
+    those of a second text. It is one only as long as the fields hold what was struck.
+    """
+    if "clean_a" not in st.query_params:
         return
-    clean, after = (
-        (asked.get(f"{name}_a", ""), asked.get(f"{name}_b", "")) for name in ("clean", "text")
+    clean, struck = (
+        tuple(st.query_params.get(f"{name}_{part}", "") for part in "ab")
+        for name in ("clean", "struck")
     )
-    if st.session_state.get("brought") != (clean, after):
-        st.session_state["brought"] = clean, after
-        st.session_state["before"] = {"texts": clean, "given": clean, "after": after}
+    if st.session_state.get("brought") != (clean, struck):
+        st.session_state["brought"] = clean, struck
+        st.session_state["before"] = {"texts": clean, "given": clean, "after": struck}
 
 
 def start() -> None:
@@ -189,7 +191,7 @@ if st.session_state.get("played") != (task.name, picked):
         give(texts[0 if picked is not None else clearest(known, texts)][1:3])
     elif task.pair and not st.session_state.get("text_b"):
         st.session_state["text_b"] = texts[0][2]
-arrive_attacked()
+take_pair()
 names = [f"{a[:70]}{' | ' + b[:60] if b else ''}  ({c})" for _, a, b, c in texts]
 st.selectbox(
     "Start from", names, index=None, placeholder="choose an example", key=f"ex_{task.name}",

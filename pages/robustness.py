@@ -50,6 +50,7 @@ with middle:
 doses, edits = doses_of(kind), controls.EDITS[kind]
 with right:
     top = controls.fraction("Neurons")
+    controls.refuse("dose", doses, "number of edits")
     with st.popover("Attack settings", icon=":material/tune:"):
         at = doses[0] if len(doses) == 1 else st.segmented_control(
             "Edits per text", doses, default=doses[0], key="dose", bind="query-params",

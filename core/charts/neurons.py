@@ -198,8 +198,8 @@ def probabilities(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) ->
     suppressed.
     """
     order = [
-        "before the attack", "unmodified", "skill neurons suppressed", "causal neurons suppressed",
-        "random neurons suppressed",
+        "before the attack", "after the attack", "unmodified", "skill neurons suppressed",
+        "causal neurons suppressed", "random neurons suppressed",
     ]  # fmt: skip
     base = alt.Chart(table).encode(
         y=alt.Y("how:N", sort=order, title=None).axis(labelLimit=180), tooltip=[

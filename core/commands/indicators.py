@@ -29,7 +29,7 @@ from core.commands.common import (
     say,
     writable,
 )
-from core.exchange import published as files
+from core.exchange import published as prompt_files
 from core.figures import advice, literature, queries, released
 from core.figures import indicators as figures
 from core.figures import prompt as one
@@ -114,10 +114,10 @@ def _published(given: list[str], out: Path | None) -> tuple[pd.DataFrame, pd.Dat
 
 def _released(folder: Path) -> pd.DataFrame:
     """Likeness of the authors' own runs (`seed_su`) in a folder. Raises: BadInput."""
-    names = {files.TASKS.get(t.lower(), t.lower()): t for t in literature.TASKS}
+    names = {prompt_files.TASKS.get(t.lower(), t.lower()): t for t in literature.TASKS}
     found = {
         (claim.model, names[claim.task]): vectors.double().numpy()
-        for claim, vectors in files.read_folder(folder).items()
+        for claim, vectors in prompt_files.read_folder(folder).items()
         if claim.seed == 0 and claim.model in literature.MODELS and claim.task in names
     }
     if not found:

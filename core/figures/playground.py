@@ -13,7 +13,7 @@ from core.store import Store
 
 TOP = 0.05  # of each layer: the skill neurons shown
 LOUDEST = 16
-UNMODIFIED, BEFORE = "unmodified", "before the attack"
+UNMODIFIED, BEFORE, AFTER = "unmodified", "before the attack", "after the attack"
 
 
 def probabilities(play: Play, labels: Sequence[str], kind: str = "skill") -> pd.DataFrame:
@@ -39,7 +39,8 @@ def probabilities(play: Play, labels: Sequence[str], kind: str = "skill") -> pd.
 def with_clean(table: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
     """The probabilities of an attacked text, after those of the text before the attack."""
     before = clean[clean.how == UNMODIFIED].assign(how=BEFORE)
-    return pd.concat([before, table], ignore_index=True)
+    after = table.assign(how=table.how.replace(UNMODIFIED, AFTER))
+    return pd.concat([before, after], ignore_index=True)
 
 
 def votes(play: Play, ranking: Ranking, labels: Sequence[str], backbone: str) -> pd.DataFrame:

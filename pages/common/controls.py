@@ -82,10 +82,9 @@ def refuse(key: str, options: Iterable[Any], what: str) -> None:
     known = {str(option) for option in options}
     asked = [v for v in st.query_params.get_all(key) if v not in known]
     if asked and not travel.arrived():
-        values = plain(", ".join(asked))
         st.toast(
-            f"This link refers to an unavailable {what}: {values}. The page shows an available one "
-            "instead.",
+            f"This link refers to an unavailable {what}: {travel.quoted(asked)}. The page shows an "
+            "available one instead.",
             icon=":material/link_off:", duration="long",
         )  # fmt: skip
 

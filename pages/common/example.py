@@ -11,20 +11,30 @@ import streamlit as st
 
 from core.tasks import Task
 from core.tasks.data import load_split
+from pages.common import travel
 
 SLOT = "example"  # in the address, and in the session
+REFUSED = "example-refused"
 MOST = 9  # digits of a row
 
 
 def picked(task: Task) -> int | None:
     """The picked row of this task's evaluation split; None if there is none."""
-    for said in (st.query_params.get(SLOT, ""), st.session_state.get(SLOT, "")):
+    asked = st.query_params.get(SLOT, "")
+    for said in (asked, st.session_state.get(SLOT, "")):
         name, _, row = said.rpartition(":")
-        if name != task.name or not row.isdecimal() or len(row) > MOST:
+        whole = row.isdecimal() and len(row) <= MOST
+        if whole and name != task.name:
             continue
-        if int(row) in load_split(task, task.evaluation_split).index:
+        if whole and int(row) in load_split(task, task.evaluation_split).index:
             st.session_state[SLOT] = said
             return int(row)
+        if said and said == asked != st.session_state.get(REFUSED):
+            st.session_state[REFUSED] = said  # once
+            st.toast(
+                f"This link refers to an unavailable example: {travel.quoted([said])}.",
+                icon=":material/link_off:", duration="long",
+            )  # fmt: skip
     return None
 
 

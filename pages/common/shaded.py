@@ -21,11 +21,12 @@ def text(table: pd.DataFrame, hue: str, highest: float) -> None:
 
 def tokens(table: pd.DataFrame, hue: str, highest: float) -> list[str]:
     """Each token as HTML, with a space before a word."""
-    out = list[str]()
+    out, before = list[str](), ""
     for row in table.itertuples():
         share = min(1.0, max(0.0, row.activation / highest)) if highest > 0 else 0.0
         word = row.token.lstrip(charts.WORD_STARTS)
-        apart = " " * (word != row.token or not row.kind.startswith("text"))
+        apart = " " * (word != row.token or row.kind != before or row.kind == "prompt")
+        before = row.kind
         shade = f"color-mix(in srgb, {hue} {STRONGEST * share:.0f}%, transparent)"
         title = f"{row.activation:.3f} at position {row.position}"
         out.append(

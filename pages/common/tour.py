@@ -22,7 +22,8 @@ BARE = f"""<style>
     .st-key-settings:not(:has([data-testid='stAlert'])),
     [data-testid='stTabs'] [role='tablist']) {{ display: none; }}
 [data-testid='stMain'] :is({", ".join(f"[data-testid='st{name}']" for name in CONTROLS)})\
-:not(.st-key-tour *, [class$='-play'] *, [class*='-play '] *, [class*='-start'] *)\
+:not(.st-key-tour *, [class$='-play'] *, [class*='-play '] *,
+     [class$='-start'] *, [class*='-start '] *)\
  {{ display: none; }}
 </style>"""
 """A page without its controls: its address says all that they would."""

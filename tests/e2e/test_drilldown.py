@@ -309,6 +309,7 @@ def test_an_attacked_pair_goes_to_the_playground_and_the_attack_is_undone(
     quiet(page)
     text = page.get_by_role("textbox", name="Text", exact=True)
     after = text.input_value()
+    expect(page.get_by_test_id("stToast")).to_have_count(0)
     bars = page.locator(CHART).first.locator("g.mark-rect path[aria-label*='before the attack']")
     expect(bars).to_have_count(2)
     page.get_by_role("button", name="undo").click()
@@ -316,6 +317,16 @@ def test_an_attacked_pair_goes_to_the_playground_and_the_attack_is_undone(
     quiet(page)
     assert text.input_value() != after
     assert len(text.input_value().split()) == len(after.split()), "one typo"
+    expect(page.get_by_test_id("stToast")).to_have_count(0)
+    page.reload()
+    expect(page.locator(CHART).first).to_be_visible()
+    quiet(page)
+    expect(bars).to_have_count(0)
+    text.fill("Words that nobody has struck.")
+    text.press("Control+Enter")
+    quiet(page)
+    expect(bars).to_have_count(0)
+    expect(page.get_by_role("button", name="undo")).to_have_count(0)
 
 
 def test_a_neurons_page_tells_everything_of_it(page: Page, app: str) -> None:

@@ -84,6 +84,24 @@ def test_a_click_on_a_figure_keeps_the_session_and_back_returns(page: Page, app:
     assert not loads, "the app is not loaded anew"
 
 
+def test_back_from_a_neuron_finds_the_page_as_it_was_left(page: Page, app: str) -> None:
+    """Also where its address says nothing, because all is at its default."""
+    open_page(page, app, "predictivity")
+    heading(page, "Predictivity")
+    no_error(page)
+    shown = page.locator(f"{CHART}:visible")
+    shown.last.locator("g.mark-symbol path[aria-label*='neuron?']").last.click()
+    heading(page, NEURON)
+    no_error(page)
+    expect(page.get_by_role("combobox", name="Backbone")).to_have_value("t5-mini")
+    page.go_back()
+    heading(page, "Predictivity")
+    expect(shown).to_have_count(2)
+    no_error(page)
+    assert chosen(page) == ["roberta-mini", "t5-mini"]
+    assert page.url.endswith("/predictivity")
+
+
 def test_a_point_of_the_claim_opens_its_task_on_the_same_page(page: Page, app: str) -> None:
     open_page(page, app, "robustness?tab=All+tasks")
     no_error(page)
@@ -136,6 +154,10 @@ def test_an_address_with_what_is_not_there_is_refused_aloud(page: Page, app: str
     toasts = page.get_by_test_id("stToast")
     expect(toasts.filter(has_text="unavailable layer: 99")).to_be_visible()
     expect(toasts.filter(has_text="unavailable task: Nonsense")).to_be_visible()
+    page.goto(f"{app}/flips?attack=negations&dose=77&example=short_reviews:99999")
+    expect(toasts.filter(has_text="unavailable number of edits: 77")).to_be_visible()
+    expect(toasts.filter(has_text="unavailable example: short_reviews:99999")).to_be_visible()
+    page.goto(f"{app}/neuron?layer=99&neuron=4&task=Nonsense")
     heading(page, "Neuron 4, layer 0")
 
 
@@ -143,7 +165,7 @@ REFUSED = "This link asks for what is not available here: "
 IN_VAIN = {
     "suppression?limit=7&draws=99&scope=room": "limit = 7; draws = 99; scope = room",
     "robustness?dose=77&worst=2&part=foo&kinds=maybe&tab=Nope":
-        "dose = 77; worst = 2; part = foo; kinds = maybe; tab = Nope",
+        "worst = 2; part = foo; kinds = maybe; tab = Nope",
     "tuning?seed=-5&steps=0&precision=fp8": "seed = -5; steps = 0; precision = fp8",
     "flips?only=zz": "only = zz",
 }  # fmt: skip
@@ -295,3 +317,11 @@ def test_an_embedded_page_stands_alone(page: Page, app: str) -> None:
     assert title
     assert title["y"] < 60
     no_error(page)
+    page.goto(f"{app}/predictivity?embed=true&backbone=t5-mini")
+    heading(page, "Predictivity")
+    no_error(page)
+    page.locator(CHART).first.locator("g.mark-symbol path[aria-label*='neuron?']").last.click()
+    heading(page, NEURON)
+    no_error(page)
+    expect(page).to_have_url(re.compile("embed=true"))
+    expect(page.get_by_test_id("stTopNavSection")).to_have_count(0)

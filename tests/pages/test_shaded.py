@@ -3,9 +3,13 @@
 import re
 
 import pandas as pd
+import pytest
 
+from core import charts
+from core.base.settings import EMBEDDED
 from core.charts import WORD_STARTS
 from pages.common import shaded
+from tests.charts.test_charts import contrast, mixed
 
 
 def table(*rows: tuple[str, str, float]) -> pd.DataFrame:
@@ -26,7 +30,7 @@ def test_the_shade_grows_with_the_activation_and_negative_ones_have_none() -> No
     tokens = shaded.tokens(rows, "#123456", 2.0)
     assert [shade(t) for t in tokens] == [0, 14, shaded.STRONGEST, 28, 0]
     assert 'title="1.000 at position 3"' in tokens[3]
-    assert [t.startswith(" ") for t in tokens] == [True, False, True, False, True]
+    assert [t.startswith(" ") for t in tokens] == [True, True, True, False, True]
     silent = shaded.tokens(rows.assign(activation=-1.0), "#123456", 0.0)
     assert [shade(t) for t in silent] == [0] * 5
 
@@ -35,3 +39,11 @@ def test_what_a_user_wrote_is_no_html() -> None:
     (token,) = shaded.tokens(table(('<img src="x">&', "text_a", 1.0)), "#123456", 1.0)
     assert "<img" not in token
     assert token.endswith(">&lt;img src=&quot;x&quot;&gt;&amp;</span>")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_word_on_the_strongest_shade_can_be_read(dark: bool) -> None:
+    look = charts.Look(dark=dark, backbones=EMBEDDED)
+    for backbone in EMBEDDED:
+        behind = mixed(look.hue(backbone), look.ground, shaded.STRONGEST / 100)
+        assert contrast(look.ink, behind) >= 4.5, backbone
