@@ -110,8 +110,8 @@ def sentence(found: pd.DataFrame, higher: str, lower: str, same: str) -> str:
     text = f"**{lead}.** Difference (95% interval): {', '.join(said)}."
     for row in found[(found.low <= 0) & (found.high >= 0)].itertuples():
         each = ", ".join(f"{plain(name)} {two(mean)}" for name, mean in row.each.items())
-        text += f" On {plain(row.backbone)}, categories differ: {each}; between categories "
-        text += f"{two(row.between)}."
+        text += f" On {plain(row.backbone)}, it depends on the category: {each}; between "
+        text += f"categories {two(row.between)}."
     return text
 
 

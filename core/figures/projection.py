@@ -176,13 +176,15 @@ def _control(gained: pd.DataFrame) -> str:
     random tokens of the target backbone, not projected, beat them.
     """
     mine = gained[gained.over == gained.how + "-random"]
-    better = {
-        str(how): list(rows.group[rows.low > 0]) for how, rows in mine.groupby("how", sort=False)
-    }
+    groups = dict[str, pd.DataFrame](list(mine.groupby("how", sort=False)))
+    better = {how: list(rows.group[rows.low > 0]) for how, rows in groups.items()}
+    unclear = {how for how, rows in groups.items() if ((rows.low <= 0) & (rows.high >= 0)).all()}
     if not better:
         return ""
     said = [
         f"With the {how} loss, projected random tokens do worse on {listed(found)}." if found
+        else f"With the {how} loss, projected random tokens show no clear difference."
+        if how in unclear
         else f"With the {how} loss, projected random tokens do not do clearly worse."
         for how, found in sorted(better.items(), key=lambda item: not item[1])
     ]  # fmt: skip

@@ -113,7 +113,7 @@ def test_a_sentence_says_for_which_backbones_it_is_clear() -> None:
         for kind in "xy"
     }
     x, y = (f"{kind} {rows.value.mean():.2f}" for kind, rows in each.items())
-    listed = said(vague).split("On n, categories differ: ")[1]
+    listed = said(vague).split("On n, it depends on the category: ")[1]
     assert listed.split("; between categories 0.")[0] in (f"{x}, {y}", f"{y}, {x}")
     both = said(pd.concat([clear, vague]))
     assert both.startswith(

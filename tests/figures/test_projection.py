@@ -176,7 +176,7 @@ def test_what_projection_gains_in_words() -> None:
         "training tasks, 3 to 8 points less accurate on unseen tasks, and 36 points less accurate "
         "with the task loss on unseen categories.** With the distance loss, projected random "
         "tokens do worse on training tasks and unseen tasks. With the task loss, projected random "
-        "tokens do not do clearly worse."
+        "tokens show no clear difference."
     )
     assert projection.finding(pd.DataFrame([*near[:1], control[0], control[-1]])) == (
         "**Compared with tuned prompts, projected prompts are not clearly less accurate on "

@@ -98,8 +98,8 @@ def test_projection_shows_what_is_chosen_and_all_of_it_is_shipped() -> None:
         "**Compared with tuned prompts, projected prompts are not clearly less accurate on "
         "training tasks, 3 to 8 points less accurate on unseen tasks, and 36 points less accurate "
         "on unseen categories.** With the distance loss, projected random tokens do "
-        "worse on training tasks and unseen tasks. With the task loss, projected random tokens do "
-        "not do clearly worse."
+        "worse on training tasks and unseen tasks. With the task loss, projected random tokens "
+        "show no clear difference."
     ) in said
     assert "**Task loss**: trained to solve the training tasks on roberta-mini." in said
     captions = " ".join(c.value for c in page.caption)
