@@ -29,6 +29,7 @@ PRESENT = "present"  # in the address: larger type, no controls, steps by key
 FRAME = 0.8  # seconds between the steps of a figure that is played
 POLL_EVERY = 1.0  # seconds; drawing costs time that the job could use
 LARGE = 10_000  # values of a table that is made into a file only when it is asked for
+CHART = "[data-testid='stVegaLiteChart']"
 BLANK = 320  # height in pixels of what stands for a figure
 PATIENCE = 0.8  # seconds a page waits for the first answer of a job it starts
 
@@ -107,8 +108,6 @@ def show(
                     _state(specs, now, name, what)
                 with st.container(key=f"figure-{name}"), charts.quickly():
                     there = _drawn(draw, name)
-                if there > drawn:
-                    last.empty()  # at once: the page takes a while to run again
                 if (every is not None and (now is None or not now.active)) or there > drawn:
                     st.rerun()
                 drawn = there
@@ -137,7 +136,8 @@ def _drawn(draw: Callable[[], None], name: str) -> bool:
 
 def _draw_last(name: str, place: Any) -> None:
     """The section's last figure, as pale as the style sheet says, until there is a new one. It is
-    not part of what is drawn anew each second, and offers nothing to press.
+    not part of what is drawn anew each second, and offers nothing to press. A style hides it at
+    once when the new one comes, because the page takes a while to run again.
     """
     slot = f"{name}-drawn"
     if slot not in st.session_state:
@@ -145,6 +145,10 @@ def _draw_last(name: str, place: Any) -> None:
     token = STALE.set(True)
     try:
         with place.container(key=f"stale-{name}"), charts.quickly():
+            st.html(
+                f"<style>[data-testid='stMain']:has(.st-key-figure-{name} {CHART}) "
+                f".st-key-stale-{name} {{ display: none; }}</style>"
+            )
             st.session_state[slot]()
     except (Nothing, SkillscopeError):  # its answers, or what it is about, were deleted
         place.empty()
