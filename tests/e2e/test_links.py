@@ -170,7 +170,7 @@ IN_VAIN = {
     "flips?only=zz": "only = zz",
 }  # fmt: skip
 TAKEN = (  # some at their defaults, which Streamlit takes out of the address as silently
-    "suppression?limit=256&draws=5&scope=layer&seed=0&neurons=causal&neurons=skill&kind=noise",
+    "suppression?limit=256&draws=3&scope=layer&seed=0&neurons=causal&neurons=skill&kind=zero",
     "robustness?tab=All+tasks&attack=synonyms&dose=2&worst=1&part=both+texts&kinds=true&top=5%25",
     "tuning?init=vocabulary&seed=3&length=8&steps=100&precision=fp64",
 )
