@@ -7,9 +7,7 @@ import streamlit as st
 
 from core import charts
 
-STRONGEST = (
-    55  # percent of the hue behind the token with the highest activation; words stay legible
-)
+STRONGEST = 55  # percent of the hue behind the highest activation; words stay legible
 
 
 def text(table: pd.DataFrame, hue: str, highest: float) -> None:

@@ -98,8 +98,8 @@ def _row(of: _Cost, versus: _Cost | None = None) -> dict[str, Any]:
 
 
 def sentence(found: pd.DataFrame, edits: str) -> str:
-    """What `costs` found, in Markdown; empty where there is nothing yet. `edits` begins
-    it with what each number is a mean of, such as "Over 1 to 5 typos per text".
+    """What `costs` found, in Markdown; empty where there is nothing yet. `edits` begins it
+    with what each number is a mean of, such as "Over 1 to 5 typos per text".
     """
     if found.empty:
         return ""
