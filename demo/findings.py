@@ -241,8 +241,8 @@ def vectors(lab: Lab) -> pd.DataFrame:
 
 def _projected(
     lab: Lab, b: str
-) -> tuple[dict[str, str], Mapping[By, ProjectorSpec], projection.Asked]:
-    """Task -> its group, the projectors onto a backbone, and their questions."""
+) -> tuple[dict[str, str], Mapping[By, ProjectorSpec], projection.Rights]:
+    """Task -> its group, the projectors onto a backbone, and what their prompts get right."""
     clean = rebuild.tasks()[0]
     learned = projections.learned_by_default(clean)
     other = next(name for name in PLAIN if name != b)
@@ -261,15 +261,15 @@ def _projected(
         for t in clean
     }
     group = projection.groups({t.title: t.category for t in clean}, [t.title for t in learned])
-    return group, found, asked
+    return group, found, projection.read(lab.store, asked)
 
 
 def projected(lab: Lab) -> pd.DataFrame:
     """Accuracy of projected prompts, by task and kind."""
     parts = []
     for b in _there(lab):
-        group, _, asked = _projected(lab, b)
-        parts.append(projection.accuracies(lab.store, asked, group).assign(target=b))
+        group, _, right = _projected(lab, b)
+        parts.append(projection.accuracies(right, group).assign(target=b))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -277,10 +277,9 @@ def gains(lab: Lab) -> pd.DataFrame:
     """What projecting gains over random tokens projected in the same way."""
     parts = []
     for b in _there(lab):
-        group, found, asked = _projected(lab, b)
+        group, found, right = _projected(lab, b)
         parts += [
-            projection.gain(lab.store, asked, group, by, f"{by}-random").assign(target=b)
-            for by in found
+            projection.gain(right, group, by, f"{by}-random").assign(target=b) for by in found
         ]
     return pd.concat(parts, ignore_index=True)
 

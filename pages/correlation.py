@@ -12,9 +12,7 @@ from pages.common import answers, controls
 
 answers.heading(
     "Correlation",
-    "Each cell is Spearman's rank correlation between the neurons' predictivities on two tasks, "
-    "averaged over layers. A value near 1 means that the same neurons are predictive on both "
-    "tasks. Pairs from the same category are outlined.",
+    "Do the same neurons predict two tasks? A correlation near 1 means that they do.",
 )
 lab = answers.lab()
 (place,) = controls.row(1)
@@ -29,22 +27,38 @@ specs = tuple(s for b in backbones for s in controls.own_predictivities(lab, b, 
 category = {t.title: t.category for t in found}
 
 
-def finding(table: pd.DataFrame) -> None:
+def finding(table: pd.DataFrame, look: charts.Look) -> charts.Figure | None:
     """Whether tasks of one category are predicted by the same neurons."""
     pairs = table.rename(columns={"task_a": "source", "task_b": "target", "spearman": "value"})
     compared = categories.compared(pairs, category)
-    if said := categories.sentence(
+    said = categories.lead(
         compared,
-        "Predictivities correlate more strongly within a category than between categories",
-        "Predictivities correlate less strongly within a category than between categories",
-        "No clear difference between correlations within and between categories",
-    ):
+        "Tasks of one category have more similar predictivities than other tasks",
+        "Tasks of one category have less similar predictivities than other tasks",
+        "Tasks of one category do not have clearly more similar predictivities than other tasks",
+    )
+    if not said:
+        return None
+    with st.container(border=True):
         st.markdown(
             said,
-            help=f"{categories.means(compared, 'Mean Spearman correlation')} Means over tasks, "
-            "without the diagonal. The 95% intervals treat tasks as random "
-            f"and need at least six tasks. {categories.listed(category)}",
+            help=f"{categories.means(compared, 'Mean Spearman correlation')} "
+            f"{categories.differences(compared)} Means over tasks, without the diagonal. Intervals "
+            "treat tasks as random and need at least six tasks. "
+            f"{categories.listed(category)}",
         )
+        figure = charts.category_differences(
+            compared,
+            categories.parts(compared),
+            look,
+            title=["mean correlation within a category", "less that between categories"],
+        )
+        answers.chart(figure)
+        st.caption(
+            "Points: means over tasks, with 95% intervals; filled: the interval excludes 0. Ticks: "
+            "single categories."
+        )
+    return figure
 
 
 def draw() -> None:
@@ -52,9 +66,11 @@ def draw() -> None:
     table = queries.correlation(lab.store, specs, clean=lab.clean_name)
     if table.empty:
         answers.nothing("Predictivities on these tasks have not been computed yet.")
-    look, figures = answers.look(lab.models.names()), []
+    look = answers.look(lab.models.names())
+    figures = list[tuple[str, charts.Figure]]()
     table = charts.titled(table, titles)
-    finding(table)
+    if first := finding(table, look):
+        figures.append(("categories", first))
     table = table.assign(same_category=categories.same(table.task_a, table.task_b, category))
     boxes = queries.predictivity_boxes(lab.store, specs)
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
@@ -72,9 +88,11 @@ def draw() -> None:
             st.caption(
                 f"{rows.neurons.iloc[0]} neurons in each of {rows.layers.iloc[0]} layers; "
                 f"predictivities: means over {len(sweeps.SEEDS)} seeds, {controls.count(sizes)} "
-                "examples per task.",
-                help="Unrelated rankings have a correlation of 0. Uninformative neurons (no better "
-                "than the majority class) often tie, which raises the correlation; they are "
+                "examples per task. Pairs from the same category are outlined.",
+                help="Each cell is Spearman's rank correlation between the neurons' predictivities "
+                "on two tasks, averaged over layers. Unrelated rankings have a correlation of 0. "
+                "Uninformative neurons (no better than the majority class) often tie, which raises "
+                "the correlation; they are "
                 f"{controls.count(boxes[boxes.backbone == name].uninformative, '.0%')} of a task's "
                 "neurons. The tooltip gives the lowest and the highest correlation of a layer.",
             )

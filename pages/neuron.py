@@ -20,8 +20,9 @@ from pages.common import about, answers, controls, example, shaded
 ENDS = 5  # texts in each of the tables
 FINDING_HELP = (
     "With the chosen prompt. The family-wise p-value compares the neuron with the best of all "
-    "neurons under permutation; below 0.05, the neuron predicts the task. The margin's change "
-    "makes no significant difference if its 95% interval over examples, given below, includes 0."
+    "neurons under permutation; below 0.05, the neuron predicts the task. It adds clearly to a "
+    "task's answers if its attribution's 95% interval is above 0 for each seed. The change of the "
+    "margin is not significant if its 95% interval over examples, given below, includes 0."
 )
 
 lab = answers.lab()
@@ -70,8 +71,8 @@ st.session_state["place"] = written, backbone
 name.title(f"Neuron {neuron}, layer {layer}", anchor=False)
 about.note(layer=layer, neuron=neuron)
 aid.markdown(
-    f"How well does this neuron of **{plain(backbone)}** predict each task's classes? What does it "
-    "add to the right answers? When is it active, and what changes when it is suppressed?"
+    f"What this neuron of **{plain(backbone)}** predicts, what it adds to the right answers, where "
+    "it is active, and what changes when it is suppressed."
 )
 
 everywhere = controls.own_predictivities(lab, backbone, found)
@@ -97,7 +98,7 @@ def draw() -> None:
     everything = profiles.profile(lab.store, everywhere, layer, neuron)
     if said := profiles.sentence(
         profiles.profile(lab.store, [chosen], layer, neuron), effect, task.title,
-        profiles.elsewhere(everything, others, seed),
+        profiles.elsewhere(everything, others, seed), profiles.helps(added(), titles),
     ):  # fmt: skip
         st.markdown(said, help=FINDING_HELP)
     left, right = st.columns(2, gap="medium")
@@ -122,10 +123,15 @@ def draw() -> None:
     near()
 
 
-def adds(look: charts.Look) -> None:
+def added() -> pd.DataFrame:
     """Attribution by task and seed, as far as stored."""
+    return profiles.attributed(lab.store, attributions, layer, neuron)
+
+
+def adds(look: charts.Look) -> None:
+    """What it adds to each task's answers."""
     st.subheader("What does it add to each task's answers?", anchor=False)
-    table = profiles.attributed(lab.store, attributions, layer, neuron)
+    table = added()
     if table.empty:
         st.caption(
             "Not computed yet. The Suppression page computes it for a task, Rankings for all tasks."
@@ -341,8 +347,8 @@ def two_texts(highest: int, lowest: int) -> None:
     st.caption(
         "Activation at every position; the stronger the shade, the higher it is. Both texts share "
         "one scale. Dashed: the baseline at the neuron's best position.",
-        help="Hover over a token to read its activation. Select a row above to see another text; a "
-        "selected example stays selected on Flips and Playground.",
+        help="Hover over a token, or tap it, to read its activation. Select a row above to see "
+        "another text; a selected example stays selected on Flips and Playground.",
     )
 
 

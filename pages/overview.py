@@ -111,7 +111,7 @@ def transfer() -> Finding:
 
 FINDINGS: Mapping[str, tuple[Callable[[], Finding], views.View]] = {
     "Typos cost accuracy": (robustness, views.View(
-        page="robustness", label="Robustness", params={"backbone": shown},
+        page="robustness", label="Robustness", params={"backbone": shown, "tab": "This task"},
     )),
     "In RoBERTa, predictive neurons are often not causal": (suppression, views.View(
         page="suppression", label="Suppression",

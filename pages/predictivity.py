@@ -6,6 +6,7 @@ import streamlit as st
 from core import charts
 from core.base.markdown import plain
 from core.figures import queries
+from core.figures.words import listed, two
 from core.measures import sweeps
 from core.measures.evaluation import EvaluationSpec
 from core.measures.predictivity import PredictivitySpec
@@ -14,9 +15,8 @@ from pages.common import answers, controls, warnings
 
 answers.heading(
     "Predictivity",
-    "Each box shows how well single neurons predict a task's classes: 0.5 is chance, 1 is perfect. "
-    "Neurons above the thick tick are significantly better than chance. The bar behind each box "
-    "shows the whole model's accuracy.",
+    "Boxes: how well single neurons predict a task's classes (0.5 is chance, 1 is perfect). Bars: "
+    "the whole model's accuracy.",
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 3, 3)
@@ -61,13 +61,17 @@ bars = tuple(s for b in backbones for s in questions(b)[1])
 def best(box: pd.DataFrame, bar: pd.DataFrame) -> str:
     """The best single neuron beside the whole model, on clean tasks with two classes."""
     binary = [titles[t.name] for t in found if len(t.labels) == 2 and t.adversarial_of is None]
-    both = box[box.task.isin(binary)].merge(bar[["task", "accuracy"]], on="task")
+    both = box[box.task.isin(binary)].merge(bar, on=["backbone", "task"])
     if both.empty:
         return ""
-    over = f" (medians over {len(both)} tasks)" if len(both) > 1 else ""
+    said = [
+        f"{two(mine.highest.median())} and {two(mine.accuracy.median())} on {plain(str(name))}"
+        for name, mine in both.groupby("backbone", sort=False)
+    ]
+    over = f"medians over {controls.count(both.groupby('backbone').size())} tasks"
     return (
-        f"the best single neuron has a predictivity of **{both.highest.median():.2f}**; "
-        f"the whole model has an accuracy of **{both.accuracy.median():.2f}**{over}."
+        f"**Best single neuron and whole model: {listed(said)}** (predictivity and accuracy, "
+        f"{over})."
     )
 
 
@@ -82,10 +86,12 @@ def draw() -> None:
     bar = charts.titled(bar, titles)
     profile = charts.titled(queries.layer_profile(lab.store, boxes), titles)
     order, figures = [t.title for t in found], []
+    if said := best(box, bar[["backbone", "task", "accuracy"]]):
+        st.markdown(said)
     for name, column in zip(backbones, answers.beside(backbones), strict=True):
         mine = [table[table.backbone == name] for table in (box, dots, bar, profile)]
         with column, st.container(border=True):
-            st.markdown(f"**{plain(name)}**: {best(mine[0], mine[2]) or 'single neurons'}")
+            st.markdown(f"**{plain(name)}**")
             if mine[0].empty:
                 st.caption("Nothing computed yet.")
                 continue

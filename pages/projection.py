@@ -44,10 +44,8 @@ GAIN_HELP = (
 
 answers.heading(
     "Projection",
-    "Can a small network, the projector, translate prompts from one backbone to another? If so, "
-    "projected prompts should be nearly as accurate as prompts tuned on the target backbone. "
-    "Projected random tokens are the control: if they do as well, the source prompt does not "
-    "matter.",
+    "Can a small network, the projector, translate prompts from one backbone to another? Projected "
+    "random tokens are the control: if they do as well, the source prompt does not matter.",
 )
 lab = answers.lab()
 one, two, three = controls.row(3, 2, 2)
@@ -137,17 +135,17 @@ def accuracy(table: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
     return drawn
 
 
-def gains() -> pd.DataFrame:
+def gains(found: figures.Rights) -> pd.DataFrame:
     """What projection gains over tuned prompts, and over random tokens, projected and not."""
     parts = [
-        figures.gain(lab.store, asked, group, by, over)
+        figures.gain(found, group, by, over)
         for by in projectors
         for over in ("own", f"{by}-random", "random")
     ]
     return pd.concat(parts, ignore_index=True)
 
 
-def summary(gained: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
+def summary(found: figures.Rights, gained: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
     """Mean accuracy by group of tasks, a card per training objective, and what it shows."""
     drawn = list[tuple[str, charts.Figure]]()
     if said := figures.finding(gained):
@@ -156,12 +154,12 @@ def summary(gained: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
             for by in projectors
         )
         st.markdown(
-            said,
+            f"**{said}**",
             help=f"Difference in accuracy from tuned prompts (95% interval). {near}. " + GAIN_HELP,
         )
     there = {
         by: means for by in projectors
-        if len(means := figures.by_group(lab.store, asked, group, ("own", by, f"{by}-random")))
+        if len(means := figures.by_group(found, group, ("own", by, f"{by}-random")))
     }  # fmt: skip
     if not there:
         return drawn
@@ -179,22 +177,25 @@ def summary(gained: pd.DataFrame) -> list[tuple[str, charts.Figure]]:
         with column, st.container(border=True):
             st.markdown(f"**{by.capitalize()} loss**: {TRAINED[by].format(target=plain(target))}")
             answers.chart(figure)
-            said = f"Gain over projected random tokens: {over}. " * bool(over)
-            st.caption(f"{said}Ticks: majority class.", help=GAIN_HELP)
+            st.caption(
+                f"{figures.control(gained, by)} Ticks: majority class.".strip(),
+                help=f"Gain over projected random tokens: {over}. " * bool(over) + GAIN_HELP,
+            )
     return drawn
 
 
 def draw() -> None:
     """Accuracy by group of tasks and by task, the table, and how training went."""
-    table = figures.accuracies(lab.store, asked, group)
+    found = figures.read(lab.store, asked)
+    table = figures.accuracies(found, group)
     if table.empty:
         if not any(len(history(spec)) for spec in projectors.values()):
             answers.nothing("No projector has been trained with these settings yet.")
         training()
         return
     table = table[table.how.isin(kinds)]
-    gained = gains()
-    drawn = [*summary(gained), *accuracy(table)]
+    gained = gains(found)
+    drawn = [*summary(found, gained), *accuracy(table)]
     heat = charts.projection_heatmap(table, look, backbone=target, tasks=order, kinds=kinds)
     with st.container(border=True):
         st.markdown("**Accuracy relative to prompts tuned on the target backbone**")

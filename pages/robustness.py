@@ -17,28 +17,20 @@ from core.figures.robustness import cost, dose, finding
 from core.figures.robustness.finding import summarise
 from core.lab.lab import job_name
 from core.measures import sweeps
+from core.stats.intervals import FEWEST_CLUSTERS
 from core.tasks import Task
 from core.tasks.attacks import KINDS, Attack, Kind, Where, doses_of
 from pages.common import adversarial, answers, controls, ranks, warnings
 
+ALL, THIS = "All tasks", "This task"
 PARTS: dict[str, Where] = {"both texts": "both", "first text": "first", "second text": "second"}
 
-CLAIM = "The claim: the more robust model keeps more of its skill neurons when texts are attacked."
-PAIRS = " We compare backbones with their *weathered* counterparts, pretrained on messy texts."
-st.title("Robustness", anchor=False)
-aid = st.empty()
-VERDICTS = {
-    "agrees": "our results **support** it", "contradicts": "our results **contradict** it",
-    "mixed": "our results are **mixed**", "open": "there is **no verdict** yet",
-    "no difference": "our results show **no difference**",
-}  # fmt: skip
-SEE = "(see *All tasks*)"
-ALONE = ", but a single task may not show it"
-aid.markdown(
-    f"{CLAIM}{PAIRS} Across all tasks, ... {SEE}{ALONE}."
-)  # worked out last, on a line of its length
-
-
+answers.heading(
+    "Robustness",
+    "The claim: the more robust a model is, the more of its skill neurons it keeps when texts are "
+    "attacked. *Weathered* backbones were pretrained on messy texts, their counterparts on clean "
+    "ones.",
+)
 lab = answers.lab()
 left, middle, right = controls.row(6, 3, 3)
 with left:
@@ -108,10 +100,13 @@ def tables(name: str, known: int, fraction: float) -> tuple[pd.DataFrame, ...]:
 
 
 @st.cache_data(show_spinner="Comparing ...", max_entries=20)
-def claim_points(name: str, known: int, fraction: float, _every: Every) -> pd.DataFrame:
-    """A point a backbone, task and dose."""
+def claim_tables(
+    name: str, known: int, fraction: float, _every: Every
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """A point a backbone, task and dose; differences between backbones, and slopes within them."""
     del name, known
-    return claims.points(lab.store, _every, fraction, {t.title: t.category for t in tasks})
+    points = claims.points(lab.store, _every, fraction, {t.title: t.category for t in tasks})
+    return points, claims.differences(points), claims.slopes(points)
 
 
 def all_questions() -> Every:
@@ -133,18 +128,6 @@ def parts_of(every: Every) -> tuple[Spec, ...]:
 def named(asked: tuple[Spec, ...]) -> str:
     """What identifies a table of points: the questions, and what the tasks are called now."""
     return " ".join((job_name(asked), *(t.title for t in tasks)))
-
-
-@st.cache_data(show_spinner=False, max_entries=20)
-def verdict(view: str, stored: int) -> str:
-    """The verdict over all tasks. To build all questions takes a second, so it is kept for a view
-    and a number of stored answers.
-    """
-    del view, stored
-    every = all_questions()
-    asked = parts_of(every)
-    points = claim_points(named(asked), len(lab.known(asked)), top, every)
-    return summarise(points, neurons="skill", matched=MATCHED).verdict if len(points) else "open"
 
 
 def here() -> None:
@@ -260,29 +243,34 @@ def at_dose(accuracy: pd.DataFrame) -> None:
 
 def claim(asked: tuple[Spec, ...], every: Every) -> None:
     """Draw neurons kept against accuracy kept, over all tasks."""
-    points = claim_points(named(asked), len(lab.known(asked)), top, every)
+    points, apart, slopes = claim_tables(named(asked), len(lab.known(asked)), top, every)
     if points.empty:
         answers.nothing("A point appears here for each task and dose that has been computed.")
     look = answers.look(lab.models.names())
-    said, causal = (summarise(points, neurons=n, matched=MATCHED) for n in ("skill", "causal"))
+    found, difference = finding.compared(apart, MATCHED), None
+    said, causal = (
+        summarise(apart, slopes, neurons=n, matched=MATCHED) for n in ("skill", "causal")
+    )
     with st.container(border=True):
-        what = "verdict on weathered against plain" if said.matched else "verdict"
-        st.badge(f"{what}: {said.verdict}", color=adversarial.COLOURS.get(said.verdict, "gray"))  # type: ignore[arg-type]
         st.markdown(
-            said.lead,
+            f"**{said.headline}**",
             help="Differences are in shares kept: 1 is everything above chance (accuracy) or above "
-            "shuffled labels (neurons) on clean data. Intervals treat tasks as clusters.",
+            "shuffled labels (neurons) on clean data. " + finding.LIMITS,
         )
-        st.caption(
-            finding.LIMITS + " Messy training texts have typos like the attack's." * said.matched,
-            help=finding.MATCHED if said.matched else None,
-        )
-        with st.expander(
-            "Causal neurons, all pairs of backbones, and each backbone by itself", key="pairs"
-        ):
-            if causal.verdict != "open":
-                st.markdown(f"**The same for causal neurons.** {causal.lead}")
-            st.markdown("\n".join(f"- {text}" for text in (*said.between, *said.within)))
+        if found.low.notna().any():
+            difference = charts.claim_differences(
+                found, look, kinds={"accuracy": "accuracy", **NAMES}
+            )
+            answers.chart(difference)
+            st.caption(
+                f"Means over {controls.count(found.tasks)} tasks and all doses, with 95% "
+                "intervals; filled: the interval excludes 0.",
+                help="Intervals treat tasks as clusters. " + finding.MATCHED * said.matched,
+            )
+        with st.expander("Numbers, other pairs of backbones, and each backbone alone", key="pairs"):
+            leads = [said.lead, *([causal.lead] if causal.verdict != "open" else [])]
+            st.markdown("\n".join(f"- {text}" for text in (*leads, *said.between, *said.within)))
+    st.subheader("Where accuracy is kept, are the neurons kept as well?", anchor=False)
     ranked = [n for n in NAMES if (points.neurons == n).any()]
     figures = []
     for neurons, column in zip(ranked, st.columns(len(ranked)), strict=True):
@@ -312,9 +300,11 @@ def claim(asked: tuple[Spec, ...], every: Every) -> None:
             )
     with st.container(horizontal=True):
         answers.downloads("robustness-claim", points, *figures)
-        for name, table in (("slopes", claims.slopes(points)),
-                            ("differences", claims.differences(points))):  # fmt: skip
-            answers.downloads(f"robustness-{name}", table, label=name.capitalize())
+        answers.downloads("robustness-slopes", slopes, label="Slopes")
+        answers.downloads(
+            "robustness-differences", apart,
+            *([("", difference)] if difference is not None else []), label="Differences",
+        )  # fmt: skip
 
 
 def linked(table: pd.DataFrame) -> pd.DataFrame:
@@ -324,7 +314,7 @@ def linked(table: pd.DataFrame) -> pd.DataFrame:
 
     def address(title: str, by: Kind, edits_a_text: int) -> str:
         view = {
-            "task": title, "attack": controls.EDITS[by], "dose": edits_a_text,
+            "tab": THIS, "task": title, "attack": controls.EDITS[by], "dose": edits_a_text,
             "backbone": list(mine), **kept,
         }  # fmt: skip
         return "robustness?" + urlencode(view, doseq=True)
@@ -350,7 +340,6 @@ def this_task() -> None:
 
 def all_tasks() -> None:
     """The claim over all tasks."""
-    st.subheader("Where accuracy is kept, are the neurons kept as well?", anchor=False)
     every = all_questions()
     asked = parts_of(every)
     answers.show(asked, lambda: claim(asked, every), name="claim", what="results of all tasks")
@@ -390,24 +379,14 @@ versions = [
     if t.ready and t.adversarial_of == task.name
 ]  # fmt: skip
 parts: dict[str, Callable[[], None]] = {
-    "This task": this_task, "All tasks": all_tasks, "Neuron ranks": neuron_ranks,
+    ALL: all_tasks, THIS: this_task, "Neuron ranks": neuron_ranks,
     **({"Adversarial version": hand_made} if versions else {}),
 }  # fmt: skip
-for tab, part in zip(
-    st.tabs(list(parts), key="tab", bind="query-params"), parts.values(), strict=True
-):
+first = ALL if len(tasks) >= FEWEST_CLUSTERS else THIS
+tabs = st.tabs(list(parts), default=first, key="tab", bind="query-params")
+for tab, part in zip(tabs, parts.values(), strict=True):
     if tab.open:
         with tab:
             part()
-with answers.shown_errors():
-    pinned = [lab.pin(t, name) for name in mine for t in tasks]
-    view = repr(
-        (pinned, kinds, where, worst_of, draw_seed, top, st.session_state.get(controls.PROMPTS))
-    )
-    found = verdict(view, sum(lab.store.counts().values()))
-    said = VERDICTS.get(found, f"the claim is **{found}**")
-    paired = any({*pair} <= {*mine} for pair in MATCHED)
-    alone = ALONE * (found == "agrees")
-    aid.markdown(f"{CLAIM}{PAIRS * paired} Across all tasks, {said} {SEE}{alone}.")
 warnings.shared([task], [task])
 warnings.origins(p.prompt for sweep in mine.values() for p in sweep.evaluations[0])

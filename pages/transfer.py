@@ -87,7 +87,7 @@ def finding(
     """
     pairs = table.rename(columns={"source_task": "source", "target_task": "target"})
     compared = categories.compared(pairs, category)
-    if said := categories.sentence(
+    if said := categories.lead(
         compared,
         "Prompts transfer better to tasks of their own category",
         "Prompts transfer worse to tasks of their own category",
@@ -95,7 +95,10 @@ def finding(
     ):
         listed = categories.listed({(titles or {}).get(n, n): c for n, c in category.items()})
         value = "Mean relative accuracy" if relative else "Mean accuracy"
-        st.markdown(said, help=f"{categories.means(compared, value)} {FINDING_HELP} {listed}")
+        st.markdown(
+            f"{said} {categories.differences(compared)}",
+            help=f"{categories.means(compared, value)} {FINDING_HELP} {listed}",
+        )
 
 
 def outlined(table: pd.DataFrame, category: dict[str, str]) -> pd.DataFrame:

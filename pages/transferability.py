@@ -86,7 +86,10 @@ def draw(
         return
     found = indicators.order(likeness.indicator)
     agreed = agreed.assign(title=agreed.indicator.map(indicators.title))
-    st.markdown(f"{indicators.sentence(agreed)} {remark(agreed)}".strip())
+    st.markdown(
+        f"{indicators.sentence(agreed)} {remark(agreed)}".strip(),
+        help=indicators.quoted(agreed) or None,
+    )
     with st.container(border=True):
         st.markdown(
             "**How well does each indicator predict transfer?** Filled: the 95% interval excludes "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
+from core.charts.estimates import estimates
 from core.charts.heatmaps import heatmap
 from core.charts.look import MARKS, Look, finish
 
@@ -61,22 +62,13 @@ def _pairs(
 
 
 def indicator_agreement(table: pd.DataFrame, look: Look, *, order: Sequence[str]) -> alt.LayerChart:
-    """Each indicator's Spearman correlation with transfer and its interval, a point a backbone,
-    filled where the interval excludes 0: `title`, `backbone`, `spearman`, `low`, `high`, `tasks`,
-    `pairs`.
+    """Each indicator's Spearman correlation with transfer and its interval, a point a backbone:
+    `title`, `backbone`, `spearman`, `low`, `high`, `tasks`, `pairs`.
     """
-    table = table.assign(clear=(table.low > 0) | (table.high < 0))
-    known = table[["spearman", "low", "high"]]  # no interval for few tasks
-    ends = [min(-0.2, known.min().min()), max(1.0, known.max().max())]
-    scale = alt.Scale(domain=[math.floor(10 * ends[0]) / 10, math.ceil(10 * ends[1]) / 10])
-    base = alt.Chart(table).encode(
-        y=alt.Y("title:N", sort=list(order), title=None).axis(labelLimit=260, grid=True),
-        yOffset=alt.YOffset("backbone:N", sort=list(look.backbones)),
-        color=alt.Color(
-            "backbone:N", scale=look.scale(table.backbone), title=None,
-            legend=alt.Legend(orient="top", symbolType="circle", symbolOpacity=1),
-        ),
-        tooltip=[
+    return estimates(
+        table.assign(value=table.spearman), look, by="backbone", hues=look.hues(table.backbone),
+        order=order, title=["mean Spearman", "correlation with transfer"], ends=(-0.2, 1.0),
+        tips=[
             alt.Tooltip("title", title="indicator"), alt.Tooltip("backbone"),
             alt.Tooltip("spearman", title="Spearman (mean over targets)", format=".2f"),
             alt.Tooltip("low", title="95% from", format=".2f"),
@@ -85,22 +77,6 @@ def indicator_agreement(table: pd.DataFrame, look: Look, *, order: Sequence[str]
             alt.Tooltip("tasks", title="target tasks"), alt.Tooltip("pairs", title="pairs"),
         ],
     )  # fmt: skip
-    title = ["mean Spearman", "correlation with transfer"]
-    spans = base.mark_rule(strokeWidth=1.5).encode(
-        x=alt.X("low:Q", scale=scale, title=title, axis=alt.Axis(format=".1f")), x2="high:Q"
-    )
-    place = alt.X("spearman:Q", scale=scale)
-    filled = base.transform_filter("datum.clear").mark_circle(size=70, opacity=1).encode(x=place)
-    hollow = base.transform_filter("!datum.clear").mark_point(
-        size=55, opacity=1, strokeWidth=1.5, fill=look.ground
-    ).encode(x=place)  # fmt: skip
-    zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(color=look.ink, strokeWidth=1)
-    rows = 16 * table.backbone.nunique() + 10
-    return finish(
-        alt.layer(zero.encode(x=alt.X("x:Q", scale=scale)), spans, filled, hollow),
-        look,
-        rows * table.title.nunique() + 60,
-    )
 
 
 def advice_tested(table: pd.DataFrame, look: Look, *, tasks: Sequence[str]) -> alt.LayerChart:

@@ -89,11 +89,15 @@ class Look:
         place = self.backbones.index(backbone) if backbone in self.backbones else 0
         return HUES[place % len(HUES)]
 
-    def scale(self, shown: Iterable[str] | None = None) -> alt.Scale:
-        """Backbone -> hue, for the backbones of a figure."""
+    def hues(self, shown: Iterable[str] | None = None) -> dict[str, str]:
+        """Backbone -> hue, for the backbones of a figure, in their order."""
         wanted = set(self.backbones if shown is None else shown)
-        names = [b for b in self.backbones if b in wanted]
-        return alt.Scale(domain=names, range=[self.hue(b) for b in names])
+        return {b: self.hue(b) for b in self.backbones if b in wanted}
+
+    def scale(self, shown: Iterable[str] | None = None) -> alt.Scale:
+        """`hues` as a scale."""
+        found = self.hues(shown)
+        return alt.Scale(domain=list(found), range=list(found.values()))
 
 
 def finish(chart: Any, look: Look, height: int | None = None) -> alt.LayerChart:

@@ -116,7 +116,7 @@ def project(
         group = figures.groups(
             {t.title: t.category for t in [*tested, *learned]}, [t.title for t in learned]
         )
-        table = figures.accuracies(lab.store, asked, group)
+        table = figures.accuracies(figures.read(lab.store, asked), group)
         keys = {t: key(p) for t, p in prompts.items()}
         mine = table.how == by
         say(table.assign(projector=key(spec), prompt=table.task.map(keys).where(mine)), as_json)

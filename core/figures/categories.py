@@ -96,30 +96,42 @@ def _difference(
     return near - far
 
 
-def sentence(found: pd.DataFrame, higher: str, lower: str, same: str) -> str:
+def lead(found: pd.DataFrame, higher: str, lower: str, same: str) -> str:
     """What `compared` found, in words; empty where there is nothing to compare. The clauses are
-    those of `words.verdict`. Where the difference is unclear, the categories are named one by one.
+    those of `words.verdict`.
     """
     if found.empty:
         return ""
-    lead = verdict(found, higher=higher, lower=lower, same=same) or TOO_FEW
+    clause = verdict(found, higher=higher, lower=lower, same=same) or TOO_FEW
+    return f"**{clause}.**"
+
+
+def differences(found: pd.DataFrame) -> str:
+    """The differences of `compared`, with their intervals."""
     said = [
         f"{plain(row.backbone)} {ranged(row.difference, row.low, row.high)}"
         for row in found.itertuples()
     ]
-    text = f"**{lead}.** Difference (95% interval): {', '.join(said)}."
-    for row in found[(found.low <= 0) & (found.high >= 0)].itertuples():
-        each = ", ".join(f"{plain(name)} {two(mean)}" for name, mean in row.each.items())
-        text += f" On {plain(row.backbone)}, it depends on the category: {each}; between "
-        text += f"categories {two(row.between)}."
-    return text
+    return f"Difference (95% interval): {', '.join(said)}."
 
 
 def means(found: pd.DataFrame, value: str) -> str:
     """The means behind the differences of `compared`; `value` names what is compared."""
     said = [
-        f"{plain(row.backbone)} {two(row.within)} within a category, {two(row.between)} between "
-        "categories"
+        f"{plain(row.backbone)} {two(row.within)} within a category ("
+        + ", ".join(f"{plain(name)} {two(mean)}" for name, mean in row.each.items())
+        + f"), {two(row.between)} between categories"
         for row in found.itertuples()
     ]
     return f"{value}: {'; '.join(said)}."
+
+
+def parts(found: pd.DataFrame) -> pd.DataFrame:
+    """By how much each category's mean exceeds the mean between categories: backbone, category,
+    difference; from `compared`.
+    """
+    rows = [
+        (row.backbone, name, mean - row.between)
+        for row in found.itertuples() for name, mean in row.each.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["backbone", "category", "difference"])

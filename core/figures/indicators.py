@@ -249,9 +249,7 @@ def agreement(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def sentence(agreed: pd.DataFrame) -> str:
-    """How many indicators are related to transfer, and how closely the averaged cosine is: the
-    columns of `agreement`.
-    """
+    """How many indicators are related to transfer: the columns of `agreement`."""
     known = agreed.dropna(subset="low")
     if known.empty:
         return "There are too few tasks to say whether more similar prompts transfer better."
@@ -265,19 +263,23 @@ def sentence(agreed: pd.DataFrame) -> str:
         )  # fmt: skip
         clauses.setdefault(clause, []).append(str(backbone))
         counts.append(f"{above} of {len(mine)} on {plain(str(backbone))}")
-    said = f"**{each(clauses)}**: the 95% interval lies above 0 for {' and '.join(counts)}."
-    first = known[known.indicator == FIRST]
+    return f"**{each(clauses)}**: the 95% interval lies above 0 for {' and '.join(counts)}."
+
+
+def quoted(agreed: pd.DataFrame) -> str:
+    """How closely the averaged cosine is related to transfer; empty without an interval."""
+    first = agreed[agreed.indicator == FIRST].dropna(subset="low")
     if first.empty:
-        return said
+        return ""
     values = [
-        f"{ranged(row.spearman, row.low, row.high, bold=True)} on {plain(row.backbone)}"
+        f"{ranged(row.spearman, row.low, row.high)} on {plain(row.backbone)}"
         for row in first.itertuples()
     ]
     across = first.dropna(subset="across_categories")
     between = " and ".join(two(value) for value in across.across_categories)
     apart = f" For pairs from different categories only, it is {between}." * bool(between)
     return (
-        f"{said} For the {title(FIRST)}, the mean Spearman correlation with transfer is "
+        f"For the {title(FIRST)}, the mean Spearman correlation with transfer is "
         f"{' and '.join(values)}.{apart}"
     )
 

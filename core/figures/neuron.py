@@ -1,6 +1,6 @@
 """One neuron: predictivity by task, activations, effect of suppression, and similar neurons."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ import pandas as pd
 from core.base.markdown import plain
 from core.base.specs import key
 from core.figures import asked, queries
-from core.figures.words import p_value, two
+from core.figures.words import listed, p_value, two
 from core.measures.ablation import AblationSpec
 from core.measures.activations import Activations
 from core.measures.attribution import AttributionSpec
@@ -18,6 +18,7 @@ from core.store import Store
 from core.tasks.data import Examples
 
 SIGNIFICANT = 0.05  # family-wise p-value below which a neuron predicts a task
+NAMED = 3  # at most so many tasks are named in a sentence
 
 
 def profile(
@@ -133,11 +134,32 @@ def elsewhere(everywhere: pd.DataFrame, tasks: Sequence[str], seed: int) -> tupl
     return int((p < SIGNIFICANT).sum()), len(p)
 
 
+def helps(attributed: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """To which tasks' right answers the neuron clearly adds, in a sentence: with each of its seeds,
+    the 95% interval is above 0. From the columns of `attributed`; empty without rows.
+    """
+    if attributed.empty:
+        return ""
+    clear = attributed.groupby("task").low.min() > 0
+    named = [plain(titles[str(task)]) for task in clear.index[clear]]
+    where = (
+        "no task" if not named
+        else listed(named) + " only" * (len(named) < len(clear)) if len(named) <= NAMED
+        else f"{len(named)} of {len(clear)} tasks"
+    )  # fmt: skip
+    return f"It adds clearly to the right answers of {where}"
+
+
 def sentence(
-    predicted: pd.DataFrame, effect: pd.DataFrame, title: str, others: tuple[int, int] = (0, 0)
+    predicted: pd.DataFrame,
+    effect: pd.DataFrame,
+    title: str,
+    others: tuple[int, int] = (0, 0),
+    helped: str = "",
 ) -> str:
     """Whether the neuron predicts a task, and what its suppression changes: one row of `profile`,
-    and `ablation` (empty if not stored). Empty where there is no such row. `others`: `elsewhere`.
+    and `ablation` (empty if not stored). Empty where there is no such row. `others`: `elsewhere`,
+    `helped`: `helps`.
     """
     if predicted.empty:
         return ""
@@ -151,18 +173,16 @@ def sentence(
         joint = "and" if row.p_family < SIGNIFICANT else "but does predict"
         count = f"{others[0]} of {others[1]}" if others[0] else f"none of {others[1]}"
         said += f" {joint} those of {count} other tasks"
+    said += f". **{helped}**." if helped else "."
     if effect.empty:
-        return f"{said}."
+        return said
     s = summary(effect)
     margin = (
         f"lowers the right answer's margin by {s['contribution']:.2g}" if s["low"] > 0
         else f"raises the right answer's margin by {-s['contribution']:.2g}" if s["high"] < 0
         else "makes no significant difference to the right answer's margin"
     )  # fmt: skip
-    return (
-        f"{said}. **Suppressing it changes {s['changed']:.0f} of {s['n']:.0f} answers** and "
-        f"{margin}."
-    )
+    return f"{said} Suppressing it changes {s['changed']:.0f} of {s['n']:.0f} answers and {margin}."
 
 
 def best(store: Store, specs: Sequence[PredictivitySpec]) -> tuple[int, int]:

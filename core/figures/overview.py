@@ -6,7 +6,7 @@ import pandas as pd
 
 from core.base.markdown import plain
 from core.base.specs import Spec
-from core.figures.queries import right
+from core.figures.queries import rights
 from core.figures.words import ranged, two, verdict
 from core.stats.intervals import mean_accuracy
 from core.store import Store
@@ -37,10 +37,9 @@ def without_neurons(
     store: Store, task: str, backbone: str, fraction: float, asked: Mapping[str, Sequence[Spec]]
 ) -> str:
     """What is left without neurons of each kind (`plain`: none suppressed)."""
-    found = {kind: right(store, specs) for kind, specs in asked.items()}
-    if any(found.get(kind) is None for kind in ("plain", "causal", "skill")):
+    values = {kind: mean_accuracy(right) for kind, (right, _) in rights(store, asked).items()}
+    if not {"plain", "causal", "skill"} <= values.keys():
         return ""
-    values = {k: mean_accuracy(f[0]) for k, f in found.items() if f is not None}
     causal, skill = values["causal"], values["skill"]
     does = "lowers" if causal.value < values["plain"].value else "changes"
     return (

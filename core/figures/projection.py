@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from core.figures.queries import right
+from core.figures.queries import rights
 from core.figures.words import listed, ranged
 from core.measures.evaluation import EvaluationSpec
 from core.stats.intervals import Estimate, crossed, mean_accuracy, redrawn
@@ -26,6 +26,15 @@ HOW = {
 COLUMNS = "task group how accuracy low high n prompts majority relative".split()  # noqa: SIM905
 Asked = Mapping[str, Mapping[str, Sequence[EvaluationSpec]]]
 """By task and by how the prompts came about (`projections.questions`)."""
+Rights = Mapping[tuple[str, str], tuple[npt.NDArray[np.bool_], float]]
+"""(task, how) -> `[prompt example]` of correct answers and the majority-class accuracy."""
+
+
+def read(store: Store, asked: Asked) -> Rights:
+    """The answers that are stored, read at once."""
+    return rights(
+        store, {(task, how): specs for task, kinds in asked.items() for how, specs in kinds.items()}
+    )
 
 
 def groups(categories: Mapping[str, str], learned: Sequence[str]) -> dict[str, str]:
@@ -37,34 +46,26 @@ def groups(categories: Mapping[str, str], learned: Sequence[str]) -> dict[str, s
     }  # fmt: skip
 
 
-def accuracies(store: Store, asked: Asked, group: Mapping[str, str]) -> pd.DataFrame:
+def accuracies(found: Rights, group: Mapping[str, str]) -> pd.DataFrame:
     """One row per task and kind of prompt (`how`): group, accuracy, low, high (95%, examples and
     prompts redrawn), n, prompts, majority, relative (accuracy divided by that of the task's own
     prompts, NaN until these are stored).
     """
     out = list[dict[str, object]]()
-    for task, kinds in asked.items():
-        own = float("nan")
-        for how, specs in kinds.items():
-            found = right(store, specs)
-            if found is None:
-                continue
-            correct, majority = found
-            value = mean_accuracy(correct)
-            own = value.value if how == "own" else own
-            out.append(
-                {
-                    "task": task, "group": group[task], "how": how, "accuracy": value.value,
-                    "low": value.low, "high": value.high, "n": correct.shape[1],
-                    "prompts": len(correct), "majority": majority, "relative": value.value / own,
-                }
-            )  # fmt: skip
+    for (task, how), (correct, majority) in found.items():
+        value = mean_accuracy(correct)
+        own = found[task, "own"][0].mean() if (task, "own") in found else float("nan")
+        out.append(
+            {
+                "task": task, "group": group[task], "how": how, "accuracy": value.value,
+                "low": value.low, "high": value.high, "n": correct.shape[1],
+                "prompts": len(correct), "majority": majority, "relative": value.value / own,
+            }
+        )  # fmt: skip
     return pd.DataFrame(out, columns=COLUMNS)
 
 
-def by_group(
-    store: Store, asked: Asked, group: Mapping[str, str], kinds: Sequence[str]
-) -> pd.DataFrame:
+def by_group(found: Rights, group: Mapping[str, str], kinds: Sequence[str]) -> pd.DataFrame:
     """Mean accuracy over the tasks of each group for which all of some kinds of prompts are known:
     the columns of `accuracies` with a group as `task`, and tasks (how many). low and high: 95%,
     the tasks fixed, their prompts and examples redrawn; random tokens are the same for all tasks.
@@ -72,13 +73,11 @@ def by_group(
     """
     out = list[dict[str, object]]()
     for name in GROUPS:
-        found = [
-            [right(store, asked[task][how]) if how in asked[task] else None for how in kinds]
-            for task in asked
-            if group[task] == name
+        known = [
+            [found[task, how] for how in kinds]
+            for task in _tasks(found, group, name)
+            if all((task, how) in found for how in kinds)
         ]
-        known = [[r for r in row if r is not None] for row in found]
-        known = [row for row in known if len(row) == len(kinds)]
         for place, how in enumerate(kinds if known else ()):
             tables = [row[place][0].astype(float) for row in known]
             shared = how.endswith("random")
@@ -102,9 +101,7 @@ def by_group(
     return pd.DataFrame(out, columns=[*COLUMNS, "tasks"])
 
 
-def gain(
-    store: Store, asked: Asked, group: Mapping[str, str], how: str, over: str = "random"
-) -> pd.DataFrame:
+def gain(found: Rights, group: Mapping[str, str], how: str, over: str = "random") -> pd.DataFrame:
     """What one kind of prompt gains over another: per group, the mean over tasks, prompts (of the
     same seed) and examples of the difference in accuracy: gain, low and high (95%), fixed, tasks,
     prompts, accuracy (mean of the first kind).
@@ -115,15 +112,13 @@ def gain(
     """
     out = list[dict[str, object]]()
     for name in GROUPS:
-        found = []
-        for task, kinds in asked.items():
-            if group[task] != name or how not in kinds:
-                continue
-            first, second = right(store, kinds[how]), right(store, kinds[over])
-            if first is not None and second is not None:
-                found.append((first[0].astype(float), second[0].astype(float)))
-        if found:
-            gains = [first - second for first, second in found]  # [seed example] of each task
+        pairs = [
+            (found[task, how][0].astype(float), found[task, over][0].astype(float))
+            for task in _tasks(found, group, name)
+            if (task, how) in found and (task, over) in found
+        ]
+        if pairs:
+            gains = [first - second for first, second in pairs]  # [seed example] of each task
             fixed = len(gains) < FEWEST
             value = _of_these(gains) if fixed else crossed(np.stack([g.mean(1) for g in gains]))
             out.append(
@@ -131,11 +126,16 @@ def gain(
                     "group": name, "how": how, "over": over, "gain": value.value,
                     "low": value.low, "high": value.high, "fixed": fixed, "tasks": len(gains),
                     "prompts": len(gains[0]),
-                    "accuracy": float(np.mean([first.mean() for first, _ in found])),
+                    "accuracy": float(np.mean([first.mean() for first, _ in pairs])),
                 }
             )  # fmt: skip
     names = "group how over gain low high fixed tasks prompts accuracy".split()  # noqa: SIM905
     return pd.DataFrame(out, columns=names)
+
+
+def _tasks(found: Rights, group: Mapping[str, str], name: str) -> list[str]:
+    """The tasks of a group, in their order."""
+    return [task for task in dict.fromkeys(task for task, _ in found) if group[task] == name]
 
 
 def _of_these(gains: Sequence[npt.NDArray[np.float64]]) -> Estimate:
@@ -147,17 +147,11 @@ def _of_these(gains: Sequence[npt.NDArray[np.float64]]) -> Estimate:
 
 
 def finding(gained: pd.DataFrame) -> str:
-    """How near projected prompts come to tuned ones, and whether it matters which is projected, in
-    Markdown; from rows of `gain` over `own` and over projected random tokens.
+    """How near projected prompts come to tuned ones, by group of tasks, over the projectors; from
+    rows of `gain` over `own`.
     """
-    near, control = _near(gained[gained.over == "own"]), _control(gained)
-    return " ".join(part for part in (f"**{near}**" * bool(near), control) if part)
-
-
-def _near(gained: pd.DataFrame) -> str:
-    """What projected prompts lose against tuned ones, by group of tasks, over the projectors."""
     parts = dict[str, list[str]]()
-    for name, rows in gained.groupby("group", sort=False):
+    for name, rows in gained[gained.over == "own"].groupby("group", sort=False):
         lost = -100 * rows.gain[rows.high < 0]
         if lost.empty:
             worse = "not clearly less accurate"
@@ -171,30 +165,25 @@ def _near(gained: pd.DataFrame) -> str:
     return f"Compared with tuned prompts, projected prompts are {said}." if parts else ""
 
 
-def _control(gained: pd.DataFrame) -> str:
-    """Whether projected prompts beat random tokens that are projected in the same way, and where
-    random tokens of the target backbone, not projected, beat them.
+def control(gained: pd.DataFrame, how: str) -> str:
+    """Whether prompts that are projected in one way beat random tokens projected in the same way,
+    and where random tokens of the target backbone, not projected, beat them.
     """
-    mine = gained[gained.over == gained.how + "-random"]
-    groups = dict[str, pd.DataFrame](list(mine.groupby("how", sort=False)))
-    better = {how: list(rows.group[rows.low > 0]) for how, rows in groups.items()}
-    unclear = {how for how, rows in groups.items() if ((rows.low <= 0) & (rows.high >= 0)).all()}
-    if not better:
+    mine = gained[gained.how == how]
+    rows = mine[mine.over == f"{how}-random"]
+    if rows.empty:
         return ""
-    said = [
-        f"With the {how} loss, projected random tokens do worse on {listed(found)}." if found
-        else f"With the {how} loss, projected random tokens show no clear difference."
-        if how in unclear
-        else f"With the {how} loss, projected random tokens do not do clearly worse."
-        for how, found in sorted(better.items(), key=lambda item: not item[1])
-    ]  # fmt: skip
-    if not any(better.values()):
-        said = ["It makes no clear difference which prompt is projected."]
-    plain = gained[gained.over == "random"]
-    worse = [str(g) for g, rows in plain.groupby("group", sort=False) if (rows.high < 0).all()]
-    if worse:
-        said.append(f"On {listed(worse)}, random tokens that are not projected do better.")
-    return " ".join(said)
+    better = list(rows.group[rows.low > 0])
+    unclear = ((rows.low <= 0) & (rows.high >= 0)).all()
+    said = (
+        f"Projected random tokens do worse on {listed(better)}." if better
+        else "Projected random tokens show no clear difference." if unclear
+        else "Projected random tokens do not do clearly worse."
+    )  # fmt: skip
+    plain = mine[(mine.over == "random") & (mine.high < 0)]
+    if len(plain):
+        said += f" On {listed(list(plain.group))}, random tokens do better without projection."
+    return said
 
 
 def differences(gained: pd.DataFrame, over: str) -> str:

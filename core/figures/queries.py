@@ -41,17 +41,12 @@ def evaluations(store: Store, specs: Sequence[EvaluationSpec]) -> pd.DataFrame:
     )
 
 
-def right(store: Store, specs: Sequence[Spec]) -> tuple[np.ndarray, float] | None:
-    """`[prompt example]` of correct answers, by seed, and the majority-class accuracy; None until
-    all evaluations are stored.
-    """
-    return rights(store, {"": specs}).get("")
-
-
 def rights(
     store: Store, asked_by: Mapping[Any, Sequence[Spec]]
 ) -> dict[Any, tuple[np.ndarray, float]]:
-    """`right` of groups of evaluations, read at once; without those that are not all stored."""
+    """Of groups of evaluations, read at once: `[prompt example]` of correct answers, by seed, and
+    the majority-class accuracy; without the groups that are not all stored.
+    """
     keys = {name: {key(spec) for spec in specs} for name, specs in asked_by.items()}
     rows = store.frame(
         "SELECT key, scores, majority FROM evaluation WHERE key IN ? ORDER BY seed, key",

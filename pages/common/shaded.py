@@ -12,7 +12,8 @@ STRONGEST = 55  # percent of the hue behind the highest activation; words stay l
 
 def text(table: pd.DataFrame, hue: str, highest: float) -> None:
     """The input as one text: position, token, kind, activation. The shade grows from 0 to
-    `highest`; negative activations have none. Each token's title gives its activation.
+    `highest`; negative activations have none. Each token's title gives its activation; page.css
+    shows it where a token is tapped.
     """
     st.html(f'<p class="shaded">{"".join(tokens(table, hue, highest))}</p>')
 
@@ -28,7 +29,7 @@ def tokens(table: pd.DataFrame, hue: str, highest: float) -> list[str]:
         shade = f"color-mix(in srgb, {hue} {STRONGEST * share:.0f}%, transparent)"
         title = f"{row.activation:.3f} at position {row.position}"
         out.append(
-            f'{apart}<span class="{row.kind}" style="background:{shade}" title="{title}">'
-            f"{escape(word)}</span>"
+            f'{apart}<span class="{row.kind}" tabindex="-1" style="background:{shade}"'
+            f' title="{title}">{escape(word)}</span>'
         )
     return out

@@ -45,7 +45,7 @@ STEPS = (
         "right one. Click a point to open the neuron.",
     ),
     View(
-        page="robustness", label="Typos cost accuracy, and neurons",
+        page="robustness", label="Typos cost accuracy, and neurons", params={"tab": "This task"},
         says="Texts get more and more typos. Accuracy falls, and fewer of the skill neurons "
         "found on clean text are found again.",
     ),

@@ -65,7 +65,8 @@ GALLERY = (
         says="On answerability, one typo per text costs the weathered RoBERTa less accuracy than "
         "the plain one.",
         params={
-            "task": "Answerability", "backbone": ["roberta-mini", "roberta-mini-weathered"],
+            "tab": "This task", "task": "Answerability",
+            "backbone": ["roberta-mini", "roberta-mini-weathered"],
         },
     ),
     View(

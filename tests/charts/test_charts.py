@@ -293,6 +293,16 @@ ALIKE = pd.DataFrame(
      "same": [True, False], "spearman": [0.6, 0.3], "low": [0.1, float("nan")],
      "high": [0.9, float("nan")], "across_categories": 0.2, "tasks": 9, "pairs": 72}
 )  # fmt: skip
+APART = pd.DataFrame(
+    {"backbone": BOTH, "difference": [0.4, 0.2], "low": [-0.1, 0.1], "high": [0.9, 0.3],
+     "within": 0.5, "between": 0.1, "tasks": 9}
+)  # fmt: skip
+PARTS = pd.DataFrame({"backbone": BOTH, "category": "ethics", "difference": [0.7, 0.1]})
+APART_BY = pd.DataFrame(
+    {"first": "roberta-mini", "second": "t5-mini", "kind": ["accuracy", "skill"],
+     "value": [0.1, float("nan")], "low": [0.05, float("nan")], "high": [0.15, float("nan")],
+     "tasks": 9}
+)  # fmt: skip
 PLACES = pd.DataFrame(
     {"x": [0.0, 0.1, 1.0, 1.0], "y": [0.0, 0.0, 0.01, 1.0], "task": list("ABCD"),
      "category": ["u", "u", "v", "v"], "seed": 0}
@@ -336,6 +346,10 @@ NEWER = {
         PROJECTED, k, backbone="t5-mini", tasks=["A"], kinds=KINDS
     ),
     "agreement": lambda k: charts.indicator_agreement(ALIKE, k, order=["shared causal neurons"]),
+    "categories": lambda k: charts.category_differences(APART, PARTS, k, title=["a", "b"]),
+    "claim differences": lambda k: charts.claim_differences(
+        APART_BY, k, kinds={"accuracy": "accuracy", "skill": "skill neurons"}
+    ),
     "indicator": lambda k: charts.indicator_points(ALIKE, k, title="shared causal neurons"),
     "likeness": lambda k: charts.likeness_heatmap(
         ALIKE, k, backbone="t5-mini", title="averaged cosine", tasks=["A", "B"]
@@ -420,6 +434,17 @@ NEWER = {
         domain=[-0.2, 0.1],
     ),
 }
+
+
+def test_an_estimate_is_filled_where_its_interval_excludes_0() -> None:
+    spec = NEWER["categories"](LIGHT).to_dict()
+    layers = {str(layer.get("transform")): layer["mark"]["type"] for layer in spec["layer"]}
+    assert layers["[{'filter': 'datum.clear'}]"] == "circle"
+    assert layers["[{'filter': '!datum.clear'}]"] == "point"
+    rows = next(d for d in spec["datasets"].values() if "clear" in d[0])
+    assert {row["backbone"]: row["clear"] for row in rows} == {BOTH[0]: False, BOTH[1]: True}
+    domain = spec["layer"][1]["encoding"]["x"]["scale"]["domain"]
+    assert domain == [-0.1, 0.9], "all intervals and all ticks"
 
 
 @pytest.mark.parametrize("name", NEWER)

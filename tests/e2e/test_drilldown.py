@@ -111,7 +111,7 @@ def least_squares(points: pd.DataFrame, groups: pd.Series) -> float:
 def test_the_dose_response_and_the_claim_are_what_the_exported_files_say(
     page: Page, app: str
 ) -> None:
-    open_page(page, app, "robustness")
+    open_page(page, app, "robustness?tab=This+task")
     quiet(page)
     expect(page.locator(CHART)).to_have_count(3)
     each = table(page, "robustness-each", "Each answer")
@@ -120,10 +120,10 @@ def test_the_dose_response_and_the_claim_are_what_the_exported_files_say(
     shared = table(page, "robustness-shared", "Shared neurons")
     shared = shared[shared.neurons == "skill"].set_index(["backbone", "dose"])
     page.get_by_role("tab", name="All tasks").click()
-    expect(page.get_by_text("verdict on weathered against plain")).to_be_visible()
+    expect(page.get_by_text("Each weathered backbone keeps more")).to_be_visible()
     quiet(page)
     points = table(page, "robustness-claim")
-    page.get_by_text("all pairs of backbones, and each backbone by itself").click()
+    page.get_by_text("Numbers, other pairs of backbones, and each backbone alone").click()
     expect(page.get_by_text("slope").first).to_be_visible()
     said = page.locator("main").inner_text().replace("\N{MINUS SIGN}", "-")
     for backbone in EMBEDDED:

@@ -103,7 +103,7 @@ def test_back_from_a_neuron_finds_the_page_as_it_was_left(page: Page, app: str) 
 
 
 def test_a_point_of_the_claim_opens_its_task_on_the_same_page(page: Page, app: str) -> None:
-    open_page(page, app, "robustness?tab=All+tasks")
+    open_page(page, app, "robustness")
     no_error(page)
     loads = list[Page]()
     page.on("load", lambda opened: loads.append(opened))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
-from core.figures.categories import compared, listed, means, same, sentence
+from core.figures.categories import compared, differences, lead, listed, means, parts, same
 
 CATEGORIES = {"a": "x", "b": "x", "c": "x", "d": "y", "e": "y", "f": "y"}
 
@@ -73,16 +73,15 @@ def test_few_tasks_have_no_interval() -> None:
     assert found.difference == pytest.approx(0.3)
     assert math.isnan(found.low)
     assert math.isnan(found.high)
-    assert said(compared(few, CATEGORIES)) == (
-        "**There are too few tasks for an interval.** Difference (95% interval): m 0.30."
-    )
+    assert said(compared(few, CATEGORIES)) == "**There are too few tasks for an interval.**"
+    assert differences(compared(few, CATEGORIES)) == "Difference (95% interval): m 0.30."
     assert means(compared(few, CATEGORIES), "Mean") == (
-        "Mean: m 0.90 within a category, 0.60 between categories."
+        "Mean: m 0.90 within a category (x 0.90), 0.60 between categories."
     )
 
 
 def said(found: pd.DataFrame) -> str:
-    return sentence(found, "More", "Less", "Same")
+    return lead(found, "More", "Less", "Same")
 
 
 def test_a_large_category_weighs_no_more_than_its_tasks() -> None:
@@ -104,26 +103,29 @@ def test_a_large_category_weighs_no_more_than_its_tasks() -> None:
 def test_a_sentence_says_for_which_backbones_it_is_clear() -> None:
     clear = compared(table(0.9, 0.6, 0.01), CATEGORIES)
     vague = compared(table(0.61, 0.6, 0.2).assign(backbone="n"), CATEGORIES)
-    assert said(clear).startswith("**More.** Difference (95% interval): m 0.31 (")
+    assert said(clear) == "**More.**"
+    assert differences(clear).startswith("Difference (95% interval): m 0.31 (")
     assert vague.low.iloc[0] < 0 < vague.high.iloc[0]
-    assert said(vague).startswith("**Same.** Difference (95% interval): n ")
+    assert said(vague) == "**Same.**"
     near = table(0.61, 0.6, 0.2)
     each = {
         kind: near[(near.source.map(CATEGORIES) == kind) & (near.target.map(CATEGORIES) == kind)]
         for kind in "xy"
     }
     x, y = (f"{kind} {rows.value.mean():.2f}" for kind, rows in each.items())
-    listed = said(vague).split("On n, it depends on the category: ")[1]
-    assert listed.split("; between categories 0.")[0] in (f"{x}, {y}", f"{y}, {x}")
-    both = said(pd.concat([clear, vague]))
-    assert both.startswith(
-        "**More on m; the evidence is unclear on n.** Difference (95% interval): m 0.31 ("
-    )
+    listed = means(vague, "Mean").split("within a category (")[1]
+    assert listed.split("), 0.")[0] in (f"{x}, {y}", f"{y}, {x}")
+    ticks = parts(vague).set_index("category")
+    for kind, rows in each.items():
+        expected = rows.value.mean() - vague.between.iloc[0]
+        assert ticks.difference[kind] == pytest.approx(expected)
+    assert said(pd.concat([clear, vague])) == "**More on m; the evidence is unclear on n.**"
     less = compared(table(0.3, 0.6, 0.01), CATEGORIES)
-    assert said(less).startswith("**Less.** ")
+    assert said(less) == "**Less.**"
     unknown = vague.assign(low=math.nan, high=math.nan)
-    assert said(pd.concat([clear, unknown])).startswith("**More on m.** "), "n cannot be told"
+    assert said(pd.concat([clear, unknown])) == "**More on m.**", "n cannot be told"
     assert said(clear.iloc[:0]) == ""
+    assert parts(clear.iloc[:0]).empty
 
 
 def test_each_category_is_listed_with_its_tasks() -> None:

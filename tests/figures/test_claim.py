@@ -2,6 +2,7 @@
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,8 @@ from scipy.stats import ttest_1samp
 
 from core.base.measure import Run
 from core.base.specs import Pinned
-from core.figures.robustness import claim, dose
-from core.figures.robustness.finding import _within, summarise
+from core.figures.robustness import claim, dose, finding
+from core.figures.robustness.finding import Finding, _within
 from core.figures.words import interval
 from core.lab.lab import Lab
 from core.measures.evaluation import Evaluation
@@ -192,6 +193,10 @@ def test_intervals_are_those_of_the_tasks_not_of_the_points() -> None:
     assert (gap.kept_tasks, gap.accuracy_tasks) == (12, 12)
 
 
+def summarise(table: pd.DataFrame, **options: Any) -> Finding:
+    return finding.summarise(claim.differences(table), claim.slopes(table), **options)
+
+
 def test_which_backbone_is_more_robust_does_not_depend_on_the_neurons() -> None:
     table = made_up({"a": 0.5, "b": 0.5}, 0.2, tasks=9)
     table.loc[table.task.isin(["T0", "T1", "T2", "T3"]), "kept"] = np.nan
@@ -229,6 +234,12 @@ def test_the_verdict_follows_the_intervals(
     robust = "**b**" if ahead > 0 else "**a**"
     if verdict != "not tested":
         assert said.lead.startswith(f"At equal dose, {robust} keeps more of its accuracy")
+    keeps = {
+        "agrees": "that keeps more of its accuracy under attack also keeps more of its skill",
+        "contradicts": "that keeps more of its accuracy under attack keeps fewer of its skill",
+        "not tested": "do not differ clearly in the accuracy they keep under attack, so they do",
+    }
+    assert keeps[verdict] in said.headline
     assert len(said.within) == 2
     assert "slope 0.50" in said.within[0] or slopes["a"] != 0.5
 
@@ -244,6 +255,8 @@ def test_more_accuracy_without_more_neurons_is_no_support() -> None:
 def test_one_backbone_leaves_the_claim_open_and_a_third_adds_its_pairs() -> None:
     table = made_up({"a": 0.5})
     assert (summarise(table).verdict, summarise(table).between) == ("open", ())
+    assert summarise(table).headline == summarise(table).lead
+    assert finding.compared(claim.differences(table)).empty
     three = made_up({"a": 0.5, "b": 0.5, "c": 0.5}, 0.2)
     assert len(summarise(three).between) == 2
     assert summarise(three.assign(neurons="causal"), neurons="causal").verdict == "agrees"
@@ -260,10 +273,39 @@ def test_the_verdict_is_that_of_all_matched_pairs() -> None:
     assert (both.matched, len(both.between)) == (True, 4)
     alone = summarise(table, matched=[("a", "b")])
     assert (alone.verdict, len(alone.between)) == ("agrees", 5)
+    assert alone.headline == (
+        "The weathered backbone keeps more of its accuracy under attack, and more of its skill "
+        "neurons."
+    )
+    fewer = summarise(table, matched=[("b", "a")])  # the other one is more robust
+    assert fewer.headline.startswith("The backbone that keeps more of its accuracy")
     assert not summarise(table).matched
     few = table[table.backbone.isin(["a", "b"]) | table.task.isin(["T0", "T1"])]
     early = summarise(few, matched=[("a", "b"), ("c", "d")])
     assert early.verdict == "agrees", "a pair that is not measured yet says nothing"
+    assert early.headline.startswith("The weathered backbone"), "of one pair"
+
+
+def test_the_differences_behind_the_verdict_are_those_of_its_pairs() -> None:
+    one = made_up({"a": 0.5, "b": 0.5}, 0.2)
+    other = one.replace({"backbone": {"a": "c", "b": "d"}})
+    table = pd.concat([one, other, one.assign(neurons="causal")], ignore_index=True)
+    mine = finding.compared(claim.differences(table), [("a", "b"), ("c", "d")])
+    pairs = [("a", "b", k) for k in ("accuracy", "causal", "skill")]
+    pairs += [("c", "d", k) for k in ("accuracy", "skill")]
+    known = mine.dropna(subset="value")
+    assert sorted(zip(known["first"], known["second"], known.kind, strict=True)) == pairs
+    every = claim.differences(table)
+    for row in known.itertuples():
+        at = every[(every["first"] == row.first) & (every["second"] == row.second)]
+        column = "accuracy" if row.kind == "accuracy" else "kept"
+        if column == "kept":
+            at = at[at.neurons == row.kind]
+        assert (row.value, row.low, row.high, row.tasks) == tuple(
+            at[[column, f"{column}_low", f"{column}_high", f"{column}_tasks"]].iloc[0]
+        )
+    alone = finding.compared(claim.differences(table))
+    assert set(zip(alone["first"], alone["second"], strict=True)) == {("a", "b")}
 
 
 def test_a_typo_is_not_compared_with_a_synonym() -> None:

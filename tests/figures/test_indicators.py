@@ -250,10 +250,12 @@ def test_a_sentence_counts_indicators_and_quotes_the_averaged_cosine() -> None:
     both = table(("x", 0.5, 0.1, 0.9), ("y", 0.4, -0.1, 0.8))
     assert indicators.sentence(both) == (
         "**Every indicator predicts transfer on x; no indicator clearly predicts transfer on "
-        "y**: the 95% interval lies above 0 for 1 of 1 on x and 0 of 1 on y. For "
-        "the averaged cosine, the mean Spearman correlation with transfer is **0.50** (0.10 to "
-        "0.90) on x and **0.40** (−0.10 to 0.80) on y. For pairs from different categories "
-        "only, it is 0.30 and 0.30."
+        "y**: the 95% interval lies above 0 for 1 of 1 on x and 0 of 1 on y."
+    )
+    assert indicators.quoted(both) == (
+        "For the averaged cosine, the mean Spearman correlation with transfer is 0.50 (0.10 to "
+        "0.90) on x and 0.40 (−0.10 to 0.80) on y. For pairs from different categories only, it is "
+        "0.30 and 0.30."
     )
     more = pd.concat([both, table(("y", 0.6, 0.2, 0.9), indicator="causal")])
     assert indicators.sentence(more).startswith(
@@ -261,6 +263,7 @@ def test_a_sentence_counts_indicators_and_quotes_the_averaged_cosine() -> None:
         "the 95% interval lies above 0 for 1 of 1 on x and 1 of 2 on y."
     )
     few = table(("x", 0.2, np.nan, np.nan))
+    assert indicators.quoted(few) == ""
     assert indicators.sentence(few).startswith("There are too few tasks")
     less = table(("x", -0.5, -0.8, -0.1), indicator="causal")
     assert indicators.sentence(less) == (

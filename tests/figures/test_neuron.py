@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from core.figures.neuron import elsewhere, sentence
+from core.figures.neuron import elsewhere, helps, sentence
 
 
 def ablated(contribution: float, spread: float) -> pd.DataFrame:
@@ -22,7 +22,7 @@ def test_a_neurons_sentence_says_what_its_test_and_its_interval_allow() -> None:
     clear = sentence(predicted(0.0004), ablated(0.2, 0.01), "A*")
     assert clear == (
         r"**This neuron predicts the classes of A\*** (predictivity 0.93, family-wise p < 0.001). "
-        "**Suppressing it changes 2 of 40 answers** and lowers the right answer's margin by 0.2."
+        "Suppressing it changes 2 of 40 answers and lowers the right answer's margin by 0.2."
     )
     assert (
         "does not clearly predict the classes of B** (predictivity 0.93, family-wise p = 0.050)."
@@ -60,3 +60,22 @@ def test_other_tasks_that_it_predicts_are_counted() -> None:
     assert said.endswith("family-wise p = 0.200) but does predict those of 2 of 3 other tasks.")
     said = sentence(predicted(0.01), ablated(0, 0).iloc[:0], "B", (0, 3))
     assert said.endswith("and those of none of 3 other tasks.")
+
+
+def test_it_adds_to_a_task_if_it_does_with_every_seed() -> None:
+    titles = {name: name.upper() for name in "abcde"}
+
+    def said(*lows: tuple[str, float]) -> str:
+        return helps(pd.DataFrame(lows, columns=["task", "low"]), titles)
+
+    lead = "It adds clearly to the right answers of "
+    some = [("a", 0.1), ("a", 0.2), ("b", 0.1), ("b", -0.01), ("c", 0.3)]
+    assert said(*some) == f"{lead}A and C only"
+    assert said(("a", 0.1), ("c", 0.3)) == f"{lead}A and C"
+    assert said(("a", 0.0), ("c", -0.3)) == f"{lead}no task"
+    assert said(*((t, 0.1) for t in "abcd"), ("e", -1)) == f"{lead}4 of 5 tasks"
+    assert said() == ""
+    whole = sentence(predicted(0.01), ablated(0, 0).iloc[:0], "B", (2, 3), said(*some))
+    assert whole.endswith(
+        "2 of 3 other tasks. **It adds clearly to the right answers of A and C only**."
+    )

@@ -20,11 +20,11 @@ TASKS = {"a": LEARNED, "b": SAME, "c": OTHER, "d": OTHER, "e": OTHER, "f": OTHER
 SEEDS = range(3)
 
 
-def asked(lab: Lab, correct: dict[str, dict[str, list[int]]]) -> projection.Asked:
+def stored(lab: Lab, correct: dict[str, dict[str, list[int]]]) -> projection.Rights:
     """So many right answers of 20, for each task and kind of prompt, one number per seed."""
     backbone = Pinned(name="x", fingerprint="x")
     kinds = {"own": 0, "task": 100, "task-random": 200}
-    return {
+    asked = {
         name: {
             how: [
                 add_evaluation(
@@ -41,6 +41,7 @@ def asked(lab: Lab, correct: dict[str, dict[str, list[int]]]) -> projection.Aske
         }
         for name, of_task in correct.items()
     }  # fmt: skip
+    return projection.read(lab.store, asked)
 
 
 @pytest.fixture
@@ -63,9 +64,9 @@ KINDS = ("own", "task", "task-random")
 def test_means_over_a_group_and_their_intervals(
     lab: Lab, correct: dict[str, dict[str, list[int]]]
 ) -> None:
-    specs = asked(lab, correct)
-    each = projection.accuracies(lab.store, specs, TASKS)
-    table = projection.by_group(lab.store, specs, TASKS, KINDS).set_index(["group", "how"])
+    answers = stored(lab, correct)
+    each = projection.accuracies(answers, TASKS)
+    table = projection.by_group(answers, TASKS, KINDS).set_index(["group", "how"])
     assert set(table.index) == {(g, how) for g in (LEARNED, SAME, OTHER) for how in KINDS}
     found = table.loc[(OTHER, "task")]
     assert found.accuracy == pytest.approx(np.mean([correct[t]["task"] for t in "cdef"]) / 20)
@@ -87,7 +88,7 @@ def test_random_words_that_tasks_share_do_not_average_out(lab: Lab) -> None:
     """One set of words is bad on all tasks: more tasks do not make the mean surer."""
     correct = {t: {"own": [20, 19, 20], "task": [10, 12, 11], "task-random": [4, 18, 18]}
                for t in "cdef"}  # fmt: skip
-    table = projection.by_group(lab.store, asked(lab, correct), TASKS, KINDS).set_index("how")
+    table = projection.by_group(stored(lab, correct), TASKS, KINDS).set_index("how")
     width = table.high - table.low
     assert width["task-random"] > 0.4
     assert width["task"] < 0.25
@@ -96,7 +97,7 @@ def test_random_words_that_tasks_share_do_not_average_out(lab: Lab) -> None:
 def test_a_gain_is_paired_by_seed_and_from_four_tasks_on_they_are_a_sample(
     lab: Lab, correct: dict[str, dict[str, list[int]]]
 ) -> None:
-    table = projection.gain(lab.store, asked(lab, correct), TASKS, "task", "task-random")
+    table = projection.gain(stored(lab, correct), TASKS, "task", "task-random")
     found = table.set_index("group")
     each = {
         t: (np.array(correct[t]["task"]) - np.array(correct[t]["task-random"])) / 20 for t in TASKS
@@ -116,12 +117,12 @@ def test_a_group_has_the_tasks_of_which_all_kinds_are_known(
 ) -> None:
     del correct["a"]["task"]
     del correct["c"]["task-random"], correct["d"]["own"]
-    table = projection.by_group(lab.store, asked(lab, correct), TASKS, KINDS)
+    table = projection.by_group(stored(lab, correct), TASKS, KINDS)
     assert set(table.group) == {SAME, OTHER}
     other = table[table.group == OTHER].set_index("how")
     assert set(other.tasks) == {2}
     assert other.accuracy["own"] == pytest.approx(np.mean([correct[t]["own"] for t in "ef"]) / 20)
-    assert projection.by_group(lab.store, {}, TASKS, KINDS).empty
+    assert projection.by_group({}, TASKS, KINDS).empty
 
 
 def test_the_gain_of_few_tasks_has_the_interval_of_these_tasks(lab: Lab) -> None:
@@ -131,9 +132,7 @@ def test_the_gain_of_few_tasks_has_the_interval_of_these_tasks(lab: Lab) -> None
         "a": {"own": [20, 20, 20], "task": [18, 15, 17], "task-random": [9, 12, 8]},
         "b": {"own": [20, 20, 20], "task": [14, 16, 12], "task-random": [10, 9, 15]},
     }
-    (found,) = projection.gain(
-        lab.store, asked(lab, correct), group, "task", "task-random"
-    ).itertuples()
+    (found,) = projection.gain(stored(lab, correct), group, "task", "task-random").itertuples()
     tables = [
         np.stack([
             (np.arange(20) < first).astype(float) - (np.arange(20) < second)
@@ -172,21 +171,27 @@ def test_what_projection_gains_in_words() -> None:
         row("task", "random", LEARNED, 0.4, 0.3, 0.5),
     ]
     assert projection.finding(pd.DataFrame(near + control)) == (
-        "**Compared with tuned prompts, projected prompts are not clearly less accurate on "
-        "training tasks, 3 to 8 points less accurate on unseen tasks, and 36 points less accurate "
-        "with the task loss on unseen categories.** With the distance loss, projected random "
-        "tokens do worse on training tasks and unseen tasks. With the task loss, projected random "
-        "tokens show no clear difference."
-    )
-    assert projection.finding(pd.DataFrame([*near[:1], control[0], control[-1]])) == (
-        "**Compared with tuned prompts, projected prompts are not clearly less accurate on "
-        "training tasks.** It makes no clear difference which prompt is projected."
+        "Compared with tuned prompts, projected prompts are not clearly less accurate on training "
+        "tasks, 3 to 8 points less accurate on unseen tasks, and 36 points less accurate with the "
+        "task loss on unseen categories."
     )
     assert projection.finding(pd.DataFrame(columns=list(near[0]))) == ""
-    worse = row("task", "random", LEARNED, -0.2, -0.3, -0.1)
-    assert projection.finding(pd.DataFrame([near[0], control[0], worse])).endswith(
-        "On training tasks, random tokens that are not projected do better."
+    table = pd.DataFrame(near + control)
+    assert projection.control(table, "distance") == (
+        "Projected random tokens do worse on training tasks and unseen tasks."
     )
+    assert projection.control(table, "task") == (
+        "Projected random tokens show no clear difference."
+    )
+    worse = row("task", "random", LEARNED, -0.2, -0.3, -0.1)
+    assert projection.control(pd.DataFrame([control[0], worse]), "task").endswith(
+        "difference. On training tasks, random tokens do better without projection."
+    )
+    better = row("task", "task-random", LEARNED, -0.2, -0.3, -0.1)
+    assert projection.control(pd.DataFrame([control[0], better]), "task") == (
+        "Projected random tokens do not do clearly worse."
+    )
+    assert projection.control(table, "other") == ""
     assert projection.differences(pd.DataFrame(near), "own").startswith(
         "training tasks 0.00 (0.00 to 0.00); training tasks 0.00 (0.00 to 0.00); unseen tasks −0.03"
     )

@@ -300,32 +300,33 @@ def test_figures_are_means_of_the_stored_rows(lab: Lab, tuned: Tuned, tasks: lis
         for t in tasks
     }  # fmt: skip
     group = {tasks[0].name: figures.LEARNED, tasks[1].name: figures.OTHER}
-    assert figures.accuracies(lab.store, asked, group).empty
+    assert figures.accuracies(figures.read(lab.store, asked), group).empty
     for kinds in asked.values():
         for specs in kinds.values():
             for one in specs:
                 lab.ask(one)
-    table = figures.accuracies(lab.store, asked, group).set_index(["task", "how"])
+    found = figures.read(lab.store, asked)
+    table = figures.accuracies(found, group).set_index(["task", "how"])
     assert len(table) == 2 * 4
     scores = {
         (t, how): np.array([lab.store.read(s).scores for s in specs])
         for t, kinds in asked.items()
         for how, specs in kinds.items()
     }
-    for (task, how), found in scores.items():
+    for (task, how), right in scores.items():
         row = table.loc[(task, how)]
-        assert row.accuracy == pytest.approx(found.mean())
-        assert row.relative == pytest.approx(found.mean() / scores[task, "own"].mean())
+        assert row.accuracy == pytest.approx(right.mean())
+        assert row.relative == pytest.approx(right.mean() / scores[task, "own"].mean())
         assert (row.low, row.high) == pytest.approx(
-            (mean_accuracy(found == 1).low, mean_accuracy(found == 1).high)
+            (mean_accuracy(right == 1).low, mean_accuracy(right == 1).high)
         )
-    gain = figures.gain(lab.store, asked, group, "task").set_index("group")
+    gain = figures.gain(found, group, "task").set_index("group")
     other = tasks[1].name
     assert gain.loc[figures.OTHER, "gain"] == pytest.approx(
         scores[other, "task"].mean() - scores[other, "random"].mean()
     )
     assert (gain.loc[figures.OTHER, "tasks"], gain.loc[figures.OTHER, "prompts"]) == (1, 2)
-    same = figures.gain(lab.store, asked, group, "task", "task-random").set_index("group")
+    same = figures.gain(found, group, "task", "task-random").set_index("group")
     assert same.loc[figures.OTHER, "gain"] == pytest.approx(
         scores[other, "task"].mean() - scores[other, "task-random"].mean()
     )

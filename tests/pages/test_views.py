@@ -114,9 +114,10 @@ def prompts_of_another_backbone(lab: Lab) -> None:
         for t in clean
     }  # fmt: skip
     group = projection.groups({t.name: t.category for t in clean}, [t.name for t in learned])
-    table = projection.gain(lab.store, asked, group, "task", "task-random").set_index("group")
+    found = projection.read(lab.store, asked)
+    table = projection.gain(found, group, "task", "task-random").set_index("group")
     assert table.gain.abs().max() < 0.03
-    against = projection.gain(lab.store, asked, group, "task", "random").set_index("group")
+    against = projection.gain(found, group, "task", "random").set_index("group")
     assert against.gain[projection.LEARNED] > 0.2
 
 

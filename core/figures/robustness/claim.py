@@ -26,6 +26,14 @@ POINTS = [
     "backbone", *PLACE, "category", "neurons", "accuracy", "accuracy_kept", "shared", "shuffled",
     "kept", "n", "seeds",
 ]  # fmt: skip
+SLOPES = [
+    "backbone", "neurons", "slope", "slope_low", "slope_high", "slope_within", "slope_within_low",
+    "slope_within_high", "points", "tasks", "left_out",
+]  # fmt: skip
+DIFFERENCES = [
+    "neurons", "first", "second", "accuracy", "accuracy_low", "accuracy_high", "accuracy_tasks",
+    "kept", "kept_low", "kept_high", "kept_tasks",
+]  # fmt: skip
 PARTS = [
     "backbone", "neurons", "majority", "accuracy_clean", "accuracy", "accuracy_kept",
     "shared_clean", "shuffled_clean", "shared", "shuffled", "kept",
@@ -75,7 +83,7 @@ def slopes(table: pd.DataFrame) -> pd.DataFrame:
                 "left_out": len(every) - len(shown),
             }
         )  # fmt: skip
-    return pd.DataFrame(out)
+    return pd.DataFrame(out, columns=SLOPES)
 
 
 def differences(table: pd.DataFrame) -> pd.DataFrame:
@@ -95,7 +103,7 @@ def differences(table: pd.DataFrame) -> pd.DataFrame:
                 row |= _columns({name: _difference(both, column)})
                 row[f"{name}_tasks"] = both.task.nunique()
             out.append(row)
-    return pd.DataFrame(out)
+    return pd.DataFrame(out, columns=DIFFERENCES)
 
 
 def parts(accuracy: pd.DataFrame, overlap: pd.DataFrame, dose: int) -> pd.DataFrame:

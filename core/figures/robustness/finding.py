@@ -1,6 +1,6 @@
 """The claim plot in words."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,6 @@ import pandas as pd
 
 from core.base.markdown import plain
 from core.figures.rankings import NAMES
-from core.figures.robustness.claim import differences, slopes
 from core.figures.words import interval, opposite, positive
 from core.stats.intervals import FEWEST_CLUSTERS, Estimate
 
@@ -23,20 +22,27 @@ LIMITS = (
     "robust. Where accuracy is at chance, the ranking is noise too, so part of the slope over all "
     "points is expected."
 )
+UNSURE = {
+    "not tested": "The backbones do not differ clearly in the accuracy they keep under attack, so "
+    "they do not test the claim.",
+    "mixed": "The pairs of backbones disagree about the claim.",
+}
+COLUMNS = "first second kind value low high tasks".split()  # noqa: SIM905
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """How the points relate to the claim that a more robust backbone keeps more of its neurons.
 
-    `verdict` and `lead` are those of the matched pairs of backbones, or of the first pair if none
-    is matched: `agrees`, `contradicts`, `no difference` (one is more robust, but does not keep more
-    neurons), `not tested` (neither is more robust), `open` (no pair, or too few tasks) or `mixed`
-    (matched pairs with different verdicts). `within` has a sentence per backbone, `between` one per
-    further pair.
+    `verdict`, `headline` and `lead` (with the numbers) are those of the matched pairs of backbones,
+    or of the first pair if none is matched: `agrees`, `contradicts`, `no difference` (one is more
+    robust, but does not keep more neurons), `not tested` (neither is more robust), `open` (no pair,
+    or too few tasks) or `mixed` (matched pairs with different verdicts). `within` has a sentence
+    per backbone, `between` one per further pair.
     """
 
     verdict: str
+    headline: str
     lead: str
     within: tuple[str, ...]
     between: tuple[str, ...]
@@ -44,16 +50,16 @@ class Finding:
 
 
 def summarise(
-    table: pd.DataFrame,
+    differences: pd.DataFrame,
+    slopes: pd.DataFrame,
     *,
     neurons: str = "skill",
     matched: Collection[tuple[str, str]] = (),
 ) -> Finding:
-    """Say what the points of `claim.points` show for one kind of neuron. Of `matched` pairs, the
-    backbones differ in one respect only.
+    """Say what `claim.differences` and `claim.slopes` show for one kind of neuron. Of `matched`
+    pairs, the backbones differ in one respect only.
     """
-    mine = table[table.neurons == neurons]
-    rows: list[Any] = list(differences(mine).itertuples())
+    rows: list[Any] = list(differences[differences.neurons == neurons].itertuples())
     rows.sort(key=lambda row: (row.first, row.second) not in matched)
     pairs = [_between(row, neurons) for row in rows]
     count = sum((row.first, row.second) in matched for row in rows)
@@ -61,14 +67,60 @@ def summarise(
         ("open", "The claim needs two backbones with points to compare.")
     ]
     verdicts = {verdict for verdict, _ in leads} - {"open"} or {"open"}
-    within = tuple(_within(row, neurons) for row in slopes(mine).itertuples())
+    verdict = verdicts.pop() if len(verdicts) == 1 else "mixed"
+    lead = " ".join(text for _, text in leads)
+    told = [row for row, (found, _) in zip(rows, leads, strict=False) if found != "open"]
+    within = tuple(_within(row, neurons) for row in slopes[slopes.neurons == neurons].itertuples())
     return Finding(
-        verdict=verdicts.pop() if len(verdicts) == 1 else "mixed",
-        lead=" ".join(text for _, text in leads),
+        verdict=verdict,
+        headline=_headline(verdict, told, NAMES[neurons], count > 0) or lead,
+        lead=lead,
         within=within,
         between=tuple(text for _, text in pairs[len(leads) :]),
         matched=count > 0,
     )
+
+
+def compared(differences: pd.DataFrame, matched: Collection[tuple[str, str]] = ()) -> pd.DataFrame:
+    """The `claim.differences` behind the verdict, one row per pair of backbones and `kind`
+    ("accuracy" or a kind of neuron): first, second, value (second less first), low, high, tasks.
+    """
+    rows = differences
+    known = [pair in matched for pair in zip(rows["first"], rows["second"], strict=True)]
+    first = rows.iloc[:1][["first", "second"]]
+    mine = rows[known] if any(known) else rows.merge(first)
+    parts = [
+        mine.drop_duplicates(["first", "second"]).assign(kind="accuracy", name="accuracy"),
+        mine.assign(kind=mine.neurons, name="kept"),
+    ]
+    out = [
+        {
+            "first": row["first"], "second": row["second"], "kind": row["kind"],
+            "value": row[row["name"]], "low": row[f"{row['name']}_low"],
+            "high": row[f"{row['name']}_high"], "tasks": row[f"{row['name']}_tasks"],
+        }
+        for row in pd.concat(parts).to_dict("records")
+    ]  # fmt: skip
+    return pd.DataFrame(out, columns=COLUMNS)
+
+
+def _headline(verdict: str, pairs: Sequence[Any], what: str, matched: bool) -> str:
+    """The verdict in a sentence; empty if there is none."""
+    who = "In each pair, the backbone" if len(pairs) > 1 else "The backbone"
+    robust = f"{who} that keeps more of its accuracy under attack"
+    if matched and all(row.accuracy > 0 for row in pairs):
+        who = "Each" if len(pairs) > 1 else "The"
+        robust = f"{who} weathered backbone keeps more of its accuracy under attack"
+        return {
+            "agrees": f"{robust}, and more of its {what}.",
+            "contradicts": f"{robust}, but fewer of its {what}.",
+            "no difference": f"{robust}, but not clearly more of its {what}.",
+        }.get(verdict, UNSURE.get(verdict, ""))
+    return {
+        "agrees": f"{robust} also keeps more of its {what}.",
+        "contradicts": f"{robust} keeps fewer of its {what}.",
+        "no difference": f"{robust} does not clearly keep more of its {what}.",
+    }.get(verdict, UNSURE.get(verdict, ""))
 
 
 def _within(row: Any, neurons: str) -> str:
