@@ -11,7 +11,7 @@ STAGES = MAKE="$(MAKE)" sh tests/stages.sh
 
 unexport PYTHONDONTWRITEBYTECODE  # pytest's own compilation of the tests takes longer than it looks
 
-.PHONY: run check test lint fast unit browser instructions bench help clean
+.PHONY: run check test lint fast unit browser thorough instructions bench help clean
 
 run: $(VENV)/.run  ## open the dashboard (PORT=8501)
 	$(BIN)/python app.py --server.port $(PORT)
@@ -36,6 +36,9 @@ unit: $(VENV)/.test  ## all tests that need no browser
 browser: $(VENV)/.test  ## tests in a real Chromium
 	@sh tests/e2e/chromium.sh
 	$(PYTEST) $(EACH) -m browser tests/e2e
+
+thorough: $(VENV)/.test  ## every check, on larger samples: an hour or more
+	+@TEST_THOROUGH=1 $(STAGES) lint unit browser
 
 instructions: $(VENV)/.test  ## recompute shipped numbers with each instruction set of this processor
 	$(BIN)/python -m tests.instruction_sets

@@ -33,15 +33,15 @@ def finding(table: pd.DataFrame, look: charts.Look) -> charts.Figure | None:
     compared = categories.compared(pairs, category)
     said = categories.lead(
         compared,
-        "Tasks of one category have more similar predictivities than other tasks",
-        "Tasks of one category have less similar predictivities than other tasks",
-        "Tasks of one category do not have clearly more similar predictivities than other tasks",
+        "The same neurons tend to predict tasks of one category",
+        "The same neurons tend to predict tasks of different categories",
+        "The same neurons do not clearly tend to predict tasks of one category",
     )
     if not said:
         return None
     with st.container(border=True):
         st.markdown(
-            said,
+            f"{said} {categories.apart(compared)}".strip(),
             help=f"{categories.means(compared, 'Mean Spearman correlation')} "
             f"{categories.differences(compared)} Means over tasks, without the diagonal. Intervals "
             "treat tasks as random and need at least six tasks. "
@@ -51,7 +51,7 @@ def finding(table: pd.DataFrame, look: charts.Look) -> charts.Figure | None:
             compared,
             categories.parts(compared),
             look,
-            title=["mean correlation within a category", "less that between categories"],
+            title=["mean correlation within categories", "minus that between categories"],
         )
         answers.chart(figure)
         st.caption(

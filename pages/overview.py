@@ -75,7 +75,7 @@ def suppression() -> Finding:
         f"{table.n.max()} of the {whole} examples, {table.seeds.max()} seeds, {choices.draws} "
         "random draws"
     )
-    figure = charts.suppression_curves(table, look, fractions=choices.fractions)
+    figure = charts.suppression_curves(table, look, fractions=choices.fractions, legends="bottom")
     return said, f"{basis}; {BARS}.", figure
 
 
@@ -113,7 +113,7 @@ FINDINGS: Mapping[str, tuple[Callable[[], Finding], views.View]] = {
     "Typos cost accuracy": (robustness, views.View(
         page="robustness", label="Robustness", params={"backbone": shown, "tab": "This task"},
     )),
-    "In RoBERTa, predictive neurons are often not causal": (suppression, views.View(
+    "Predictive neurons are often not causal": (suppression, views.View(
         page="suppression", label="Suppression",
         params={"backbone": shown[:1], "seed": list(sweeps.SEEDS)},
     )),

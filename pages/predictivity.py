@@ -64,15 +64,15 @@ def best(box: pd.DataFrame, bar: pd.DataFrame) -> str:
     both = box[box.task.isin(binary)].merge(bar, on=["backbone", "task"])
     if both.empty:
         return ""
-    said = [
-        f"{two(mine.highest.median())} and {two(mine.accuracy.median())} on {plain(str(name))}"
-        for name, mine in both.groupby("backbone", sort=False)
-    ]
+    said = list[str]()
+    for name, mine in both.groupby("backbone", sort=False):
+        one, whole = mine.highest.median(), mine.accuracy.median()
+        gap = round(whole, 2) - round(one, 2)  # of the numbers that are shown
+        short = f"falls {two(gap)} short of" if gap > 0 else "reaches"
+        values = f"{two(one)} against {two(whole)}"
+        said.append(f"{short} the whole model on {plain(str(name))} ({values})")
     over = f"medians over {controls.count(both.groupby('backbone').size())} tasks"
-    return (
-        f"**Best single neuron and whole model: {listed(said)}** (predictivity and accuracy, "
-        f"{over})."
-    )
+    return f"**The best single neuron {listed(said)}.** Predictivity and accuracy, {over}."
 
 
 def draw() -> None:

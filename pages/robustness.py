@@ -264,7 +264,7 @@ def claim(asked: tuple[Spec, ...], every: Every) -> None:
             answers.chart(difference)
             st.caption(
                 f"Means over {controls.count(found.tasks)} tasks and all doses, with 95% "
-                "intervals; filled: the interval excludes 0.",
+                "intervals. Filled points: the interval excludes 0.",
                 help="Intervals treat tasks as clusters. " + finding.MATCHED * said.matched,
             )
         with st.expander("Numbers, other pairs of backbones, and each backbone alone", key="pairs"):

@@ -125,8 +125,8 @@ def halves(table: pd.DataFrame) -> str:
             f"{max(1, round(r.fraction * neurons))} {TOP[str(r.choose)]}" for r in rows.itertuples()
         ]
         lost.append(
-            f"{plain(str(name))} loses half of its accuracy above the majority class without the "
-            f"**{' or '.join(counts)}** of the {neurons} neurons {unit}."
+            f"Suppressing the **{' or '.join(counts)}** of the {neurons} neurons {unit} halves "
+            f"{plain(str(name))}'s lead over the majority class."
         )
     return " ".join(lost)
 

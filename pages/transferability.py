@@ -201,15 +201,16 @@ def best(agreed: pd.DataFrame) -> str:
     for name, mine in agreed.groupby("backbone", sort=False):
         top: Any = mine.loc[mine.spearman.idxmax()]
         rho = words.ranged(top.spearman, top.low, top.high)
-        found.append(f"of {len(mine)} on {plain(name)}: {top.title}, {rho}")
-    return f"Highest correlation {'; '.join(found)}."
+        found.append(f"best of {len(mine)} on {plain(name)}: {top.title}, {rho}")
+    return "; ".join(found).replace("best", "Best", 1) + "."
 
 
 def no_windows(agreed: pd.DataFrame) -> str:
     """Which backbones have too few layers for windows, where others have them."""
     having = set(agreed.backbone[agreed.indicator.map(indicators.is_window)])
     without = [plain(b) for b in agreed.backbone.unique() if b not in having]
-    return f" Too few layers for windows: {words.listed(without)}." * bool(having and without)
+    few = f" {words.listed(without)}: too few layers for windows."
+    return few * bool(having and without)
 
 
 def over(indicator: str) -> str:

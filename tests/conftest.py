@@ -3,6 +3,8 @@
 import json
 import os
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,7 @@ TINY = {
 }
 
 
+THOROUGH = bool(os.environ.get("TEST_THOROUGH"))  # larger samples: `make thorough` has the time
 DAILY = ("roberta", "t5")  # the others of a family behave alike: `make check` leaves them out
 
 
@@ -158,12 +161,19 @@ def toy_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_task(tmp_path_factory.mktemp("toy"))
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+@contextmanager
+def lab_in(cache: Path) -> Iterator[Lab]:
     """A lab with an empty cache that knows the embedded backbones, if they are there."""
-    settings = Settings(cache=tmp_path / "cache", threads=1)
+    settings = Settings(cache=cache, threads=1)
     with open_store(settings) as store:
         yield Lab(settings, store)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """A lab of the test's own."""
+    with lab_in(tmp_path / "cache") as lab:
+        yield lab
 
 
 def here(folder: Path, **options: Any) -> Store:

@@ -1,6 +1,7 @@
 """Lines: suppression and tuning."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import altair as alt
 import pandas as pd
@@ -17,6 +18,7 @@ def suppression_curves(
     fractions: Sequence[float],
     scope: str = "layer",
     lowest: float | None = None,
+    legends: Literal["top", "bottom"] = "top",
 ) -> alt.LayerChart:
     """Accuracy against the fraction suppressed; hue = backbone, line style = kind of neuron. The
     axis begins below the lowest value and chance, or at `lowest`, for figures on one scale.
@@ -40,14 +42,14 @@ def suppression_curves(
         scale=look.scale(table.backbone),
         title=None,
         legend=alt.Legend(
-            columns=1, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=4, orient="top"
+            columns=1, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=4, orient=legends
         ),
     )
     dash = alt.StrokeDash(
         "neurons:N", title=None, scale=alt.Scale(domain=kinds, range=dashes),
         legend=alt.Legend(
             columns=beside, symbolType="stroke", symbolSize=400, symbolStrokeColor=look.ink,
-            orient="top",
+            orient=legends,
         ),
     )  # fmt: skip
     tooltip = [

@@ -1,12 +1,13 @@
 """Ways to tune a backbone, side by side."""
 
+import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import altair as alt
 import pandas as pd
 
-from core.charts.look import KIND_TITLES, MARKS, Look, finish
+from core.charts.look import KIND_TITLES, MARKS, Look, at, finish
 
 Cost = Literal["trained", "seconds"]
 COSTS: dict[Cost, str] = {
@@ -31,9 +32,10 @@ def way_costs(
     kind: Literal["log", "linear"] = "log" if cost == "trained" else "linear"
     most, least = float(table[cost].max()), float(table[cost].min())
     domain = [least / 2, most * 2] if kind == "log" else [0, most * 1.1]
+    ticks = _tens(*domain) if kind == "log" else {"tickCount": 4}
     x = alt.X(
         f"{cost}:Q", title=COSTS[cost], scale=alt.Scale(type=kind, domain=domain, nice=False),
-        axis=alt.Axis(format="~s", tickCount=4),
+        axis=alt.Axis(format="~s", **ticks),
     )  # fmt: skip
     base = alt.Chart(table).encode(
         x=x,
@@ -59,6 +61,11 @@ def way_costs(
         ),
     )  # fmt: skip
     return finish(alt.layer(spans, points), look, 250 + 80 * legend)
+
+
+def _tens(low: float, high: float) -> dict[str, Any]:
+    """Ticks of a logarithmic axis at the powers of ten only."""
+    return at(10.0**k for k in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1))
 
 
 def way_without(

@@ -126,6 +126,19 @@ def means(found: pd.DataFrame, value: str) -> str:
     return f"{value}: {'; '.join(said)}."
 
 
+def apart(found: pd.DataFrame) -> str:
+    """Where the difference is unclear, the categories with the highest and the lowest mean."""
+    said = []
+    for row in found[(found.low <= 0) & (found.high >= 0)].itertuples():
+        if len(row.each) > 1:
+            (top, high), *_, (bottom, low) = row.each.items()
+            said.append(
+                f"On {plain(row.backbone)}, categories differ: {plain(top)} {two(high)}, "
+                f"{plain(bottom)} {two(low)}."
+            )
+    return " ".join(said)
+
+
 def parts(found: pd.DataFrame) -> pd.DataFrame:
     """By how much each category's mean exceeds the mean between categories: backbone, category,
     difference; from `compared`.

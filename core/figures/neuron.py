@@ -135,19 +135,19 @@ def elsewhere(everywhere: pd.DataFrame, tasks: Sequence[str], seed: int) -> tupl
 
 
 def helps(attributed: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """To which tasks' right answers the neuron clearly adds, in a sentence: with each of its seeds,
+    """On which tasks the neuron clearly supports the right answer, in a sentence: with each seed,
     the 95% interval is above 0. From the columns of `attributed`; empty without rows.
     """
     if attributed.empty:
         return ""
     clear = attributed.groupby("task").low.min() > 0
     named = [plain(titles[str(task)]) for task in clear.index[clear]]
-    where = (
-        "no task" if not named
-        else listed(named) + " only" * (len(named) < len(clear)) if len(named) <= NAMED
-        else f"{len(named)} of {len(clear)} tasks"
-    )  # fmt: skip
-    return f"It adds clearly to the right answers of {where}"
+    if not named:
+        return "It does not clearly support the right answer on any task"
+    if len(named) > NAMED:
+        return f"It clearly supports the right answer on {len(named)} of {len(clear)} tasks"
+    only = "only " * (len(named) < len(clear))
+    return f"It clearly supports the right answer {only}on {listed(named)}"
 
 
 def sentence(

@@ -147,22 +147,44 @@ def _of_these(gains: Sequence[npt.NDArray[np.float64]]) -> Estimate:
 
 
 def finding(gained: pd.DataFrame) -> str:
-    """How near projected prompts come to tuned ones, by group of tasks, over the projectors; from
-    rows of `gain` over `own`.
+    """How near projected prompts come to tuned ones, and whether it matters which is projected, in
+    Markdown; from rows of `gain` over `own` and over projected random tokens.
     """
-    parts = dict[str, list[str]]()
-    for name, rows in gained[gained.over == "own"].groupby("group", sort=False):
-        lost = -100 * rows.gain[rows.high < 0]
-        if lost.empty:
-            worse = "not clearly less accurate"
-        else:
-            low, high = f"{lost.min():.0f}", f"{lost.max():.0f}"
-            by = high if low == high else f"{low} to {high}"
-            which = f" with the {listed(list(rows.how[lost.index]))} loss"
-            worse = f"{by} points less accurate{which * (len(lost) < len(rows))}"
-        parts.setdefault(worse, []).append(str(name))
-    said = listed([f"{worse} on {listed(names)}" for worse, names in parts.items()])
-    return f"Compared with tuned prompts, projected prompts are {said}." if parts else ""
+    near, random = _near(gained[gained.over == "own"]), _random(gained)
+    return " ".join(part for part in (f"**{near}**" * bool(near), random) if part)
+
+
+def _near(gained: pd.DataFrame) -> str:
+    """What projected prompts lose against tuned ones, by group of tasks, over the projectors."""
+    kept, lost = list[str](), dict[str, list[str]]()
+    for name, rows in gained.groupby("group", sort=False):
+        worse = -100 * rows.gain[rows.high < 0]
+        if worse.empty:
+            kept.append(str(name))
+            continue
+        low, high = f"{worse.min():.0f}", f"{worse.max():.0f}"
+        by = f"{high if low == high else f'{low} to {high}'} points"
+        which = f" with the {listed(list(rows.how[worse.index]))} loss"
+        lost.setdefault(by + which * (len(worse) < len(rows)), []).append(str(name))
+    parts = [f"show no clear loss of accuracy on {listed(kept)}"] if kept else []
+    if lost:
+        parts.append("lose " + listed([f"{by} on {listed(names)}" for by, names in lost.items()]))
+    return f"Compared with tuned prompts, projected prompts {', but '.join(parts)}." * bool(parts)
+
+
+def _random(gained: pd.DataFrame) -> str:
+    """With which losses projected random tokens do worse than projected prompts."""
+    mine = gained[gained.over == gained.how + "-random"]
+    better = mine.groupby("how", sort=True).low.max() > 0
+    worse, same = (
+        [f"the {how} loss" for how in better.index[found]] for found in (better, ~better)
+    )
+    if not worse and not same:
+        return ""
+    if not worse:
+        return "It makes no clear difference which prompt is projected."
+    but = f", but not clearly with {listed(same)}" * bool(same)
+    return f"Projected random tokens do worse with {listed(worse)}{but}."
 
 
 def control(gained: pd.DataFrame, how: str) -> str:

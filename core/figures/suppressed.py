@@ -71,12 +71,15 @@ def sentence(found: pd.DataFrame) -> str:
     parts = list[str]()
     for choose, rows in found.groupby("choose", sort=False):
         more = list(rows.backbone[rows.low > 0])
-        where = f"on {listed([*map(plain, more)])}" + " only" * (len(more) < len(rows))
+        where = "only " * (len(more) < len(rows)) + f"on {listed([*map(plain, more)])}"
         if len(more) == len(rows) > 1:
             where = f"on all {len(rows)} backbones"
-        does = "costs" if more else "does not clearly cost"
-        than = " than suppressing random ones" * (not parts)
-        clause = f"suppressing {choose} neurons {does} more accuracy{than}"
+        if not parts:
+            does = "costs" if more else "does not clearly cost"
+            does += " more accuracy than suppressing random ones"
+        else:
+            does = "does so" if more else "does not clearly do so"
+        clause = f"suppressing {choose} neurons {does}"
         parts.append(f"{clause} {where}" if more else clause)
     said = "; ".join(parts)
     return f"**{said[:1].upper()}{said[1:]}.**" if said else ""

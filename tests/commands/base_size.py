@@ -1,5 +1,6 @@
 """Random weights of the true configuration of RoBERTa-base and T5-base, for a hub on loopback."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,13 @@ def t5_base(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def fill(hub: Hub, folder: Path) -> None:
-    """Both models and a small SST-2, under their real ids."""
+MAKE = {"roberta": roberta_base, "t5": t5_base}
+
+
+def fill(hub: Hub, folder: Path, families: Iterable[str]) -> None:
+    """Models and a small SST-2, under their real ids."""
     torch.manual_seed(0)
-    roberta_base(folder / "roberta")
-    t5_base(folder / "t5")
     hub.repos["nyu-mll/glue"] = Repo(glue(folder / "glue", corpus()[:232], 32), kind="dataset")
-    for family, repo in REPOS.items():
-        hub.repos[repo] = Repo(folder / family)
+    for family in families:
+        MAKE[family](folder / family)
+        hub.repos[REPOS[family]] = Repo(folder / family)

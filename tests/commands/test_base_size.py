@@ -1,5 +1,6 @@
 """The commands of the README at base size: random weights of the true configuration, from a hub on
-loopback, by the real program. Takes some minutes of two cores.
+loopback, by the real program. Takes a minute or two. T5 only, as long as there is no time for both:
+RoBERTa is the one of the page session (tests/e2e/test_base_size_pages.py).
 """
 
 import json
@@ -15,14 +16,16 @@ from core.base.settings import ROOT
 from tests.backbones.hub import Hub
 from tests.backbones.hub import hub as running
 from tests.commands.base_size import REPOS, fill
+from tests.conftest import THOROUGH
 
 pytestmark = pytest.mark.slow
+FAMILIES = tuple(REPOS) if THOROUGH else ("t5",)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     with running() as one:
-        fill(one, tmp_path_factory.mktemp("repos"))
+        fill(one, tmp_path_factory.mktemp("repos"), FAMILIES)
         yield one
 
 
@@ -47,7 +50,7 @@ def program(env: dict[str, str], *words: object) -> Any:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("family", REPOS)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_tune_and_evaluate_at_base_size(surroundings: dict[str, str], family: str) -> None:
     repo = REPOS[family]
     tuned = program(

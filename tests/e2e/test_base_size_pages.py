@@ -1,5 +1,5 @@
-"""A page session with RoBERTa-base and T5-base: random weights of the true configuration, from a
-hub on loopback. Takes some minutes of two cores.
+"""A page session with RoBERTa-base: random weights of the true configuration, from a hub on
+loopback. Takes a minute or two; with T5-base as well where there is time.
 """
 
 import re
@@ -10,23 +10,25 @@ from playwright.sync_api import Page, expect
 
 from tests.backbones.hub import hub as running
 from tests.commands.base_size import REPOS, fill
+from tests.conftest import THOROUGH
 from tests.e2e.conftest import serving
 from tests.e2e.test_browser import CHART, arrives, compute, no_error, open_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+FAMILIES = tuple(REPOS) if THOROUGH else ("roberta",)
 
 
 @pytest.fixture(scope="module")
 def base_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A dashboard whose hub has the two backbones at their real size."""
+    """A dashboard whose hub has backbones at their real size."""
     with running() as hub:
-        fill(hub, tmp_path_factory.mktemp("repos"))
+        fill(hub, tmp_path_factory.mktemp("repos"), FAMILIES)
         with serving(tmp_path_factory.mktemp("cache"), hub) as address:
             yield address
 
 
 def test_a_page_session_at_base_size(page: Page, base_app: str) -> None:
-    for family in REPOS:
+    for family in FAMILIES:
         session(page, base_app, family)
 
 

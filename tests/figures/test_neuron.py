@@ -68,14 +68,16 @@ def test_it_adds_to_a_task_if_it_does_with_every_seed() -> None:
     def said(*lows: tuple[str, float]) -> str:
         return helps(pd.DataFrame(lows, columns=["task", "low"]), titles)
 
-    lead = "It adds clearly to the right answers of "
+    lead = "It clearly supports the right answer "
     some = [("a", 0.1), ("a", 0.2), ("b", 0.1), ("b", -0.01), ("c", 0.3)]
-    assert said(*some) == f"{lead}A and C only"
-    assert said(("a", 0.1), ("c", 0.3)) == f"{lead}A and C"
-    assert said(("a", 0.0), ("c", -0.3)) == f"{lead}no task"
-    assert said(*((t, 0.1) for t in "abcd"), ("e", -1)) == f"{lead}4 of 5 tasks"
+    assert said(*some) == f"{lead}only on A and C"
+    assert said(("a", 0.1), ("c", 0.3)) == f"{lead}on A and C"
+    assert said(("a", 0.0), ("c", -0.3)).endswith(
+        "not clearly support the right answer on any task"
+    )
+    assert said(*((t, 0.1) for t in "abcd"), ("e", -1)) == f"{lead}on 4 of 5 tasks"
     assert said() == ""
     whole = sentence(predicted(0.01), ablated(0, 0).iloc[:0], "B", (2, 3), said(*some))
     assert whole.endswith(
-        "2 of 3 other tasks. **It adds clearly to the right answers of A and C only**."
+        "2 of 3 other tasks. **It clearly supports the right answer only on A and C**."
     )

@@ -1,5 +1,6 @@
 """A typed text: probabilities, votes and attacks."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from core.measures.sweeps import attributions
 from core.tasks import load_task
 from core.tasks.attacks import Attack, attacked
 from core.tasks.data import Examples, load_split
+from tests.conftest import lab_in
 from tests.measures.test_predictivity import question
 
 pytestmark = pytest.mark.slow
@@ -29,7 +31,14 @@ pytestmark = pytest.mark.slow
 TEXT = "The meal was good, and I think the staff were friendly."
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One for all tests, which only read in it."""
+    with lab_in(tmp_path_factory.mktemp("playground")) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
 def ranked(lab: Lab, tiny_folder: Path, toy_task: Path) -> tuple[PredictivitySpec, ...]:
     first = question(lab, tiny_folder, load_task(str(toy_task)), permutations=2)
     specs = [replace(first, prompt=replace(first.prompt, seed=seed)) for seed in (1, 2)]

@@ -24,11 +24,11 @@ SKILL, LESS = ("a", "skill", 0.03, 0.01, 0.05), ("a", "skill", -0.03, -0.05, -0.
         ([A, B], "**Suppressing causal neurons costs more accuracy than suppressing random ones on "
                  "all 2 backbones.**"),
         ([A, UNCLEAR, SKILL],
-         "**Suppressing causal neurons costs more accuracy than suppressing random ones on a only; "
-         "suppressing skill neurons costs more accuracy on a.**"),
+         "**Suppressing causal neurons costs more accuracy than suppressing random ones only on a; "
+         "suppressing skill neurons does so on a.**"),
         ([UNCLEAR, LESS],
          "**Suppressing causal neurons does not clearly cost more accuracy than suppressing random "
-         "ones; suppressing skill neurons does not clearly cost more accuracy.**"),
+         "ones; suppressing skill neurons does not clearly do so.**"),
         ([], ""),
     ],
 )  # fmt: skip

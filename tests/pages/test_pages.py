@@ -54,7 +54,7 @@ def test_the_findings_of_the_overview_bear_out_their_titles() -> None:
     assert "**In T5, similar prompts transfer better**" in said
     assert "Similar prompts transfer better on t5-mini" in said
     assert "**Typos cost accuracy**" in said
-    assert "**In RoBERTa, predictive neurons are often not causal**" in said
+    assert "**Predictive neurons are often not causal**" in said
     assert "256 of the 600 examples, 5 seeds" in " ".join(c.value for c in page.caption)
 
 
