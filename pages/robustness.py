@@ -268,7 +268,7 @@ def claim(asked: tuple[Spec, ...], every: Every) -> None:
                 help="Intervals treat tasks as clusters. " + finding.MATCHED * said.matched,
             )
         with st.expander("Numbers, other pairs of backbones, and each backbone alone", key="pairs"):
-            leads = [said.lead, *([causal.lead] if causal.verdict != "open" else [])]
+            leads = [one.lead for one in (said, causal) if one.headline != one.lead]
             st.markdown("\n".join(f"- {text}" for text in (*leads, *said.between, *said.within)))
     st.subheader("Where accuracy is kept, are the neurons kept as well?", anchor=False)
     ranked = [n for n in NAMES if (points.neurons == n).any()]

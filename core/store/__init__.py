@@ -38,6 +38,11 @@ CREATE TABLE IF NOT EXISTS run (
 """
 RUN = Table(name="run", columns="")
 Cursor = duckdb.DuckDBPyConnection
+LOG_MEGABYTES = 256
+"""So much is written ahead before DuckDB tidies its file up, which takes a second. With each answer
+it writes the lists of up to 2,048 earlier rows again, some megabytes; at its usual 16, it would
+tidy up every four answers.
+"""
 
 
 @contextmanager
@@ -74,6 +79,7 @@ class Store:
         self._lock = _own(folder / ".lock")
         try:
             self._connection = duckdb.connect(str(folder / "skillscope.duckdb"))
+            self._connection.execute(f"SET checkpoint_threshold = '{LOG_MEGABYTES}MB'")
             self._prepare()
         except BaseException:
             self._lock.release()
@@ -494,8 +500,9 @@ class Store:
             stamp = hashlib.file_digest(file, "sha256").hexdigest()
         if self._row("SELECT 1 FROM merged WHERE stamp = ?", stamp) is None:
             self.merge(folder)
-            with self._writing:
+            with self._writing, suppress(duckdb.TransactionException):
                 self._cursor().execute("INSERT INTO merged VALUES (?)", [stamp])
+                self._cursor().execute("CHECKPOINT")  # or a killed program reads all of it again
 
 
 class _Answer:

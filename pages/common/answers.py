@@ -27,7 +27,8 @@ AWAITED = "awaited-jobs"  # this visitor's jobs, and the page that each was star
 STEP = "tour"  # in the address: which step of the tour is shown
 PRESENT = "present"  # in the address: larger type, no controls, steps by key
 FRAME = 0.8  # seconds between the steps of a figure that is played
-POLL_EVERY = 1.0  # seconds; drawing costs time that the job could use
+POLL_EVERY = 1.0  # seconds between two looks at a job
+REST = 5  # drawing takes at most one part of so many of the time that the job could use
 LARGE = 10_000  # values of a table that is made into a file only when it is asked for
 CHART = "[data-testid='stVegaLiteChart']"
 BLANK = 320  # height in pixels of what stands for a figure
@@ -84,10 +85,10 @@ def show(
 ) -> None:
     """Draw the figure from what is stored, and beside it what is running or missing.
 
-    Polls only while a job runs. `what` says what is computed, e.g. "11 evaluations". State and
-    figure each have a container of their own, whatever is in it: what moved down while a job runs
-    would be seen twice when the job ends, at its old place and at the new one. The figure of an
-    earlier view comes after them.
+    Polls only while a job runs: its state each second, the figure as often as it is cheap. `what`
+    says what is computed, e.g. "11 evaluations". State and figure each have a container of their
+    own, whatever is in it: what moved down while a job runs would be seen twice when the job ends,
+    at its old place and at the new one. The figure of an earlier view comes after them.
     """
     with shown_errors():
         asked = lab()
@@ -100,23 +101,38 @@ def show(
         drawn = True  # whether there was something to draw when the page ran
 
         @st.fragment(run_every=every)
-        def live() -> None:
-            nonlocal drawn
+        def state() -> None:
             with shown_errors():
                 now = asked.status(specs)
                 with st.container(key=f"state-{name}"):
                     _state(specs, now, name, what)
+                if every is not None and (now is None or not now.active):
+                    st.rerun()
+
+        @st.fragment(run_every=every and _pace(name))
+        def figure() -> None:
+            nonlocal drawn
+            with shown_errors():
+                begun = time.perf_counter()
                 with st.container(key=f"figure-{name}"), charts.quickly():
                     there = _drawn(draw, name)
-                if (every is not None and (now is None or not now.active)) or there > drawn:
+                st.session_state[f"{name}-took"] = time.perf_counter() - begun
+                if there > drawn:
                     st.rerun()
                 drawn = there
 
         now_here, last = st.container(), st.empty()
         with now_here:
-            live()
+            state()
+            figure()
         if not drawn:
             _draw_last(name, last)
+
+
+def _pace(name: str) -> float:
+    """Seconds between two drawings of a figure: most of the time is left to the job."""
+    took: float = st.session_state.get(f"{name}-took", 0.0)
+    return max(POLL_EVERY, REST * took)
 
 
 def _drawn(draw: Callable[[], None], name: str) -> bool:
