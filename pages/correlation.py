@@ -54,9 +54,11 @@ def finding(table: pd.DataFrame, look: charts.Look) -> charts.Figure | None:
             title=["mean correlation within categories", "minus that between categories"],
         )
         answers.chart(figure)
+        known = bool(compared.low.notna().any())
         st.caption(
-            "Points: means over tasks, with 95% intervals; filled: the interval excludes 0. Ticks: "
-            "single categories."
+            "Points: means over tasks"
+            + ", with 95% intervals. Filled points: the interval excludes 0" * known
+            + ". Ticks: single categories."
         )
     return figure
 

@@ -68,11 +68,14 @@ def best(box: pd.DataFrame, bar: pd.DataFrame) -> str:
     for name, mine in both.groupby("backbone", sort=False):
         one, whole = mine.highest.median(), mine.accuracy.median()
         gap = round(whole, 2) - round(one, 2)  # of the numbers that are shown
-        short = f"falls {two(gap)} short of" if gap > 0 else "reaches"
+        short = (
+            f"falls {two(gap)} short of" if gap > 0 else "exceeds" if gap < 0 else "is as good as"
+        )
         values = f"{two(one)} against {two(whole)}"
         said.append(f"{short} the whole model on {plain(str(name))} ({values})")
-    over = f"medians over {controls.count(both.groupby('backbone').size())} tasks"
-    return f"**The best single neuron {listed(said)}.** Predictivity and accuracy, {over}."
+    tasks = both.groupby("backbone").size()
+    over = f", medians over {controls.count(tasks)} tasks" * bool(tasks.max() > 1)
+    return f"**The best single neuron {listed(said)}.** Predictivity and accuracy{over}."
 
 
 def draw() -> None:

@@ -262,13 +262,16 @@ def claim(asked: tuple[Spec, ...], every: Every) -> None:
                 found, look, kinds={"accuracy": "accuracy", **NAMES}
             )
             answers.chart(difference)
+            counted = controls.count(found.tasks[found.low.notna()])
             st.caption(
-                f"Means over {controls.count(found.tasks)} tasks and all doses, with 95% "
-                "intervals. Filled points: the interval excludes 0.",
+                f"Means over {counted} tasks and all doses, with 95% intervals. Filled points: the "
+                "interval excludes 0.",
                 help="Intervals treat tasks as clusters. " + finding.MATCHED * said.matched,
             )
         with st.expander("Numbers, other pairs of backbones, and each backbone alone", key="pairs"):
-            leads = [one.lead for one in (said, causal) if one.headline != one.lead]
+            leads = [said.lead] if said.headline != said.lead.replace("**", "") else []
+            if causal.verdict != "open":
+                leads.append(f"**The same for causal neurons.** {causal.lead}")
             st.markdown("\n".join(f"- {text}" for text in (*leads, *said.between, *said.within)))
     st.subheader("Where accuracy is kept, are the neurons kept as well?", anchor=False)
     ranked = [n for n in NAMES if (points.neurons == n).any()]

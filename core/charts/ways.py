@@ -64,8 +64,9 @@ def way_costs(
 
 
 def _tens(low: float, high: float) -> dict[str, Any]:
-    """Ticks of a logarithmic axis at the powers of ten only."""
-    return at(10.0**k for k in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1))
+    """Ticks of a logarithmic axis at the powers of ten only, if there are several."""
+    tens = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
+    return at(10.0**k for k in tens) if len(tens) > 1 else {"tickCount": 4}
 
 
 def way_without(

@@ -132,10 +132,11 @@ def apart(found: pd.DataFrame) -> str:
     for row in found[(found.low <= 0) & (found.high >= 0)].itertuples():
         if len(row.each) > 1:
             (top, high), *_, (bottom, low) = row.each.items()
-            said.append(
-                f"On {plain(row.backbone)}, categories differ: {plain(top)} {two(high)}, "
-                f"{plain(bottom)} {two(low)}."
-            )
+            if two(high) != two(low):
+                said.append(
+                    f"On {plain(row.backbone)}, categories differ: {plain(top)} {two(high)}, "
+                    f"{plain(bottom)} {two(low)}."
+                )
     return " ".join(said)
 
 

@@ -141,9 +141,9 @@ def helps(attributed: pd.DataFrame, titles: Mapping[str, str]) -> str:
     if attributed.empty:
         return ""
     clear = attributed.groupby("task").low.min() > 0
-    named = [plain(titles[str(task)]) for task in clear.index[clear]]
+    named = [plain(titles.get(str(task), str(task))) for task in clear.index[clear]]
     if not named:
-        return "It does not clearly support the right answer on any task"
+        return f"It does not clearly support the right answer on any of {len(clear)} tasks"
     if len(named) > NAMED:
         return f"It clearly supports the right answer on {len(named)} of {len(clear)} tasks"
     only = "only " * (len(named) < len(clear))

@@ -163,7 +163,8 @@ def _near(gained: pd.DataFrame) -> str:
             kept.append(str(name))
             continue
         low, high = f"{worse.min():.0f}", f"{worse.max():.0f}"
-        by = f"{high if low == high else f'{low} to {high}'} points"
+        by = f"{high if low == high else f'{low} to {high}'} point{'s' * (high != '1')}"
+        by = "less than a point" if high == "0" else by
         which = f" with the {listed(list(rows.how[worse.index]))} loss"
         lost.setdefault(by + which * (len(worse) < len(rows)), []).append(str(name))
     parts = [f"show no clear loss of accuracy on {listed(kept)}"] if kept else []
@@ -173,18 +174,24 @@ def _near(gained: pd.DataFrame) -> str:
 
 
 def _random(gained: pd.DataFrame) -> str:
-    """With which losses projected random tokens do worse than projected prompts."""
+    """With which losses, and on which tasks, projected random tokens do worse than prompts."""
     mine = gained[gained.over == gained.how + "-random"]
-    better = mine.groupby("how", sort=True).low.max() > 0
-    worse, same = (
-        [f"the {how} loss" for how in better.index[found]] for found in (better, ~better)
-    )
-    if not worse and not same:
+    worse, same = list[str](), list[str]()
+    for how, rows in mine.groupby("how", sort=True):
+        groups = list(rows.group[rows.low > 0])
+        where = f" (on {listed(groups)})" * (len(groups) < len(rows))
+        if groups:
+            worse.append(f"the {how} loss{where}")
+        else:
+            same.append(f"the {how} loss")
+    if worse:
+        but = f", but not clearly with {listed(same)}" * bool(same)
+        return f"Projected random tokens do worse with {listed(worse)}{but}."
+    if mine.empty:
         return ""
-    if not worse:
+    if ((mine.low <= 0) & (mine.high >= 0)).all():
         return "It makes no clear difference which prompt is projected."
-    but = f", but not clearly with {listed(same)}" * bool(same)
-    return f"Projected random tokens do worse with {listed(worse)}{but}."
+    return "Projected random tokens do not do clearly worse."
 
 
 def control(gained: pd.DataFrame, how: str) -> str:

@@ -74,10 +74,9 @@ def sentence(found: pd.DataFrame) -> str:
         where = "only " * (len(more) < len(rows)) + f"on {listed([*map(plain, more)])}"
         if len(more) == len(rows) > 1:
             where = f"on all {len(rows)} backbones"
-        if not parts:
-            does = "costs" if more else "does not clearly cost"
-            does += " more accuracy than suppressing random ones"
-        else:
+        does = "costs" if more else "does not clearly cost"
+        does += " more accuracy" + " than suppressing random ones" * (not parts)
+        if parts and " costs " in parts[0]:
             does = "does so" if more else "does not clearly do so"
         clause = f"suppressing {choose} neurons {does}"
         parts.append(f"{clause} {where}" if more else clause)

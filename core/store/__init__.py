@@ -500,9 +500,10 @@ class Store:
             stamp = hashlib.file_digest(file, "sha256").hexdigest()
         if self._row("SELECT 1 FROM merged WHERE stamp = ?", stamp) is None:
             self.merge(folder)
-            with self._writing, suppress(duckdb.TransactionException):
+            with self._writing:
                 self._cursor().execute("INSERT INTO merged VALUES (?)", [stamp])
-                self._cursor().execute("CHECKPOINT")  # or a killed program reads all of it again
+                with suppress(duckdb.TransactionException):  # tidied up later, then
+                    self._cursor().execute("CHECKPOINT")
 
 
 class _Answer:

@@ -29,6 +29,7 @@ PRESENT = "present"  # in the address: larger type, no controls, steps by key
 FRAME = 0.8  # seconds between the steps of a figure that is played
 POLL_EVERY = 1.0  # seconds between two looks at a job
 REST = 5  # drawing takes at most one part of so many of the time that the job could use
+SLOWEST = 10.0  # seconds after which a figure is drawn again, whatever that takes
 LARGE = 10_000  # values of a table that is made into a file only when it is asked for
 CHART = "[data-testid='stVegaLiteChart']"
 BLANK = 320  # height in pixels of what stands for a figure
@@ -99,6 +100,7 @@ def show(
         every = POLL_EVERY if status is not None and status.active else None
 
         drawn = True  # whether there was something to draw when the page ran
+        pace = _pace(specs, name)
 
         @st.fragment(run_every=every)
         def state() -> None:
@@ -109,15 +111,16 @@ def show(
                 if every is not None and (now is None or not now.active):
                     st.rerun()
 
-        @st.fragment(run_every=every and _pace(name))
+        @st.fragment(run_every=every and pace)
         def figure() -> None:
             nonlocal drawn
             with shown_errors():
                 begun = time.perf_counter()
                 with st.container(key=f"figure-{name}"), charts.quickly():
                     there = _drawn(draw, name)
-                st.session_state[f"{name}-took"] = time.perf_counter() - begun
-                if there > drawn:
+                st.session_state[f"{name}-took"] = tuple(specs), time.perf_counter() - begun
+                slower = every is not None and _pace(specs, name) > 2 * pace
+                if there > drawn or slower:  # how often is known to the browser from the page's run
                     st.rerun()
                 drawn = there
 
@@ -129,10 +132,11 @@ def show(
             _draw_last(name, last)
 
 
-def _pace(name: str) -> float:
+def _pace(specs: Sequence[Spec], name: str) -> float:
     """Seconds between two drawings of a figure: most of the time is left to the job."""
-    took: float = st.session_state.get(f"{name}-took", 0.0)
-    return max(POLL_EVERY, REST * took)
+    last: tuple[tuple[Spec, ...], float] | None = st.session_state.get(f"{name}-took")
+    took = last[1] if last is not None and last[0] == tuple(specs) else 0.0
+    return min(max(POLL_EVERY, REST * took), SLOWEST)
 
 
 def _drawn(draw: Callable[[], None], name: str) -> bool:
@@ -152,8 +156,8 @@ def _drawn(draw: Callable[[], None], name: str) -> bool:
 
 def _draw_last(name: str, place: Any) -> None:
     """The section's last figure, as pale as the style sheet says, until there is a new one. It is
-    not part of what is drawn anew each second, and offers nothing to press. A style hides it at
-    once when the new one comes, because the page takes a while to run again.
+    not part of what is polled, and offers nothing to press. A style hides it at once when the new
+    one comes, because the page takes a while to run again.
     """
     slot = f"{name}-drawn"
     if slot not in st.session_state:

@@ -237,7 +237,7 @@ def test_the_verdict_follows_the_intervals(
     keeps = {
         "agrees": "that keeps more of its accuracy under attack also keeps more of its skill",
         "contradicts": "that keeps more of its accuracy under attack keeps fewer of its skill",
-        "not tested": "do not differ clearly in the accuracy they keep under attack, so they do",
+        "not tested": "does not differ clearly within the two, so the claim is not tested.",
     }
     assert keeps[verdict] in said.headline
     assert len(said.within) == 2
@@ -255,9 +255,10 @@ def test_more_accuracy_without_more_neurons_is_no_support() -> None:
 def test_one_backbone_leaves_the_claim_open_and_a_third_adds_its_pairs() -> None:
     table = made_up({"a": 0.5})
     assert (summarise(table).verdict, summarise(table).between) == ("open", ())
-    assert summarise(table).headline == summarise(table).lead
+    assert summarise(table).headline == summarise(table).lead.replace("**", "")
     assert finding.compared(claim.differences(table)).empty
     three = made_up({"a": 0.5, "b": 0.5, "c": 0.5}, 0.2)
+    assert summarise(three).headline.startswith("At equal dose, b keeps more"), "of one pair only"
     assert len(summarise(three).between) == 2
     assert summarise(three.assign(neurons="causal"), neurons="causal").verdict == "agrees"
 
@@ -268,6 +269,7 @@ def test_the_verdict_is_that_of_all_matched_pairs() -> None:
     table = pd.concat([one, other], ignore_index=True)
     both = summarise(table, matched=[("a", "b"), ("c", "d")])
     assert both.verdict == "mixed"
+    assert both.headline == "Not every pair of backbones supports the claim."
     assert "**b** keeps more of its accuracy than a " in both.lead
     assert "**c** and **d** do not differ clearly" in both.lead
     assert (both.matched, len(both.between)) == (True, 4)
@@ -277,8 +279,8 @@ def test_the_verdict_is_that_of_all_matched_pairs() -> None:
         "The weathered backbone keeps more of its accuracy under attack, and more of its skill "
         "neurons."
     )
-    fewer = summarise(table, matched=[("b", "a")])  # the other one is more robust
-    assert fewer.headline.startswith("The backbone that keeps more of its accuracy")
+    plain = summarise(made_up({"a": 0.5, "b": 0.5}, -0.2), matched=[("a", "b")])
+    assert plain.headline.startswith("The backbone that keeps more of its accuracy")
     assert not summarise(table).matched
     few = table[table.backbone.isin(["a", "b"]) | table.task.isin(["T0", "T1"])]
     early = summarise(few, matched=[("a", "b"), ("c", "d")])

@@ -72,10 +72,10 @@ def test_it_adds_to_a_task_if_it_does_with_every_seed() -> None:
     some = [("a", 0.1), ("a", 0.2), ("b", 0.1), ("b", -0.01), ("c", 0.3)]
     assert said(*some) == f"{lead}only on A and C"
     assert said(("a", 0.1), ("c", 0.3)) == f"{lead}on A and C"
-    assert said(("a", 0.0), ("c", -0.3)).endswith(
-        "not clearly support the right answer on any task"
-    )
+    none = "It does not clearly support the right answer on any of 2 tasks"
+    assert said(("a", 0.0), ("c", -0.3)) == none
     assert said(*((t, 0.1) for t in "abcd"), ("e", -1)) == f"{lead}on 4 of 5 tasks"
+    assert said(("unnamed", 0.1), ("a", -1)) == f"{lead}only on unnamed"
     assert said() == ""
     whole = sentence(predicted(0.01), ablated(0, 0).iloc[:0], "B", (2, 3), said(*some))
     assert whole.endswith(

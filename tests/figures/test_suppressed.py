@@ -26,9 +26,15 @@ SKILL, LESS = ("a", "skill", 0.03, 0.01, 0.05), ("a", "skill", -0.03, -0.05, -0.
         ([A, UNCLEAR, SKILL],
          "**Suppressing causal neurons costs more accuracy than suppressing random ones only on a; "
          "suppressing skill neurons does so on a.**"),
+        ([A, LESS],
+         "**Suppressing causal neurons costs more accuracy than suppressing random ones on a; "
+         "suppressing skill neurons does not clearly do so.**"),
+        ([UNCLEAR, SKILL],
+         "**Suppressing causal neurons does not clearly cost more accuracy than suppressing random "
+         "ones; suppressing skill neurons costs more accuracy on a.**"),
         ([UNCLEAR, LESS],
          "**Suppressing causal neurons does not clearly cost more accuracy than suppressing random "
-         "ones; suppressing skill neurons does not clearly do so.**"),
+         "ones; suppressing skill neurons does not clearly cost more accuracy.**"),
         ([], ""),
     ],
 )  # fmt: skip

@@ -98,8 +98,8 @@ def test_projection_shows_what_is_chosen_and_all_of_it_is_shipped() -> None:
     assert (
         "**Compared with tuned prompts, projected prompts show no clear loss of accuracy on "
         "training tasks, but lose 3 to 8 points on unseen tasks and 36 points on unseen "
-        "categories.** Projected random tokens do worse with the distance loss, but not clearly "
-        "with the task loss."
+        "categories.** Projected random tokens do worse with the distance loss (on training tasks "
+        "and unseen tasks), but not clearly with the task loss."
     ) in said
     assert "**Task loss**: trained to solve the training tasks on roberta-mini." in said
     captions = " ".join(c.value for c in page.caption)

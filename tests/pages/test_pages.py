@@ -12,7 +12,7 @@ from core import charts
 from core.base.errors import BadInput
 from core.base.markdown import plain
 from core.base.settings import PLAIN, Settings
-from core.base.specs import key
+from core.base.specs import Pinned, key
 from core.lab.lab import Lab
 from core.measures import sweeps
 from pages.common import answers
@@ -67,6 +67,17 @@ def test_the_overview_lists_every_task_with_its_baselines() -> None:
     dashes = table["Bag of words"] == "\N{EN DASH}"
     assert dashes.tolist() == written.tolist(), "classes only"
     assert table.notna().all().all()
+
+
+@pytest.mark.parametrize(("took", "seconds"), [(0.0, 1.0), (0.1, 1.0), (1.0, 5.0), (60.0, 10.0)])
+def test_a_slow_figure_is_drawn_less_often_while_a_job_runs(
+    monkeypatch: pytest.MonkeyPatch, took: float, seconds: float
+) -> None:
+    spec = Pinned(name="x", fingerprint="x")
+    monkeypatch.setattr(answers.st, "session_state", {"dose-took": ((spec,), took)})
+    assert answers._pace([spec], "dose") == seconds
+    assert answers._pace([spec, spec], "dose") == answers.POLL_EVERY, "another figure"
+    assert answers._pace([spec], "claim") == answers.POLL_EVERY
 
 
 def test_a_users_error_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

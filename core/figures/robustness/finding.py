@@ -22,11 +22,6 @@ LIMITS = (
     "robust. Where accuracy is at chance, the ranking is noise too, so part of the slope over all "
     "points is expected."
 )
-UNSURE = {
-    "not tested": "The backbones do not differ clearly in the accuracy they keep under attack, so "
-    "they do not test the claim.",
-    "mixed": "The pairs of backbones disagree about the claim.",
-}
 COLUMNS = "first second kind value low high tasks".split()  # noqa: SIM905
 
 
@@ -67,13 +62,14 @@ def summarise(
         ("open", "The claim needs two backbones with points to compare.")
     ]
     verdicts = {verdict for verdict, _ in leads} - {"open"} or {"open"}
-    verdict = verdicts.pop() if len(verdicts) == 1 else "mixed"
     lead = " ".join(text for _, text in leads)
     told = [row for row, (found, _) in zip(rows, leads, strict=False) if found != "open"]
+    alone = count > 0 or len(rows) == 1  # or else a sentence without names would say too much
+    headline = _headline(verdicts, told, NAMES[neurons], count > 0) if alone else ""
     within = tuple(_within(row, neurons) for row in slopes[slopes.neurons == neurons].itertuples())
     return Finding(
-        verdict=verdict,
-        headline=_headline(verdict, told, NAMES[neurons], count > 0) or lead,
+        verdict=next(iter(verdicts)) if len(verdicts) == 1 else "mixed",
+        headline=headline or lead.replace("**", ""),
         lead=lead,
         within=within,
         between=tuple(text for _, text in pairs[len(leads) :]),
@@ -104,23 +100,39 @@ def compared(differences: pd.DataFrame, matched: Collection[tuple[str, str]] = (
     return pd.DataFrame(out, columns=COLUMNS)
 
 
-def _headline(verdict: str, pairs: Sequence[Any], what: str, matched: bool) -> str:
-    """The verdict in a sentence; empty if there is none."""
-    who = "In each pair, the backbone" if len(pairs) > 1 else "The backbone"
-    robust = f"{who} that keeps more of its accuracy under attack"
+def _headline(verdicts: Collection[str], pairs: Sequence[Any], what: str, matched: bool) -> str:
+    """The verdicts on matched pairs, or on the only pair, in a sentence; empty if there is none."""
+    if "open" in verdicts:
+        return ""
+    if len(verdicts) > 1:
+        return (
+            "The pairs of backbones disagree about the claim." if "contradicts" in verdicts
+            else "Not every pair of backbones supports the claim." if "agrees" in verdicts
+            else "No pair of backbones supports the claim."
+        )  # fmt: skip
+    (verdict,) = verdicts
+    several = len(pairs) > 1
+    if verdict == "not tested":
+        who = "each pair" if several else "the two"
+        return (
+            f"The accuracy that is kept under attack does not differ clearly within {who}, so the "
+            "claim is not tested."
+        )
     if matched and all(row.accuracy > 0 for row in pairs):
-        who = "Each" if len(pairs) > 1 else "The"
+        who = "Each" if several else "The"
         robust = f"{who} weathered backbone keeps more of its accuracy under attack"
         return {
             "agrees": f"{robust}, and more of its {what}.",
             "contradicts": f"{robust}, but fewer of its {what}.",
             "no difference": f"{robust}, but not clearly more of its {what}.",
-        }.get(verdict, UNSURE.get(verdict, ""))
+        }[verdict]
+    who = "In each pair, the backbone" if several else "The backbone"
+    robust = f"{who} that keeps more of its accuracy under attack"
     return {
         "agrees": f"{robust} also keeps more of its {what}.",
         "contradicts": f"{robust} keeps fewer of its {what}.",
         "no difference": f"{robust} does not clearly keep more of its {what}.",
-    }.get(verdict, UNSURE.get(verdict, ""))
+    }[verdict]
 
 
 def _within(row: Any, neurons: str) -> str:
