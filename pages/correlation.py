@@ -12,7 +12,8 @@ from pages.common import answers, controls
 
 answers.heading(
     "Correlation",
-    "Do the same neurons predict two tasks? A correlation near 1 means that they do.",
+    "Do the same neurons predict two tasks? A correlation near 1 means that they do; pairs of one "
+    "category are outlined.",
 )
 lab = answers.lab()
 (place,) = controls.row(1)
@@ -90,7 +91,7 @@ def draw() -> None:
             st.caption(
                 f"{rows.neurons.iloc[0]} neurons in each of {rows.layers.iloc[0]} layers; "
                 f"predictivities: means over {len(sweeps.SEEDS)} seeds, {controls.count(sizes)} "
-                "examples per task. Pairs from the same category are outlined.",
+                "examples per task.",
                 help="Each cell is Spearman's rank correlation between the neurons' predictivities "
                 "on two tasks, averaged over layers. Unrelated rankings have a correlation of 0. "
                 "Uninformative neurons (no better than the majority class) often tie, which raises "

@@ -44,8 +44,8 @@ GAIN_HELP = (
 
 answers.heading(
     "Projection",
-    "Can a small network, the projector, translate prompts from one backbone to another? Projected "
-    "random tokens are the control: if they do as well, the source prompt does not matter.",
+    "A small network, the projector, turns prompts of one backbone into prompts of another. "
+    "Projected random tokens are the control.",
 )
 lab = answers.lab()
 one, two, three = controls.row(3, 2, 2)

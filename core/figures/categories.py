@@ -127,16 +127,16 @@ def means(found: pd.DataFrame, value: str) -> str:
 
 
 def apart(found: pd.DataFrame) -> str:
-    """Where the difference is unclear, the categories with the highest and the lowest mean."""
+    """Where the difference is unclear, the categories with the highest and the lowest one."""
     said = []
     for row in found[(found.low <= 0) & (found.high >= 0)].itertuples():
-        if len(row.each) > 1:
-            (top, high), *_, (bottom, low) = row.each.items()
-            if two(high) != two(low):
-                said.append(
-                    f"On {plain(row.backbone)}, categories differ: {plain(top)} {two(high)}, "
-                    f"{plain(bottom)} {two(low)}."
-                )
+        over = {name: two(mean - row.between) for name, mean in row.each.items()}
+        if len(set(over.values())) > 1:
+            (top, high), *_, (bottom, low) = over.items()
+            said.append(
+                f"On {plain(row.backbone)}, it depends on the category: {high} for "
+                f"{plain(top)}, {low} for {plain(bottom)}."
+            )
     return " ".join(said)
 
 

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import t
 
 from core.figures.categories import apart, compared, differences, lead, listed, means, parts, same
+from core.figures.words import two
 
 CATEGORIES = {"a": "x", "b": "x", "c": "x", "d": "y", "e": "y", "f": "y"}
 
@@ -115,8 +116,12 @@ def test_a_sentence_says_for_which_backbones_it_is_clear() -> None:
     x, y = (f"{kind} {rows.value.mean():.2f}" for kind, rows in each.items())
     listed = means(vague, "Mean").split("within a category (")[1]
     assert listed.split("), 0.")[0] in (f"{x}, {y}", f"{y}, {x}")
-    most, least = sorted((x, y), key=lambda said: -float(said.split()[1]))
-    assert apart(vague) == f"On n, categories differ: {most}, {least}."
+    over = {kind: rows.value.mean() - vague.between.iloc[0] for kind, rows in each.items()}
+    most, least = sorted(over, key=lambda kind: -over[kind])
+    assert apart(vague) == (
+        f"On n, it depends on the category: {two(over[most])} for {most}, {two(over[least])} for "
+        f"{least}."
+    )
     assert apart(clear) == ""
     ticks = parts(vague).set_index("category")
     for kind, rows in each.items():
