@@ -54,7 +54,7 @@ def estimates(
         layers.append(
             small.encode(
                 x=place, y=rows, color=hue,
-                tooltip=[by, "part", alt.Tooltip("value", title="mean", format=".2f")],
+                tooltip=[by, "part", alt.Tooltip("value", title="difference", format=".2f")],
             )
         )  # fmt: skip
     each = 16 * (1 if alone else table[by].nunique()) + 10 + 12 * alone
