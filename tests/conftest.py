@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from core.backbones.base import Backbone
 from core.backbones.fresh import (
@@ -173,6 +175,30 @@ def lab_in(cache: Path) -> Iterator[Lab]:
 def lab(tmp_path: Path) -> Iterator[Lab]:
     """A lab of the test's own."""
     with lab_in(tmp_path / "cache") as lab:
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that a lab has opened, so that the shipped answers are in it: one for all processes,
+    to be copied.
+    """
+    mine = tmp_path_factory.getbasetemp()
+    shared = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+    folder = shared / "opened"
+    with FileLock(shared / "opened.lock"):
+        if not folder.is_dir():
+            Lab.open(Settings(cache=shared / "opening")).store.close()
+            (shared / "opening").rename(folder)
+    return folder
+
+
+@contextmanager
+def opened_lab(opened: Path, cache: Path, **options: Any) -> Iterator[Lab]:
+    """A lab over the shipped answers, in a cache of its own."""
+    shutil.copytree(opened, cache)
+    lab = Lab.open(Settings(cache=cache, **options))
+    with lab.store:
         yield lab
 
 

@@ -1,6 +1,8 @@
 """The command line asks what the pages ask: same rows, permutations, seeds and precision."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,10 +24,8 @@ Asked = Callable[..., set[str]]
 
 
 @pytest.fixture(autouse=True)
-def _surroundings(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SKILLSCOPE_CACHE", str(tmp_path_factory.mktemp("same")))
+def _surroundings(opened: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKILLSCOPE_CACHE", str(shutil.copytree(opened, tmp_path / "cache")))
     monkeypatch.chdir(ROOT)
 
 

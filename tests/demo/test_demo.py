@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from core.stats.neurons import at_token, best_token, folded
 from core.tasks import Task, builtin_names, data_stamp, load_task
 from core.tasks.baselines import bag_of_words, read_shipped
 from demo.rebuild import prompts, shipped, struck, tasks
-from tests.conftest import THOROUGH, here
+from tests.conftest import THOROUGH, here, opened_lab
 
 pytestmark = pytest.mark.slow
 ASSETS = ROOT / "assets"
@@ -42,10 +42,9 @@ THREADS = Settings.from_env().threads or 1  # tests/instruction_sets.py asks for
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    lab = Lab.open(Settings(cache=tmp_path_factory.mktemp("demo"), threads=THREADS))
-    yield lab
-    lab.store.close()
+def demo(opened: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with opened_lab(opened, tmp_path_factory.mktemp("demo") / "cache", threads=THREADS) as lab:
+        yield lab
 
 
 @pytest.fixture

@@ -1,15 +1,13 @@
 """The numbers of docs/method.md are those of the shipped answers."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from core.base.settings import EMBEDDED, PLAIN, ROOT, Settings
-from core.lab.lab import Lab
+from core.base.settings import EMBEDDED, PLAIN, ROOT
 from demo import findings
+from tests.conftest import opened_lab
 
 pytestmark = pytest.mark.slow
 README = " ".join((ROOT / "README.md").read_text("utf-8").split())
@@ -17,11 +15,9 @@ TEXT = " ".join((ROOT / "docs" / "method.md").read_text("utf-8").split())
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, pd.DataFrame]]:
-    cache: Path = tmp_path_factory.mktemp("findings")
-    lab = Lab.open(replace(Settings.from_env(), cache=cache))
-    yield findings.tables(lab)
-    lab.store.close()
+def shown(opened: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
+    with opened_lab(opened, tmp_path_factory.mktemp("findings") / "cache") as lab:
+        return findings.tables(lab)
 
 
 def span(row: pd.Series, name: str, low: str, high: str) -> str:

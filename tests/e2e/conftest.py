@@ -1,4 +1,4 @@
-"""The real app on the embedded default, an empty cache, and a real Chromium."""
+"""The real app on the embedded default, and a real Chromium."""
 
 import os
 import shutil
@@ -43,15 +43,16 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 
 @pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory, hub: Hub) -> Iterator[str]:
+def app(opened: Path, tmp_path_factory: pytest.TempPathFactory, hub: Hub) -> Iterator[str]:
     """The address of a running dashboard."""
-    with serving(tmp_path_factory.mktemp("cache"), hub) as address:
+    cache = shutil.copytree(opened, tmp_path_factory.mktemp("app") / "cache")
+    with serving(cache, hub) as address:
         yield address
 
 
 @contextmanager
 def serving(cache: Path, hub: Hub) -> Iterator[str]:
-    """The real program on an empty cache and a hub on loopback."""
+    """The real program on a cache and a hub on loopback."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,5 +1,7 @@
 """The notebook's interface: it gives what the dashboard shows, and the example runs."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -19,9 +21,10 @@ BACKBONE, TASK = "roberta-mini", "short_reviews"
 
 
 @pytest.fixture(scope="module")
-def scope(tmp_path_factory: pytest.TempPathFactory) -> Skillscope:
-    with Skillscope(tmp_path_factory.mktemp("notebook"), progress=False) as opened:
-        yield opened
+def scope(opened: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Skillscope]:
+    cache = shutil.copytree(opened, tmp_path_factory.mktemp("notebook") / "cache")
+    with Skillscope(cache, progress=False) as scope:
+        yield scope
 
 
 def test_the_example_runs_and_its_outputs_are_todays(

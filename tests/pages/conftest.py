@@ -1,22 +1,12 @@
 """Caches of the pages' tests."""
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import streamlit as st
 
-from core.base.settings import ROOT, Settings
-from core.lab.lab import Lab
-
-
-@pytest.fixture(scope="session")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that a lab has opened: the shipped answers are in it."""
-    folder = tmp_path_factory.mktemp("opened")
-    Lab.open(replace(Settings.from_env(), cache=folder)).store.close()
-    return folder
+from core.base.settings import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ from streamlit.testing.v1 import AppTest
 from core import charts
 from core.base.errors import BadInput
 from core.base.markdown import plain
-from core.base.settings import PLAIN, Settings
+from core.base.settings import PLAIN
 from core.base.specs import Pinned, key
 from core.lab.lab import Lab
 from core.measures import sweeps
 from pages.common import answers
-from tests.conftest import write_task
+from tests.conftest import opened_lab, write_task
 from tests.pages.app import ODD, PAGES, headed, run, words
 
 pytestmark = pytest.mark.slow
@@ -90,11 +90,10 @@ def test_a_users_error_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not test.exception
 
 
-def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
+def test_shipped_prompts_are_the_ones_the_pages_ask_for(opened: Path, tmp_path: Path) -> None:
     from demo.rebuild import shipped
 
-    lab = Lab.open(Settings(cache=tmp_path))
-    try:
+    with opened_lab(opened, tmp_path / "cache") as lab:
         for backbone in lab.models.names():
             specs = shipped(lab, backbone)
             assert lab.missing(specs) == ()
@@ -121,8 +120,6 @@ def test_shipped_prompts_are_the_ones_the_pages_ask_for(tmp_path: Path) -> None:
                 curves = 9 * len(sweeps.SEEDS) * (1 + 1 + 8 * (1 + 1 + 3))
                 total = 3 * 45 + curves + doses + 1 + ranks
             assert len({key(s) for s in specs}) == total
-    finally:
-        lab.store.close()
 
 
 @pytest.mark.usefixtures("fresh")

@@ -4,9 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
 
-from core.base.settings import ROOT, Settings
 from core.figures import advice, indicators, literature, projection, queries, released, ways
 from core.figures import neuron as profiles
 from core.figures.robustness import claim, dose, flips
@@ -17,6 +15,7 @@ from core.tasks.attacks import Attack, attacked
 from core.tasks.data import load_split
 from demo import rebuild
 from pages.common import views
+from tests.conftest import opened_lab
 from tests.pages.app import run
 
 pytestmark = pytest.mark.slow
@@ -24,10 +23,9 @@ R, T = "roberta-mini", "t5-mini"
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab.open(Settings(cache=tmp_path_factory.mktemp("views"), threads=1))
-    yield lab
-    lab.store.close()
+def lab(opened: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with opened_lab(opened, tmp_path_factory.mktemp("views") / "cache", threads=1) as lab:
+        yield lab
 
 
 def a_few_neurons(lab: Lab) -> None:
@@ -161,15 +159,10 @@ def test_what_a_view_says_is_true(lab: Lab, view: views.View) -> None:
 
 
 @pytest.mark.parametrize("view", views.GALLERY, ids=lambda v: v.label)
-def test_a_view_opens_on_a_figure(
-    view: views.View, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SKILLSCOPE_CACHE", str(tmp_path))
-    monkeypatch.chdir(ROOT)
+def test_a_view_opens_on_a_figure(view: views.View) -> None:
     test = run(view.page, **view.query)
     assert not test.exception
     assert not test.error
     assert test.get("vega_lite_chart")
     assert not test.toast, "every setting of the link is known"
     assert not [b for b in test.button if b.label == "Compute"], "nothing is left to compute"
-    st.cache_resource.clear()
