@@ -37,29 +37,27 @@ def finding(table: pd.DataFrame, look: charts.Look) -> charts.Figure | None:
         "The same neurons tend to predict tasks of one category",
         "The same neurons tend to predict tasks of different categories",
         "The same neurons do not clearly tend to predict tasks of one category",
+        mixed="Categories differ",
     )
     if not said:
         return None
     with st.container(border=True):
         st.markdown(
-            f"{said} {categories.apart(compared)}".strip(),
-            help=f"{categories.means(compared, 'Mean Spearman correlation')} "
-            f"{categories.differences(compared)} Means over tasks, without the diagonal. Intervals "
-            "treat tasks as random and need at least six tasks. "
-            f"{categories.listed(category)}",
+            f"{said} {categories.apart(compared, 'the correlation')}".strip(),
+            help=f"{categories.means(compared, 'Mean Spearman correlation')} Means over tasks, "
+            f"without the diagonal. {categories.listed(category)}",
         )
-        figure = charts.category_differences(
-            compared,
+        figure = charts.category_means(
             categories.parts(compared),
             look,
-            title=["mean correlation within categories", "minus that between categories"],
+            categories=list(dict.fromkeys(category.values())),
+            title="mean correlation of two tasks' neurons",
         )
         answers.chart(figure)
-        known = bool(compared.low.notna().any())
         st.caption(
-            "Points: means over tasks"
-            + ", with 95% intervals. Filled points: the interval excludes 0" * known
-            + ". Ticks: single categories."
+            categories.differences(compared),
+            help="Means over tasks of the correlation with tasks of their category, minus that "
+            "with other tasks. Intervals treat tasks as random and need at least six tasks.",
         )
     return figure
 

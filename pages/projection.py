@@ -154,7 +154,7 @@ def summary(found: figures.Rights, gained: pd.DataFrame) -> list[tuple[str, char
             for by in projectors
         )
         st.markdown(
-            said,
+            f"**{said}**",
             help=f"Difference in accuracy from tuned prompts (95% interval). {near}. " + GAIN_HELP,
         )
     there = {

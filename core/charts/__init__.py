@@ -5,7 +5,7 @@ that is legible on the page's background; files are always drawn for a light pag
 """
 
 from core.charts.curves import convergence, suppression_curves, tuning_accuracy, tuning_loss
-from core.charts.differences import category_differences, claim_differences
+from core.charts.differences import category_means, claim_differences
 from core.charts.distributions import boxes_begin, boxes_over_bars, layer_profile
 from core.charts.dose import claim_points, dose_accuracy, dose_overlap
 from core.charts.flips import WORD_STARTS, answer_states, neuron_along
@@ -63,7 +63,7 @@ __all__ = [
     "below",
     "boxes_begin",
     "boxes_over_bars",
-    "category_differences",
+    "category_means",
     "claim_differences",
     "claim_points",
     "contribution",

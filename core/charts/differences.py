@@ -1,12 +1,13 @@
-"""Differences that a finding rests on, with their intervals."""
+"""Differences that a finding rests on."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import altair as alt
 import pandas as pd
 
 from core.charts.estimates import estimates
-from core.charts.look import Look
+from core.charts.look import Look, finish
 
 INTERVAL = [
     alt.Tooltip("value", title="difference", format=".2f"),
@@ -15,22 +16,47 @@ INTERVAL = [
 ]
 
 
-def category_differences(
-    table: pd.DataFrame, parts: pd.DataFrame, look: Look, *, title: Sequence[str]
+DOT, BAR = "circle", "M-.2,-1H.2V1H-.2Z"  # symbols of Vega: a name, or a path
+
+
+def category_means(
+    table: pd.DataFrame, look: Look, *, categories: Sequence[str], title: str
 ) -> alt.LayerChart:
-    """Per backbone, how much higher a value is for pairs of tasks within a category than between
-    categories: `backbone`, `difference`, `low`, `high`, `within`, `between`, `tasks`; `parts`, a
-    tick per category: `backbone`, `category`, `difference`.
+    """Per category, and in it per backbone, a dot at the mean value of pairs of its tasks and a
+    bar at that of its tasks with others: `backbone`, `category`, `within`, `between`, `pairs`.
     """
-    return estimates(
-        table.assign(title=table.backbone, value=table.difference), look, by="backbone",
-        hues=look.hues(table.backbone), order=list(look.backbones), title=title, ends=(-0.1, 0.5),
-        parts=parts.assign(title=parts.backbone, value=parts.difference, part=parts.category),
-        tips=[
-            "backbone", *INTERVAL, alt.Tooltip("within", title="mean within", format=".2f"),
-            alt.Tooltip("between", title="mean between", format=".2f"), "tasks",
-        ],
+    names = {"within": "same category", "between": "other categories"}
+    ends = table.melt(
+        ["backbone", "category", "pairs"], list(names), var_name="which", value_name="value"
+    )
+    ends["which"] = ends["which"].map(names)
+    hues = look.hues(table.backbone)
+    base = alt.Chart(table).encode(
+        y=alt.Y("category:N", sort=list(categories), title=None).axis(grid=True),
+        yOffset=alt.YOffset("backbone:N", sort=list(hues)),
+        color=alt.Color(
+            "backbone:N", title=None, scale=alt.Scale(domain=list(hues), range=list(hues.values())),
+            legend=alt.Legend(orient="top", symbolType="square", symbolOpacity=1, columns=2),
+        ),
     )  # fmt: skip
+    low, high = min(0.0, *ends["value"]), max(1.0, *ends["value"])
+    across = alt.Scale(domain=[math.floor(10 * low) / 10, high])
+    spans = base.mark_rule(strokeWidth=1.5).encode(
+        x=alt.X("within:Q", scale=across, title=title).axis(format=".1f", tickMinStep=0.1),
+        x2="between:Q",
+    )
+    points = base.mark_point(filled=True, opacity=1, size=80).properties(data=ends).encode(
+        x=alt.X("value:Q", scale=across),
+        shape=alt.Shape(
+            "which:N", title=None, scale=alt.Scale(domain=list(names.values()), range=[DOT, BAR]),
+            legend=alt.Legend(
+                orient="bottom", symbolFillColor=look.ink, symbolStrokeWidth=0, columns=2
+            ),  # beside the other one, it would not fit on a phone
+        ),
+        tooltip=["backbone", "category", "which", alt.Tooltip("value", format=".2f"), "pairs"],
+    )  # fmt: skip
+    each = 16 * table.backbone.nunique() + 12
+    return finish(alt.layer(spans, points), look, each * table.category.nunique() + 90)
 
 
 def claim_differences(

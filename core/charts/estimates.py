@@ -12,17 +12,13 @@ from core.charts.look import Look, finish
 def estimates(
     table: pd.DataFrame, look: Look, *, by: str, hues: Mapping[str, str], order: Sequence[str],
     title: str | Sequence[str], ends: tuple[float, float], tips: Sequence[str | alt.Tooltip],
-    parts: pd.DataFrame | None = None,
 ) -> alt.LayerChart:  # fmt: skip
     """A row per `title`, in this order, and in it a point per value of the column `by`, in its hue:
     `value`, `low` and `high`, filled where the interval excludes 0. The axis reaches at least from
-    one of the `ends` to the other. `parts` (the same columns without an interval, and `part`) are
-    small ticks: what an estimate is the mean of.
+    one of the `ends` to the other.
     """
     table = table.assign(clear=(table.low > 0) | (table.high < 0))
     known = [*table[["value", "low", "high"]].to_numpy().ravel(), *ends]
-    if parts is not None:
-        known += parts["value"].tolist()
     reached = [v for v in known if math.isfinite(v)]  # no interval for few tasks
     domain = [math.floor(10 * min(reached)) / 10, math.ceil(10 * max(reached)) / 10]
     scale = alt.Scale(domain=domain)
@@ -49,13 +45,5 @@ def estimates(
     ).encode(x=place)  # fmt: skip
     zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(color=look.ink, strokeWidth=1)
     layers = [zero.encode(x=alt.X("x:Q", scale=scale)), spans]
-    if parts is not None:
-        small = alt.Chart(parts).mark_tick(thickness=1.5, size=16, opacity=1)
-        layers.append(
-            small.encode(
-                x=place, y=rows, color=hue,
-                tooltip=[by, "part", alt.Tooltip("value", title="difference", format=".2f")],
-            )
-        )  # fmt: skip
     each = 16 * (1 if alone else table[by].nunique()) + 10 + 12 * alone
     return finish(alt.layer(*layers, filled, hollow), look, each * table["title"].nunique() + 60)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,19 @@ from core.figures.words import ranged, two, verdict
 from core.stats.intervals import over_clusters
 
 TOO_FEW = "There are too few tasks for an interval"
+WIDE = 0.3
+"""Where means within categories differ by at least so much, their mean says little."""
 COLUMNS = "backbone within between difference low high tasks pairs each".split()  # noqa: SIM905
+
+
+class Part(NamedTuple):
+    """A category: the mean value of pairs of its tasks, and of its tasks with sources of other
+    categories; how many ordered pairs it has of its own.
+    """
+
+    within: float
+    between: float
+    pairs: int
 
 
 def same(source: pd.Series, target: pd.Series, categories: Mapping[str, str]) -> pd.Series:
@@ -35,8 +47,8 @@ def compared(table: pd.DataFrame, categories: Mapping[str, str]) -> pd.DataFrame
     """Per backbone, over target tasks that have pairs of both kinds: the mean value of their pairs
     with sources of their own category (within) and with others (between), and the mean of the
     difference with its 95% interval from leaving out one task, with all its pairs, at a time;
-    tasks, pairs; each (category -> mean value of its pairs). Every target weighs the same, however
-    many tasks its category has.
+    tasks, pairs; each (category -> its `Part`). Every target weighs the same, however many tasks
+    its category has.
 
     `table` has a row per ordered pair: backbone, source, target and value; tasks without a category
     and pairs of a task with itself do not count. Backbones without such targets are left out.
@@ -63,11 +75,15 @@ def compared(table: pd.DataFrame, categories: Mapping[str, str]) -> pd.DataFrame
     return pd.DataFrame(out, columns=COLUMNS)
 
 
-def _each(pairs: pd.DataFrame, categories: Mapping[str, str]) -> dict[str, float]:
-    """Mean value of the pairs within each category, the highest first."""
-    mine = pairs[same(pairs.source, pairs.target, categories)]
-    means = mine.groupby(mine.source.map(categories)).value.mean().sort_values(ascending=False)
-    return {str(name): float(value) for name, value in means.items()}
+def _each(pairs: pd.DataFrame, categories: Mapping[str, str]) -> dict[str, Part]:
+    """Each category with pairs of its own and with others, the highest mean within first."""
+    mine, out = pairs.target.map(categories), dict[str, Part]()
+    own = same(pairs.source, pairs.target, categories)
+    for name in dict.fromkeys(mine):
+        within, between = pairs.value[own & (mine == name)], pairs.value[~own & (mine == name)]
+        if len(within) and len(between):
+            out[str(name)] = Part(within.mean(), between.mean(), len(within))
+    return dict(sorted(out.items(), key=lambda item: -item[1].within))
 
 
 def _means(
@@ -96,13 +112,14 @@ def _difference(
     return near - far
 
 
-def lead(found: pd.DataFrame, higher: str, lower: str, same: str) -> str:
+def lead(found: pd.DataFrame, higher: str, lower: str, same: str, mixed: str = "") -> str:
     """What `compared` found, in words; empty where there is nothing to compare. The clauses are
-    those of `words.verdict`.
+    those of `words.verdict`; `mixed`, if given, is said where categories differ widely.
     """
     if found.empty:
         return ""
-    clause = verdict(found, higher=higher, lower=lower, same=same) or TOO_FEW
+    on = _mixed(found) if mixed else []
+    clause = verdict(found, higher=higher, lower=lower, same=same, mixed=mixed, on=on) or TOO_FEW
     return f"**{clause}.**"
 
 
@@ -119,33 +136,38 @@ def means(found: pd.DataFrame, value: str) -> str:
     """The means behind the differences of `compared`; `value` names what is compared."""
     said = [
         f"{plain(row.backbone)} {two(row.within)} within a category ("
-        + ", ".join(f"{plain(name)} {two(mean)}" for name, mean in row.each.items())
+        + ", ".join(f"{plain(name)} {two(part.within)}" for name, part in row.each.items())
         + f"), {two(row.between)} between categories"
         for row in found.itertuples()
     ]
     return f"{value}: {'; '.join(said)}."
 
 
-def apart(found: pd.DataFrame) -> str:
-    """Where the difference is unclear, the categories with the highest and the lowest one."""
+def _mixed(found: pd.DataFrame) -> list[str]:
+    """Backbones whose difference is unclear and whose categories differ widely."""
+    unclear = found[(found.low <= 0) & (found.high >= 0)]
+    within = {
+        row.backbone: [part.within for part in row.each.values()] for row in unclear.itertuples()
+    }
+    return [name for name, values in within.items() if max(values) - min(values) >= WIDE]
+
+
+def apart(found: pd.DataFrame, what: str) -> str:
+    """Where categories differ widely, the highest and the lowest mean; `what` is a mean's name."""
     said = []
-    for row in found[(found.low <= 0) & (found.high >= 0)].itertuples():
-        over = {name: two(mean - row.between) for name, mean in row.each.items()}
-        if len(set(over.values())) > 1:
-            (top, high), *_, (bottom, low) = over.items()
-            said.append(
-                f"On {plain(row.backbone)}, it depends on the category: {high} for "
-                f"{plain(top)}, {low} for {plain(bottom)}."
-            )
+    for row in found[found.backbone.isin(_mixed(found))].itertuples():
+        (top, high), *_, (bottom, low) = row.each.items()
+        said.append(
+            f"On {plain(row.backbone)}, {what} is {two(high.within)} within {plain(top)}, but "
+            f"{two(low.within)} within {plain(bottom)}."
+        )
     return " ".join(said)
 
 
 def parts(found: pd.DataFrame) -> pd.DataFrame:
-    """By how much each category's mean exceeds the mean between categories: backbone, category,
-    difference; from `compared`.
-    """
+    """A row per backbone of `compared` and category: backbone, category, and its `Part`."""
     rows = [
-        (row.backbone, name, mean - row.between)
-        for row in found.itertuples() for name, mean in row.each.items()
+        {"backbone": row.backbone, "category": name, **part._asdict()}
+        for row in found.itertuples() for name, part in row.each.items()
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["backbone", "category", "difference"])
+    return pd.DataFrame(rows, columns=["backbone", "category", *Part._fields])

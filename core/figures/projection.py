@@ -147,17 +147,11 @@ def _of_these(gains: Sequence[npt.NDArray[np.float64]]) -> Estimate:
 
 
 def finding(gained: pd.DataFrame) -> str:
-    """How near projected prompts come to tuned ones, and whether it matters which is projected, in
-    Markdown; from rows of `gain` over `own` and over projected random tokens.
+    """What projected prompts lose against tuned ones, by group of tasks, over the projectors: a
+    sentence, or nothing; from rows of `gain`.
     """
-    near, random = _near(gained[gained.over == "own"]), _random(gained)
-    return " ".join(part for part in (f"**{near}**" * bool(near), random) if part)
-
-
-def _near(gained: pd.DataFrame) -> str:
-    """What projected prompts lose against tuned ones, by group of tasks, over the projectors."""
     kept, lost = list[str](), dict[str, list[str]]()
-    for name, rows in gained.groupby("group", sort=False):
+    for name, rows in gained[gained.over == "own"].groupby("group", sort=False):
         worse = -100 * rows.gain[rows.high < 0]
         if worse.empty:
             kept.append(str(name))
@@ -171,27 +165,6 @@ def _near(gained: pd.DataFrame) -> str:
     if lost:
         parts.append("lose " + listed([f"{by} on {listed(names)}" for by, names in lost.items()]))
     return f"Compared with tuned prompts, projected prompts {', but '.join(parts)}." * bool(parts)
-
-
-def _random(gained: pd.DataFrame) -> str:
-    """With which losses, and on which tasks, projected random tokens do worse than prompts."""
-    mine = gained[gained.over == gained.how + "-random"]
-    worse, same = list[str](), list[str]()
-    for how, rows in mine.groupby("how", sort=True):
-        groups = list(rows.group[rows.low > 0])
-        where = f" (on {listed(groups)})" * (len(groups) < len(rows))
-        if groups:
-            worse.append(f"the {how} loss{where}")
-        else:
-            same.append(f"the {how} loss")
-    if worse:
-        but = f", but not clearly with {listed(same)}" * bool(same)
-        return f"Projected random tokens do worse with {listed(worse)}{but}."
-    if mine.empty:
-        return ""
-    if ((mine.low <= 0) & (mine.high >= 0)).all():
-        return "It makes no clear difference which prompt is projected."
-    return "Projected random tokens do not do clearly worse."
 
 
 def control(gained: pd.DataFrame, how: str) -> str:

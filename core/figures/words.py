@@ -1,7 +1,7 @@
 """Numbers as sentences print them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
@@ -23,15 +23,20 @@ def points(share: float) -> str:
     return f"{100 * share:+z.1f}".replace("-", MINUS).replace("+0.0", "0.0")
 
 
-def verdict(found: pd.DataFrame, *, higher: str, lower: str, same: str) -> str:
+def verdict(
+    found: pd.DataFrame, *, higher: str, lower: str, same: str,
+    mixed: str = "", on: Collection[str] = (),
+) -> str:  # fmt: skip
     """Which of three clauses holds, by the intervals of a difference (`low` to `high`, a row per
     `backbone`): all above 0, all below, or around it. Where backbones differ, each clause is said
-    of its backbones, and `same` becomes "the evidence is unclear". Empty where none has an
-    interval.
+    of its backbones, and `same` becomes "the evidence is unclear". `mixed` takes its place
+    for the backbones `on`. Empty where none has an interval.
     """
     known = found[found.low.notna()]
     kinds = {higher: known.low > 0, lower: known.high < 0}
-    kinds[same] = ~(kinds[higher] | kinds[lower])
+    around = ~(kinds[higher] | kinds[lower])
+    kinds[same] = around & ~known.backbone.isin(on)
+    kinds[mixed] = around & known.backbone.isin(on)
     there = {clause: list(known.backbone[rows]) for clause, rows in kinds.items() if rows.any()}
     if same in there and len(there) > 1:
         there["the evidence is unclear"] = there.pop(same)

@@ -293,11 +293,10 @@ ALIKE = pd.DataFrame(
      "same": [True, False], "spearman": [0.6, 0.3], "low": [0.1, float("nan")],
      "high": [0.9, float("nan")], "across_categories": 0.2, "tasks": 9, "pairs": 72}
 )  # fmt: skip
-APART = pd.DataFrame(
-    {"backbone": BOTH, "difference": [0.4, 0.2], "low": [-0.1, 0.1], "high": [0.9, 0.3],
-     "within": 0.5, "between": 0.1, "tasks": 9}
+PARTS = pd.DataFrame(
+    {"backbone": BOTH, "category": "ethics", "within": [0.8, 0.5], "between": [-0.2, 0.4],
+     "pairs": 6}
 )  # fmt: skip
-PARTS = pd.DataFrame({"backbone": BOTH, "category": "ethics", "difference": [0.7, 0.1]})
 APART_BY = pd.DataFrame(
     {"first": "roberta-mini", "second": "t5-mini", "kind": ["accuracy", "skill"],
      "value": [0.1, float("nan")], "low": [0.05, float("nan")], "high": [0.15, float("nan")],
@@ -346,7 +345,9 @@ NEWER = {
         PROJECTED, k, backbone="t5-mini", tasks=["A"], kinds=KINDS
     ),
     "agreement": lambda k: charts.indicator_agreement(ALIKE, k, order=["shared causal neurons"]),
-    "categories": lambda k: charts.category_differences(APART, PARTS, k, title=["a", "b"]),
+    "categories": lambda k: charts.category_means(
+        PARTS, k, categories=["ethics"], title="correlation"
+    ),
     "claim differences": lambda k: charts.claim_differences(
         APART_BY, k, kinds={"accuracy": "accuracy", "skill": "skill neurons"}
     ),

@@ -171,25 +171,20 @@ def test_what_projection_gains_in_words() -> None:
         row("task", "random", LEARNED, 0.4, 0.3, 0.5),
     ]
     assert projection.finding(pd.DataFrame(near + control)) == (
-        "**Compared with tuned prompts, projected prompts show no clear loss of accuracy on "
+        "Compared with tuned prompts, projected prompts show no clear loss of accuracy on "
         "training tasks, but lose 3 to 8 points on unseen tasks and 36 points with the task loss "
-        "on unseen categories.** Projected random tokens do worse with the distance loss (on "
-        "training tasks and unseen tasks), but not clearly with the task loss."
-    )
-    against = [row("task", "task-random", name, -0.2, -0.3, -0.1) for name in (LEARNED, SAME)]
-    assert projection.finding(pd.DataFrame(against)) == (
-        "Projected random tokens do not do clearly worse."
+        "on unseen categories."
     )
     little = row("task", "own", SAME, -0.003, -0.004, -0.002)
     assert "lose less than a point on unseen" in projection.finding(pd.DataFrame([little]))
     assert projection.finding(pd.DataFrame([near[2], control[1]])) == (
-        "**Compared with tuned prompts, projected prompts lose 3 points on unseen tasks.** "
-        "Projected random tokens do worse with the distance loss."
+        "Compared with tuned prompts, projected prompts lose 3 points on unseen tasks."
     )
     assert projection.finding(pd.DataFrame([*near[:1], control[0], control[-1]])) == (
-        "**Compared with tuned prompts, projected prompts show no clear loss of accuracy on "
-        "training tasks.** It makes no clear difference which prompt is projected."
+        "Compared with tuned prompts, projected prompts show no clear loss of accuracy on "
+        "training tasks."
     )
+    assert projection.finding(pd.DataFrame(control)) == "", "nothing about tuned prompts"
     assert projection.finding(pd.DataFrame(columns=list(near[0]))) == ""
     table = pd.DataFrame(near + control)
     assert projection.control(table, "distance") == (
