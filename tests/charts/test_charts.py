@@ -523,6 +523,28 @@ def test_marks_stand_out_from_the_page(name: str) -> None:
             assert contrast(seen, look.ground) >= least, (kind, colour, opacity, look.dark)
 
 
+@pytest.mark.parametrize("look", [LIGHT, DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("backbone", EMBEDDED)
+def test_numbers_stand_out_from_the_cells_they_are_written_on(
+    look: charts.Look, backbone: str
+) -> None:
+    """As drawn, over all colours of a matrix that has values on both sides of 0."""
+    places, values = [f"t{i}" for i in range(9)], iter(np.linspace(-1, 1, 81))
+    pairs = pd.DataFrame([(a, b, next(values)) for a in places for b in places])
+    pairs.columns = ["task_a", "task_b", "spearman"]
+    pairs = pairs.assign(lowest_layer=0.0, highest_layer=0.0, neurons=1, layers=1)
+    figure = charts.correlation_heatmap(pairs, look, backbone=backbone, tasks=places)
+    drawn = vlc.vegalite_to_svg(figure.to_dict(validate=False))
+    cells, numbers = (
+        re.findall(rf'aria-roledescription="{kind} mark" .*?fill="(.*?)"', drawn)
+        for kind in ("rect", "text")
+    )
+    assert len(cells) == len(numbers) == 81
+    assert min(map(contrast, cells, numbers)) >= 4.5
+    assert len(set(cells)) > 70
+    assert len(set(numbers)) == 2
+
+
 SIGHT = {  # linear RGB as seen without one kind of cone (Machado et al. 2009, severity 1)
     "all cones": np.eye(3),
     "protan": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
