@@ -22,17 +22,14 @@ def estimates(
     reached = [v for v in known if math.isfinite(v)]  # no interval for few tasks
     domain = [math.floor(10 * min(reached)) / 10, math.ceil(10 * max(reached)) / 10]
     scale = alt.Scale(domain=domain)
-    alone = table["title"].equals(table[by])
     across = 1 if max(map(len, hues), default=0) > 20 else 2  # names beside each other on a phone
     hue = alt.Color(
         f"{by}:N", scale=alt.Scale(domain=list(hues), range=list(hues.values())), title=None,
-        legend=None if alone
-        else alt.Legend(orient="top", symbolType="circle", symbolOpacity=1, columns=across),
+        legend=alt.Legend(orient="top", symbolType="circle", symbolOpacity=1, columns=across),
     )  # fmt: skip
-    rows = alt.Y("title:N", sort=list(order), title=None).axis(labelLimit=260, grid=True)
     base = alt.Chart(table).encode(
-        y=rows, color=hue, tooltip=list(tips),
-        **({} if alone else {"yOffset": alt.YOffset(f"{by}:N", sort=list(hues))}),
+        y=alt.Y("title:N", sort=list(order), title=None).axis(labelLimit=260, grid=True),
+        yOffset=alt.YOffset(f"{by}:N", sort=list(hues)), color=hue, tooltip=list(tips),
     )  # fmt: skip
     spans = base.mark_rule(strokeWidth=1.5).encode(
         x=alt.X("low:Q", scale=scale, title=title, axis=alt.Axis(format=".1f", tickMinStep=0.1)),
@@ -44,6 +41,6 @@ def estimates(
         size=55, opacity=1, strokeWidth=1.5, fill=look.ground
     ).encode(x=place)  # fmt: skip
     zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(color=look.ink, strokeWidth=1)
-    layers = [zero.encode(x=alt.X("x:Q", scale=scale)), spans]
-    each = 16 * (1 if alone else table[by].nunique()) + 10 + 12 * alone
-    return finish(alt.layer(*layers, filled, hollow), look, each * table["title"].nunique() + 60)
+    layers = zero.encode(x=alt.X("x:Q", scale=scale)), spans, filled, hollow
+    each = 16 * table[by].nunique() + 10
+    return finish(alt.layer(*layers), look, each * table["title"].nunique() + 60)

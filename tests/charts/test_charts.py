@@ -438,14 +438,32 @@ NEWER = {
 
 
 def test_an_estimate_is_filled_where_its_interval_excludes_0() -> None:
-    spec = NEWER["categories"](LIGHT).to_dict()
+    table = APART_BY.assign(value=[0.4, 0.2], low=[-0.1, 0.1], high=[0.9, 0.3])
+    kinds = {"accuracy": "accuracy", "skill": "skill neurons"}
+    spec = charts.claim_differences(table, LIGHT, kinds=kinds).to_dict()
     layers = {str(layer.get("transform")): layer["mark"]["type"] for layer in spec["layer"]}
     assert layers["[{'filter': 'datum.clear'}]"] == "circle"
     assert layers["[{'filter': '!datum.clear'}]"] == "point"
     rows = next(d for d in spec["datasets"].values() if "clear" in d[0])
-    assert {row["backbone"]: row["clear"] for row in rows} == {BOTH[0]: False, BOTH[1]: True}
+    assert {row["kind"]: row["clear"] for row in rows} == {"accuracy": False, "skill": True}
     domain = spec["layer"][1]["encoding"]["x"]["scale"]["domain"]
-    assert domain == [-0.1, 0.9], "all intervals and all ticks"
+    assert domain == [-0.1, 0.9], "all intervals"
+
+
+def test_each_category_has_a_dot_within_and_a_bar_for_the_others() -> None:
+    spec = NEWER["categories"](LIGHT).to_dict()
+    spans, points = spec["layer"]
+    ends = spec["datasets"][points["data"]["name"]]
+    seen = {(row["backbone"], row["which"]): row["value"] for row in ends}
+    assert seen == {
+        (BOTH[0], "same category"): 0.8, (BOTH[0], "other categories"): -0.2,
+        (BOTH[1], "same category"): 0.5, (BOTH[1], "other categories"): 0.4,
+    }  # fmt: skip
+    shapes = points["encoding"]["shape"]["scale"]
+    assert shapes["domain"] == ["same category", "other categories"]
+    assert shapes["range"][0] == "circle"
+    domain = spans["encoding"]["x"]["scale"]["domain"]
+    assert domain == points["encoding"]["x"]["scale"]["domain"] == [-0.2, 1.0]
 
 
 @pytest.mark.parametrize("name", NEWER)
