@@ -12,8 +12,7 @@ from pages.common import answers, controls
 
 answers.heading(
     "Correlation",
-    "Do the same neurons predict two tasks? A correlation near 1 means that they do; pairs of one "
-    "category are outlined.",
+    "Do the same neurons predict two tasks? A correlation near 1 means that they do.",
 )
 lab = answers.lab()
 (place,) = controls.row(1)
@@ -34,16 +33,16 @@ def finding(table: pd.DataFrame, look: charts.Look) -> charts.Figure | None:
     compared = categories.compared(pairs, category)
     said = categories.lead(
         compared,
-        "The same neurons tend to predict tasks of one category",
+        "The same neurons tend to predict tasks of the same category",
         "The same neurons tend to predict tasks of different categories",
-        "The same neurons do not clearly tend to predict tasks of one category",
-        mixed="Categories differ",
+        "The same neurons do not clearly tend to predict tasks of the same category",
+        depends="correlation",
     )
     if not said:
         return None
     with st.container(border=True):
         st.markdown(
-            f"{said} {categories.apart(compared, 'the correlation')}".strip(),
+            said,
             help=f"{categories.means(compared, 'Mean Spearman correlation')} Means over tasks, "
             f"without the diagonal. {categories.listed(category)}",
         )
@@ -51,7 +50,7 @@ def finding(table: pd.DataFrame, look: charts.Look) -> charts.Figure | None:
             categories.parts(compared),
             look,
             categories=list(dict.fromkeys(category.values())),
-            title="mean correlation of two tasks' neurons",
+            title="mean correlation between two tasks",
         )
         answers.chart(figure)
         st.caption(
@@ -89,7 +88,7 @@ def draw() -> None:
             st.caption(
                 f"{rows.neurons.iloc[0]} neurons in each of {rows.layers.iloc[0]} layers; "
                 f"predictivities: means over {len(sweeps.SEEDS)} seeds, {controls.count(sizes)} "
-                "examples per task.",
+                "examples per task. Outlined: pairs of one category.",
                 help="Each cell is Spearman's rank correlation between the neurons' predictivities "
                 "on two tasks, averaged over layers. Unrelated rankings have a correlation of 0. "
                 "Uninformative neurons (no better than the majority class) often tie, which raises "

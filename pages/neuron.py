@@ -21,8 +21,7 @@ ENDS = 5  # texts in each of the tables
 FINDING_HELP = (
     "With the chosen prompt. The family-wise p-value compares the neuron with the best of all "
     "neurons under permutation; below 0.05, the neuron predicts the task. It clearly supports a "
-    "task's right answer if its attribution's 95% interval is above 0 for each seed. The change "
-    "of the margin is not significant if its 95% interval over examples, given below, includes 0."
+    "task's right answer if its attribution's 95% interval is above 0 for each seed."
 )
 
 lab = answers.lab()

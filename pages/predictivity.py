@@ -15,8 +15,8 @@ from pages.common import answers, controls, warnings
 
 answers.heading(
     "Predictivity",
-    "Boxes: how well single neurons predict a task's classes (0.5 is chance, 1 is perfect). Bars: "
-    "the whole model's accuracy.",
+    "Boxes: how well single neurons predict a task's classes (0.5 is chance, 1 is perfect), with "
+    "the best one ringed. Bars: the whole model's accuracy.",
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 3, 3)
@@ -54,6 +54,7 @@ def questions(
     return tuple(boxes), tuple(bars)
 
 
+NEAR = 0.05  # of accuracy: so close is near
 boxes = tuple(s for b in backbones for s in questions(b)[0])
 bars = tuple(s for b in backbones for s in questions(b)[1])
 
@@ -68,11 +69,13 @@ def best(box: pd.DataFrame, bar: pd.DataFrame) -> str:
     for name, mine in both.groupby("backbone", sort=False):
         one, whole = mine.highest.median(), mine.accuracy.median()
         gap = round(whole, 2) - round(one, 2)  # of the numbers that are shown
-        short = (
-            f"falls {two(gap)} short of" if gap > 0 else "exceeds" if gap < 0 else "is as good as"
-        )
+        clause = (
+            "exceeds" if gap < 0 else "is as good as" if gap == 0
+            else f"comes within {two(gap)} of" if gap <= NEAR else f"stays {two(gap)} below"
+        )  # fmt: skip
+        model = "it" if said else "the whole model"
         values = f"{two(one)} against {two(whole)}"
-        said.append(f"{short} the whole model on {plain(str(name))} ({values})")
+        said.append(f"{clause} {model} on {plain(str(name))} ({values})")
     tasks = both.groupby("backbone").size()
     over = f", medians over {controls.count(tasks)} tasks" * bool(tasks.max() > 1)
     return f"**The best single neuron {listed(said)}.** Predictivity and accuracy{over}."

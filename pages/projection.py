@@ -166,7 +166,7 @@ def summary(found: figures.Rights, gained: pd.DataFrame) -> list[tuple[str, char
     lowest = charts.below(min(m[["low", "majority"]].min().min() for m in there.values()))
     for by, column in zip(there, answers.beside(list(there)), strict=True):
         names = {"own": f"tuned on {target}", by: f"projected from {source}",
-                 f"{by}-random": "random tokens, projected"}  # fmt: skip
+                 f"{by}-random": "projected random tokens"}  # fmt: skip
         means = there[by].assign(task=there[by].task.str.capitalize())
         figure = charts.projected_accuracy(
             means, look, backbone=target, kinds=names, lowest=lowest,

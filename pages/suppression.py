@@ -19,9 +19,8 @@ TOP = {"causal": "most causal", "skill": "most predictive"}
 
 answers.heading(
     "Suppression",
-    "Causal neurons contribute most to the right answer; skill neurons predict it best. If a task "
-    "depends on certain neurons, suppressing them costs more accuracy than suppressing random "
-    "ones.",
+    "Causal neurons contribute most to the right answer, skill neurons predict it best. Does "
+    "suppressing them cost more accuracy than suppressing random ones?",
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 3, 4)
@@ -122,10 +121,11 @@ def halves(table: pd.DataFrame) -> str:
         unit = "in each layer" if choices.scope == "layer" else "in all"
         neurons = width if choices.scope == "layer" else width * layers
         counts = [
-            f"{max(1, round(r.fraction * neurons))} {TOP[str(r.choose)]}" for r in rows.itertuples()
+            f"{max(1, round(r.fraction * neurons))} {TOP[str(r.choose)]} ({r.fraction:.0%})"
+            for r in rows.itertuples()
         ]
         lost.append(
-            f"Suppressing the **{' or '.join(counts)}** of the {neurons} neurons {unit} halves "
+            f"Suppressing the **{' or '.join(counts)}** of {neurons} neurons {unit} halves "
             f"{plain(str(name))}'s lead over the majority class."
         )
     return " ".join(lost)

@@ -45,7 +45,8 @@ def boxes_over_bars(
     lowest: float | None = None,
 ) -> alt.LayerChart:
     """Predictivity box plots in front of accuracy bars, which begin at the majority class, all on
-    one axis. It begins where the data do, or for several figures on one scale at `lowest`.
+    one axis; the best neuron is ringed. The axis begins where the data do, or for several figures
+    on one scale at `lowest`.
     """
     if lowest is None:
         lowest = boxes_begin(boxes, bars)
@@ -75,6 +76,9 @@ def boxes_over_bars(
             y=y("predictivity"),
             tooltip=["task", "layer", "neuron", alt.Tooltip("predictivity", format=".3f")],
             href="url:N",
+        ),
+        box.mark_point(size=70, stroke=look.ink, strokeWidth=1.5, filled=False).encode(
+            y=y("highest")
         ),
         box.mark_tick(color=look.ink, thickness=2.5, width=wide).encode(y=y("fwer")),
         level(0.5, look),

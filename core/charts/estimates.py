@@ -8,6 +8,8 @@ import pandas as pd
 
 from core.charts.look import Look, finish
 
+MANY = 6  # rows beyond which the axis stands above them, where it is seen on a phone
+
 
 def estimates(
     table: pd.DataFrame, look: Look, *, by: str, hues: Mapping[str, str], order: Sequence[str],
@@ -22,6 +24,7 @@ def estimates(
     reached = [v for v in known if math.isfinite(v)]  # no interval for few tasks
     domain = [math.floor(10 * min(reached)) / 10, math.ceil(10 * max(reached)) / 10]
     scale = alt.Scale(domain=domain)
+    side = "top" if table["title"].nunique() > MANY else "bottom"
     across = 1 if max(map(len, hues), default=0) > 20 else 2  # names beside each other on a phone
     hue = alt.Color(
         f"{by}:N", scale=alt.Scale(domain=list(hues), range=list(hues.values())), title=None,
@@ -32,15 +35,15 @@ def estimates(
         yOffset=alt.YOffset(f"{by}:N", sort=list(hues)), color=hue, tooltip=list(tips),
     )  # fmt: skip
     spans = base.mark_rule(strokeWidth=1.5).encode(
-        x=alt.X("low:Q", scale=scale, title=title, axis=alt.Axis(format=".1f", tickMinStep=0.1)),
+        x=alt.X("low:Q", scale=scale, title=title).axis(format=".1f", tickMinStep=0.1, orient=side),
         x2="high:Q",
     )
-    place = alt.X("value:Q", scale=scale)
+    place = alt.X("value:Q", scale=scale).axis(orient=side)
     filled = base.transform_filter("datum.clear").mark_circle(size=70, opacity=1).encode(x=place)
     hollow = base.transform_filter("!datum.clear").mark_point(
         size=55, opacity=1, strokeWidth=1.5, fill=look.ground
     ).encode(x=place)  # fmt: skip
     zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(color=look.ink, strokeWidth=1)
-    layers = zero.encode(x=alt.X("x:Q", scale=scale)), spans, filled, hollow
+    layers = zero.encode(x=alt.X("x:Q", scale=scale).axis(orient=side)), spans, filled, hollow
     each = 16 * table[by].nunique() + 10
     return finish(alt.layer(*layers), look, each * table["title"].nunique() + 60)

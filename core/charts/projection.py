@@ -84,7 +84,7 @@ def projection_heatmap(
 ) -> alt.LayerChart:  # fmt: skip
     """Accuracy relative to the task's own prompts, a row per task, a column per other kind."""
     short = {
-        how: name.removeprefix("projected, ").replace("random tokens, projected", "random tokens")
+        how: name.removeprefix("projected, ").replace("projected random tokens", "random tokens")
         for how, name in kinds.items()
     }
     named = table[table.how != "own"].assign(kind=table.how.map(short))

@@ -112,15 +112,28 @@ def _difference(
     return near - far
 
 
-def lead(found: pd.DataFrame, higher: str, lower: str, same: str, mixed: str = "") -> str:
+def lead(found: pd.DataFrame, higher: str, lower: str, same: str, *, depends: str = "") -> str:
     """What `compared` found, in words; empty where there is nothing to compare. The clauses are
-    those of `words.verdict`; `mixed`, if given, is said where categories differ widely.
+    those of `words.verdict`; if `depends` names what is compared, the highest and the lowest
+    category are said of a backbone whose categories differ widely and whose mean is unclear.
     """
     if found.empty:
         return ""
-    on = _mixed(found) if mixed else []
-    clause = verdict(found, higher=higher, lower=lower, same=same, mixed=mixed, on=on) or TOO_FEW
+    mixed = _mixed(found, depends) if depends else {}
+    clause = verdict(found, higher=higher, lower=lower, same=same, mixed=mixed) or TOO_FEW
     return f"**{clause}.**"
+
+
+def _mixed(found: pd.DataFrame, what: str) -> dict[str, str]:
+    said = dict[str, str]()
+    for row in found[(found.low <= 0) & (found.high >= 0)].itertuples():
+        (top, high), *_, (bottom, low) = row.each.items()
+        if high.within - low.within >= WIDE:
+            said[row.backbone] = (
+                f"it depends on the category: {what} {two(high.within)} for {plain(top)}, "
+                f"{two(low.within)} for {plain(bottom)}"
+            )
+    return said
 
 
 def differences(found: pd.DataFrame) -> str:
@@ -141,27 +154,6 @@ def means(found: pd.DataFrame, value: str) -> str:
         for row in found.itertuples()
     ]
     return f"{value}: {'; '.join(said)}."
-
-
-def _mixed(found: pd.DataFrame) -> list[str]:
-    """Backbones whose difference is unclear and whose categories differ widely."""
-    unclear = found[(found.low <= 0) & (found.high >= 0)]
-    within = {
-        row.backbone: [part.within for part in row.each.values()] for row in unclear.itertuples()
-    }
-    return [name for name, values in within.items() if max(values) - min(values) >= WIDE]
-
-
-def apart(found: pd.DataFrame, what: str) -> str:
-    """Where categories differ widely, the highest and the lowest mean; `what` is a mean's name."""
-    said = []
-    for row in found[found.backbone.isin(_mixed(found))].itertuples():
-        (top, high), *_, (bottom, low) = row.each.items()
-        said.append(
-            f"On {plain(row.backbone)}, {what} is {two(high.within)} within {plain(top)}, but "
-            f"{two(low.within)} within {plain(bottom)}."
-        )
-    return " ".join(said)
 
 
 def parts(found: pd.DataFrame) -> pd.DataFrame:

@@ -263,7 +263,7 @@ def sentence(agreed: pd.DataFrame) -> str:
         )  # fmt: skip
         clauses.setdefault(clause, []).append(str(backbone))
         counts.append(f"{above} of {len(mine)} on {plain(str(backbone))}")
-    return f"**{each(clauses)}**: the 95% interval lies above 0 for {' and '.join(counts)}."
+    return f"**{each(clauses)}**: {' and '.join(counts)} (95% interval above 0)."
 
 
 def quoted(agreed: pd.DataFrame) -> str:

@@ -177,12 +177,7 @@ def sentence(
     if effect.empty:
         return said
     s = summary(effect)
-    margin = (
-        f"lowers the right answer's margin by {s['contribution']:.2g}" if s["low"] > 0
-        else f"raises the right answer's margin by {-s['contribution']:.2g}" if s["high"] < 0
-        else "makes no significant difference to the right answer's margin"
-    )  # fmt: skip
-    return f"{said} Suppressing it changes {s['changed']:.0f} of {s['n']:.0f} answers and {margin}."
+    return f"{said} Suppressing it changes {s['changed']:.0f} of {s['n']:.0f} answers."
 
 
 def best(store: Store, specs: Sequence[PredictivitySpec]) -> tuple[int, int]:

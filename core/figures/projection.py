@@ -19,8 +19,8 @@ HOW = {
     "own": "tuned on the target",
     "task": "projected, task loss",
     "distance": "projected, distance loss",
-    "task-random": "random tokens, projected, task loss",
-    "distance-random": "random tokens, projected, distance loss",
+    "task-random": "projected random tokens, task loss",
+    "distance-random": "projected random tokens, distance loss",
     "random": "random tokens",
 }
 COLUMNS = "task group how accuracy low high n prompts majority relative".split()  # noqa: SIM905

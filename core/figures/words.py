@@ -1,7 +1,8 @@
 """Numbers as sentences print them."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -25,22 +26,23 @@ def points(share: float) -> str:
 
 def verdict(
     found: pd.DataFrame, *, higher: str, lower: str, same: str,
-    mixed: str = "", on: Collection[str] = (),
+    mixed: Mapping[str, str] = MappingProxyType({}),
 ) -> str:  # fmt: skip
     """Which of three clauses holds, by the intervals of a difference (`low` to `high`, a row per
     `backbone`): all above 0, all below, or around it. Where backbones differ, each clause is said
-    of its backbones, and `same` becomes "the evidence is unclear". `mixed` takes its place
-    for the backbones `on`. Empty where none has an interval.
+    of its backbones, and `same` becomes "the evidence is unclear". Backbones in `mixed` have
+    a clause of their own. Empty where none has an interval.
     """
-    known = found[found.low.notna()]
+    known = found[found.low.notna() & ~found.backbone.isin(mixed)]
     kinds = {higher: known.low > 0, lower: known.high < 0}
-    around = ~(kinds[higher] | kinds[lower])
-    kinds[same] = around & ~known.backbone.isin(on)
-    kinds[mixed] = around & known.backbone.isin(on)
+    kinds[same] = ~(kinds[higher] | kinds[lower])
     there = {clause: list(known.backbone[rows]) for clause, rows in kinds.items() if rows.any()}
-    if same in there and len(there) > 1:
+    if same in there and (len(there) > 1 or mixed):
         there["the evidence is unclear"] = there.pop(same)
-    return each(there, alone=len(known) == len(found))
+    said = [each(there, alone=len(known) == len(found))] if there else []
+    said += [f"on {plain(name)}, {clause}" for name, clause in mixed.items()]
+    text = "; ".join(said)
+    return text[:1].upper() + text[1:]
 
 
 def each(clauses: Mapping[str, Sequence[str]], *, alone: bool = True) -> str:

@@ -89,7 +89,7 @@ def test_boxes_and_bars_share_one_axis_that_shows_all_of_them() -> None:
         for layer in spec["layer"]
         if layer["encoding"]["y"].get("title") == "accuracy, predictivity"
     ]
-    assert len(scales) == 7
+    assert len(scales) == 8
     assert all(domain == [charts.boxes_begin(BOX, BAR), 1] for domain in scales)
     shown = [BOX.whisker_low.min(), BAR.majority.min(), BAR.low.min()]
     assert 0 < charts.boxes_begin(BOX, BAR) < min(shown)
@@ -336,7 +336,7 @@ PROJECTED = pd.DataFrame(
     {"task": "A", "group": "unseen tasks", "how": ["own", "task", "task-random"], "accuracy": 0.8,
      "low": 0.75, "high": 0.85, "n": 600, "prompts": 5, "majority": 0.5, "relative": 0.9}
 )  # fmt: skip
-KINDS = {"own": "tuned", "task": "projected", "task-random": "random tokens, projected"}
+KINDS = {"own": "tuned", "task": "projected", "task-random": "projected random tokens"}
 NEWER = {
     "projected": lambda k: charts.projected_accuracy(
         PROJECTED, k, backbone="t5-mini", tasks=["A"], kinds=KINDS, lowest=0.4

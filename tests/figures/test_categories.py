@@ -10,7 +10,6 @@ from scipy.stats import t
 
 from core.figures.categories import (
     WIDE,
-    apart,
     compared,
     differences,
     lead,
@@ -90,8 +89,8 @@ def test_few_tasks_have_no_interval() -> None:
     )
 
 
-def said(found: pd.DataFrame, mixed: str = "") -> str:
-    return lead(found, "More", "Less", "Same", mixed)
+def said(found: pd.DataFrame, depends: str = "") -> str:
+    return lead(found, "More", "Less", "Same", depends=depends)
 
 
 def test_a_large_category_weighs_no_more_than_its_tasks() -> None:
@@ -142,18 +141,21 @@ def test_where_categories_differ_widely_the_mean_is_not_all_that_is_said() -> No
     differ, clear = compared(rows, CATEGORIES), compared(table(0.9, 0.6, 0.01), CATEGORIES)
     assert differ.low.iloc[0] < 0 < differ.high.iloc[0]
     assert said(differ) == "**Same.**"
-    assert said(differ, "Mixed") == "**Mixed.**"
-    assert said(pd.concat([clear, differ]), "Mixed") == "**More on m; mixed on n.**"
+    depends = "n, it depends on the category: mean 0.80 for x, 0.00 for y.**"
+    assert said(differ, "mean") == f"**On {depends}"
+    assert said(pd.concat([clear, differ]), "mean") == f"**More on m; on {depends}"
+    assert said(clear, "mean") == "**More.**"
+    vague = compared(table(0.61, 0.6, 0.2).assign(backbone="o"), CATEGORIES)
+    both = said(pd.concat([vague, differ]), "mean")
+    assert both == f"**The evidence is unclear on o; on {depends}"
     x, y = (rows[rows.target.map(CATEGORIES) == kind] for kind in "xy")
     own = x[x.source.map(CATEGORIES) == "x"].value.mean()
-    assert apart(differ, "the mean") == "On n, the mean is 0.80 within x, but 0.00 within y."
-    assert apart(clear, "the mean") == ""
     shown = parts(differ).set_index("category")
     assert shown.within["x"] == pytest.approx(own)
     assert shown.between["y"] == pytest.approx(y[y.source.map(CATEGORIES) == "x"].value.mean())
     assert shown.pairs.tolist() == [6, 6]
     little = rows.assign(value=rows.value.where(~alike, rows.value - 0.8 + WIDE / 2))
-    assert said(compared(little, CATEGORIES), "Mixed") != "**Mixed.**"
+    assert "depends" not in said(compared(little, CATEGORIES), "mean")
 
 
 def test_each_category_is_listed_with_its_tasks() -> None:

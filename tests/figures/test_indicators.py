@@ -250,7 +250,7 @@ def test_a_sentence_counts_indicators_and_quotes_the_averaged_cosine() -> None:
     both = table(("x", 0.5, 0.1, 0.9), ("y", 0.4, -0.1, 0.8))
     assert indicators.sentence(both) == (
         "**Every indicator predicts transfer on x; no indicator clearly predicts transfer on "
-        "y**: the 95% interval lies above 0 for 1 of 1 on x and 0 of 1 on y."
+        "y**: 1 of 1 on x and 0 of 1 on y (95% interval above 0)."
     )
     assert indicators.quoted(both) == (
         "For the averaged cosine, the mean Spearman correlation with transfer is 0.50 (0.10 to "
@@ -260,12 +260,12 @@ def test_a_sentence_counts_indicators_and_quotes_the_averaged_cosine() -> None:
     more = pd.concat([both, table(("y", 0.6, 0.2, 0.9), indicator="causal")])
     assert indicators.sentence(more).startswith(
         "**Every indicator predicts transfer on x; some indicators predict transfer on y**: "
-        "the 95% interval lies above 0 for 1 of 1 on x and 1 of 2 on y."
+        "1 of 1 on x and 1 of 2 on y (95% interval above 0)."
     )
     few = table(("x", 0.2, np.nan, np.nan))
     assert indicators.quoted(few) == ""
     assert indicators.sentence(few).startswith("There are too few tasks")
     less = table(("x", -0.5, -0.8, -0.1), indicator="causal")
     assert indicators.sentence(less) == (
-        "**No indicator clearly predicts transfer**: the 95% interval lies above 0 for 0 of 1 on x."
+        "**No indicator clearly predicts transfer**: 0 of 1 on x (95% interval above 0)."
     )

@@ -22,18 +22,13 @@ def test_a_neurons_sentence_says_what_its_test_and_its_interval_allow() -> None:
     clear = sentence(predicted(0.0004), ablated(0.2, 0.01), "A*")
     assert clear == (
         r"**This neuron predicts the classes of A\*** (predictivity 0.93, family-wise p < 0.001). "
-        "Suppressing it changes 2 of 40 answers and lowers the right answer's margin by 0.2."
+        "Suppressing it changes 2 of 40 answers."
     )
     assert (
         "does not clearly predict the classes of B** (predictivity 0.93, family-wise p = 0.050)."
         in sentence(predicted(0.05), ablated(0.2, 0.01), "B")
     )
-    assert "and raises the right answer's margin by 0.2." in sentence(
-        predicted(0.01), ablated(-0.2, 0.01), "B"
-    )
-    assert "makes no significant difference to the right answer's margin" in sentence(
-        predicted(0.01), ablated(0.001, 2.0), "B"
-    )
+    assert sentence(predicted(0.01), ablated(-0.2, 0.01), "B").endswith("changes 0 of 40 answers.")
 
 
 def test_a_neuron_that_was_not_suppressed_is_said_to_predict_only() -> None:
