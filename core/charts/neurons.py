@@ -222,11 +222,13 @@ def probabilities(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) ->
         ),
         order=alt.Order("rank:Q"),
     )  # fmt: skip
+    upto = table.sort_values("rank").groupby("how").probability.cumsum()
+    table = table.assign(begin=upto - table.probability)  # where a class's piece begins
     surest = table.loc[table.groupby("how").probability.idxmax()]
     digits = (
         alt.Chart(surest.assign(text=surest["class"] + surest.probability.map(" {:.3f}".format)))
         .mark_text(align="left", dx=6, color=written_on("class"), fontSize=look.type)
-        .encode(y=alt.Y("how:N", sort=order), x=alt.datum(0), text="text:N")
+        .encode(y=alt.Y("how:N", sort=order), x="begin:Q", text="text:N")
     )
     half = (
         alt.Chart(pd.DataFrame({"x": [1 / len(classes)]}))

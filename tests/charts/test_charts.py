@@ -450,6 +450,16 @@ def test_an_estimate_is_filled_where_its_interval_excludes_0() -> None:
     assert domain == [-0.1, 0.9], "all intervals"
 
 
+def test_a_class_is_named_on_its_own_piece_of_the_bar() -> None:
+    three = pd.DataFrame(
+        {"how": "unmodified", "class": ["b", "a", "c"], "rank": [1, 0, 2],
+         "probability": [0.6, 0.3, 0.1], "low": float("nan"), "high": float("nan")}
+    )  # fmt: skip
+    spec = charts.probabilities(three, LIGHT, classes=["a", "b", "c"]).to_dict()
+    (named,) = (rows for rows in spec["datasets"].values() if rows and "text" in rows[0])
+    assert [(row["text"], row["begin"]) for row in named] == [("b 0.600", pytest.approx(0.3))]
+
+
 def test_each_category_has_a_dot_within_and_a_bar_for_the_others() -> None:
     spec = NEWER["categories"](LIGHT).to_dict()
     spans, points = spec["layer"]
