@@ -54,7 +54,7 @@ def finding(table: pd.DataFrame, look: charts.Look) -> charts.Figure | None:
         )
         answers.chart(figure)
         st.caption(
-            categories.differences(compared),
+            categories.differences(compared, "Same minus other categories"),
             help="Means over tasks of the correlation with tasks of their category, minus that "
             "with other tasks. Intervals treat tasks as random and need at least six tasks.",
         )

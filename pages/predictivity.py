@@ -65,20 +65,21 @@ def best(box: pd.DataFrame, bar: pd.DataFrame) -> str:
     both = box[box.task.isin(binary)].merge(bar, on=["backbone", "task"])
     if both.empty:
         return ""
-    said = list[str]()
+    said, verbs = list[str](), list[str]()
     for name, mine in both.groupby("backbone", sort=False):
         one, whole = mine.highest.median(), mine.accuracy.median()
         gap = round(whole, 2) - round(one, 2)  # of the numbers that are shown
-        clause = (
+        verbs.append(
             "exceeds" if gap < 0 else "is as good as" if gap == 0
-            else f"comes within {two(gap)} of" if gap <= NEAR else f"stays {two(gap)} below"
+            else "comes within {} of" if gap <= NEAR else "stays {} below"
         )  # fmt: skip
         model = "it" if said else "the whole model"
         values = f"{two(one)} against {two(whole)}"
-        said.append(f"{clause} {model} on {plain(str(name))} ({values})")
+        said.append(f"{verbs[-1].format(two(gap))} {model} on {plain(str(name))} ({values})")
+    clauses = " but ".join(said) if len(said) == len(set(verbs)) == 2 else listed(said)
     tasks = both.groupby("backbone").size()
-    over = f", medians over {controls.count(tasks)} tasks" * bool(tasks.max() > 1)
-    return f"**The best single neuron {listed(said)}.** Predictivity and accuracy{over}."
+    over = f" Medians over {controls.count(tasks)} tasks." * bool(tasks.max() > 1)
+    return f"**The best single neuron {clauses}.**{over}"
 
 
 def draw() -> None:

@@ -175,12 +175,12 @@ def summary(found: figures.Rights, gained: pd.DataFrame) -> list[tuple[str, char
         drawn.append((f"by {by}", figure))
         over = figures.differences(gained[gained.how == by], f"{by}-random")
         with column, st.container(border=True):
-            st.markdown(f"**{by.capitalize()} loss**: {TRAINED[by].format(target=plain(target))}")
-            answers.chart(figure)
-            st.caption(
-                f"{figures.control(gained, by)} Ticks: majority class.".strip(),
+            trained = TRAINED[by].format(target=plain(target))
+            st.markdown(
+                f"**{by.capitalize()} loss**: {trained} {figures.control(gained, by)}".strip(),
                 help=f"Gain over projected random tokens: {over}. " * bool(over) + GAIN_HELP,
             )
+            answers.chart(figure)
     return drawn
 
 

@@ -16,14 +16,18 @@ INTERVAL = [
 ]
 
 
-DOT, BAR = "circle", "M-.2,-1H.2V1H-.2Z"  # symbols of Vega: a name, or a path
+DOT, RING = (
+    "circle",
+    "M1.2,0A1.2,1.2,0,1,1,-1.2,0A1.2,1.2,0,1,1,1.2,0M.8,0A.8,.8,0,1,0,-.8,0A.8,.8,0,1,0,.8,0",
+)
+"""Symbols of Vega: a name, or a path that is filled."""
 
 
 def category_means(
     table: pd.DataFrame, look: Look, *, categories: Sequence[str], title: str
 ) -> alt.LayerChart:
     """Per category, and in it per backbone, a dot at the mean value of pairs of its tasks and a
-    bar at that of its tasks with others: `backbone`, `category`, `within`, `between`, `pairs`.
+    ring at that of its tasks with others: `backbone`, `category`, `within`, `between`, `pairs`.
     """
     names = {"within": "same category", "between": "other categories"}
     ends = table.melt(
@@ -41,14 +45,17 @@ def category_means(
     )  # fmt: skip
     low, high = min(0.0, *ends["value"]), max(1.0, *ends["value"])
     across = alt.Scale(domain=[math.floor(10 * low) / 10, high])
-    spans = base.mark_rule(strokeWidth=1.5).encode(
+    spans = base.mark_rule(strokeWidth=1).encode(
         x=alt.X("within:Q", scale=across, title=title).axis(format=".1f", tickMinStep=0.1),
         x2="between:Q",
     )
+    holes = base.mark_circle(color=look.ground, opacity=1, size=80).encode(
+        x=alt.X("between:Q", scale=across), color=alt.value(look.ground)
+    )  # the line ends at the ring
     points = base.mark_point(filled=True, opacity=1, size=80).properties(data=ends).encode(
         x=alt.X("value:Q", scale=across),
         shape=alt.Shape(
-            "which:N", title=None, scale=alt.Scale(domain=list(names.values()), range=[DOT, BAR]),
+            "which:N", title=None, scale=alt.Scale(domain=list(names.values()), range=[DOT, RING]),
             legend=alt.Legend(
                 orient="bottom", symbolFillColor=look.ink, symbolStrokeWidth=0, columns=2
             ),  # beside the other one, it would not fit on a phone
@@ -56,7 +63,7 @@ def category_means(
         tooltip=["backbone", "category", "which", alt.Tooltip("value", format=".2f"), "pairs"],
     )  # fmt: skip
     each = 16 * table.backbone.nunique() + 12
-    return finish(alt.layer(spans, points), look, each * table.category.nunique() + 90)
+    return finish(alt.layer(spans, holes, points), look, each * table.category.nunique() + 90)
 
 
 def claim_differences(

@@ -136,13 +136,13 @@ def _mixed(found: pd.DataFrame, what: str) -> dict[str, str]:
     return said
 
 
-def differences(found: pd.DataFrame) -> str:
-    """The differences of `compared`, with their intervals."""
+def differences(found: pd.DataFrame, what: str = "Difference") -> str:
+    """The differences of `compared`, with their intervals; `what` they are called."""
     said = [
         f"{plain(row.backbone)} {ranged(row.difference, row.low, row.high)}"
         for row in found.itertuples()
     ]
-    return f"Difference (95% interval): {', '.join(said)}."
+    return f"{what} (95% interval): {', '.join(said)}."
 
 
 def means(found: pd.DataFrame, value: str) -> str:

@@ -172,7 +172,7 @@ def sentence(
     if others[1]:
         joint = "and" if row.p_family < SIGNIFICANT else "but does predict"
         count = f"{others[0]} of {others[1]}" if others[0] else f"none of {others[1]}"
-        said += f" {joint} those of {count} other tasks"
+        said += f" {joint} those of {count} other clean tasks"
     said += f". **{helped}**." if helped else "."
     if effect.empty:
         return said

@@ -179,8 +179,8 @@ def control(gained: pd.DataFrame, how: str) -> str:
     unclear = ((rows.low <= 0) & (rows.high >= 0)).all()
     said = (
         f"Projected random tokens do worse on {listed(better)}." if better
-        else "Projected random tokens show no clear difference." if unclear
-        else "Projected random tokens do not do clearly worse."
+        else "Projected random tokens do not differ clearly from projected prompts." if unclear
+        else "Projected random tokens do not do clearly worse than projected prompts."
     )  # fmt: skip
     plain = mine[(mine.over == "random") & (mine.high < 0)]
     if len(plain):

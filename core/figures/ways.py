@@ -91,9 +91,9 @@ def as_good(found: pd.DataFrame) -> str:
             f", 95% interval {points(row.low)} to {points(row.high)}" if row.low == row.low else ""
         )
         said.append(
-            f"On {plain(row.backbone)} **{two(row.first)}** with {row.share:.2%} of the parameters "
-            f"trained, **{two(row.second)}** with all (difference {points(row.difference)} "
-            f"points{span})."
+            f"On {plain(row.backbone)}, prompt tuning reaches **{two(row.first)}** by training "
+            f"{row.share:.2%} of the parameters, full fine-tuning **{two(row.second)}** "
+            f"(difference {points(row.difference)} points{span})."
         )
     bold = f"**{lead}.** " if lead else ""
     return bold + " ".join(said)

@@ -50,11 +50,13 @@ def test_other_tasks_that_it_predicts_are_counted() -> None:
     assert elsewhere(table, ["a", "b", "c"], 1) == (1, 1)
     assert elsewhere(table, [], 0) == (0, 0)
     said = sentence(predicted(0.01), ablated(0, 0).iloc[:0], "B", (2, 3))
-    assert said.endswith("family-wise p = 0.010) and those of 2 of 3 other tasks.")
+    assert said.endswith("family-wise p = 0.010) and those of 2 of 3 other clean tasks.")
     said = sentence(predicted(0.2), ablated(0, 0).iloc[:0], "B", (2, 3))
-    assert said.endswith("family-wise p = 0.200) but does predict those of 2 of 3 other tasks.")
+    assert said.endswith(
+        "family-wise p = 0.200) but does predict those of 2 of 3 other clean tasks."
+    )
     said = sentence(predicted(0.01), ablated(0, 0).iloc[:0], "B", (0, 3))
-    assert said.endswith("and those of none of 3 other tasks.")
+    assert said.endswith("and those of none of 3 other clean tasks.")
 
 
 def test_it_adds_to_a_task_if_it_does_with_every_seed() -> None:
@@ -74,5 +76,5 @@ def test_it_adds_to_a_task_if_it_does_with_every_seed() -> None:
     assert said() == ""
     whole = sentence(predicted(0.01), ablated(0, 0).iloc[:0], "B", (2, 3), said(*some))
     assert whole.endswith(
-        "2 of 3 other tasks. **It clearly supports the right answer only on A and C**."
+        "2 of 3 other clean tasks. **It clearly supports the right answer only on A and C**."
     )

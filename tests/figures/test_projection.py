@@ -191,15 +191,15 @@ def test_what_projection_gains_in_words() -> None:
         "Projected random tokens do worse on training tasks and unseen tasks."
     )
     assert projection.control(table, "task") == (
-        "Projected random tokens show no clear difference."
+        "Projected random tokens do not differ clearly from projected prompts."
     )
     worse = row("task", "random", LEARNED, -0.2, -0.3, -0.1)
     assert projection.control(pd.DataFrame([control[0], worse]), "task").endswith(
-        "difference. On training tasks, random tokens do better without projection."
+        "projected prompts. On training tasks, random tokens do better without projection."
     )
     better = row("task", "task-random", LEARNED, -0.2, -0.3, -0.1)
     assert projection.control(pd.DataFrame([control[0], better]), "task") == (
-        "Projected random tokens do not do clearly worse."
+        "Projected random tokens do not do clearly worse than projected prompts."
     )
     assert projection.control(table, "other") == ""
     assert projection.differences(pd.DataFrame(near), "own").startswith(

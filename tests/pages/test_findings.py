@@ -45,7 +45,9 @@ def test_a_sentence_compares_pairs_within_and_between_categories(
     opened = run(page, **({"numbers": numbers} if numbers else {}))
     assert found in words(opened)
     said = " ".join(m.value for m in (*opened.markdown, *opened.caption))
-    assert re.search(r"Difference \(95% interval\): .* −?\d\.\d\d \(−?\d\.\d\d to", said)
+    assert re.search(
+        r"(Difference|categories) \(95% interval\): .* −?\d\.\d\d \(−?\d\.\d\d to", said
+    )
 
 
 @pytest.mark.parametrize("page", ["transfer", "predictivity", "correlation"])
@@ -105,10 +107,9 @@ def test_projection_shows_what_is_chosen_and_all_of_it_is_shipped() -> None:
         "categories.**"
     ) in said
     assert "**Task loss**: trained to solve the training tasks on roberta-mini." in said
-    captions = " ".join(c.value for c in page.caption)
-    assert "Projected random tokens do worse on training tasks and unseen tasks." in captions
-    assert "Projected random tokens show no clear difference." in captions
-    helps = " ".join(c.proto.help for c in page.caption)
+    assert "Projected random tokens do worse on training tasks and unseen tasks." in said
+    assert "Projected random tokens do not differ clearly from projected prompts." in said
+    helps = " ".join(m.proto.help for m in page.markdown)
     assert "random tokens: training tasks 0.20 (0.12 to 0.28)" in helps
     means = json.loads(page.get("vega_lite_chart")[0].proto.spec)
     assert means["layer"][1]["encoding"]["y"]["sort"] == [
@@ -459,6 +460,23 @@ def test_the_last_figure_stays_greyed_while_another_one_is_asked_for(
     fresh = run("predictivity", backbone="t5-mini", permutations="500")
     assert not charts(fresh)
     assert "Nothing has been measured with these settings yet." in [c.value for c in fresh.caption]
+
+
+def test_predictivity_says_how_near_the_best_neuron_comes() -> None:
+    """From the data of its own figures."""
+    test, medians = run("predictivity"), list[tuple[str, str]]()
+    for figure in (0, 2):  # each followed by its layers
+        found = tables(test, figure)
+        (box,) = (t for t in found if "highest" in t)
+        (bar,) = (t for t in found if {"accuracy", "sem"} <= {*t})
+        medians.append((f"{box.highest.median():.2f}", f"{bar.accuracy.median():.2f}"))
+    (near, whole), (far, other) = medians
+    assert (
+        f"**The best single neuron comes within {float(whole) - float(near):.2f} of the whole "
+        f"model on roberta-mini ({near} against {whole}) but stays "
+        f"{float(other) - float(far):.2f} below it on t5-mini ({far} against {other}).** "
+        "Medians over 9 tasks."
+    ) in words(test)
 
 
 def test_predictivity_draws_the_levels_of_chance() -> None:
