@@ -70,8 +70,8 @@ st.session_state["place"] = written, backbone
 name.title(f"Neuron {neuron}, layer {layer}", anchor=False)
 about.note(layer=layer, neuron=neuron)
 aid.markdown(
-    f"What this neuron of **{plain(backbone)}** predicts, what it adds to the right answers, where "
-    "it is active, and what changes when it is suppressed."
+    f"What this neuron of **{plain(backbone)}** predicts, how much it contributes to the right "
+    "answers, where it is active, and what changes when it is suppressed."
 )
 
 everywhere = controls.own_predictivities(lab, backbone, found)

@@ -15,8 +15,8 @@ from pages.common import answers, controls, warnings
 
 answers.heading(
     "Predictivity",
-    "Boxes: how well single neurons predict a task's classes (0.5 is chance, 1 is perfect), with "
-    "the best one ringed. Bars: the whole model's accuracy.",
+    "Boxes: how well single neurons predict a task's classes (0.5 is chance, 1 is perfect). Ring: "
+    "the best one. Dark line: significance. Bars: the whole model's accuracy.",
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 3, 3)

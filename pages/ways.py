@@ -75,7 +75,7 @@ def draw() -> None:
     table = figures.compared(lab.store, asked)
     if table.empty:
         answers.nothing("These methods have not been compared yet.")
-    if said := figures.as_good(figures.against(lab.store, asked, "prompt", "full")):
+    if said := figures.as_good(figures.against(lab.store, asked, "prompt", "full"), task.title):
         st.markdown(said, help=AGAINST_HELP)
     lost = figures.without(lab.store, asked)
     names = [b for b in backbones if (table.backbone == b).any()]

@@ -76,8 +76,10 @@ def against(store: Store, specs: Sequence[WaySpec], one: str, other: str) -> pd.
     return pd.DataFrame(out, columns=names)
 
 
-def as_good(found: pd.DataFrame) -> str:
-    """Whether prompt tuning is as accurate as full fine-tuning (`against`), in words."""
+def as_good(found: pd.DataFrame, title: str) -> str:
+    """Whether prompt tuning is as accurate as full fine-tuning (`against`) on the task of this
+    title, in words.
+    """
     if found.empty:
         return ""
     lead = verdict(
@@ -95,7 +97,7 @@ def as_good(found: pd.DataFrame) -> str:
             f"{row.share:.2%} of the parameters, full fine-tuning **{two(row.second)}** "
             f"(difference {points(row.difference)} points{span})."
         )
-    bold = f"**{lead}.** " if lead else ""
+    bold = f"**{plain(title)}: {lead[0].lower()}{lead[1:]}.** " if lead else ""
     return bold + " ".join(said)
 
 

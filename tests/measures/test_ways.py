@@ -245,16 +245,16 @@ def test_a_sentence_says_whether_prompts_and_full_tuning_differ() -> None:
     row = {"backbone": "x", "first": 0.9, "second": 0.91, "difference": -0.01, "low": -0.03,
            "high": 0.01, "share": 0.0005}  # fmt: skip
     same, less = pd.DataFrame([row]), pd.DataFrame([row, {**row, "backbone": "y", "high": -0.002}])
-    assert figures.as_good(same) == (
-        "**No clear difference in accuracy between prompt tuning and full fine-tuning.** On x, "
-        "prompt tuning reaches **0.90** by training 0.05% of the parameters, full fine-tuning "
-        "**0.91** (difference −1.0 points, 95% interval −3.0 to +1.0)."
+    assert figures.as_good(same, "A*") == (
+        r"**A\*: no clear difference in accuracy between prompt tuning and full fine-tuning.** "
+        "On x, prompt tuning reaches **0.90** by training 0.05% of the parameters, full "
+        "fine-tuning **0.91** (difference −1.0 points, 95% interval −3.0 to +1.0)."
     )
-    assert figures.as_good(less).startswith(
-        "**Full fine-tuning is more accurate than prompt tuning on y; the evidence is unclear on "
-        "x.**"
+    assert figures.as_good(less, "A*").startswith(
+        r"**A\*: full fine-tuning is more accurate than prompt tuning on y; the evidence is "
+        "unclear on x.**"
     )
-    assert figures.as_good(same.iloc[:0]) == ""
+    assert figures.as_good(same.iloc[:0], "A*") == ""
 
 
 def test_the_excess_over_random_neurons_is_paired(lab: Lab, tuning: TuneSpec) -> None:

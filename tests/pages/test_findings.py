@@ -145,7 +145,9 @@ def test_ways_to_tune_are_shipped_for_the_first_task() -> None:
     assert len(page.get("vega_lite_chart")) == 6, "two costs and the neurons, twice"
     assert len(page.dataframe[0].value) == 12
     said = " ".join(m.value for m in page.markdown)
-    assert "**No clear difference in accuracy between prompt tuning and full fine-tuning.**" in said
+    assert (
+        "**Short reviews: no clear difference in accuracy between prompt tuning and full " in said
+    )
     assert "where the 95% interval is above 0.** roberta-mini: prompt tuning 0.20 (0.14 to" in said
 
 
