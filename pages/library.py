@@ -30,10 +30,15 @@ section = st.segmented_control(
 def backbones() -> None:
     """The available backbones, and a field to add one."""
     rows = [{"Backbone": name, **lab.models.describe(name)} for name in lab.models.names()]
-    small = st.column_config.NumberColumn(width="small")
+    number = st.column_config.NumberColumn
     st.dataframe(
         pd.DataFrame(rows), hide_index=True, width="stretch",
-        column_config=dict.fromkeys(("Layers", "Neurons per layer", "Width"), small),
+        column_config={  # in pixels, so that the first four fit a phone
+            "Backbone": st.column_config.Column(width=150), "Layers": number(width=55),
+            "Family": st.column_config.Column(width=60),
+            "Neurons per layer": number("Neurons", help="Neurons per layer", width=65),
+            "Width": number(help="Hidden size", width=60),
+        },
     )  # fmt: skip
     for name, why in lab.models.missing().items():
         left, right = st.columns([5, 1], vertical_alignment="center")
