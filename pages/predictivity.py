@@ -16,7 +16,7 @@ from pages.common import answers, controls, warnings
 answers.heading(
     "Predictivity",
     "Boxes: how well single neurons predict a task's classes (0.5 is chance, 1 is perfect). Ring: "
-    "the best one. Dark line: significance. Bars: the whole model's accuracy.",
+    "the best one. Thick line: significance. Bars: the whole model's accuracy.",
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 3, 3)
@@ -68,7 +68,7 @@ def best(box: pd.DataFrame, bar: pd.DataFrame) -> str:
     said, verbs = list[str](), list[str]()
     for name, mine in both.groupby("backbone", sort=False):
         one, whole = mine.highest.median(), mine.accuracy.median()
-        gap = round(whole, 2) - round(one, 2)  # of the numbers that are shown
+        gap = round(float(f"{whole:.2f}") - float(f"{one:.2f}"), 2)  # of what is shown
         verbs.append(
             "exceeds" if gap < 0 else "is as good as" if gap == 0
             else "comes within {} of" if gap <= NEAR else "stays {} below"
@@ -76,10 +76,11 @@ def best(box: pd.DataFrame, bar: pd.DataFrame) -> str:
         model = "it" if said else "the whole model"
         values = f"{two(one)} against {two(whole)}"
         said.append(f"{verbs[-1].format(two(gap))} {model} on {plain(str(name))} ({values})")
-    clauses = " but ".join(said) if len(said) == len(set(verbs)) == 2 else listed(said)
+    far = sum(verb.startswith("stays") for verb in verbs)
+    clauses = " but ".join(said) if len(said) == 2 and far == 1 else listed(said)
     tasks = both.groupby("backbone").size()
-    over = f" Medians over {controls.count(tasks)} tasks." * bool(tasks.max() > 1)
-    return f"**The best single neuron {clauses}.**{over}"
+    over = f", medians over {controls.count(tasks)} tasks" * bool(tasks.max() > 1)
+    return f"**The best single neuron {clauses}.** Predictivity against accuracy{over}."
 
 
 def draw() -> None:
@@ -111,11 +112,11 @@ def draw() -> None:
             first = mine[0].iloc[0]
             st.caption(
                 f"{first.seeds} seeds, {controls.count(mine[0].n)} examples per task. Dotted: "
-                "chance; thick tick: significance threshold. Significant neurons: "
+                "chance; thick line: significance threshold. Significant neurons: "
                 f"{controls.count(mine[0].discoveries, '.0%')}; uninformative: "
                 f"{controls.count(mine[0].uninformative, '.0%')}.",
                 help=f"Click a dot to open its neuron. {first.neurons} neurons. Significant: false "
-                "discovery rate of 5%. Thick tick: the 95th percentile of the best neuron over "
+                "discovery rate of 5%. Thick line: the 95th percentile of the best neuron over "
                 f"{permutations} label permutations. Uninformative neurons are at or below the "
                 "majority class. The best neuron is chosen and scored on the same examples, which "
                 "favours it. Bars: from the majority class to the mean accuracy, with the standard "

@@ -118,14 +118,18 @@ def halves(table: pd.DataFrame) -> str:
     lost = list[str]()
     for name, rows in found.groupby("backbone", sort=False):
         layers, width = lab.models.neurons(str(name), stack)
-        unit = "in each layer" if choices.scope == "layer" else "in all"
         neurons = width if choices.scope == "layer" else width * layers
+        of = (
+            f"{neurons} neurons in each layer"
+            if choices.scope == "layer"
+            else f"all {neurons} neurons"
+        )
         counts = [
-            f"{max(1, round(r.fraction * neurons))} {TOP[str(r.choose)]} ({r.fraction:.0%})"
+            f"{max(1, round(r.fraction * neurons))} {TOP[str(r.choose)]} ({100 * r.fraction:.2g}%)"
             for r in rows.itertuples()
         ]
         lost.append(
-            f"Suppressing the **{' or '.join(counts)}** of {neurons} neurons {unit} halves "
+            f"Suppressing the **{' or '.join(counts)}** of {of} halves "
             f"{plain(str(name))}'s lead over the majority class."
         )
     return " ".join(lost)

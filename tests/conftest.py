@@ -179,12 +179,12 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache that a lab has opened, so that the shipped answers are in it: one for all processes,
     to be copied.
     """
     mine = tmp_path_factory.getbasetemp()
-    shared = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+    shared = mine.parent if hasattr(request.config, "workerinput") else mine
     folder = shared / "opened"
     with FileLock(shared / "opened.lock"):
         if not folder.is_dir():

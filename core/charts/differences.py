@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import pandas as pd
 
-from core.charts.estimates import estimates
+from core.charts.estimates import beside, estimates
 from core.charts.look import Look, finish
 
 INTERVAL = [
@@ -16,23 +16,19 @@ INTERVAL = [
 ]
 
 
-DOT, RING = (
-    "circle",
-    "M1.2,0A1.2,1.2,0,1,1,-1.2,0A1.2,1.2,0,1,1,1.2,0M.8,0A.8,.8,0,1,0,-.8,0A.8,.8,0,1,0,.8,0",
-)
-"""Symbols of Vega: a name, or a path that is filled."""
+DOT = "M.75,0A.75,.75,0,1,1,-.75,0A.75,.75,0,1,1,.75,0"
+RING = "M1.3,0A1.3,1.3,0,1,1,-1.3,0A1.3,1.3,0,1,1,1.3,0M1,0A1,1,0,1,0,-1,0A1,1,0,1,0,1,0"
+"""Symbols, as paths that are filled; the dot is seen inside the ring."""
 
 
 def category_means(
     table: pd.DataFrame, look: Look, *, categories: Sequence[str], title: str
 ) -> alt.LayerChart:
     """Per category, and in it per backbone, a dot at the mean value of pairs of its tasks and a
-    ring at that of its tasks with others: `backbone`, `category`, `within`, `between`, `pairs`.
+    ring at that of its tasks with others: `backbone`, `category`, `within`, `between`.
     """
     names = {"within": "same category", "between": "other categories"}
-    ends = table.melt(
-        ["backbone", "category", "pairs"], list(names), var_name="which", value_name="value"
-    )
+    ends = table.melt(["backbone", "category"], list(names), var_name="which", value_name="value")
     ends["which"] = ends["which"].map(names)
     hues = look.hues(table.backbone)
     base = alt.Chart(table).encode(
@@ -40,7 +36,9 @@ def category_means(
         yOffset=alt.YOffset("backbone:N", sort=list(hues)),
         color=alt.Color(
             "backbone:N", title=None, scale=alt.Scale(domain=list(hues), range=list(hues.values())),
-            legend=alt.Legend(orient="top", symbolType="square", symbolOpacity=1, columns=2),
+            legend=alt.Legend(
+                orient="top", symbolType="square", symbolOpacity=1, columns=beside(hues)
+            ),
         ),
     )  # fmt: skip
     low, high = min(0.0, *ends["value"]), max(1.0, *ends["value"])
@@ -60,7 +58,7 @@ def category_means(
                 orient="bottom", symbolFillColor=look.ink, symbolStrokeWidth=0, columns=2
             ),  # beside the other one, it would not fit on a phone
         ),
-        tooltip=["backbone", "category", "which", alt.Tooltip("value", format=".2f"), "pairs"],
+        tooltip=["backbone", "category", "which", alt.Tooltip("value", format=".2f")],
     )  # fmt: skip
     each = 16 * table.backbone.nunique() + 12
     return finish(alt.layer(spans, holes, points), look, each * table.category.nunique() + 90)

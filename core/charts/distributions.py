@@ -71,14 +71,14 @@ def boxes_over_bars(
             y=y("q1"), y2="q3"
         ),
         box.mark_tick(color=hue, thickness=3, width=narrow).encode(y=y("median")),
+        box.mark_point(size=70, stroke=look.ink, strokeWidth=1.5, filled=False).encode(
+            y=y("highest")
+        ),  # below the dots, which can be clicked
         alt.Chart(outliers).mark_circle(color=hue, size=20, opacity=0.6, cursor="pointer").encode(
             x=x,
             y=y("predictivity"),
             tooltip=["task", "layer", "neuron", alt.Tooltip("predictivity", format=".3f")],
             href="url:N",
-        ),
-        box.mark_point(size=70, stroke=look.ink, strokeWidth=1.5, filled=False).encode(
-            y=y("highest")
         ),
         box.mark_tick(color=look.ink, thickness=2.5, width=wide).encode(y=y("fwer")),
         level(0.5, look),

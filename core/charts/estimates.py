@@ -1,7 +1,7 @@
 """Estimates with their intervals, one below the other."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import altair as alt
 import pandas as pd
@@ -9,6 +9,11 @@ import pandas as pd
 from core.charts.look import Look, finish
 
 MANY = 6  # rows beyond which the axis stands above them, where it is seen on a phone
+
+
+def beside(names: Iterable[str]) -> int:
+    """How many of these names a legend may have beside each other on a phone."""
+    return 1 if max(map(len, names), default=0) > 20 else 2
 
 
 def estimates(
@@ -25,10 +30,9 @@ def estimates(
     domain = [math.floor(10 * min(reached)) / 10, math.ceil(10 * max(reached)) / 10]
     scale = alt.Scale(domain=domain)
     side = "top" if table["title"].nunique() > MANY else "bottom"
-    across = 1 if max(map(len, hues), default=0) > 20 else 2  # names beside each other on a phone
     hue = alt.Color(
         f"{by}:N", scale=alt.Scale(domain=list(hues), range=list(hues.values())), title=None,
-        legend=alt.Legend(orient="top", symbolType="circle", symbolOpacity=1, columns=across),
+        legend=alt.Legend(orient="top", symbolType="circle", symbolOpacity=1, columns=beside(hues)),
     )  # fmt: skip
     base = alt.Chart(table).encode(
         y=alt.Y("title:N", sort=list(order), title=None).axis(labelLimit=260, grid=True),

@@ -199,6 +199,9 @@ def word_directions(
     return finish(alt.layer(bars, rules), look, 240)
 
 
+LATE = 0.25  # probability: a piece that begins beyond it has its text at its end
+
+
 def probabilities(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) -> alt.LayerChart:
     """Class probabilities: before an attack, unmodified, and with skill or as many random neurons
     suppressed.
@@ -223,12 +226,16 @@ def probabilities(table: pd.DataFrame, look: Look, *, classes: Sequence[str]) ->
         order=alt.Order("rank:Q"),
     )  # fmt: skip
     upto = table.sort_values("rank").groupby("how").probability.cumsum()
-    table = table.assign(begin=upto - table.probability)  # where a class's piece begins
+    begin = upto - table.probability  # of a class's piece; near its end, a text would be cut
+    table = table.assign(late=begin > LATE, at=begin.where(begin <= LATE, upto))
     surest = table.loc[table.groupby("how").probability.idxmax()]
+    side, inward = (
+        alt.ExprRef(f"datum.late ? {a} : {b}") for a, b in (("'right'", "'left'"), (-6, 6))
+    )
     digits = (
         alt.Chart(surest.assign(text=surest["class"] + surest.probability.map(" {:.3f}".format)))
-        .mark_text(align="left", dx=6, color=written_on("class"), fontSize=look.type)
-        .encode(y=alt.Y("how:N", sort=order), x="begin:Q", text="text:N")
+        .mark_text(align=side, dx=inward, color=written_on("class"), fontSize=look.type)
+        .encode(y=alt.Y("how:N", sort=order), x="at:Q", text="text:N")
     )
     half = (
         alt.Chart(pd.DataFrame({"x": [1 / len(classes)]}))

@@ -14,18 +14,17 @@ from core.stats.intervals import over_clusters
 
 TOO_FEW = "There are too few tasks for an interval"
 WIDE = 0.3
-"""Where means within categories differ by at least so much, their mean says little."""
+"""Where the differences of categories are so far apart, their mean says little."""
 COLUMNS = "backbone within between difference low high tasks pairs each".split()  # noqa: SIM905
 
 
 class Part(NamedTuple):
     """A category: the mean value of pairs of its tasks, and of its tasks with sources of other
-    categories; how many ordered pairs it has of its own.
+    categories.
     """
 
     within: float
     between: float
-    pairs: int
 
 
 def same(source: pd.Series, target: pd.Series, categories: Mapping[str, str]) -> pd.Series:
@@ -82,7 +81,7 @@ def _each(pairs: pd.DataFrame, categories: Mapping[str, str]) -> dict[str, Part]
     for name in dict.fromkeys(mine):
         within, between = pairs.value[own & (mine == name)], pairs.value[~own & (mine == name)]
         if len(within) and len(between):
-            out[str(name)] = Part(within.mean(), between.mean(), len(within))
+            out[str(name)] = Part(within.mean(), between.mean())
     return dict(sorted(out.items(), key=lambda item: -item[1].within))
 
 
@@ -114,8 +113,9 @@ def _difference(
 
 def lead(found: pd.DataFrame, higher: str, lower: str, same: str, *, depends: str = "") -> str:
     """What `compared` found, in words; empty where there is nothing to compare. The clauses are
-    those of `words.verdict`; if `depends` names what is compared, the highest and the lowest
-    category are said of a backbone whose categories differ widely and whose mean is unclear.
+    those of `words.verdict`. If `depends` names what is compared, backbones whose mean difference
+    is unclear because categories differ widely are said to: with the categories of the highest and
+    the lowest difference.
     """
     if found.empty:
         return ""
@@ -127,11 +127,12 @@ def lead(found: pd.DataFrame, higher: str, lower: str, same: str, *, depends: st
 def _mixed(found: pd.DataFrame, what: str) -> dict[str, str]:
     said = dict[str, str]()
     for row in found[(found.low <= 0) & (found.high >= 0)].itertuples():
-        (top, high), *_, (bottom, low) = row.each.items()
-        if high.within - low.within >= WIDE:
+        over = {name: part.within - part.between for name, part in row.each.items()}
+        top, bottom = max(over, key=over.__getitem__), min(over, key=over.__getitem__)
+        if over[top] - over[bottom] >= WIDE:
             said[row.backbone] = (
-                f"it depends on the category: {what} {two(high.within)} for {plain(top)}, "
-                f"{two(low.within)} for {plain(bottom)}"
+                f"the category matters: {what} {two(row.each[top].within)} for {plain(top)}, "
+                f"{two(row.each[bottom].within)} for {plain(bottom)}"
             )
     return said
 
@@ -142,7 +143,8 @@ def differences(found: pd.DataFrame, what: str = "Difference") -> str:
         f"{plain(row.backbone)} {ranged(row.difference, row.low, row.high)}"
         for row in found.itertuples()
     ]
-    return f"{what} (95% interval): {', '.join(said)}."
+    interval = " (95% interval)" if found.low.notna().any() else ""
+    return f"{what}{interval}: {', '.join(said)}."
 
 
 def means(found: pd.DataFrame, value: str) -> str:

@@ -112,6 +112,11 @@ def ablation(store: Store, spec: AblationSpec) -> pd.DataFrame:
     return rows
 
 
+def changed(rows: pd.DataFrame) -> int:
+    """How many answers of `ablation` are others with the neuron suppressed."""
+    return int(((rows.margin > 0) != (rows.margin - rows.contribution > 0)).sum())
+
+
 def summary(rows: pd.DataFrame) -> dict[str, float]:
     """From `ablation`: accuracy with the neuron active and suppressed, the number of changed
     answers, and the neuron's mean contribution to the margin with its 95% interval and p-value.
@@ -120,7 +125,7 @@ def summary(rows: pd.DataFrame) -> dict[str, float]:
     test = paired(rows.contribution.to_numpy(np.float64))
     return {
         "n": len(rows), "accuracy": float(before.mean()), "without": float(after.mean()),
-        "changed": int((before != after).sum()), "contribution": test.value, "low": test.low,
+        "changed": changed(rows), "contribution": test.value, "low": test.low,
         "high": test.high, "p": test.p,
     }  # fmt: skip
 
@@ -170,14 +175,16 @@ def sentence(
         f"{two(row.predictivity)}, family-wise {p_value(row.p_family)})"
     )
     if others[1]:
-        joint = "and" if row.p_family < SIGNIFICANT else "but does predict"
-        count = f"{others[0]} of {others[1]}" if others[0] else f"none of {others[1]}"
-        said += f" {joint} those of {count} other clean tasks"
+        joint = (
+            ("and those of {} of {}" if others[0] else "but those of none of {1}")
+            if row.p_family < SIGNIFICANT
+            else ("but does predict those of {} of {}" if others[0] else "or those of any of {1}")
+        )
+        said += f" {joint.format(*others)} other clean task{'s' * (others[1] > 1)}"
     said += f". **{helped}**." if helped else "."
     if effect.empty:
         return said
-    s = summary(effect)
-    return f"{said} Suppressing it changes {s['changed']:.0f} of {s['n']:.0f} answers."
+    return f"{said} Suppressing it changes {changed(effect)} of {len(effect)} answers."
 
 
 def best(store: Store, specs: Sequence[PredictivitySpec]) -> tuple[int, int]:

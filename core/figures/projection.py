@@ -157,8 +157,8 @@ def finding(gained: pd.DataFrame) -> str:
             kept.append(str(name))
             continue
         low, high = f"{worse.min():.0f}", f"{worse.max():.0f}"
-        by = f"{high if low == high else f'{low} to {high}'} point{'s' * (high != '1')}"
-        by = "less than a point" if high == "0" else by
+        span = high if low == high else f"up to {high}" if low == "0" else f"{low} to {high}"
+        by = "less than a point" if high == "0" else f"{span} point{'s' * (high != '1')}"
         which = f" with the {listed(list(rows.how[worse.index]))} loss"
         lost.setdefault(by + which * (len(worse) < len(rows)), []).append(str(name))
     parts = [f"show no clear loss of accuracy on {listed(kept)}"] if kept else []
@@ -175,16 +175,18 @@ def control(gained: pd.DataFrame, how: str) -> str:
     rows = mine[mine.over == f"{how}-random"]
     if rows.empty:
         return ""
-    better = list(rows.group[rows.low > 0])
+    better, less = list(rows.group[rows.low > 0]), list(rows.group[rows.high < 0])
+    also = f", but better on {listed(less)}" * bool(less)
     unclear = ((rows.low <= 0) & (rows.high >= 0)).all()
     said = (
-        f"Projected random tokens do worse on {listed(better)}." if better
+        f"Projected random tokens do worse on {listed(better)}{also}." if better
         else "Projected random tokens do not differ clearly from projected prompts." if unclear
         else "Projected random tokens do not do clearly worse than projected prompts."
     )  # fmt: skip
     plain = mine[(mine.over == "random") & (mine.high < 0)]
     if len(plain):
-        said += f" On {listed(list(plain.group))}, random tokens do better without projection."
+        where = listed(list(plain.group))
+        said += f" On {where}, random tokens that are not projected beat projected prompts."
     return said
 
 

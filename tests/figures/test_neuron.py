@@ -56,7 +56,9 @@ def test_other_tasks_that_it_predicts_are_counted() -> None:
         "family-wise p = 0.200) but does predict those of 2 of 3 other clean tasks."
     )
     said = sentence(predicted(0.01), ablated(0, 0).iloc[:0], "B", (0, 3))
-    assert said.endswith("and those of none of 3 other clean tasks.")
+    assert said.endswith("but those of none of 3 other clean tasks.")
+    said = sentence(predicted(0.2), ablated(0, 0).iloc[:0], "B", (0, 1))
+    assert said.endswith("family-wise p = 0.200) or those of any of 1 other clean task.")
 
 
 def test_it_adds_to_a_task_if_it_does_with_every_seed() -> None:

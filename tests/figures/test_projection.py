@@ -175,6 +175,8 @@ def test_what_projection_gains_in_words() -> None:
         "training tasks, but lose 3 to 8 points on unseen tasks and 36 points with the task loss "
         "on unseen categories."
     )
+    some = [row("task", "own", SAME, -0.004, -0.006, -0.002), near[3]]
+    assert "lose up to 8 points on unseen" in projection.finding(pd.DataFrame(some))
     little = row("task", "own", SAME, -0.003, -0.004, -0.002)
     assert "lose less than a point on unseen" in projection.finding(pd.DataFrame([little]))
     assert projection.finding(pd.DataFrame([near[2], control[1]])) == (
@@ -195,11 +197,15 @@ def test_what_projection_gains_in_words() -> None:
     )
     worse = row("task", "random", LEARNED, -0.2, -0.3, -0.1)
     assert projection.control(pd.DataFrame([control[0], worse]), "task").endswith(
-        "projected prompts. On training tasks, random tokens do better without projection."
+        "On training tasks, random tokens that are not projected beat projected prompts."
     )
     better = row("task", "task-random", LEARNED, -0.2, -0.3, -0.1)
     assert projection.control(pd.DataFrame([control[0], better]), "task") == (
         "Projected random tokens do not do clearly worse than projected prompts."
+    )
+    mixed = [control[1], row("distance", "distance-random", SAME, -0.2, -0.3, -0.1)]
+    assert projection.control(pd.DataFrame(mixed), "distance") == (
+        "Projected random tokens do worse on training tasks, but better on unseen tasks."
     )
     assert projection.control(table, "other") == ""
     assert projection.differences(pd.DataFrame(near), "own").startswith(

@@ -28,13 +28,21 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "numbers", "found"),
     [
-        ("transfer", "", "**Prompts transfer better to tasks of their own category.** Diff"),
-        ("transfer", "published (Su et al. 2022)", "**Prompts transfer better to tasks of their"),
+        (
+            "transfer",
+            "",
+            "**Prompts transfer better to tasks of their own category.** Difference",
+        ),
+        (
+            "transfer",
+            "published (Su et al. 2022)",
+            "**Prompts transfer better to tasks of their own category.** Difference",
+        ),
         (
             "correlation",
             "",
             "**The same neurons tend to predict tasks of the same category on t5-mini; on "
-            "roberta-mini, it depends on the category: correlation 0.80 for sentiment, 0.02 for "
+            "roberta-mini, the category matters: correlation 0.80 for sentiment, 0.02 for "
             "inference.**",
         ),
     ],
@@ -45,9 +53,8 @@ def test_a_sentence_compares_pairs_within_and_between_categories(
     opened = run(page, **({"numbers": numbers} if numbers else {}))
     assert found in words(opened)
     said = " ".join(m.value for m in (*opened.markdown, *opened.caption))
-    assert re.search(
-        r"(Difference|categories) \(95% interval\): .* −?\d\.\d\d \(−?\d\.\d\d to", said
-    )
+    named = "Same minus other categories" if page == "correlation" else "Difference"
+    assert re.search(rf"{named} \(95% interval\): .* −?\d\.\d\d \(−?\d\.\d\d to", said)
 
 
 @pytest.mark.parametrize("page", ["transfer", "predictivity", "correlation"])
@@ -375,7 +382,7 @@ def test_suppression_shows_how_faithful_attribution_is_from_shipped_answers() ->
     test = run("suppression")
     assert len(charts(test)) == 2, "plain and weathered backbones"
     assert (
-        "Suppressing the **24 most causal (5%)** of 512 neurons in each layer halves "
+        "Suppressing the **24 most causal (4.8%)** of 512 neurons in each layer halves "
         "roberta-mini's lead over the majority class."
     ) in words(test)
     assert "**Suppressing causal neurons costs more accuracy than suppressing random ones on " in (
@@ -477,7 +484,7 @@ def test_predictivity_says_how_near_the_best_neuron_comes() -> None:
         f"**The best single neuron comes within {float(whole) - float(near):.2f} of the whole "
         f"model on roberta-mini ({near} against {whole}) but stays "
         f"{float(other) - float(far):.2f} below it on t5-mini ({far} against {other}).** "
-        "Medians over 9 tasks."
+        "Predictivity against accuracy, medians over 9 tasks."
     ) in words(test)
 
 
