@@ -265,17 +265,16 @@ def favours(look: charts.Look) -> None:
     figure = charts.word_directions(found.words, look, cosines=found.cosines)
     answers.chart(figure)
     said = "; ".join(
-        f"{plain(str(row.word))} {words.two(row.cosine)} (higher than {row.above:.1%} of the "
-        "vocabulary)"
+        f"{plain(str(row.word))} {words.two(row.cosine)} (above {row.above:.1%} of the vocabulary)"
         for row in found.words.itertuples()
     )
     nearest = ", ".join(map(plain, found.nearest))
     st.caption(
-        f"Cosines of the answer words: {said}. Highest of all: {nearest}.",
-        help="When the neuron fires, it adds its output direction to the residual stream (Geva et "
-        "al. 2022). The figure shows the cosine of this direction with each token's output "
-        "embedding. As in the logit lens, later layers are ignored. Lines: answer words; bars: the "
-        "whole vocabulary."
+        f"Cosines: {said}.",
+        help=f"The tokens with the highest cosines are {nearest}. When the neuron fires, it adds "
+        "its output direction to the residual stream (Geva et al. 2022). The figure shows the "
+        "cosine of this direction with each token's output embedding. As in the logit lens, later "
+        "layers are ignored. Lines: answer words; bars: the whole vocabulary."
         + (
             " T5 writes its answer with the decoder, so an encoder neuron's direction may not "
             "apply to it."

@@ -304,11 +304,11 @@ def votes(name: str, look: charts.Look) -> None:
         answers.chart(figure)
         said_by(answer, counts, name)
         st.caption(
-            "The 16 neurons furthest from their baselines at their best positions. Above its "
-            "baseline, a neuron predicts the class it fires for; below, the other class. Click a "
-            "bar to open the neuron.",
-            help="The counts weigh all skill neurons equally. The model's answer need not follow "
-            "the majority of its skill neurons.",
+            "The 16 neurons furthest from their baselines. Above its baseline, a neuron predicts "
+            "the class it fires for; below, the other class.",
+            help="Each neuron at its best position; click a bar to open it. The counts weigh all "
+            "skill neurons equally. The model's answer need not follow the majority of its skill "
+            "neurons.",
         )
         answers.downloads(f"votes-{name}", table, ("", figure))
     single(name)

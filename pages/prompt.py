@@ -145,16 +145,15 @@ def works() -> None:
         for title, metric in zip(table.task, table.metric, strict=True) if metric != "accuracy"
     ]  # fmt: skip
     scored = (
-        f" Written answers are scored by their task's metric ({plain('; '.join(named))})."
+        f"Written answers are scored by their task's metric ({plain('; '.join(named))}). "
         if named
         else ""
     )
     st.caption(
-        f"Accuracy of this one prompt on {controls.count(table.n)} examples of each task's "
-        "evaluation split, with 95% intervals. Filled: the task it was tuned on. Ticks: "
-        f"majority-class accuracy.{scored}",
-        help="Intervals are over examples: Wilson for accuracy, bootstrap for scores. The Transfer "
-        "page gives means over seeds.",
+        f"Accuracy on {controls.count(table.n)} examples of each evaluation split, with 95% "
+        "intervals. Filled: the task it was tuned on. Ticks: majority class.",
+        help=f"{scored}Intervals are over examples: Wilson for accuracy, bootstrap for scores. The "
+        "Transfer page gives means over seeds.",
     )
     answers.downloads("prompt-transfer", table, ("", figure))
 

@@ -245,13 +245,13 @@ def faithful() -> None:
             st.markdown(f"**{plain(name)}**" + (", decoder" if decoder else ""))
             answers.chart(figure)
             st.caption(
-                f"{mine.neurons} neurons, {controls.count(table.n)} train rows, seed "
-                f"{controls.count(table.seed)}. Spearman {words.two(mine.spearman)} (layers "
-                f"{words.two(layers.min())} to {words.two(layers.max())}); same sign for "
-                f"{mine.same_sign:.1%} of the {mine.clear} neurons with a clear effect.",
-                help="Dotted: attribution equals the exact effect. Vertical lines: 1.96 standard "
-                "errors either way. An effect is clear if this range excludes 0. The neurons are "
-                "spread evenly over each layer's ranking."
+                f"{mine.neurons} neurons. Spearman {words.two(mine.spearman)} (layers "
+                f"{words.two(layers.min())} to {words.two(layers.max())}).",
+                help=f"{controls.count(table.n)} train rows, seed {controls.count(table.seed)}. "
+                f"The sign is the same for {mine.same_sign:.1%} of the {mine.clear} neurons with a "
+                "clear effect. Dotted: attribution equals the exact effect. Vertical lines: 1.96 "
+                "standard errors either way. An effect is clear if this range excludes 0. The "
+                "neurons are spread evenly over each layer's ranking."
                 + ("" if decoder else " Click a point to open the neuron."),
             )
     st.markdown("**Neurons whose attribution is furthest from the exact effect**")

@@ -73,7 +73,7 @@ def heatmaps(
             )  # fmt: skip
             answers.chart(figure)
             figures.append((name, figure))
-            st.caption(caption(mine))
+            st.caption(caption(mine), help=written(mine))
             if source == COMPUTED:
                 controls.cannot_write(lab, name, targets)
     answers.downloads("transfer", table, *figures)
@@ -132,16 +132,17 @@ def caption(mine: pd.DataFrame) -> str:
         )
     known = mine.majority.dropna()
     chance = f"; chance (majority class): {controls.count(known, '.2f')}" if len(known) else ""
-    written = (
-        f" Written answers are scored by their task's metric{scored()}."
-        if len(known) < len(mine)
-        else ""
-    )
     return (
         f"Mean of {mine.seeds.max()} seeds; {controls.count(mine.n)} examples per task{chance}."
         + ADVERSARIAL[relative] * bool(set(mine.target_task) & attacked)
-        + written
     )
+
+
+def written(mine: pd.DataFrame) -> str | None:
+    """How a heatmap's written answers are scored, if it has some."""
+    if source == PUBLISHED or mine.majority.notna().all():
+        return None
+    return f"Written answers are scored by their task's metric{scored()}."
 
 
 if source == PUBLISHED:
@@ -207,9 +208,8 @@ else:
         return table, transferred.correlations(table)
 
     def correlation(row: Any) -> str:
-        """One backbone's Spearman correlations."""
-        apart = f", between categories {words.two(row.apart)}" if row.apart == row.apart else ""
-        return f"{plain(row.backbone)} {words.ranged(row.spearman, row.low, row.high)}{apart}"
+        """One backbone's Spearman correlation."""
+        return f"{plain(row.backbone)} {words.ranged(row.spearman, row.low, row.high)}"
 
     def shared() -> None:
         """Draw transfer against shared neurons."""
@@ -226,18 +226,25 @@ else:
             with column, st.container(border=True):
                 st.markdown(f"**{named.capitalize()}**, top {SHARED:.0%} of each layer")
                 answers.chart(figure)
-                said = [correlation(row) for row in agreed[agreed.neurons == kind].itertuples()]
+                mine = agreed[agreed.neurons == kind]
+                said = [correlation(row) for row in mine.itertuples()]
+                apart = "; ".join(
+                    f"{plain(str(row.backbone))} {words.two(row.apart)}"
+                    for row in mine.dropna(subset="apart").itertuples()
+                )
                 st.caption(
                     f"{controls.count(agreed.pairs)} ordered pairs of "
-                    f"{controls.count(agreed.tasks)} tasks. Spearman over all pairs (95% "
-                    f"interval): {'; '.join(said)}.",
+                    f"{controls.count(agreed.tasks)} tasks. Spearman (95% interval): "
+                    f"{', '.join(said)}.",
                     help="Each point is a source task and a different target task. Horizontal: the "
                     "share of the source's neurons that are also the target's. Vertical: the "
                     "accuracy of the source's prompt on the target, divided by that of the "
                     "target's own prompt (means over seeds). Unlike on Transferability, the pairs "
                     "of all targets are ranked together. Intervals treat tasks as clusters. Tasks "
-                    "of one category tend to share neurons and to transfer well, so the "
-                    "correlation is also given between categories only.",
+                    "of one category tend to share neurons and to transfer well"
+                    + (
+                        f"; between categories only, the correlation is: {apart}." if apart else "."
+                    ),
                 )
         with st.container(horizontal=True):
             answers.downloads("transfer-shared", table, *figures)

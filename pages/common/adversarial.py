@@ -320,10 +320,9 @@ def percentiles(
             )  # fmt: skip
             st.caption(
                 f"{len(mine)} clean skill neurons (top {view.top:.0%} of each layer). Vertical "
-                f"line: median, {median.median:.0%}{null}. Dotted: uniform distribution. Click a "
-                "piece of a bar to open its neuron.",
-                help="A rank percentile of 100% is the highest in the layer on adversarial data."
-                + exceeding,
+                f"line: median, {median.median:.0%}{null}. Dotted: uniform distribution.",
+                help="Click a piece of a bar to open its neuron. A rank percentile of 100% is the "
+                "highest in the layer on adversarial data." + exceeding,
             )
     answers.downloads("robustness-places", table, *figures)
 

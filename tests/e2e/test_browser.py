@@ -111,6 +111,7 @@ def test_every_page_opens_without_an_error_and_fits_a_phone(
     if path == "":
         expect(page.locator('[data-testid="stDataFrame"]')).to_be_visible()
     _fits(page)
+    assert max(_lines(page), default=1) <= 2, "a caption has at most two lines; help has the rest"
     page.set_viewport_size({"width": PHONE, "height": HEIGHT})
     page.emulate_media(color_scheme="dark")
     _fits(page)
@@ -121,6 +122,15 @@ def test_every_page_opens_without_an_error_and_fits_a_phone(
         box = first.bounding_box()
         assert box
         assert box["y"] < HEIGHT - 40, "more of the first figure than its frame is to be seen"
+
+
+def _lines(page: Page) -> list[int]:
+    """How many lines each caption takes."""
+    found: list[int] = page.locator('[data-testid="stCaptionContainer"] p:visible').evaluate_all(
+        "all => all.map(e => Math.round(e.getBoundingClientRect().height /"
+        " parseFloat(getComputedStyle(e).lineHeight)))"
+    )
+    return found
 
 
 def _fits(page: Page) -> None:

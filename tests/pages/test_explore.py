@@ -167,7 +167,7 @@ def test_a_neuron_is_known_at_once_and_its_activity_is_computed() -> None:
         test.run()
     assert not test.exception
     assert len(charts(test)) == 7
-    assert any("Highest of all: " in c.value for c in test.caption)
+    assert any("highest cosines are" in c.proto.help for c in test.caption)
     assert any("Excuses: rank percentile " in c.value for c in test.caption)
     assert [m.label for m in test.metric] == ["Accuracy", "When suppressed", "Changed answers"]
     near = test.dataframe[-1].value

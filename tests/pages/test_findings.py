@@ -69,8 +69,8 @@ def test_transfer_is_shown_against_shared_neurons() -> None:
     assert len(charts(test)) == 2 + 2
     assert (
         sum(
-            "72 ordered pairs of 9 tasks. Spearman over all pairs (95% interval): roberta-mini"
-            in c.value
+            "72 ordered pairs of 9 tasks. Spearman (95% interval): roberta-mini" in c.value
+            and "between categories only, the correlation is: roberta-mini" in c.proto.help
             for c in test.caption
         )
         == 2
@@ -393,7 +393,7 @@ def test_suppression_shows_how_faithful_attribution_is_from_shipped_answers() ->
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
     assert len(charts(test)) == 2 + 4
     assert len(test.dataframe[-1].value) == 4 * 5
-    assert sum("Spearman" in c.value and "64 train rows" in c.value for c in test.caption) == 4
+    assert sum("Spearman" in c.value and "64 train rows" in c.proto.help for c in test.caption) == 4
 
 
 def test_an_imported_version_stands_with_the_own_tasks_and_beside_its_clean_task(
