@@ -41,7 +41,7 @@ if __name__ == "__main__" and not runtime.exists():
 
 st.session_state["from_app"] = True  # see pages/common
 
-from pages.common import about, answers, jobs, tour, travel, views  # noqa: E402
+from pages.common import about, address, answers, jobs, tour, views  # noqa: E402
 
 ICON = Path(__file__).parent / "assets" / "icon.svg"
 
@@ -84,13 +84,9 @@ script = (COMMON / "page.js").read_text(encoding="utf-8")
 st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 if st.context.is_embedded:
     st.html(tour.BARE)
-views.forget_choices()
-travel.arrive(page.title)
 about.begin(page.title)
-try:
-    with answers.shown_errors():
-        jobs.notices()
-        tour.bar()
-        page.run()
-finally:  # a page may stop early
-    travel.leave()
+with answers.shown_errors(), address.visited(page.title, page.url_path):
+    views.forget_choices()
+    jobs.notices()
+    tour.bar()
+    page.run()

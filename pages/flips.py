@@ -16,7 +16,7 @@ from core.measures import sweeps
 from core.measures.predictivity import PredictivitySpec
 from core.tasks.attacks import Attack, attacked, doses_of
 from core.tasks.data import load_split
-from pages.common import about, answers, controls, example, views, warnings
+from pages.common import about, address, answers, controls, example, views, warnings
 
 SURE = 0.05  # the p-value below which backbones differ
 MOVED = 8  # neurons in the table
@@ -38,9 +38,8 @@ with middle:
     seed = controls.one_seed(st, (p for b in backbones for p in controls.prompts(lab, b, [task])))
 with right:
     doses = doses_of(kind)
-    controls.refuse("dose", doses, "number of edits")
-    dose = doses[0] if len(doses) == 1 else st.select_slider(
-        "Edits per text", doses, value=doses[0], key="dose", bind="query-params"
+    dose = address.only("dose", doses[0]) if len(doses) == 1 else address.bound(
+        st.select_slider, "Edits per text", doses, value=doses[0], key="dose"
     )  # fmt: skip
 how = Attack(kind=kind, dose=dose)
 edits = f"{dose} {controls.EDITS[kind] if dose > 1 else kind}"
@@ -138,8 +137,8 @@ def chosen(table: pd.DataFrame) -> Any:
     known = filters(table)
     names, picked = list(known), example.picked(task)
     seen = picked is None or picked in table.example[known[names[1]]].tolist()
-    only = st.selectbox(
-        "Show", names, index=1 if seen else 0, key="only", bind="query-params",
+    only = address.bound(
+        st.selectbox, "Show", names, index=1 if seen else 0, key="only",
     )  # fmt: skip
     rows = table[known[only]].reset_index(drop=True)
     st.caption(f"{len(rows)} of {len(table)} examples.")

@@ -13,7 +13,7 @@ from core.figures import cached, queries
 from core.tasks import Task, Text, clean_task, own_problems
 from core.tasks.data import load_split
 from core.tasks.metrics import TITLES
-from pages.common import answers, controls, jobs, sharing, upload, warnings
+from pages.common import address, answers, controls, jobs, sharing, upload, warnings
 
 answers.heading(
     "Library",
@@ -21,9 +21,9 @@ answers.heading(
     "computed results, and follow running jobs.",
 )
 lab = answers.lab()
-section = st.segmented_control(
-    "Section", ["backbones", "tasks", "prompts", "results", "jobs"], default="backbones",
-    key="section", bind="query-params", label_visibility="collapsed",
+section = address.bound(
+    st.segmented_control, "Section", ["backbones", "tasks", "prompts", "results", "jobs"],
+    default="backbones", key="section", label_visibility="collapsed",
 ) or "backbones"  # fmt: skip
 
 
@@ -71,8 +71,8 @@ def backbones() -> None:
 def tasks() -> None:
     """Counts of each task, and one task's answer words as each backbone tokenizes them."""
     sets = controls.task_sets()
-    shown = st.segmented_control(
-        "From", list(sets), default=next(iter(sets)), key="from", bind="query-params"
+    shown = address.bound(
+        st.segmented_control, "From", list(sets), default=next(iter(sets)), key="from"
     ) or next(iter(sets))  # fmt: skip
     found = sets[shown]
     if shown == "own":

@@ -15,7 +15,7 @@ from core.measures.ablation import AblationSpec
 from core.measures.activations import ActivationSpec
 from core.tasks import clean_task
 from core.tasks.data import load_split
-from pages.common import about, answers, controls, example, shaded
+from pages.common import about, address, answers, controls, example, shaded
 
 ENDS = 5  # texts in each of the tables
 FINDING_HELP = (
@@ -38,37 +38,15 @@ sizes = lab.models.describe(backbone)
 layers, width = int(sizes["Layers"]), int(sizes["Neurons per layer"])
 here = controls.own_predictivities(lab, backbone, [task])
 seed = controls.one_seed(three, (s.prompt for s in here))
-
-
-def place() -> tuple[int, int]:
-    """Put layer and neuron where the address says, if it has changed; without them, and when
-    another backbone is chosen, at the best neuron, which is returned.
-
-    Streamlit's own binding leaves out what is at its default, and with it half of a neuron's name.
-    """
-    best = profiles.best(lab.store, here)
-    asked = st.query_params.get("layer"), st.query_params.get("neuron")
-    written, of = st.session_state.get("place", ((), backbone))
-    if any(asked) and (asked != written or "layer" not in st.session_state):
-        controls.refuse("layer", range(layers), "layer")
-        controls.refuse("neuron", range(width), "neuron")
-        for part, text, end in (("layer", asked[0], layers), ("neuron", asked[1], width)):
-            valid = text is not None and text.isdecimal() and int(text) < end
-            st.session_state[part] = int(text) if valid and text is not None else 0
-    elif asked != written or of != backbone or "layer" not in st.session_state:
-        st.session_state["layer"], st.session_state["neuron"] = best
-    return best
-
-
-best = place()
-layer = int(four.number_input("Layer", 0, layers - 1, key="layer"))
-neuron = int(five.number_input("Neuron", 0, width - 1, key="neuron"))
-if st.query_params.get("layer") is not None or (layer, neuron) != best:
-    st.query_params.update({"layer": str(layer), "neuron": str(neuron)})
-written = st.query_params.get("layer"), st.query_params.get("neuron")
-st.session_state["place"] = written, backbone
+best = profiles.best(lab.store, here)
+if st.session_state.get("place-of", backbone) != backbone:
+    st.session_state["layer"], st.session_state["neuron"] = best
+st.session_state["place-of"] = backbone
+layer = int(address.bound(four.number_input, "Layer", 0, layers - 1, best[0], key="layer"))
+neuron = int(address.bound(five.number_input, "Neuron", 0, width - 1, best[1], key="neuron"))
 name.title(f"Neuron {neuron}, layer {layer}", anchor=False)
 about.note(layer=layer, neuron=neuron)
+example.picked(task)  # the address is asked for it now, since its figure may have to be computed
 aid.markdown(
     f"What this neuron of **{plain(backbone)}** predicts, how much it contributes to the right "
     "answers, where it is active, and what changes when it is suppressed."
@@ -164,7 +142,7 @@ def predicts(look: charts.Look) -> None:
     figure = charts.profile(shown, look, backbone=backbone, tasks=[t.title for t in found])
     answers.chart(figure)
     st.caption(
-        "Dots: one per seed; coloured tick: their mean. Dark ticks come from shuffled labels: the "
+        "Dots: one per seed; coloured tick: their mean. Other ticks come from shuffled labels: the "
         "average neuron (left) and the significance threshold (right).",
         help="Threshold: the 95th percentile of the best neuron under permutation. Only "
         "predictivities beyond it are significant across all neurons.",

@@ -16,7 +16,7 @@ from core.measures.reading import Play
 from core.stats.neurons import Choose
 from core.tasks import attacks, clean_task, data_stamp, familiar
 from core.tasks.data import load_split
-from pages.common import answers, controls, example
+from pages.common import address, answers, controls, example
 
 DRAWS = 3
 SINGLES = 64  # neurons that are suppressed one at a time
@@ -35,10 +35,9 @@ with two:
     task = controls.task(controls.origins(controls.ranked_set()))
     own = (p for b in backbones for p in controls.prompts(lab, b, [task]))
     seed = controls.one_seed(three, own)
-    controls.refuse("which", ["skill neurons", "causal neurons"], "kind of neurons")
-    kind: Choose = four.segmented_control(
-        "Suppress", ["skill", "causal"], default="skill", key="which", required=True,
-        bind="query-params", format_func=lambda k: f"{k} neurons",
+    kind: Choose = address.bound(
+        four.segmented_control, "Suppress", ["skill", "causal"], default="skill", key="which",
+        required=True, format_func=lambda k: f"{k} neurons",
         help="Skill neurons have the highest predictivity, causal ones the highest attribution on "
         "train rows.",
     )  # fmt: skip
@@ -91,13 +90,10 @@ def take_pair() -> None:
     """A link from Flips brings a text before and after an attack: `clean_a` and `struck_a`, and
     those of a second text. It is one only as long as the fields hold what was struck.
     """
-    if "clean_a" not in st.query_params:
-        return
     clean, struck = (
-        tuple(st.query_params.get(f"{name}_{part}", "") for part in "ab")
-        for name in ("clean", "struck")
+        tuple(address.asked(f"{name}_{part}") for part in "ab") for name in ("clean", "struck")
     )
-    if st.session_state.get("brought") != (clean, struck):
+    if clean[0] and st.session_state.get("brought") != (clean, struck):
         st.session_state["brought"] = clean, struck
         st.session_state["before"] = {"texts": clean, "given": clean, "after": struck}
 
@@ -198,9 +194,9 @@ st.selectbox(
     on_change=start, help="The text shown first is one whose class the backbones, and most of "
     "their skill neurons, predict correctly, where there is one. Others may behave differently.",
 )  # fmt: skip
-st.text_area("Text", key="text_a", height=80, max_chars=LONGEST, bind="query-params")
+address.bound(st.text_area, "Text", key="text_a", height=80, max_chars=LONGEST)
 if task.pair:
-    st.text_area("Second text", key="text_b", height=80, max_chars=LONGEST, bind="query-params")
+    address.bound(st.text_area, "Second text", key="text_b", height=80, max_chars=LONGEST)
 with st.container(horizontal=True, vertical_alignment="center"):
     st.markdown("Attack the text:", width="content")
     for way in attacks.KINDS:
@@ -249,8 +245,8 @@ def draw() -> None:
 @st.fragment
 def said(names: list[str], look: charts.Look) -> None:
     """Class probabilities, in a fragment, so that the slider redraws nothing else."""
-    share = st.slider(
-        f"Suppressed {kind} neurons, % of each layer", 0, 50, 0, key="off", bind="query-params"
+    share = address.bound(
+        st.slider, f"Suppressed {kind} neurons, % of each layer", 0, 50, 0, key="off"
     )
     for name, column in zip(names, answers.beside(names), strict=True):
         with column, st.container(border=True), answers.shown_errors(), charts.quickly():
@@ -282,6 +278,7 @@ def said(names: list[str], look: charts.Look) -> None:
                 )
                 + f" Computed in {1000 * took:.0f} ms."
             )
+    address.follow()
 
 
 def votes(name: str, look: charts.Look) -> None:

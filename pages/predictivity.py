@@ -11,7 +11,7 @@ from core.measures import sweeps
 from core.measures.evaluation import EvaluationSpec
 from core.measures.predictivity import PredictivitySpec
 from core.tasks import clean_task
-from pages.common import answers, controls, warnings
+from pages.common import address, answers, controls, warnings
 
 answers.heading(
     "Predictivity",
@@ -23,9 +23,9 @@ left, middle, right = controls.row(6, 3, 3)
 with left:
     backbones = controls.backbones(lab)
 with middle:
-    shown = st.segmented_control(
-        "Tasks", ["clean", "adversarial", "all"], default="clean", key="shown",
-        bind="query-params", help="Adversarial versions use the baselines of their clean tasks.",
+    shown = address.bound(
+        st.segmented_control, "Tasks", ["clean", "adversarial", "all"], default="clean",
+        key="shown", help="Adversarial versions use the baselines of their clean tasks.",
     ) or "clean"  # fmt: skip
 
 with left:
@@ -34,9 +34,9 @@ titles = controls.titles(every)
 found = [t for t in every if shown == "all" or (t.adversarial_of is None) == (shown == "clean")]
 origins = {t.name: clean_task(t) for t in found}
 with right:
-    permutations = st.select_slider(
-        "Label permutations", [20, 100, 500, 1000], value=sweeps.PERMUTATIONS,
-        key="permutations", bind="query-params",
+    permutations = address.bound(
+        st.select_slider, "Label permutations", [20, 100, 500, 1000], value=sweeps.PERMUTATIONS,
+        key="permutations",
         help="More permutations give finer null levels and p-values.",
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from core.measures import projections
 from core.measures.projector import By, ProjectorSpec, Shape
 from core.measures.tuning import TuneSpec
 from core.tasks import Task
-from pages.common import answers, controls, warnings
+from pages.common import address, answers, controls, warnings
 
 TRAINED = {
     "distance": "trained to match the prompts tuned on {target}.",
@@ -53,32 +53,29 @@ names = list(lab.models.names())
 if len(names) < 2:
     st.info("A projection needs two backbones; add another one on the Library page.")
     st.stop()
-for part in ("source", "target"):
-    controls.refuse(part, names, f"{part} backbone")
-source = one.selectbox("Source backbone", names, index=1, key="source", bind="query-params")
-target = two.selectbox("Target backbone", names, key="target", bind="query-params")
+source = address.bound(one.selectbox, "Source backbone", names, index=1, key="source")
+target = address.bound(two.selectbox, "Target backbone", names, key="target")
 if lab.models.pin(source) == lab.models.pin(target):
     st.info("Choose two different backbones.")
     st.stop()
 with three:
     offered = controls.clean_ranked()
 titles = controls.titles(offered)
-controls.refuse("learned", titles.values(), "task")
-chosen = one.multiselect(
-    "Training tasks", list(titles),
+chosen = address.bound(
+    one.multiselect, "Training tasks", list(titles),
     default=[t.name for t in projections.learned_by_default(offered)],
-    format_func=titles.__getitem__, key="learned", bind="query-params",
+    format_func=titles.__getitem__, key="learned",
 )  # fmt: skip
 shape = SHAPES[
-    two.segmented_control(
-        "Project a prompt's vectors", list(SHAPES), default="as a whole", key="shape",
-        bind="query-params", help="Su et al. 2022 project a prompt as a whole.",
+    address.bound(
+        two.segmented_control, "Project a prompt's vectors", list(SHAPES), default="as a whole",
+        key="shape", help="Su et al. 2022 project a prompt as a whole.",
     )
     or "as a whole"
 ]  # fmt: skip
-ways = three.pills(
-    "Training objective", projections.WAYS, default=list(projections.WAYS), selection_mode="multi",
-    key="objective", bind="query-params", help=HOW_HELP,
+ways = address.bound(
+    three.pills, "Training objective", projections.WAYS, default=list(projections.WAYS),
+    selection_mode="multi", key="objective", help=HOW_HELP,
 )  # fmt: skip
 if not chosen or not ways:
     st.info("Choose at least one training task and one training objective.")

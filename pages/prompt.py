@@ -20,7 +20,7 @@ from core.measures.nearest import METRICS, NearestSpec
 from core.tasks import Task, load_task
 from core.tasks.data import load_split
 from core.tasks.metrics import TITLES
-from pages.common import about, answers, controls, sharing, warnings
+from pages.common import about, address, answers, controls, sharing, warnings
 
 NONE = "none"
 ROWS = 256  # on which a prompt in words is compared
@@ -95,7 +95,7 @@ place.title("Prompt", anchor=False)
 one, two, three, four = controls.row(3, 3, 2, 3)
 view = None
 with answers.shown_errors():
-    named = st.query_params.get("key")
+    named = address.asked("key")
     view = by_key(named) if named else standard(one, two, three)
 if view is None:
     st.stop()
@@ -103,8 +103,8 @@ assert view is not None
 prompt, backbone, task, targets = view.prompt, view.backbone, view.task, view.targets
 tasks = controls.clean(targets)
 others = {t.title: t for t in tasks if t.name != task.name}
-other = four.selectbox(
-    "Compare with", [NONE, *others], key="other", bind="query-params",
+other = address.bound(
+    four.selectbox, "Compare with", [NONE, *others], key="other",
     help="Compares this prompt's vectors with those of another task's prompt with the same seed, "
     "in the cosine matrix below.",
 )  # fmt: skip
@@ -160,8 +160,8 @@ def works() -> None:
 
 def words() -> None:
     """The vocabulary's nearest words, vector by vector."""
-    metric = st.segmented_control(
-        "Nearest by", METRICS, default=METRICS[0], key="metric", bind="query-params"
+    metric = address.bound(
+        st.segmented_control, "Nearest by", METRICS, default=METRICS[0], key="metric"
     ) or METRICS[0]  # fmt: skip
     table = figures.words(lab.store, nearest, metric)
     if table.empty:
@@ -298,8 +298,8 @@ def in_words(of: Task) -> None:
     if st.session_state.get("words") == st.session_state.get("usual_words", NONE):
         st.session_state["words"] = usual  # of this task, not of the one shown before
     st.session_state["usual_words"] = usual
-    text = st.text_input(
-        "Prompt in words", usual, key="words", bind="query-params", max_chars=500,
+    text = address.bound(
+        st.text_input, "Prompt in words", usual, key="words", max_chars=500,
         help="A hard prompt: the embeddings of its tokens take the place of the soft prompt's "
         "vectors.",
     )  # fmt: skip
@@ -356,8 +356,12 @@ def writes(of: Task) -> None:
         means, rows = tables(key(spec))
         first = means.metric.iloc[0]
         st.markdown("; ".join(said_of_score(row) for row in means.itertuples()) + ".")
-        only = st.segmented_control(
-            f"Show, by {TITLES[first]}", SHOWN, default=SHOWN[0], key="answers", bind="query-params"
+        only = address.bound(
+            st.segmented_control,
+            f"Show, by {TITLES[first]}",
+            SHOWN,
+            default=SHOWN[0],
+            key="answers",
         )
         kept = {SHOWN[1]: rows[first] < 1, SHOWN[2]: rows[first] == 1}.get(str(only))
         st.dataframe(

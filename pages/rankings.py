@@ -12,7 +12,7 @@ from core.figures.words import p_value, two
 from core.lab.lab import job_name
 from core.stats.neurons import Ranking
 from core.tasks import Task, clean_task, load_task
-from pages.common import answers, controls
+from pages.common import address, answers, controls
 
 PREDICTIVITY, ATTRIBUTION = "predictivity", "attribution"
 
@@ -33,9 +33,9 @@ with middle:
     other = controls.task(rest, "Compare with", "against") if rest else None
 with right:
     top = controls.fraction("Top neurons")
-    by = st.segmented_control(
-        "Ranked by", [PREDICTIVITY, ATTRIBUTION], default=PREDICTIVITY, key="by", required=True,
-        bind="query-params",
+    by = address.bound(
+        st.segmented_control, "Ranked by", [PREDICTIVITY, ATTRIBUTION], default=PREDICTIVITY,
+        key="by", required=True,
         help="Applies from 'In which layers?' on. Attribution is measured on train rows of the "
         "clean task, and an adversarial version uses its clean task's ranking.",
     )  # fmt: skip

@@ -20,7 +20,7 @@ from core.measures import sweeps
 from core.stats.intervals import FEWEST_CLUSTERS
 from core.tasks import Task
 from core.tasks.attacks import KINDS, Attack, Kind, Where, doses_of
-from pages.common import adversarial, answers, controls, ranks, warnings
+from pages.common import address, adversarial, answers, controls, ranks, warnings
 
 ALL, THIS = "All tasks", "This task"
 PARTS: dict[str, Where] = {"both texts": "both", "first text": "first", "second text": "second"}
@@ -42,24 +42,23 @@ with middle:
 doses, edits = doses_of(kind), controls.EDITS[kind]
 with right:
     top = controls.fraction("Neurons")
-    controls.refuse("dose", doses, "number of edits")
     with st.popover("Attack settings", icon=":material/tune:"):
-        at = doses[0] if len(doses) == 1 else st.segmented_control(
-            "Edits per text", doses, default=doses[0], key="dose", bind="query-params",
+        at = address.only("dose", doses[0]) if len(doses) == 1 else address.bound(
+            st.segmented_control, "Edits per text", doses, default=doses[0], key="dose",
             required=True, help="Applies to the numbers below the curves and to *Neuron ranks*.",
         )  # fmt: skip
-        worst_of = st.select_slider(
-            "Worst of", [1, 3, 10], value=1, key="worst", bind="query-params",
+        worst_of = address.bound(
+            st.select_slider, "Worst of", [1, 3, 10], value=1, key="worst",
             help="Each text is edited this many times at random, and the version with the smallest "
             "margin for the right answer is used. 1: one random version.",
         )  # fmt: skip
-        where = st.segmented_control(
-            "Attacked text", list(PARTS), default="both texts", key="part", bind="query-params",
+        where = address.bound(
+            st.segmented_control, "Attacked text", list(PARTS), default="both texts", key="part",
             required=True, help="Applies only to tasks with two texts.",
         )  # fmt: skip
-        draw_seed = st.selectbox("Attack seed", range(10), key="draw", bind="query-params")
-        every_kind = st.toggle(
-            "All kinds of attack under *All tasks*", key="kinds", bind="query-params",
+        draw_seed = address.bound(st.selectbox, "Attack seed", range(10), key="draw")
+        every_kind = address.bound(
+            st.toggle, "All kinds of attack under *All tasks*", key="kinds",
             help="The claim's figure then has a point for each task, kind of attack and dose; the "
             "other tabs keep the chosen kind.",
         )  # fmt: skip
@@ -188,7 +187,7 @@ def made_of(accuracy: pd.DataFrame, shared: pd.DataFrame) -> None:
         return
     with st.expander(
         f"What the task's points under *All tasks* are made of: {said_edits}",
-        expanded="dose" in st.query_params, key="made-of",
+        expanded=bool(address.asked("parts")), key="made-of",
     ):  # fmt: skip
         number = st.column_config.NumberColumn
         st.dataframe(
@@ -315,14 +314,14 @@ def linked(table: pd.DataFrame) -> pd.DataFrame:
     names = ("from", "prompts", "top", "worst", "part", "draw")
     kept = {n: st.session_state[n] for n in names if st.session_state.get(n)}
 
-    def address(title: str, by: Kind, edits_a_text: int) -> str:
+    def linked_to(title: str, by: Kind, edits_a_text: int) -> str:
         view = {
             "tab": THIS, "task": title, "attack": controls.EDITS[by], "dose": edits_a_text,
-            "backbone": list(mine), **kept,
+            "backbone": list(mine), "parts": "open", **kept,
         }  # fmt: skip
         return "robustness?" + urlencode(view, doseq=True)
 
-    return table.assign(url=list(map(address, table.task, table.attack, table.dose)))
+    return table.assign(url=list(map(linked_to, table.task, table.attack, table.dose)))
 
 
 def in_detail(chosen: Collection[str]) -> list[str]:
@@ -386,7 +385,7 @@ parts: dict[str, Callable[[], None]] = {
     **({"Adversarial version": hand_made} if versions else {}),
 }  # fmt: skip
 first = ALL if len(tasks) >= FEWEST_CLUSTERS else THIS
-tabs = st.tabs(list(parts), default=first, key="tab", bind="query-params")
+tabs = address.bound(st.tabs, list(parts), default=first, key="tab", on_change="rerun")
 for tab, part in zip(tabs, parts.values(), strict=True):
     if tab.open:
         with tab:

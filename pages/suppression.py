@@ -13,7 +13,7 @@ from core.figures.robustness import finding
 from core.lab.lab import job_name
 from core.measures import sweeps
 from core.tasks import clean_task
-from pages.common import answers, controls, warnings
+from pages.common import address, answers, controls, warnings
 
 TOP = {"causal": "most causal", "skill": "most predictive"}
 
@@ -29,40 +29,38 @@ with left:
     how = st.popover("How neurons are chosen and suppressed", icon=":material/tune:")
 with middle:
     task = controls.task(controls.ranked_set())
-    grid = st.segmented_control(
-        "Fractions", ["paper", "wide"], default="paper", key="grid", bind="query-params",
+    grid = address.bound(
+        st.segmented_control, "Fractions", ["paper", "wide"], default="paper", key="grid",
         help="Paper: 0 to 15% of each layer. Wide: up to all neurons.",
     ) or "paper"  # fmt: skip
 with right:
-    kinds = st.pills(
-        "Neurons", controls.CHOOSE, default=list(sweeps.CURVES),
-        selection_mode="multi", key="neurons", bind="query-params",
+    kinds = address.bound(
+        st.pills, "Neurons", controls.CHOOSE, default=list(sweeps.CURVES),
+        selection_mode="multi", key="neurons",
         help="Causal: highest attribution (activation times the gradient of the right answer's "
         "margin), ranked on train rows. Skill: highest predictivity. Lowest: lowest predictivity.",
     )  # fmt: skip
     seeds = controls.seeds()
 with how:
-    scope = st.segmented_control(
-        "Choose per", controls.SCOPES, default="layer", key="scope", bind="query-params"
+    scope = address.bound(
+        st.segmented_control, "Choose per", controls.SCOPES, default="layer", key="scope"
     )
-    stack = st.segmented_control(
-        "Part of the model", controls.STACKS, default="encoder", key="stack", bind="query-params",
+    stack = address.bound(
+        st.segmented_control, "Part of the model", controls.STACKS, default="encoder", key="stack",
         help="The decoder's neurons are ranked by attribution alone, because predictivity is "
         "measured in the encoder. Masked models such as RoBERTa have no decoder.",
     ) or "encoder"  # fmt: skip
     decoder = stack == "decoder"
-    positions = st.segmented_control(
-        "Positions", controls.POSITIONS, default="all", key="positions", bind="query-params",
+    positions = address.bound(
+        st.segmented_control, "Positions", controls.POSITIONS, default="all", key="positions",
         disabled=decoder, help="The prompt has positions in the encoder only.",
     )  # fmt: skip
-    kind = st.segmented_control(
-        "Activation becomes", controls.KINDS, default="zero", key="kind",
-        bind="query-params", help="The mean is known in the encoder only.",
+    kind = address.bound(
+        st.segmented_control, "Activation becomes", controls.KINDS, default="zero", key="kind",
+        help="The mean is known in the encoder only.",
     )  # fmt: skip
-    limit = st.select_slider(
-        "Examples", [64, 128, 256, 600], value=256, key="limit", bind="query-params"
-    )
-    draws = st.slider("Random draws", 1, 10, 3, key="draws", bind="query-params")
+    limit = address.bound(st.select_slider, "Examples", [64, 128, 256, 600], value=256, key="limit")
+    draws = address.bound(st.slider, "Random draws", 1, 10, 3, key="draws")
 if decoder:
     kinds = [k for k in kinds if k in sweeps.IN_DECODER] or list(sweeps.IN_DECODER)
     backbones = controls.with_decoder(lab, backbones)
@@ -282,9 +280,9 @@ ranked: list[Spec] = [
     )
 ]
 answers.show(specs, draw, name="suppression", what="points", start_at_once=not lab.missing(ranked))
-checked = st.expander(
-    "Is attribution faithful? Compared with suppressing one neuron at a time", key="faithful",
-    bind="query-params", icon=":material/balance:",
+checked = address.bound(
+    st.expander, "Is attribution faithful? Compared with suppressing one neuron at a time",
+    key="faithful", icon=":material/balance:", on_change="rerun",
 )  # fmt: skip
 if checked.open:
     exact = {

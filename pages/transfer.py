@@ -14,7 +14,7 @@ from core.measures import sweeps
 from core.measures.evaluation import EvaluationSpec
 from core.tasks import Text
 from core.tasks.metrics import TITLES
-from pages.common import answers, controls, warnings
+from pages.common import address, answers, controls, warnings
 
 ADVERSARIAL = {
     False: " Adversarial versions are on the right.",
@@ -37,12 +37,12 @@ answers.heading(
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 2, 4)
-source = right.segmented_control(
-    "Numbers", [COMPUTED, PUBLISHED], default=COMPUTED, key="numbers", bind="query-params",
+source = address.bound(
+    right.segmented_control, "Numbers", [COMPUTED, PUBLISHED], default=COMPUTED, key="numbers",
     help="Published: the results that Su et al. released for RoBERTa and T5, one run each.",
 ) or COMPUTED  # fmt: skip
-relative = middle.segmented_control(
-    "Scale", ["absolute", "relative"], default="absolute", key="scale", bind="query-params",
+relative = address.bound(
+    middle.segmented_control, "Scale", ["absolute", "relative"], default="absolute", key="scale",
     help="Relative: accuracy divided by the accuracy of the target task's own prompt with the "
     "same seed; the ratios are then averaged over seeds.",
 ) == "relative"  # fmt: skip
@@ -148,9 +148,9 @@ def written(mine: pd.DataFrame) -> str | None:
 if source == PUBLISHED:
     with left:
         known = list(literature.MODELS.values())
-        chosen = st.pills(
-            "Backbones", known, default=known[:2], selection_mode="multi", key="published",
-            bind="query-params",
+        chosen = address.bound(
+            st.pills, "Backbones", known, default=known[:2], selection_mode="multi",
+            key="published",
         )  # fmt: skip
     table = literature.transfer(lab.settings.assets, relative=relative)
     order = list(literature.TASKS.values())

@@ -13,7 +13,7 @@ from core.figures import advice, indicators, literature, prompt_map, queries, re
 from core.lab.lab import job_name
 from core.measures import sweeps
 from core.tasks import Task
-from pages.common import answers, controls, warnings
+from pages.common import address, answers, controls, warnings
 
 COMPUTED, PUBLISHED = "computed here", "published (Su et al. 2022)"
 METHODS: tuple[prompt_map.Method, ...] = ("PCA", "t-SNE")
@@ -60,8 +60,8 @@ answers.heading(
 )
 lab = answers.lab()
 left, middle, right = controls.row(6, 2, 4)
-source = right.segmented_control(
-    "Numbers", [COMPUTED, PUBLISHED], default=COMPUTED, key="numbers", bind="query-params",
+source = address.bound(
+    right.segmented_control, "Numbers", [COMPUTED, PUBLISHED], default=COMPUTED, key="numbers",
     help="Published: prompts and accuracies released by Su et al., one run each. Without the "
     "backbones, only the similarities of the prompt vectors can be computed.",
 ) or COMPUTED  # fmt: skip
@@ -98,9 +98,8 @@ def draw(
         figure = charts.indicator_agreement(agreed, look, order=[*map(indicators.title, found)])
         answers.chart(figure)
         st.caption(f"{best(agreed)}{no_windows(agreed)} {caption}", help=AGREEMENT_HELP)
-    controls.refuse("indicator", map(indicators.title, found), "indicator")
-    chosen = st.selectbox(
-        "Indicator", found, format_func=indicators.title, key="indicator", bind="query-params"
+    chosen = address.bound(
+        st.selectbox, "Indicator", found, format_func=indicators.title, key="indicator"
     )
     mine = pairs[pairs.indicator == chosen]
     points = charts.indicator_points(linked(mine), look, title=indicators.title(chosen))
@@ -283,9 +282,8 @@ def kept(table: pd.DataFrame) -> str:
 def published() -> None:
     """The released prompts' similarities against the released accuracies."""
     names = list(literature.MODELS.values())[:2]
-    chosen = left.pills(
-        "Backbones", names, default=names, selection_mode="multi", key="published",
-        bind="query-params",
+    chosen = address.bound(
+        left.pills, "Backbones", names, default=names, selection_mode="multi", key="published",
     )  # fmt: skip
     method = mapped()
     if not chosen:
@@ -313,9 +311,9 @@ def computed() -> None:
     with middle:
         every = controls.clean(controls.task_set())
         more = controls.with_built_in(every)
-    if len(more) > len(every) and left.toggle(
-        "With the built-in tasks", value=set(backbones) <= set(lab.models.embedded()),
-        key="builtin", bind="query-params",
+    if len(more) > len(every) and address.bound(
+        left.toggle, "With the built-in tasks", value=set(backbones) <= set(lab.models.embedded()),
+        key="builtin",
         help="Compares your tasks with the built-in ones, from whose prompts tuning may start.",
     ):  # fmt: skip
         every = more
@@ -393,8 +391,8 @@ def similarity(backbone: str, found: Sequence[Task]) -> sweeps.SimilaritySweep:
 
 def mapped() -> prompt_map.Method:
     """How prompts are put into the plane."""
-    chosen = middle.segmented_control(
-        "Map", METHODS, default=METHODS[0], key="map", bind="query-params",
+    chosen = address.bound(
+        middle.segmented_control, "Map", METHODS, default=METHODS[0], key="map",
         help="PCA: the two directions of largest variance. t-SNE: keeps close prompts close; "
         "distances between groups are not meaningful.",
     )  # fmt: skip

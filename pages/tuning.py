@@ -15,7 +15,7 @@ from core.measures import projections, sweeps
 from core.measures.tuning import Init, TuneSpec
 from core.tasks import Task, Text
 from core.tasks.metrics import TITLES
-from pages.common import about, answers, controls, warnings
+from pages.common import about, address, answers, controls, warnings
 
 answers.heading(
     "Tuning",
@@ -33,18 +33,17 @@ with one:
         st.stop()
     task = controls.task(found)
 family = lab.models.family(backbone)
-controls.one("seed")
-seed = two.number_input("Seed", 0, 10_000, 0, key="seed", bind="query-params")
+seed = address.bound(two.number_input, "Seed", 0, 10_000, 0, key="seed")
 usual = sweeps.tuning_defaults(lab.models.pin(backbone))
 kind = "" if usual is sweeps.EMBEDDED_DEFAULTS else "_paper"  # each kind keeps its own values
-length = two.number_input(
-    "Prompt length", 1, 512, usual.prompt_length, key=f"length{kind}", bind="query-params"
+length = address.bound(
+    two.number_input, "Prompt length", 1, 512, usual.prompt_length, key=f"length{kind}"
 )
-steps = three.number_input("Steps", 1, 50_000, usual.steps, key=f"steps{kind}", bind="query-params")
+steps = address.bound(three.number_input, "Steps", 1, 50_000, usual.steps, key=f"steps{kind}")
 exact = lab.models.precision(backbone)
-precision = one.segmented_control(
-    "Precision", controls.PRECISIONS, default=exact, key=f"precision{kind}",
-    bind="query-params", help="Precision of the backbone. bf16 halves the memory and is fast on a "
+precision = address.bound(
+    one.segmented_control, "Precision", controls.PRECISIONS, default=exact, key=f"precision{kind}",
+    help="Precision of the backbone. bf16 halves the memory and is fast on a "
     "GPU; fp64 is exactly reproducible. Prompts of the embedded backbones are measured in fp64, "
     "others in the precision in which they were tuned.",
 ) or exact  # fmt: skip
@@ -77,21 +76,18 @@ classes = [t for t in controls.with_built_in(found) if t.labels]
 titles = controls.titles(classes)
 others = sources()
 inits: dict[str, Init] = {i: i for i in (controls.INITS if task.labels else controls.INITS[:2])}
-controls.refuse("init", [*inits, *others], "start")
-begin = three.selectbox(
-    "Start from", [*inits, *others], key="init", bind="query-params",
+begin = address.bound(
+    three.selectbox, "Start from", [*inits, *others], key="init",
     help="Vocabulary: embeddings of random tokens. Random: Gaussian noise with the spread "
     "of the word embeddings. Labels: the answer words. Tuning can also start from a prompt with "
     "this seed and the default length: another task's, or this task's projected from another "
     "backbone.",
 )  # fmt: skip
-rate = four.number_input(
-    "Learning rate", 0.0001, 1.0, usual.learning_rate[family], format="%.4f",
-    key=f"rate_{family}{kind}", bind="query-params",
+rate = address.bound(
+    four.number_input, "Learning rate", 0.0001, 1.0, usual.learning_rate[family], format="%.4f",
+    key=f"rate_{family}{kind}",
 )  # fmt: skip
-batch = four.number_input(
-    "Batch size", 1, 128, usual.batch_size, key=f"batch{kind}", bind="query-params"
-)
+batch = address.bound(four.number_input, "Batch size", 1, 128, usual.batch_size, key=f"batch{kind}")
 
 start = others[begin][0].reseeded(int(seed)) if begin in others else None
 spec = sweeps.standard_prompt(
@@ -150,7 +146,7 @@ def draw() -> None:
     answers.downloads("tuning", table, ("loss", loss), ("accuracy", accuracy))
 
 
-begun = st.query_params.get("start") == key(spec)  # a link that asks for exactly this prompt
+begun = address.asked("start") == key(spec)  # a link that asks for exactly this prompt
 answers.show((spec,), draw, name="tuning", what="prompt", start_at_once=begun)
 warnings.shared([task], [task])
 controls.cannot_write(lab, backbone, every)
@@ -161,9 +157,8 @@ def compared() -> dict[str, tuple[TuneSpec, ...]]:
     known = [t for t in classes if titles[t.name] in others]
     usual = [titles[t.name] for t in sweeps.usual_sources(task, known)]
     usual += [name for name in others if name in map(called, PLAIN)]
-    controls.refuse("starts", others, "start")
-    chosen = st.multiselect(
-        "Prompts to start from", list(others), default=usual, key="starts", bind="query-params",
+    chosen = address.bound(
+        st.multiselect, "Prompts to start from", list(others), default=usual, key="starts",
     ) if others else []  # fmt: skip
     return sweeps.starts(standard(backbone, task), {name: others[name] for name in chosen})
 

@@ -9,11 +9,13 @@ from urllib.parse import urlencode, urlsplit
 import pandas as pd
 import streamlit as st
 
+from pages.common import address
+
 SLOT = "about"
 # Parameters of a link that say nothing of what is shown.
 HIDDEN = {"view", "start", "tour", "present"}
 # Those that say which rows of a table are listed; files hold all rows.
-LISTED = {"only", "answers", "section"}
+LISTED = {"only", "answers", "section", "parts"}
 LONGEST = 120  # characters of a file's name before its ending
 
 
@@ -32,8 +34,8 @@ def settings() -> dict[str, str]:
     """All that was noted, and the other settings of the address, as text."""
     noted = {k: _text(v) for k, v in st.session_state.get(SLOT, {}).items() if k != "page"}
     there = {
-        name: _text(st.query_params.get_all(name))
-        for name in st.query_params
+        name: _text(texts)
+        for name, texts in address.changed().items()
         if name not in HIDDEN | LISTED and name not in ("task", "backbone", "seed")
     }
     return {**there, **noted}
@@ -46,7 +48,7 @@ def page() -> str:
 
 def link() -> str:
     """The address of this view."""
-    kept = [(n, v) for n in st.query_params for v in st.query_params.get_all(n) if n not in HIDDEN]
+    kept = [(n, text) for n, texts in address.view().items() for text in texts if n not in HIDDEN]
     base = urlsplit(st.context.url or "")._replace(query="", fragment="").geturl()
     return f"{base}?{urlencode(kept)}" if kept else base
 

@@ -20,7 +20,7 @@ from core.base.settings import Settings
 from core.base.specs import Spec
 from core.lab.lab import Lab
 from core.lab.workers import Status, ThreadWorker
-from pages.common import about, example
+from pages.common import about, address, example
 
 STALE = ContextVar("stale", default=False)  # whether an earlier view's figure is drawn again
 AWAITED = "awaited-jobs"  # this visitor's jobs, and the page that each was started on
@@ -60,7 +60,7 @@ def look(backbones: Sequence[str]) -> charts.Look:
 
 def presented() -> bool:
     """Whether a step of the tour is shown in larger type, without controls."""
-    return PRESENT in st.query_params and STEP in st.query_params
+    return bool(address.asked(PRESENT) and address.asked(STEP))
 
 
 class Nothing(Exception):  # not an error
@@ -118,6 +118,7 @@ def show(
                 begun = time.perf_counter()
                 with st.container(key=f"figure-{name}"), charts.quickly():
                     there = _drawn(draw, name)
+                    address.follow()
                 st.session_state[f"{name}-took"] = tuple(specs), time.perf_counter() - begun
                 slower = every is not None and _pace(specs, name) > 2 * pace
                 if there > drawn or slower:  # how often is known to the browser from the page's run
@@ -129,6 +130,7 @@ def show(
             state()
             figure()
         if not drawn:
+            address.unfinished()
             _draw_last(name, last)
 
 

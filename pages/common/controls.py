@@ -22,7 +22,7 @@ from core.stats.neurons import Choose, Scope
 from core.tasks import Task, builtin_names, clean_task, load_task, own_names, paper_names
 from core.tasks.attacks import KINDS as ATTACKS
 from core.tasks.attacks import Kind as AttackKind
-from pages.common import about, travel
+from pages.common import about, address
 
 FIRST = "short_reviews"  # the task a page shows before one is chosen
 TUNED, IMPORTED, PROMPTS = "tuned here", "imported", "prompts"
@@ -51,50 +51,10 @@ def row(*widths: int) -> list[Any]:
     return list(st.container(key="settings").columns(widths, gap="medium"))
 
 
-def one(key: str) -> None:
-    """Before a control with one value: of several that another page left under its key, the first.
-
-    `backbone` and `seed` travel between pages of both kinds. A kept value is replaced, not taken
-    out first, so that the address says it, too.
-    """
-    kept = st.session_state.get(key)
-    if isinstance(kept, list | tuple):
-        if kept:
-            st.session_state[key] = kept[0]
-        else:
-            del st.session_state[key]
-
-
-def several(key: str) -> None:
-    """Before a control with several values: a single one that another page left, as a list."""
-    kept = st.session_state.get(key)
-    if kept is not None and not isinstance(kept, list | tuple):
-        st.session_state[key] = [kept]
-
-
-def refuse(key: str, options: Iterable[Any], what: str) -> None:
-    """Say which value in the address cannot be shown, before its control falls back to a default.
-
-    Streamlit drops such a value silently. `what` names the control, e.g. "task". For controls whose
-    values have other names in the address; `travel.leave` does it for all others.
-    """
-    travel.checked(key)
-    known = {str(option) for option in options}
-    asked = [v for v in st.query_params.get_all(key) if v not in known]
-    if asked and not travel.arrived():
-        st.toast(
-            f"This link refers to an unavailable {what}: {travel.quoted(asked)}. The page shows an "
-            "available one instead.",
-            icon=":material/link_off:", duration="long",
-        )  # fmt: skip
-
-
 def one_backbone(lab: Lab, place: Any) -> str:
     """One of the backbones of this machine."""
     known = lab.models.names()
-    refuse("backbone", known, "backbone")
-    one("backbone")
-    chosen: str = place.selectbox("Backbone", known, key="backbone", bind="query-params")
+    chosen: str = address.bound(place.selectbox, "Backbone", known, key="backbone")
     about.note(backbone=chosen)
     return chosen
 
@@ -102,12 +62,10 @@ def one_backbone(lab: Lab, place: Any) -> str:
 def backbones(lab: Lab, first: Sequence[str] = PLAIN) -> list[str]:
     """The backbones to compare; the plain pair, or those among `first`, by default."""
     known = lab.models.names()
-    refuse("backbone", known, "backbone")
-    several("backbone")
-    chosen = st.pills(
-        "Backbones", known, default=[n for n in known if n in first] or list(known[:1]),
+    chosen = address.bound(
+        st.pills, "Backbones", known, default=[n for n in known if n in first] or list(known[:1]),
         selection_mode="multi", key="backbone", format_func=plain, wrap=True,
-        bind="query-params", help="Backbones are shown side by side on one scale. Weathered: "
+        help="Backbones are shown side by side on one scale. Weathered: "
         "pretrained on the same texts, but with typos, asides, invented names and varied "
         "segmentation added.",
     )  # fmt: skip
@@ -122,8 +80,8 @@ def backbones(lab: Lab, first: Sequence[str] = PLAIN) -> list[str]:
 def prompt_kind(lab: Lab, chosen: Sequence[str]) -> None:
     """Tuned or imported prompts; the control appears only if there are both."""
     if lab.has_imports(chosen):
-        st.segmented_control(
-            "Prompts", [TUNED, IMPORTED], default=TUNED, key=PROMPTS, bind="query-params",
+        address.bound(
+            st.segmented_control, "Prompts", [TUNED, IMPORTED], default=TUNED, key=PROMPTS,
             help="Imported: released prompts that were added on the Library page.",
         )  # fmt: skip
 
@@ -138,8 +96,8 @@ def task_set() -> list[Task]:
     """The ready tasks of the chosen set; the control appears only if there is more than one."""
     there = _ready_sets()
     if len(there) > 1:
-        st.segmented_control(
-            "Tasks from", list(there), default=next(iter(there)), key="from", bind="query-params"
+        address.bound(
+            st.segmented_control, "Tasks from", list(there), default=next(iter(there)), key="from"
         )
     return tasks_shown()
 
@@ -240,10 +198,9 @@ def count(sizes: Sequence[float], how: str = "d") -> str:
 def task(found: Sequence[Task], label: str = "Task", key: str = "task") -> Task:
     """One task."""
     names, shown = [t.name for t in found], titles(found)
-    refuse(key, shown.values(), "task")
-    chosen = st.selectbox(
-        label, names, index=names.index(FIRST) if FIRST in names else 0,
-        format_func=lambda n: shown[n], key=key, bind="query-params",
+    chosen = address.bound(
+        st.selectbox, label, names, index=names.index(FIRST) if FIRST in names else 0,
+        format_func=lambda n: shown[n], key=key,
     )  # fmt: skip
     about.note(**{"task" if key == "task" else label: found[names.index(chosen)].title})
     return found[names.index(chosen)]
@@ -251,9 +208,8 @@ def task(found: Sequence[Task], label: str = "Task", key: str = "task") -> Task:
 
 def attack_kind() -> AttackKind:
     """The kind of edits of an attack."""
-    refuse("attack", EDITS.values(), "attack")
-    chosen: AttackKind = st.segmented_control(
-        "Attack", ATTACKS, default="typo", key="attack", bind="query-params", required=True,
+    chosen: AttackKind = address.bound(
+        st.segmented_control, "Attack", ATTACKS, default="typo", key="attack", required=True,
         format_func=lambda k: EDITS[k],
         help="Typo: two letters of a word are swapped, or one is dropped or doubled. Synonym: one "
         "word is replaced. Distraction: an unrelated remark is added. Negation: a double negation "
@@ -274,11 +230,8 @@ def no_prompt(task: Task, backbone: str, seed: int | None = None) -> None:
 
 def seeds() -> tuple[int, ...]:
     """The prompts' seeds; one or several."""
-    refuse("seed", sweeps.SEEDS, "seed")
-    several("seed")
-    chosen = st.pills(
-        "Seeds", list(sweeps.SEEDS), default=[0], selection_mode="multi", key="seed",
-        bind="query-params",
+    chosen = address.bound(
+        st.pills, "Seeds", list(sweeps.SEEDS), default=[0], selection_mode="multi", key="seed",
         help="Each seed is a separate prompt, tuned from a different initialisation.",
     )  # fmt: skip
     about.note(seeds=tuple(chosen) or (0,))
@@ -344,10 +297,8 @@ def own_predictivities(
 def one_seed(place: Any, found: Iterable[Prompt]) -> int:
     """The seed of one of these prompts."""
     known = sorted({prompt.seed for prompt in found}) or [0]
-    refuse("seed", known, "seed")
-    one("seed")
-    chosen = place.selectbox(
-        "Seed", known, key="seed", bind="query-params",
+    chosen = address.bound(
+        place.selectbox, "Seed", known, key="seed",
         help="Each seed is a separate prompt, tuned from a different initialisation.",
     )  # fmt: skip
     about.note(seed=chosen)
@@ -360,13 +311,12 @@ def contrast(task: Task) -> Contrast | None:
     if len(named) == 1:
         return None
     first = next(iter(named))
-    refuse("question", map(plain, named), "question")
-    chosen = st.segmented_control(
+    chosen = address.bound(
+        st.segmented_control,
         "Question",
         list(named),
         default=first,
         key="question",
-        bind="query-params",
         format_func=plain,
     )
     return named[chosen or first]
@@ -375,8 +325,8 @@ def contrast(task: Task) -> Contrast | None:
 def fraction(label: str = "Skill neurons", key: str = "top") -> float:
     """The share of each layer's neurons that count as skill neurons."""
     names = {f"{f:.0%}": f for f in sweeps.PAPER_FRACTIONS[1:]}
-    chosen = st.select_slider(
-        label, list(names), value="5%", key=key, bind="query-params",
+    chosen = address.bound(
+        st.select_slider, label, list(names), value="5%", key=key,
         help="The top share of each layer: skill neurons by predictivity, causal neurons by "
         "attribution.",
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """One example that a visitor has picked: it stays picked on the other pages.
 
-It is in the address of the page on which it was picked, and in the session for the others, as
-`short_reviews:40`: the task's name and the row of its evaluation split.
+It is in the session, and in the address of each page that shows it, as `short_reviews:40`: the
+task's name and the row of its evaluation split.
 """
 
 from collections.abc import Sequence
@@ -11,16 +11,15 @@ import streamlit as st
 
 from core.tasks import Task
 from core.tasks.data import load_split
-from pages.common import travel
+from pages.common import address
 
 SLOT = "example"  # in the address, and in the session
-REFUSED = "example-refused"
 MOST = 9  # digits of a row
 
 
 def picked(task: Task) -> int | None:
     """The picked row of this task's evaluation split; None if there is none."""
-    asked = st.query_params.get(SLOT, "")
+    asked = address.asked(SLOT)
     for said in (asked, st.session_state.get(SLOT, "")):
         name, _, row = said.rpartition(":")
         whole = row.isdecimal() and len(row) <= MOST
@@ -28,19 +27,18 @@ def picked(task: Task) -> int | None:
             continue
         if whole and int(row) in load_split(task, task.evaluation_split).index:
             st.session_state[SLOT] = said
+            address.put(SLOT, said, chosen=False)
             return int(row)
-        if said and said == asked != st.session_state.get(REFUSED):
-            st.session_state[REFUSED] = said  # once
-            st.toast(
-                f"This link refers to an unavailable example: {travel.quoted([said])}.",
-                icon=":material/link_off:", duration="long",
-            )  # fmt: skip
+        if said and said == asked:
+            address.refuse(SLOT, [said])
+            address.put(SLOT, None, chosen=False)
     return None
 
 
 def pick(task: Task, row: int) -> None:
     """From now on this one is picked."""
-    st.session_state[SLOT] = st.query_params[SLOT] = f"{task.name}:{row}"
+    st.session_state[SLOT] = f"{task.name}:{row}"
+    address.put(SLOT, st.session_state[SLOT])
 
 
 def texts(task: Task, row: int) -> tuple[str, str | None]:

@@ -1,35 +1,31 @@
-// Each choice and each link becomes a step of the browser's history, and none loads the app anew.
-//
-// Streamlit replaces the address when a control changes, so that Back would leave the page; and it
-// leaves links in figures and texts to the browser, which would lose the session. What this relies
-// on in Streamlit and Vega is checked by tests/e2e/test_links.py.
+// The address always says the whole view, each choice is a step of the browser's history, and no
+// link loads the app anew: Streamlit leaves links in figures and texts to the browser, which would
+// lose the session. What this relies on in Streamlit and Vega is checked by tests/e2e/test_links.py.
 (() => {
-  if (window.skillscope) return;
-  window.skillscope = true;
+  // Not `skillscope`: a heading of this name has it as its id, and is a property of the window.
+  if (window.skillscopePage) return;
 
-  const { pushState, replaceState } = history;
-  const TOGETHER = 400; // milliseconds within which changes of an address are one step
-  let last = -Infinity;
-  history.pushState = function (state, title, url) {
-    const here = new URL(url ?? "", location.href).pathname === location.pathname;
-    const now = performance.now();
-    const again = here && now - last < TOGETHER;
-    last = now;
-    return (again ? replaceState : pushState).call(this, state, title, url);
+  // After a run of the page at `path`: all that its address says. Somebody has chosen something, or
+  // else the address of a page that was just opened is completed (pages/common/address.py). React
+  // may run a script again, at a time when the address is another one: only what is new is shown.
+  let last = 0;
+  const show = (path, view, chosen, time) => {
+    if (time <= last) return;
+    last = time;
+    if (location.pathname.split("/").pop() !== path) return; // another page was opened meanwhile
+    const search = new URLSearchParams(embedding().concat(view)).toString();
+    if (search === new URLSearchParams(location.search).toString()) return;
+    const address = location.pathname + (search && `?${search}`);
+    history[chosen ? "pushState" : "replaceState"]({}, "", address);
   };
-  history.replaceState = function (state, title, url) {
-    // Only where a control has changed the address does Streamlit give the whole of it.
-    const next = /^https?:/.test(url ?? "") ? new URL(url) : location;
-    const changed = next.pathname === location.pathname && next.search !== location.search;
-    return changed ? this.pushState(state, title, url) : replaceState.call(this, state, title, url);
-  };
+  const embedding = () =>
+    [...new URLSearchParams(location.search)].filter(([name]) => name.startsWith("embed"));
 
   // What Streamlit does after Back, it does for a new address, too.
   const follow = (link) => {
     const address = new URL(link);
-    for (const [name, value] of new URLSearchParams(location.search))
-      if (name.startsWith("embed")) address.searchParams.append(name, value);
-    pushState.call(history, {}, "", address);
+    for (const [name, value] of embedding()) address.searchParams.append(name, value);
+    history.pushState({}, "", address);
     dispatchEvent(new PopStateEvent("popstate"));
   };
   const ours = (link, event) =>
@@ -51,4 +47,6 @@
     event.preventDefault();
     follow(link.href);
   });
+
+  window.skillscopePage = { show };
 })();

@@ -17,7 +17,7 @@ from core.lab.lab import Lab
 from core.measures.stability import StabilitySpec
 from core.stats.neurons import Choose
 from core.tasks import Task
-from pages.common import answers, controls
+from pages.common import address, answers, controls
 
 KINDS: tuple[Choose, ...] = ("skill", "causal")
 BESIDE = 2  # figures in a row
@@ -48,9 +48,8 @@ def show(view: View, place: DeltaGenerator) -> None:
         kind for kind in KINDS if all(kind in kinds for kinds in view.asked.values())
     ]
     names: dict[Choose, str] = {"skill": "predictivity", "causal": "attribution"}
-    controls.refuse("ranked", (names[kind] for kind in known), "ranking")
-    kind = place.segmented_control(
-        "Ranked by", known, default=known[0], key="ranked", bind="query-params", required=True,
+    kind = address.bound(
+        place.segmented_control, "Ranked by", known, default=known[0], key="ranked", required=True,
         format_func=names.__getitem__,
         help="Predictivity: how well a neuron predicts the answer. Attribution: how much it adds "
         "to the margin of the right answer.",

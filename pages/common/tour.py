@@ -2,10 +2,9 @@
 it can be left, gone back over and resumed.
 """
 
-import uuid
-
 import streamlit as st
 
+from pages.common import address
 from pages.common.answers import PRESENT, STEP, presented
 from pages.common.views import MARK, View
 
@@ -32,7 +31,6 @@ html { font-size: 125%; }
 [data-testid='stHeading']:has(h1) { display: none; }
 </style>"""
 """A presentation: the step's own title stands for the page's."""
-# Only settings that no other page has: those that both have are lost between pages.
 STEPS = (
     View(
         page="suppression", label="A few neurons carry a skill",
@@ -70,7 +68,7 @@ STEPS = (
 
 def shown() -> int | None:
     """The step that the address asks for, from 1; None without a tour."""
-    asked = st.query_params.get(STEP, "")
+    asked = address.asked(STEP)
     return int(asked) if asked.isdigit() and 1 <= int(asked) <= len(STEPS) else None
 
 
@@ -81,7 +79,7 @@ def _page(step: int) -> str:
 def _query(step: int) -> dict[str, str | list[str]]:
     """What the address of a step says."""
     large = {PRESENT: "1"} if presented() else {}
-    return {**STEPS[step - 1].query, STEP: str(step), **large, MARK: uuid.uuid4().hex[:8]}
+    return {**STEPS[step - 1].query, STEP: str(step), **large, MARK: "1"}
 
 
 def link(step: int, label: str, icon: str) -> None:
@@ -115,10 +113,10 @@ def _links(step: int) -> None:
         link(step + 1, "Next", ":material/arrow_forward:")
     # Buttons: a link to the same page would leave the address as it is.
     if st.button("Present", icon=":material/slideshow:", type="tertiary"):
-        st.query_params[PRESENT] = "1"
+        address.put(PRESENT, "1")
         st.rerun()
     if st.button("Leave the tour", icon=":material/close:", type="tertiary"):
-        del st.query_params[STEP]
+        address.put(STEP, None)
         st.rerun()
 
 
@@ -131,7 +129,7 @@ def _keys(step: int) -> None:
             if 1 <= to <= len(STEPS) and st.button(label, shortcut=key, type="tertiary", key=key):
                 st.switch_page(_page(to), query_params=_query(to))
     if st.button("End the presentation", shortcut="Esc", type="tertiary"):
-        del st.query_params[PRESENT]
+        address.put(PRESENT, None)
         st.rerun()
 
 

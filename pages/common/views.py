@@ -1,6 +1,5 @@
 """Named views: a page with its settings, and what it shows there. Tests keep the names true."""
 
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,13 +9,14 @@ import streamlit as st
 
 from core.base.markdown import plain
 from core.lab.lab import Lab
+from pages.common import address
 from pages.common.answers import AWAITED
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
     """A page and its settings that are not at their default; `label` is short, `says` is what the
-    page shows. (Streamlit would take a default out of the address: one more step to go back over.)
+    page shows.
     """
 
     page: str
@@ -33,26 +33,21 @@ class View:
         }
 
 
-MARK = "view"  # in the address of a named view: which link opened it, once
+MARK = "view"  # in the address of a named view, until it is open
 
 
 def forget_choices() -> None:
-    """Before a page that a named view opens: choices made on other pages do not alter the view.
-
-    The mark stays in the address, because taking it out would be another step to go back over.
-    """
-    mark = st.query_params.get(MARK)
-    if mark is None or mark == st.session_state.get(OPENED):
+    """Before a page that a named view opens: choices made on other pages do not alter the view."""
+    if not address.once(MARK):
         return
+    address.alone()
     for name in list(st.session_state):
-        if name not in KEPT and name not in st.query_params:
+        if name not in KEPT:
             del st.session_state[name]
-    st.session_state[OPENED] = mark
 
 
-OPENED = "opened-view"
 # Who this visitor is, not what was chosen.
-KEPT = ("follower", "from_app", OPENED, AWAITED, "tour-last")
+KEPT = ("follower", "from_app", address.VISIT, AWAITED, "tour-last")
 GALLERY = (
     View(
         page="suppression", label="A few neurons carry a skill",
@@ -112,7 +107,7 @@ def link(view: View, label: str | None = None) -> None:
     """A link that keeps the session."""
     st.page_link(
         f"pages/{view.page}.py", label=label or view.label, icon=":material/arrow_forward:",
-        query_params={**view.query, MARK: uuid.uuid4().hex[:8]},
+        query_params={**view.query, MARK: "1"},
     )  # fmt: skip
 
 

@@ -257,7 +257,7 @@ def test_a_link_reproduces_the_view(page: Page, app: str) -> None:
     expect(page.locator(f"{CHART}:visible")).to_have_count(1 + 2)
     expect(page.get_by_role("heading", level=3).first).to_have_text("t5-mini")
     page.get_by_role("radio", name="absolute").click()
-    expect(page).not_to_have_url(re.compile("scale="))
+    expect(page).to_have_url(re.compile("scale=absolute"))
     assert "backbone=t5-mini" in page.url
 
 

@@ -190,8 +190,8 @@ def test_a_picked_example_stays_picked_on_other_pages() -> None:
     assert "Example 7 (selected)" in [m.value for m in test.markdown]
     near = test.dataframe[-1].value
     assert near.url.str.contains("example=short_reviews%3A7").all(), "it goes along by link"
+    test = run("neuron")
     test.session_state["example"] = "opinions:7"  # of another task
-    del test.query_params["example"]
     test.run()
     assert "Example 7 (selected)" not in [m.value for m in test.markdown]
     test.session_state["example"] = "short_reviews:9"
