@@ -94,7 +94,7 @@ def draw() -> None:
                 "Uninformative neurons (no better than the majority class) often tie, which raises "
                 "the correlation; they are "
                 f"{controls.count(boxes[boxes.backbone == name].uninformative, '.0%')} of a task's "
-                "neurons. The tooltip gives the lowest and the highest correlation of a layer.",
+                "neurons. The tooltip gives the lowest and highest correlation over layers.",
             )
     answers.downloads("correlation", table, *figures)
 

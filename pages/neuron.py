@@ -145,7 +145,7 @@ def predicts(look: charts.Look) -> None:
         "Dots: one per seed; coloured tick: their mean. Other ticks come from shuffled labels: the "
         "average neuron (left) and the significance threshold (right).",
         help="Threshold: the 95th percentile of the best neuron under permutation. Only "
-        "predictivities beyond it are significant across all neurons.",
+        "predictivities beyond it are significant when corrected for all neurons.",
     )
     answers.downloads("neuron-tasks", table, ("", figure))
 
@@ -169,7 +169,7 @@ def positions(look: charts.Look) -> None:
         st.caption(
             f"{plain(task.title)}, seed {seed} (bold; other seeds pale), {n.n} examples. Best "
             f"at {names[int(n.best_token)]}: predictivity {n.predictivity:.3f}, "
-            f"{words.p_value(n.p)} (own null), {words.p_value(n.p_family)} (family-wise).",
+            f"{words.p_value(n.p)} (uncorrected), {words.p_value(n.p_family)} (family-wise).",
             help=f"Accuracy of predicting {meant} from `activation > baseline`; below 0.5 the "
             "neuron fires for the other class. Under permutation, the best of all neurons "
             "stays between the dashed lines in 95% of cases.",
@@ -257,8 +257,7 @@ def favours(look: charts.Look) -> None:
             " T5 writes its answer with the decoder, so an encoder neuron's direction may not "
             "apply to it."
             if "decoder" in FAMILIES[lab.models.family(backbone)].stacks
-            else " Masked models transform the last state once more before reading the answer, "
-            "which is ignored, too."
+            else " So is the transform that masked language models apply before the output layer."
         ),
     )
     answers.downloads("neuron-words", found.words, ("", figure))
@@ -349,8 +348,8 @@ def near() -> None:
     shown.insert(0, "url", shown.pop("url"))
     st.dataframe(shown, hide_index=True, width="stretch", column_config=columns)
     st.caption(
-        "Similarity is the root mean square difference between seed-mean predictivities over the "
-        "tasks; lower is more similar. The first row is the neuron itself."
+        "Difference: root mean square of the differences between seed-mean predictivities over "
+        "the tasks. The first row is the neuron itself."
     )
     answers.downloads("neuron-neighbours", table)
 

@@ -289,7 +289,7 @@ def votes(name: str, look: charts.Look) -> None:
             answer, playground.ranking(lab.store, asked[name]), task.labels, name
         )
         counts = table.vote.value_counts()
-        tally = ", ".join(f"{counts.get(c, 0)} for {plain(c)}" for c in task.labels)
+        tally = ", ".join(f"{counts.get(c, 0)} {plain(c)}" for c in task.labels)
         st.markdown(
             f"**Classes predicted by the {len(table)} skill neurons of {plain(name)}** (top 5% "
             f"of each layer): {tally}"

@@ -25,7 +25,7 @@ with left:
 with middle:
     shown = address.bound(
         st.segmented_control, "Tasks", ["clean", "adversarial", "all"], default="clean",
-        key="shown", help="Adversarial versions use the baselines of their clean tasks.",
+        key="shown", help="Adversarial versions use their clean tasks' mean activations.",
     ) or "clean"  # fmt: skip
 
 with left:
@@ -37,7 +37,7 @@ with right:
     permutations = address.bound(
         st.select_slider, "Label permutations", [20, 100, 500, 1000], value=sweeps.PERMUTATIONS,
         key="permutations",
-        help="More permutations give finer null levels and p-values.",
+        help="More permutations give finer thresholds and p-values.",
     )  # fmt: skip
 
 
@@ -112,11 +112,11 @@ def draw() -> None:
             first = mine[0].iloc[0]
             st.caption(
                 f"{first.seeds} seeds, {controls.count(mine[0].n)} examples per task. Dotted: "
-                "chance; thick line: significance threshold. Significant neurons: "
+                "chance; thick line: family-wise threshold. Significant (FDR 5%): "
                 f"{controls.count(mine[0].discoveries, '.0%')}; uninformative: "
                 f"{controls.count(mine[0].uninformative, '.0%')}.",
-                help=f"Click a dot to open its neuron. {first.neurons} neurons. Significant: false "
-                "discovery rate of 5%. Thick line: the 95th percentile of the best neuron over "
+                help=f"Click a dot to open its neuron. {first.neurons} neurons. FDR: false "
+                "discovery rate. Thick line: the 95th percentile of the best neuron over "
                 f"{permutations} label permutations. Uninformative neurons are at or below the "
                 "majority class. The best neuron is chosen and scored on the same examples, which "
                 "favours it. Bars: from the majority class to the mean accuracy, with the standard "

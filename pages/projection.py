@@ -38,8 +38,8 @@ GAIN_HELP = (
     "other categories. Points: means over the tasks of a group. Bars: 95% intervals over prompts "
     "and examples, with the tasks fixed. Ticks: majority-class accuracy. Gain: mean difference "
     "over tasks and prompts, paired by seed. A gain near 0 means that projected random tokens are "
-    "as accurate as projected prompts. Its 95% interval treats four or more tasks as a sample; "
-    "with fewer, it holds for these tasks only."
+    "as accurate as projected prompts. Its 95% interval treats four or more tasks as "
+    "random, fewer as fixed."
 )
 
 answers.heading(

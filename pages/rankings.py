@@ -18,8 +18,8 @@ PREDICTIVITY, ATTRIBUTION = "predictivity", "attribution"
 
 answers.heading(
     "Rankings",
-    "Skill neurons have the highest predictivity: they predict the answer best. Causal neurons "
-    "have the highest attribution: they contribute most to it. Are these the same neurons? "
+    "Skill neurons have the highest predictivity: they predict the right answer best. Causal "
+    "neurons have the highest attribution: they contribute most to it. Are these the same neurons? "
     "Do they stay the same across seeds and tasks?",
 )
 lab = answers.lab()

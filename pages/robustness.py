@@ -49,8 +49,8 @@ with right:
         )  # fmt: skip
         worst_of = address.bound(
             st.select_slider, "Worst of", [1, 3, 10], value=1, key="worst",
-            help="Each text is edited this many times at random, and the version with the smallest "
-            "margin for the right answer is used. 1: one random version.",
+            help="Of this many random versions of each text, the one with the smallest margin "
+            "for the right answer is used. 1: one random version.",
         )  # fmt: skip
         where = address.bound(
             st.segmented_control, "Attacked text", list(PARTS), default="both texts", key="part",
@@ -167,8 +167,8 @@ def here() -> None:
         help="Accuracy intervals resample seeds and examples. Neurons: the top share of each layer "
         "by predictivity (skill) or attribution (causal; 300 examples) is found on one half of the "
         "clean examples; the curve shows how many are found again on the other half under attack. "
-        "At dose 0 both halves are clean. Shuffled labels show how much agreement activity alone "
-        "gives.",
+        "At dose 0 both halves are clean. Shuffled labels show how much overlap comes from "
+        "activity alone.",
     )
     with st.container(horizontal=True):
         answers.downloads("robustness-dose", accuracy, ("", figures["accuracy"]))
@@ -201,8 +201,8 @@ def made_of(accuracy: pd.DataFrame, shared: pd.DataFrame) -> None:
             },
         )  # fmt: skip
         st.caption(
-            "Accuracy kept: accuracy less majority accuracy, attacked relative to clean. Neurons "
-            "kept: shared less shuffled, attacked relative to clean."
+            "Accuracy kept: accuracy above the majority class, attacked relative to clean. Neurons "
+            "kept: overlap above that with shuffled labels, attacked relative to clean."
         )
 
 
@@ -270,7 +270,7 @@ def claim(asked: tuple[Spec, ...], every: Every) -> None:
         with st.expander("Numbers, other pairs of backbones, and each backbone alone", key="pairs"):
             leads = [said.lead] if said.headline != said.lead.replace("**", "") else []
             if causal.verdict != "open":
-                leads.append(f"**The same for causal neurons.** {causal.lead}")
+                leads.append(f"**For causal neurons:** {causal.lead}")
             st.markdown("\n".join(f"- {text}" for text in (*leads, *said.between, *said.within)))
     st.subheader("Where accuracy is kept, are the neurons kept as well?", anchor=False)
     ranked = [n for n in NAMES if (points.neurons == n).any()]

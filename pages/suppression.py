@@ -31,7 +31,7 @@ with middle:
     task = controls.task(controls.ranked_set())
     grid = address.bound(
         st.segmented_control, "Fractions", ["paper", "wide"], default="paper", key="grid",
-        help="Paper: 0 to 15% of each layer. Wide: up to all neurons.",
+        help="Paper (Ackermann & Ohmer 2024): 0 to 15% of each layer. Wide: up to all neurons.",
     ) or "paper"  # fmt: skip
 with right:
     kinds = address.bound(
@@ -57,7 +57,7 @@ with how:
     )  # fmt: skip
     kind = address.bound(
         st.segmented_control, "Activation becomes", controls.KINDS, default="zero", key="kind",
-        help="The mean is known in the encoder only.",
+        help="Means are stored for the encoder only.",
     )  # fmt: skip
     limit = address.bound(st.select_slider, "Examples", [64, 128, 256, 600], value=256, key="limit")
     draws = address.bound(st.slider, "Random draws", 1, 10, 3, key="draws")
@@ -65,7 +65,7 @@ if decoder:
     kinds = [k for k in kinds if k in sweeps.IN_DECODER] or list(sweeps.IN_DECODER)
     backbones = controls.with_decoder(lab, backbones)
     if kind == "mean":
-        st.info("The mean activation is known in the encoder only; here neurons are set to zero.")
+        st.info("Mean activations are stored for the encoder only; here neurons are set to zero.")
 
 choices = sweeps.SuppressionChoices(
     fractions=sweeps.WIDE_FRACTIONS if grid == "wide" else sweeps.PAPER_FRACTIONS,
@@ -172,8 +172,8 @@ def draw() -> None:
 def finding_help(compared: pd.DataFrame) -> str:
     """The numbers behind the finding."""
     half = (
-        "Half lost: half of the accuracy above the majority class that the backbone has without "
-        "suppression, read off the lines between the points."
+        "The lead is halved where accuracy above the majority class is half of what it is without "
+        "suppression, interpolated between the points."
     )
     if compared.empty:
         return half

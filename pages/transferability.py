@@ -31,13 +31,13 @@ AGREEMENT_HELP = (
     "intervals from a bootstrap over tasks. The intervals do not account for picking the highest "
     "of several indicators. Concatenated: each prompt as one long vector. Averaged: the mean over "
     "all pairs of vectors, one from each prompt. Euclidean similarity: 1 / (1 + distance). ON: "
-    "the overlapping rate of the neurons that are active when the model gets the prompt without a "
-    "text; windows are of three layers (T5: decoder layers). Dead row: the first vector of a "
+    "the overlapping rate of the neurons that are active when the model reads the prompt alone; "
+    "windows are of three layers (T5: decoder layers). Dead row: the first vector of a "
     "released RoBERTa prompt, which never reaches the model."
 )
 SEEDS_HELP = (
     "Prompts tuned with the same seed start from the same vectors and stay similar, whatever the "
-    "task. Pairs with different seeds are therefore compared, where there are any."
+    "task. So prompts with different seeds are compared, where there are any."
 )
 ADVICE_HELP = (
     "The recommended prompt is the one most similar to the task's own prompt, so the task needs a "
@@ -134,7 +134,7 @@ def advice_section(
         return table, ("", None)
     figure = charts.advice_tested(table, look, tasks=order)
     with st.container(border=True):
-        st.markdown("**Which other task's prompt is the best start?**")
+        st.markdown("**Which other task's prompt works best?**")
         answers.chart(figure)
         st.caption(advised(advice.gained(table)), help=ADVICE_HELP)
         st.dataframe(
@@ -156,11 +156,11 @@ def advised(gains: pd.DataFrame) -> str:
     for row in gains.itertuples():
         low, high = words.two(row.low), words.two(row.high)
         span = f" ({low} to {high})" * (row.low == row.low)
-        which = "all (tick)" if row.over == "all" else "same category"
+        which = "all tasks (tick)" if row.over == "all" else "same category"
         each.append(f"{plain(row.backbone)}, {which} {words.two(row.gain)}{span}")
     return (
-        "Relative accuracy of the recommended prompt (filled) minus the mean of the other tasks' "
-        f"prompts, {controls.count(gains.tasks)} tasks (95% interval): {'; '.join(each)}. Ring: "
+        "Relative accuracy of the recommended prompt (filled) minus the mean of other prompts, "
+        f"{controls.count(gains.tasks)} tasks (95% interval): {'; '.join(each)}. Ring: "
         "best prompt."
     )
 

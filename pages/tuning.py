@@ -44,7 +44,7 @@ exact = lab.models.precision(backbone)
 precision = address.bound(
     one.segmented_control, "Precision", controls.PRECISIONS, default=exact, key=f"precision{kind}",
     help="Precision of the backbone. bf16 halves the memory and is fast on a "
-    "GPU; fp64 is exactly reproducible. Prompts of the embedded backbones are measured in fp64, "
+    "GPU; fp64 is exactly reproducible. Prompts of the built-in backbones are measured in fp64, "
     "others in the precision in which they were tuned.",
 ) or exact  # fmt: skip
 

@@ -131,7 +131,7 @@ def _mixed(found: pd.DataFrame, what: str) -> dict[str, str]:
         top, bottom = max(over, key=over.__getitem__), min(over, key=over.__getitem__)
         if over[top] - over[bottom] >= WIDE:
             said[row.backbone] = (
-                f"the category matters: {what} {two(row.each[top].within)} for {plain(top)}, "
+                f"it depends on the category: {what} {two(row.each[top].within)} for {plain(top)}, "
                 f"{two(row.each[bottom].within)} for {plain(bottom)}"
             )
     return said

@@ -64,4 +64,6 @@ def similar_prompts(agreed: pd.DataFrame) -> str:
         agreed, higher="Similar prompts transfer better", lower="Similar prompts transfer worse",
         same="The similarity of prompts is not clearly related to transfer",
     )  # fmt: skip
-    return f"{lead}. Spearman correlation between averaged cosine and transfer: {'; '.join(said)}."
+    return (
+        f"{lead}. Spearman correlation of cosine and transfer, mean over tasks: {'; '.join(said)}."
+    )

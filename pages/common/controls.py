@@ -35,7 +35,7 @@ STACKS: tuple[Stack, ...] = ("encoder", "decoder")
 CANNOT_WRITE = (
     "All of these tasks have written answers, and {} cannot write; choose another backbone."
 )
-NEEDS_CLASSES = "These figures need tasks with classes."
+NEEDS_CLASSES = "Only tasks with classes are shown."
 KINDS: tuple[Kind, ...] = ("zero", "mean", "noise")
 EDITS = {
     "typo": "typos", "synonym": "synonyms", "distraction": "distractions", "negation": "negations",
@@ -66,8 +66,8 @@ def backbones(lab: Lab, first: Sequence[str] = PLAIN) -> list[str]:
         st.pills, "Backbones", known, default=[n for n in known if n in first] or list(known[:1]),
         selection_mode="multi", key="backbone", format_func=plain, wrap=True,
         help="Backbones are shown side by side on one scale. Weathered: "
-        "pretrained on the same texts, but with typos, asides, invented names and varied "
-        "segmentation added.",
+        "pretrained on its counterpart's texts with typos, asides, invented names and varied "
+        "subword segmentation.",
     )  # fmt: skip
     if not chosen:
         st.info("Choose a backbone.")
@@ -213,7 +213,7 @@ def attack_kind() -> AttackKind:
         format_func=lambda k: EDITS[k],
         help="Typo: two letters of a word are swapped, or one is dropped or doubled. Synonym: one "
         "word is replaced. Distraction: an unrelated remark is added. Negation: a double negation "
-        "is put before the text, so its meaning stays.",
+        "before the text keeps its meaning.",
     )  # fmt: skip
     about.note(attack=EDITS[chosen])
     return chosen

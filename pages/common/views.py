@@ -56,9 +56,9 @@ GALLERY = (
         params={"task": "Sentence pairs", "backbone": "roberta-mini", "seed": [0, 1, 2, 3, 4]},
     ),
     View(
-        page="robustness", label="Trained on messy texts",
-        says="On answerability, one typo per text costs the weathered RoBERTa less accuracy than "
-        "the plain one.",
+        page="robustness", label="Pretrained on messy texts",
+        says="On answerability, one typo per text costs the RoBERTa pretrained on messy texts less "
+        "accuracy than its plain counterpart.",
         params={
             "tab": "This task", "task": "Answerability",
             "backbone": ["roberta-mini", "roberta-mini-weathered"],
@@ -81,18 +81,18 @@ GALLERY = (
     ),
     View(
         page="transferability", label="Which other prompt works best",
-        says="For RoBERTa, the most similar prompt beats the mean of all others, but not that of "
-        "its category.",
+        says="For RoBERTa, the most similar prompt beats the average prompt, but not the average "
+        "of its category.",
     ),
     View(
         page="projection", label="Prompts of another backbone",
-        says="Trained by task, a projector turns random tokens into prompts as good as those from "
-        "T5's prompts.",
+        says="With the task loss, projected random tokens are as accurate as projected prompts of "
+        "T5.",
     ),
     View(
         page="ways", label="Causal for LoRA and adapters, too",
-        says="With either, RoBERTa loses more without the prompts' causal neurons than without "
-        "random ones.",
+        says="With either, suppressing the prompts' causal neurons costs RoBERTa more than "
+        "suppressing random ones.",
         params={"backbone": "roberta-mini"},
     ),
     View(

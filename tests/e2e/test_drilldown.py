@@ -153,7 +153,7 @@ def test_the_dose_response_and_the_claim_are_what_the_exported_files_say(
     number = r"(-?[\d.]+)"
     told = rf"\(difference {number}, 95% interval {number} to {number}; 9 tasks\)"
     for sentence, second, first in (
-        ("roberta-mini and t5-mini do not differ clearly in the accuracy they keep",
+        ("t5-mini and roberta-mini do not differ clearly in the accuracy they keep",
          "t5-mini", "roberta-mini"),
         ("roberta-mini-weathered keeps more of its accuracy than roberta-mini",
          "roberta-mini-weathered", "roberta-mini"),

@@ -141,7 +141,7 @@ def test_where_categories_differ_widely_the_mean_is_not_all_that_is_said() -> No
     differ, clear = compared(rows, CATEGORIES), compared(table(0.9, 0.6, 0.01), CATEGORIES)
     assert differ.low.iloc[0] < 0 < differ.high.iloc[0]
     assert said(differ) == "**Same.**"
-    depends = "n, the category matters: mean 0.80 for x, 0.00 for y.**"
+    depends = "n, it depends on the category: mean 0.80 for x, 0.00 for y.**"
     assert said(differ, "mean") == f"**On {depends}"
     assert said(pd.concat([clear, differ]), "mean") == f"**More on m; on {depends}"
     assert said(clear, "mean") == "**More.**"

@@ -276,8 +276,8 @@ def test_the_verdict_is_that_of_all_matched_pairs() -> None:
     alone = summarise(table, matched=[("a", "b")])
     assert (alone.verdict, len(alone.between)) == ("agrees", 5)
     assert alone.headline == (
-        "The weathered backbone keeps more of its accuracy under attack, and more of its skill "
-        "neurons."
+        "The weathered backbone keeps more of its accuracy under attack than its counterpart, "
+        "and more of its skill neurons."
     )
     plain = summarise(made_up({"a": 0.5, "b": 0.5}, -0.2), matched=[("a", "b")])
     assert plain.headline.startswith("The backbone that keeps more of its accuracy")
@@ -319,8 +319,12 @@ def test_a_typo_is_not_compared_with_a_synonym() -> None:
 @pytest.mark.parametrize(
     ("overall", "within", "said"),
     [
-        ((0.5, 0.2, 0.8), (0.5, 0.2, 0.9), "keep more of them (slope 0.50, 95%"),
-        ((0.5, 0.2, 0.8), (-0.5, -0.9, -0.2), "keep fewer of them (slope \N{MINUS SIGN}0.50"),
+        ((0.5, 0.2, 0.8), (0.5, 0.2, 0.9), "goes with more of them kept (slope 0.50, 95%"),
+        (
+            (0.5, 0.2, 0.8),
+            (-0.5, -0.9, -0.2),
+            "goes with fewer of them kept (slope \N{MINUS SIGN}0.50",
+        ),
         ((0.5, -0.2, 0.8), (0.5, 0.2, 0.9), "not clearly related (slope 0.50"),
         ((0.5, 0.2, 0.8), (0.1, -0.2, 0.9), "there is no clear relation (slope 0.10"),
         ((0.5, 0.2, 0.8), (math.nan,) * 3, "there are too few to tell."),

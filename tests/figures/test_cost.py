@@ -123,7 +123,7 @@ def test_what_they_cost_in_words(rows: list[object], said: str) -> None:
 def test_the_numbers_behind_the_words() -> None:
     rows = [row(-0.01, -0.035, 0.015, "a", 0.02), row(0.061, 0.038, 0.085, "a")]
     assert cost.numbers(pd.DataFrame(rows)) == (
-        "Accuracy kept, in points: b −1.0 (−3.5 to 1.5). "
-        "Skill neurons found again, in points: b 2.0 (−8.0 to 7.0)."
+        "Accuracy kept, in points: b minus a −1.0 (−3.5 to 1.5). "
+        "Skill neurons found again, in points: b minus a 2.0 (−8.0 to 7.0)."
     )
     assert cost.numbers(pd.DataFrame([row(0.3, 0.28, 0.33, "")])) == ""

@@ -42,7 +42,7 @@ pytestmark = pytest.mark.slow
             "correlation",
             "",
             "**The same neurons tend to predict tasks of the same category on t5-mini; on "
-            "roberta-mini, the category matters: correlation 0.80 for sentiment, 0.02 for "
+            "roberta-mini, it depends on the category: correlation 0.80 for sentiment, 0.02 for "
             "inference.**",
         ),
     ],
@@ -155,7 +155,10 @@ def test_ways_to_tune_are_shipped_for_the_first_task() -> None:
     assert (
         "**Short reviews: no clear difference in accuracy between prompt tuning and full " in said
     )
-    assert "where the 95% interval is above 0.** roberta-mini: prompt tuning 0.20 (0.14 to" in said
+    assert (
+        "than random ones** (difference, 95% interval): roberta-mini: prompt tuning 0.20 (0.14 to"
+        in said
+    )
 
 
 @pytest.mark.usefixtures("fresh")
@@ -221,8 +224,8 @@ def test_robustness_opens_with_the_claim_over_all_tasks() -> None:
     assert not [b for b in test.button if b.label == "Compute"], "nothing is missing"
     assert len(charts(test)) == 3
     assert (
-        "**Each weathered backbone keeps more of its accuracy under attack, and more of its skill "
-        "neurons.**"
+        "**Each weathered backbone keeps more of its accuracy under attack than its "
+        "counterpart, and more of its skill neurons.**"
     ) in words(test)
     for name in ("roberta-mini", "t5-mini"):
         assert f"**{name}**" in words(test)
@@ -493,6 +496,6 @@ def test_predictivity_draws_the_levels_of_chance() -> None:
     first = json.dumps(charts(test)[0])
     assert '"fwer"' in first
     assert '"floor"' in first
-    assert any("Significant neurons: " in c.value for c in test.caption)
+    assert any("Significant (FDR 5%): " in c.value for c in test.caption)
     more = run("predictivity", permutations="500")
     assert [b for b in more.button if b.label == "Compute"], "other shuffles are another question"

@@ -139,7 +139,7 @@ def published_pairs(lab: Lab) -> None:
 
 HOLDS: dict[str, Callable[[Lab], None]] = {
     "A few neurons carry a skill": a_few_neurons,
-    "Trained on messy texts": messy_texts,
+    "Pretrained on messy texts": messy_texts,
     "Same sentence, one typo": one_slip,
     "One neuron, eight tasks": one_neuron,
     "Which other prompt works best": which_start,

@@ -118,7 +118,8 @@ def numbers(found: pd.DataFrame) -> str:
     """The numbers behind the unclear accuracies and the skill neurons of `sentence`, in points."""
     rows: list[Any] = list(found.itertuples())
     parts = [
-        f"{plain(row.backbone)} {_number(row.lost)} ({_ends(row.low, row.high)})"
+        f"{plain(row.backbone)} minus {plain(row.versus)} {_number(row.lost)} "
+        f"({_ends(row.low, row.high)})"
         for row in rows
         if row.versus and row.low <= 0 <= row.high
     ]
@@ -160,7 +161,8 @@ def _neurons(row: Any) -> str:
     """How many more skill neurons are found again than by the other backbone, or in clean texts."""
     sign = 1 if row.versus else -1
     interval = _ends(*sorted((sign * row.neurons_low, sign * row.neurons_high)))
-    return f"{plain(row.backbone)} {_number(sign * row.neurons)} ({interval})"
+    of = f"minus {plain(row.versus)}" if row.versus else "attacked minus clean"
+    return f"{plain(row.backbone)} {of} {_number(sign * row.neurons)} ({interval})"
 
 
 def _ends(low: float, high: float) -> str:

@@ -13,7 +13,7 @@ from core.stats.intervals import FEWEST_CLUSTERS, Estimate
 
 MATCHED = (
     "A weathered backbone was pretrained on the same texts in the same order as its counterpart, "
-    "but with typos, asides, invented names and varied segmentation added. Each pair shows the "
+    "but with typos, asides, invented names and varied subword segmentation. Each pair shows the "
     "effect of noisy training text, not of architecture, and the typos resemble those of the "
     "attack."
 )
@@ -120,7 +120,9 @@ def _headline(verdicts: Collection[str], pairs: Sequence[Any], what: str, matche
         )
     if matched and all(row.accuracy > 0 for row in pairs):
         who = "Each" if several else "The"
-        robust = f"{who} weathered backbone keeps more of its accuracy under attack"
+        robust = (
+            f"{who} weathered backbone keeps more of its accuracy under attack than its counterpart"
+        )
         return {
             "agrees": f"{robust}, and more of its {what}.",
             "contradicts": f"{robust}, but fewer of its {what}.",
@@ -164,8 +166,8 @@ def _among_like_tasks(e: Estimate) -> str:
         )
     more = "more" if e.value > 0 else "fewer"
     return (
-        "Among tasks of one category at equal dose, those that keep more accuracy keep "
-        f"{more} of them (slope {interval(e)})."
+        "Among tasks of one category at equal dose, more accuracy kept goes with "
+        f"{more} of them kept (slope {interval(e)})."
     )
 
 
@@ -180,13 +182,13 @@ def _between(row: Any, neurons: str) -> tuple[str, str]:
             f"{first} and {second} have too few tasks in common ({row.accuracy_tasks}; at least "
             f"{FEWEST_CLUSTERS} are needed)."
         )
+    robust, other = (second, first) if accuracy.value > 0 else (first, second)
     if not accuracy.certain:
         return "not tested", (
-            f"At equal dose, **{first}** and **{second}** do not differ clearly in the accuracy "
+            f"At equal dose, **{robust}** and **{other}** do not differ clearly in the accuracy "
             f"they keep (difference {interval(positive(accuracy))}; {tasks}), so they do **not "
             "test the claim**."
         )
-    robust, other = (second, first) if accuracy.value > 0 else (first, second)
     lead = (
         f"At equal dose, **{robust}** keeps more of its accuracy than {other} "
         f"(difference {interval(positive(accuracy))}; {tasks})"
@@ -199,10 +201,10 @@ def _between(row: Any, neurons: str) -> tuple[str, str]:
     if not kept.certain:
         ahead = kept if accuracy.value > 0 else opposite(kept)
         return "no difference", (
-            f"{lead}, but **not clearly more of its {what}** (difference {interval(ahead)}). This "
-            "does not support the claim."
+            f"{lead}, but **not clearly more of its {what}** (difference {interval(ahead)}; "
+            f"{row.kept_tasks} tasks). This does not support the claim."
         )
-    apart = f"(difference {interval(positive(kept))})"
+    apart = f"(difference {interval(positive(kept))}; {row.kept_tasks} tasks)"
     if (kept.value > 0) == (accuracy.value > 0):
         return "agrees", f"{lead}, and more of its {what} {apart}. This **agrees with** the claim."
     return (
