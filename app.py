@@ -85,7 +85,7 @@ st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 if st.context.is_embedded:
     st.html(tour.BARE)
 about.begin(page.title)
-with answers.shown_errors(), address.visited(page.title, page.url_path):
+with address.visited(page.title, page.url_path), answers.shown_errors():
     views.forget_choices()
     jobs.notices()
     tour.bar()

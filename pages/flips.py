@@ -63,7 +63,7 @@ asked = {b: both for b in backbones if (both := pair(b)) is not None}
 for name in (b for b in backbones if b not in asked):
     controls.no_prompt(task, name, seed)
 if not asked:
-    st.stop()
+    address.end()
 shown = list(asked)
 
 

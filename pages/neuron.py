@@ -57,7 +57,7 @@ contrast = controls.contrast(task)
 mine = [s for s in here if s.contrast == contrast]
 if not mine:
     st.info("There is no prompt for this task yet. Tune or import one first.")
-    st.stop()
+    address.end()
 chosen = next(s for s in mine if s.prompt.seed == seed)
 fires = ActivationSpec(ranking=chosen)
 alone = AblationSpec(ranking=chosen, layer=layer, neuron=neuron)

@@ -98,6 +98,16 @@ def take_pair() -> None:
         st.session_state["before"] = {"texts": clean, "given": clean, "after": struck}
 
 
+def say_pair() -> None:
+    """The address says what was attacked, and into what, as long as the fields hold it."""
+    before = st.session_state["before"] if attacked() else {}
+    pair = before.get("texts", ("", "")), before.get("after", ("", ""))
+    for name, texts in zip(("clean", "struck"), pair, strict=True):
+        for part, text in zip("ab", texts, strict=True):
+            address.put(f"{name}_{part}", text or None, chosen=False)
+    st.session_state["brought"] = pair
+
+
 def start() -> None:
     """Fill them with the chosen example, and clear the choice at once."""
     name, st.session_state[f"ex_{task.name}"] = st.session_state[f"ex_{task.name}"], None
@@ -205,6 +215,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
         st.button("undo", on_click=undo, icon=":material/undo:")
 if refused := st.session_state.pop("refused", None):
     st.info(plain(refused))
+say_pair()
 typed = (st.session_state["text_a"], st.session_state["text_b"] if task.pair else None)
 
 
@@ -234,6 +245,7 @@ def draw() -> None:
             st.caption(f"The neurons of {plain(name)} have not been measured yet.")
     if not all(text.strip() for text in typed if text is not None):
         st.info("Type a text first.")
+        address.unfinished()
     elif ready:
         with answers.shown_errors():
             said(ready, look)
@@ -332,9 +344,10 @@ def said_by(answer: Play, counts: "pd.Series[int]", name: str) -> None:
 
 def single(name: str) -> None:
     """Show which single neurons the answer hangs on, when someone wants to know."""
-    box = st.expander(
-        "Does any single neuron change this answer?", key=f"single-{name}", on_change="rerun"
-    )
+    box = address.bound(
+        st.expander, "Does any single neuron change this answer?", key=f"single-{name}",
+        on_change="rerun",
+    )  # fmt: skip
     if not box.open:
         return
     with box:

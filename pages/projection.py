@@ -52,12 +52,12 @@ one, two, three = controls.row(3, 2, 2)
 names = list(lab.models.names())
 if len(names) < 2:
     st.info("A projection needs two backbones; add another one on the Library page.")
-    st.stop()
+    address.end()
 source = address.bound(one.selectbox, "Source backbone", names, index=1, key="source")
 target = address.bound(two.selectbox, "Target backbone", names, key="target")
 if lab.models.pin(source) == lab.models.pin(target):
     st.info("Choose two different backbones.")
-    st.stop()
+    address.end()
 with three:
     offered = controls.clean_ranked()
 titles = controls.titles(offered)
@@ -79,7 +79,7 @@ ways = address.bound(
 )  # fmt: skip
 if not chosen or not ways:
     st.info("Choose at least one training task and one training objective.")
-    st.stop()
+    address.end()
 
 
 def tuned(backbone: str, found: Sequence[Task]) -> list[TuneSpec]:

@@ -98,7 +98,7 @@ with answers.shown_errors():
     named = address.asked("key")
     view = by_key(named) if named else standard(one, two, three)
 if view is None:
-    st.stop()
+    address.end()
 assert view is not None
 prompt, backbone, task, targets = view.prompt, view.backbone, view.task, view.targets
 tasks = controls.clean(targets)
@@ -116,7 +116,7 @@ st.markdown(
 )
 if not lab.known([prompt]):
     answers.show([prompt], not_tuned, name="prompt-tuned", what="prompt")
-    st.stop()
+    address.end()
 with st.expander("Provenance and files"):
     st.caption(provenance())
     sharing.download(lab, key(prompt))

@@ -79,7 +79,7 @@ mine = {name: sweep for name in backbones if (sweep := response(name, task, kind
 for name in (n for n in backbones if n not in mine):
     controls.no_prompt(task, name)
 if not mine:
-    st.stop()
+    address.end()
 asked_here = tuple(spec for sweep in mine.values() for spec in sweep.everything)
 Every = dict[tuple[str, str, str], sweeps.DoseSweep]  # by backbone, task's title, kind of attack
 

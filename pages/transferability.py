@@ -83,6 +83,7 @@ def draw(
     agreed = agreement(pairs).dropna(subset="spearman")
     if agreed.empty:
         st.caption("A correlation needs a target task with at least three source tasks.")
+        address.unfinished()
         return
     found = indicators.order(likeness.indicator)
     agreed = agreed.assign(title=agreed.indicator.map(indicators.title))

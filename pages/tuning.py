@@ -30,7 +30,7 @@ with one:
     found = controls.answered_by(lab, backbone, every)
     if not found:
         st.info(controls.CANNOT_WRITE.format(plain(backbone)))
-        st.stop()
+        address.end()
     task = controls.task(found)
 family = lab.models.family(backbone)
 seed = address.bound(two.number_input, "Seed", 0, 10_000, 0, key="seed")

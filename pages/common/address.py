@@ -9,14 +9,14 @@ somebody chose something, in place of the address as it was if the page was just
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
-from urllib.parse import parse_qs
+from typing import NoReturn, ParamSpec, TypeVar
+from urllib.parse import parse_qs, urlencode
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import RerunException, get_script_run_ctx
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.common import widgets
 
@@ -24,9 +24,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Texts = list[str]
 
-TRAVELS = ("backbone", "seed", "task", "from", "prompts", "top")
-"""Keys of the controls that several pages have: a choice that is not the default travels."""
+TRAVELS = ("backbone", "seed", "task", "from", "prompts", "top", "example")
+"""What several pages have: a choice that is not the default travels."""
 VISIT, TRAVELLING = "address", "travelling"  # in the session
+MOST, LONGEST = 5, 60  # names and characters of what is refused that a message quotes
 
 
 @dataclass
@@ -35,15 +36,17 @@ class Visit:
 
     page: str = ""
     path: str = ""
+    number: int = 0
+    """How many there were before it in this session."""
     asked: dict[str, Texts] = field(default_factory=dict)
     """By the address, and not taken yet."""
-    along: dict[str, Texts] = field(default_factory=dict)
+    brought: dict[str, Texts] = field(default_factory=dict)
     """From earlier pages, and not taken yet."""
     named: dict[str, Texts] = field(default_factory=dict)
     """What no control shows: the step of the tour, the example."""
     view: dict[str, Texts] = field(default_factory=dict)
     """What the controls of this run show, in their order."""
-    usual: set[str] = field(default_factory=set)
+    at_default: set[str] = field(default_factory=set)
     """Which of them are at their defaults."""
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """What each could show when it was last seen."""
@@ -51,6 +54,8 @@ class Visit:
     """What the address asks for in vain, and the visitor has not been told yet."""
     seen: dict[str, Texts] = field(default_factory=dict)
     """What controls showed in any run."""
+    followed: bool = False
+    """Whether Back, or a link in a figure or a text, led here: its address alone counts."""
     chosen: bool = False
     """Whether somebody has chosen something that the address does not say yet."""
     whole: bool = True
@@ -63,15 +68,25 @@ def visited(page: str, path: str) -> Iterator[None]:
     said, and the address is written. A run that is cut short by another one does neither.
     """
     visit = _opened(page, path)
-    visit.view, visit.usual, visit.whole = {}, set(), True
+    visit.view, visit.at_default, visit.whole = {}, set(), True
     try:
         yield
-    except BaseException as raised:
-        visit.whole = False  # a page may stop early
-        if not isinstance(raised, RerunException):
-            _leave(visit)
-        raise
+    except Ended:
+        visit.whole = False
     _leave(visit)
+
+
+class Ended(Exception):  # not an error
+    """Raised by `end`."""
+
+
+def end() -> NoReturn:
+    """The page ends here, because what follows cannot be shown. (After `st.stop` nothing would
+    reach the browser any more, the address neither.)
+    """
+    if not _visit().page:  # it runs without the app around it
+        st.stop()
+    raise Ended
 
 
 def _opened(page: str, path: str) -> Visit:
@@ -88,8 +103,11 @@ def _opened(page: str, path: str) -> Visit:
     for name in visit.view if visit is not None else ():
         if name in st.session_state:  # a control of the new page may have the same key
             del st.session_state[name]
-    along = {} if followed is not None else st.session_state.get(TRAVELLING, {})
-    new = Visit(page, path, asked, dict(along))
+    brought = {} if followed is not None else st.session_state.get(TRAVELLING, {})
+    new = Visit(
+        page, path, 0 if visit is None else visit.number + 1, asked, dict(brought),
+        followed=followed is not None,
+    )  # fmt: skip
     st.session_state[VISIT] = new
     return new
 
@@ -116,12 +134,16 @@ def bound(widget: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     visit = _visit()
     allowed = widgets.values(widget, args, kwargs)
     name = allowed.name
-    asked, along = visit.asked.pop(name, None), visit.along.pop(name, None)
+    asked, brought = visit.asked.pop(name, None), visit.brought.pop(name, None)
     if asked is not None:
-        st.session_state[name], refused = allowed.taken(asked)
+        value, refused = allowed.taken(asked)
         refuse(name, refused)
-    elif along is not None:
-        st.session_state[name] = allowed.taken(along)[0]
+        if refused != asked or name not in st.session_state:  # or else what the page has put there
+            st.session_state[name] = value
+    elif brought is not None:
+        st.session_state[name] = allowed.taken(brought)[0]
+    elif name not in st.session_state and name in visit.seen:  # it was out of sight for a while
+        st.session_state[name] = allowed.taken(visit.seen[name])[0]
     elif name not in st.session_state or not allowed.holds(st.session_state[name]):
         st.session_state[name] = allowed.default
     elif visit.options.get(name, allowed.options) != allowed.options:
@@ -129,37 +151,65 @@ def bound(widget: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     visit.options[name] = allowed.options
     shown = widget(*args, **kwargs)
     visit.view[name] = allowed.texts(st.session_state[name])
-    visit.chosen |= visit.seen.get(name, visit.view[name]) != visit.view[name]
+    changed = visit.seen.get(name, visit.view[name]) != visit.view[name]
+    visit.chosen |= changed
     visit.seen[name] = visit.view[name]
     if visit.view[name] == allowed.texts(allowed.default):
-        visit.usual.add(name)
+        visit.at_default.add(name)
     else:
-        visit.usual.discard(name)
+        visit.at_default.discard(name)
+    if changed or asked is not None:
+        _keep(name, visit.view[name] if name not in visit.at_default else None)
     return shown
+
+
+def _keep(name: str, texts: Texts | None) -> None:
+    """What is chosen travels to the next pages; a default (None) does not."""
+    kept: dict[str, Texts] = st.session_state.setdefault(TRAVELLING, {})
+    if texts is None:
+        kept.pop(name, None)
+    elif name in TRAVELS:
+        kept[name] = texts
 
 
 def only(name: str, value: T) -> T:
     """The one value that there is, so that no control shows it. Other views have several."""
     visit = _visit()
     refuse(name, [text for text in visit.asked.pop(name, []) if text != str(value)])
-    visit.view[name] = [str(value)]
-    visit.usual.add(name)
+    visit.view[name] = visit.seen[name] = [str(value)]
+    visit.at_default.add(name)
     return value
 
 
 def asked(name: str) -> str:
     """What the address says under a name that no control has; empty if it does not."""
     visit = _visit()
-    if name in visit.asked:
-        visit.named[name] = visit.asked.pop(name)
+    for known in (visit.asked, visit.brought):
+        if name in known and name not in visit.named:
+            visit.named[name] = known.pop(name)[-1:]
+            _keep(name, visit.named[name])
+    if visit.followed and name not in visit.named:
+        _keep(name, None)
     return visit.named.get(name, [""])[-1]
 
 
-def once(name: str) -> str:
-    """The same, and from now on the address does not say it."""
+def taken(name: str) -> str:
+    """The same, which is then taken out of the address."""
     said = asked(name)
     _visit().named.pop(name, None)
     return said
+
+
+def go(page: str, asked: Mapping[str, str | Texts]) -> None:
+    """Open a page of this app, as a link in a text does. (`st.switch_page` makes two steps of the
+    browser's history.)
+    """
+    _run("go", f"{page}?{urlencode(asked, doseq=True)}")
+
+
+def number() -> int:
+    """Another one whenever a page is opened, by Back, too: for the key of what must begin anew."""
+    return _visit().number
 
 
 def put(name: str, text: str | None, *, chosen: bool = True) -> None:
@@ -173,11 +223,12 @@ def put(name: str, text: str | None, *, chosen: bool = True) -> None:
         visit.named.pop(name, None)
     else:
         visit.named[name] = [text]
+    _keep(name, visit.named.get(name))
 
 
 def alone() -> None:
     """What was chosen on earlier pages does not alter this one."""
-    _visit().along.clear()
+    _visit().brought.clear()
 
 
 def refuse(name: str, texts: Sequence[str]) -> None:
@@ -194,43 +245,45 @@ def unfinished() -> None:
 def view() -> dict[str, Texts]:
     """All that the address says, as far as the page has run."""
     visit = _visit()
-    return {**visit.view, **visit.named, **({} if visit.whole else visit.asked)}
+    if visit.whole:
+        return {**visit.view, **visit.named}
+    return {**visit.seen, **visit.view, **visit.named, **visit.asked}
 
 
 def changed() -> dict[str, Texts]:
     """Of it, what is not at its default."""
-    usual = _visit().usual
-    return {name: texts for name, texts in view().items() if name not in usual}
+    at_default = _visit().at_default
+    return {name: texts for name, texts in view().items() if name not in at_default}
 
 
 def quoted(values: Iterable[str]) -> str:
-    """Values of an address, as they are: no Markdown, no links."""
-    return ", ".join(
-        f"`{value.replace('`', ' ')}`" if value.strip() else "nothing" for value in values
-    )
+    """Texts of an address, as they are: no Markdown, no links."""
+    return ", ".join(map(_quoted, values))
+
+
+def _quoted(text: str) -> str:
+    text = " ".join(text.replace("`", " ").split())
+    cut = text if len(text) <= LONGEST else text[:LONGEST] + "…"
+    return f"`{cut}`" if text else "nothing"
 
 
 def _leave(visit: Visit) -> None:
     """After a run of a page."""
     if visit.whole:
         for name, texts in visit.asked.items():
+            _keep(name, texts)  # to pages that have it
             refuse(name, texts if name not in TRAVELS else [])
-        visit.asked = {}
-        visit.along = {}
+        visit.asked, visit.brought = {}, {}
     if visit.refused:
-        named = "; ".join(f"{name} = {quoted(texts)}" for name, texts in visit.refused.items())
+        every = [f"{quoted([name])} = {quoted(texts)}" for name, texts in visit.refused.items()]
+        more = f"; and {len(every) - MOST} more" * (len(every) > MOST)
+        named = "; ".join(every[:MOST]) + more
         visit.refused = {}
         st.toast(
             f"This link asks for what is not available here: {named}. The page shows available "
             "values instead.",
             icon=":material/link_off:", duration="long",
         )  # fmt: skip
-    kept: dict[str, Texts] = st.session_state.setdefault(TRAVELLING, {})
-    for name in TRAVELS:
-        if name in visit.usual:
-            kept.pop(name, None)
-        elif name in visit.view:
-            kept[name] = visit.view[name]
     _write(visit)
 
 
@@ -244,7 +297,12 @@ def follow() -> None:
 def _write(visit: Visit) -> None:
     """Complete the address, or make a step of its history if somebody has chosen something."""
     parts = [(name, text) for name, texts in view().items() for text in texts]
-    arguments = ", ".join(map(json.dumps, (visit.path, parts, visit.chosen, time.time())))
-    script = f"skillscopePage.show({arguments})".replace("<", "\\u003c")  # texts may say </script>
-    st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
+    _run("show", visit.path, parts, visit.chosen)
     visit.chosen = False
+
+
+def _run(what: str, *arguments: object) -> None:
+    """Have page.js do it, once."""
+    said = ", ".join(map(json.dumps, (time.time(), *arguments)))
+    script = f"skillscopePage.{what}({said})".replace("<", "\\u003c")  # texts may say </script>
+    st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)

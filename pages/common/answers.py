@@ -49,6 +49,7 @@ def shown_errors() -> Iterator[None]:
         yield
     except SkillscopeError as error:
         st.error(plain(error), icon=":material/error:")
+        address.unfinished()
 
 
 def look(backbones: Sequence[str]) -> charts.Look:
@@ -348,8 +349,9 @@ def linked(table: pd.DataFrame, *, task: str = "", seed: int = 0) -> pd.DataFram
     """With a column `url`: the address of each row's neuron. Columns backbone, layer, neuron, and
     task (a title) unless it is given.
     """
-    names = ("from", "prompts", example.SLOT)
-    kept = {n: st.session_state[n] for n in names if st.session_state.get(n)}
+    kept = {n: st.session_state[n] for n in ("from", "prompts") if st.session_state.get(n)}
+    if picked := address.asked(example.SLOT):
+        kept[example.SLOT] = picked
     tasks = [task] * len(table) if task else table.task.tolist()
 
     @cache  # thousands of neurons differ in little but their numbers
@@ -357,12 +359,12 @@ def linked(table: pd.DataFrame, *, task: str = "", seed: int = 0) -> pd.DataFram
         before = urlencode({"backbone": backbone})
         return before, urlencode({"task": task, "seed": seed, **kept})
 
-    def address(backbone: str, layer: int, neuron: int, task: str) -> str:
+    def linked_to(backbone: str, layer: int, neuron: int, task: str) -> str:
         before, after = around(backbone, task)
         return f"neuron?{before}&layer={layer}&neuron={neuron}&{after}"
 
     places = (table[name].tolist() for name in ("backbone", "layer", "neuron"))
-    return table.assign(url=list(map(address, *places, tasks)))
+    return table.assign(url=list(map(linked_to, *places, tasks)))
 
 
 def remove(keys: Sequence[str]) -> None:

@@ -71,7 +71,7 @@ def backbones(lab: Lab, first: Sequence[str] = PLAIN) -> list[str]:
     )  # fmt: skip
     if not chosen:
         st.info("Choose a backbone.")
-        st.stop()
+        address.end()
     prompt_kind(lab, chosen)
     about.note(backbone=chosen)
     return [name for name in known if name in chosen]
@@ -121,7 +121,7 @@ def ranked_set() -> list[Task]:
             "All of these tasks have written answers. Neurons are ranked by how well they separate "
             "classes; choose other tasks."
         )
-        st.stop()
+        address.end()
     return found
 
 
@@ -130,7 +130,7 @@ def clean_ranked() -> list[Task]:
     found = [t for t in origins(ranked_set()) if t.ready]
     if not found:
         st.info("None of these tasks has train data here; choose other tasks.")
-        st.stop()
+        address.end()
     return found
 
 
@@ -269,7 +269,7 @@ def with_decoder(lab: Lab, chosen: Sequence[str]) -> list[str]:
     verb = "has no decoder" if len(left) == 1 else "have no decoder"
     if not found:
         st.info(f"{', '.join(left)} {verb}; choose a T5 backbone, or the encoder's neurons.")
-        st.stop()
+        address.end()
     if left:
         st.info(f"{', '.join(left)} {verb} and {'is' if len(left) == 1 else 'are'} left out.")
     return found

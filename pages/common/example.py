@@ -1,7 +1,7 @@
 """One example that a visitor has picked: it stays picked on the other pages.
 
-It is in the session, and in the address of each page that shows it, as `short_reviews:40`: the
-task's name and the row of its evaluation split.
+It travels between pages, and is in the address of each that shows examples, as `short_reviews:40`:
+the task's name and the row of its evaluation split.
 """
 
 from collections.abc import Sequence
@@ -13,32 +13,28 @@ from core.tasks import Task
 from core.tasks.data import load_split
 from pages.common import address
 
-SLOT = "example"  # in the address, and in the session
+SLOT = "example"
 MOST = 9  # digits of a row
 
 
 def picked(task: Task) -> int | None:
     """The picked row of this task's evaluation split; None if there is none."""
-    asked = address.asked(SLOT)
-    for said in (asked, st.session_state.get(SLOT, "")):
-        name, _, row = said.rpartition(":")
-        whole = row.isdecimal() and len(row) <= MOST
-        if whole and name != task.name:
-            continue
-        if whole and int(row) in load_split(task, task.evaluation_split).index:
-            st.session_state[SLOT] = said
-            address.put(SLOT, said, chosen=False)
-            return int(row)
-        if said and said == asked:
-            address.refuse(SLOT, [said])
-            address.put(SLOT, None, chosen=False)
+    said = address.asked(SLOT)
+    name, _, row = said.rpartition(":")
+    whole = row.isdecimal() and len(row) <= MOST
+    if whole and name != task.name:
+        return None
+    if whole and int(row) in load_split(task, task.evaluation_split).index:
+        return int(row)
+    if said:
+        address.refuse(SLOT, [said])
+        address.put(SLOT, None, chosen=False)
     return None
 
 
 def pick(task: Task, row: int) -> None:
     """From now on this one is picked."""
-    st.session_state[SLOT] = f"{task.name}:{row}"
-    address.put(SLOT, st.session_state[SLOT])
+    address.put(SLOT, f"{task.name}:{row}")
 
 
 def texts(task: Task, row: int) -> tuple[str, str | None]:
@@ -53,6 +49,7 @@ def listed(task: Task, rows: Sequence[int], name: str) -> dict[str, Any]:
     selecting another one picks that one, unless the task is an adversarial version, which other
     pages do not show. Arguments of `st.dataframe`; `name` is the table's.
     """
+    name = f"{name}-{address.number()}"  # after Back, it selects what the address says
     now = picked(task)
     place = list(rows).index(now) if now is not None and now in rows else 0
 

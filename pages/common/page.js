@@ -5,13 +5,18 @@
   // Not `skillscope`: a heading of this name has it as its id, and is a property of the window.
   if (window.skillscopePage) return;
 
-  // After a run of the page at `path`: all that its address says. Somebody has chosen something, or
-  // else the address of a page that was just opened is completed (pages/common/address.py). React
-  // may run a script again, at a time when the address is another one: only what is new is shown.
+  // What a run of a page asks for. React may run a script again, at a time when the address is
+  // another one: only what is new is done.
   let last = 0;
-  const show = (path, view, chosen, time) => {
+  const once = (act) => (time, ...rest) => {
     if (time <= last) return;
     last = time;
+    act(...rest);
+  };
+
+  // After a run of the page at `path`: all that its address says. Somebody has chosen something, or
+  // else the address of a page that was just opened is completed (pages/common/address.py).
+  const show = (path, view, chosen) => {
     if (location.pathname.split("/").pop() !== path) return; // another page was opened meanwhile
     const search = new URLSearchParams(embedding().concat(view)).toString();
     if (search === new URLSearchParams(location.search).toString()) return;
@@ -23,7 +28,7 @@
 
   // What Streamlit does after Back, it does for a new address, too.
   const follow = (link) => {
-    const address = new URL(link);
+    const address = new URL(link, location.href);
     for (const [name, value] of embedding()) address.searchParams.append(name, value);
     history.pushState({}, "", address);
     dispatchEvent(new PopStateEvent("popstate"));
@@ -48,5 +53,5 @@
     follow(link.href);
   });
 
-  window.skillscopePage = { show };
+  window.skillscopePage = { show: once(show), go: once(follow) };
 })();

@@ -69,7 +69,7 @@ STEPS = (
 def shown() -> int | None:
     """The step that the address asks for, from 1; None without a tour."""
     asked = address.asked(STEP)
-    return int(asked) if asked.isdigit() and 1 <= int(asked) <= len(STEPS) else None
+    return int(asked) if asked in map(str, range(1, len(STEPS) + 1)) else None
 
 
 def _page(step: int) -> str:
@@ -91,6 +91,8 @@ def bar() -> None:
     """The step's text above the page, with links to its neighbours, or keys in a presentation."""
     step = shown()
     if step is None:
+        for name in (STEP, PRESENT):
+            address.refuse(name, [said] if (said := address.taken(name)) else [])
         return
     st.session_state[LAST] = step
     view = STEPS[step - 1]
@@ -127,7 +129,7 @@ def _keys(step: int) -> None:
     for key, (to, label) in keys.items():
         with st.container(key=f"tour-{key}", width="content"):
             if 1 <= to <= len(STEPS) and st.button(label, shortcut=key, type="tertiary", key=key):
-                st.switch_page(_page(to), query_params=_query(to))
+                address.go(STEPS[to - 1].page, _query(to))
     if st.button("End the presentation", shortcut="Esc", type="tertiary"):
         address.put(PRESENT, None)
         st.rerun()

@@ -38,7 +38,7 @@ MARK = "view"  # in the address of a named view, until it is open
 
 def forget_choices() -> None:
     """Before a page that a named view opens: choices made on other pages do not alter the view."""
-    if not address.once(MARK):
+    if not address.taken(MARK):
         return
     address.alone()
     for name in list(st.session_state):

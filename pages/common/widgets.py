@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.base.markdown import plain
+
 
 @dataclass(frozen=True)
 class Values:
@@ -38,7 +40,7 @@ class Values:
         if not values:
             return self.default, refused
         if self.many:
-            return values, refused
+            return list(dict.fromkeys(values)), refused
         return values[0], refused + [t for t in texts if t not in refused][1:]
 
     def texts(self, value: Any) -> list[str]:
@@ -59,7 +61,11 @@ class Values:
         return value if self.has(value) else None
 
     def _each(self, value: Any) -> list[Any]:
-        return list(value) if self.many else [] if value is None else [value]
+        """The single values of a value, each once; they have the options' order in an address."""
+        if not self.many:
+            return [] if value is None else [value]
+        each = {self.text(v): v for v in value}
+        return [each[text] for text in dict.fromkeys((*self.options, *each)) if text in each]
 
 
 def values(widget: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Values:
@@ -89,6 +95,8 @@ def values(widget: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
 def _choice(name: str, given: Mapping[str, Any]) -> Values:
     """One or several of some options."""
     write: Callable[[Any], Any] = given.get("format_func") or str
+    if write is plain:  # for a label, which is Markdown; an address is not
+        write = str
     options = list(given["tabs"] if "tabs" in given else given["options"])
     known = {str(write(option)): option for option in options}
     many = empty = False

@@ -167,15 +167,104 @@ def test_nothing_is_fetched_from_outside(page: Page, app: str) -> None:
     assert [url for url in asked if not url.startswith(local)] == []
 
 
-def test_what_a_page_does_not_have_travels_on_without_a_remark(page: Page, app: str) -> None:
-    page.goto(f"{app}/predictivity?task=Short+reviews,+adv.")
+@pytest.mark.parametrize(
+    ("asked", "shown"), [("Opinions", "Opinions"), ("Short+reviews,+adv.", "Short reviews")]
+)
+def test_what_a_page_does_not_have_travels_on_without_a_remark(
+    page: Page, app: str, asked: str, shown: str
+) -> None:
+    page.goto(f"{app}/predictivity?task={asked}")
     heading(page, "Predictivity")
     no_error(page)
     to_page(page, "Your data", "Tuning")
     heading(page, "Tuning")
     no_error(page)
-    expect(page.get_by_role("combobox", name="Task", exact=True)).to_have_value("Short reviews")
+    expect(page.get_by_role("combobox", name="Task", exact=True)).to_have_value(shown)
     expect(page.get_by_test_id("stToast")).to_have_count(0)
+
+
+def test_a_page_that_is_only_looked_at_changes_nothing_that_travels(page: Page, app: str) -> None:
+    page.goto(f"{app}/suppression?backbone=t5-mini&backbone=t5-mini-weathered&seed=2&seed=3")
+    heading(page, "Suppression")
+    no_error(page)
+    to_page(page, "Explore", "Neuron")  # has one backbone and one seed
+    heading(page, NEURON)
+    expect(page).to_have_url(re.compile("backbone=t5-mini&.*seed=2&layer"))
+    no_error(page)
+    to_page(page, "Findings", "Suppression")
+    heading(page, "Suppression")
+    expect(page).to_have_url(re.compile("backbone=t5-mini&backbone=t5-mini-weathered&"))
+    expect(page).to_have_url(re.compile("seed=2&seed=3&"))
+    no_error(page)
+
+
+def test_back_undoes_the_choice_of_an_example(page: Page, app: str) -> None:
+    open_page(page, app, "flips")
+    heading(page, "Flips")
+    expect(page).to_have_url(re.compile("only="))
+    no_error(page)
+    before = page.url
+    table = page.get_by_test_id("stDataFrame").first
+    table.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    at = table.bounding_box()
+    assert at
+    shown = page.get_by_role("heading", name=re.compile("^Example"))
+    first = shown.inner_text()
+    page.mouse.click(at["x"] + 12, at["y"] + 35 * 2 + 17)  # its second row
+    expect(shown).not_to_have_text(first)
+    to_page(page, "Explore", "Neuron")
+    heading(page, NEURON)
+    expect(page).to_have_url(re.compile("example=short_reviews"))
+    page.go_back()
+    expect(shown).not_to_have_text(first)
+    expect(page).to_have_url(re.compile("example=short_reviews"))
+    no_error(page)
+    page.go_back()
+    expect(page).to_have_url(before)
+    expect(shown).to_have_text(first)
+    no_error(page)
+    page.wait_for_timeout(1_000)  # for what is written after the page has run
+    assert page.url == before
+    to_page(page, "Explore", "Neuron")
+    heading(page, NEURON)
+    expect(page).to_have_url(re.compile("neuron="))
+    assert "example=" not in page.url
+
+
+def test_a_page_that_has_nothing_to_show_says_so_in_its_address(page: Page, app: str) -> None:
+    open_page(page, app, "predictivity?backbone=t5-mini&shown=all&colour=red")
+    heading(page, "Predictivity")
+    no_error(page)
+    page.get_by_role("button", name="t5-mini", exact=True).click()
+    expect(page.get_by_text("Choose a backbone.")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"predictivity\?backbone=&shown=all"))
+    page.go_back()
+    expect(page.locator(f"{CHART}:visible")).to_have_count(1)
+    assert chosen(page) == ["t5-mini"]
+    page.goto(f"{app}/projection?source=t5-mini&target=t5-mini")
+    expect(page.get_by_text("Choose two different backbones.")).to_be_visible()
+    expect(page).to_have_url(re.compile("source=t5-mini&target=t5-mini"))
+    expect(page.get_by_test_id("stToast")).to_have_count(0)
+
+
+def test_what_is_refused_is_quoted_not_rendered(page: Page, app: str) -> None:
+    asked = list[str]()
+    page.on("request", lambda request: asked.append(request.url))
+    picture = "![x](http://evil.example/x.png)"
+    for address in (
+        {picture: "1"},
+        {"colour": f"red\n\n{picture}"},
+        {"tour": f"`{picture}"},
+        {f"name{i}": "x" * 500 for i in range(40)},
+    ):
+        page.goto(f"{app}/library?{urlencode(address)}")
+        toast = page.get_by_test_id("stToast").filter(has_text=REFUSED)
+        expect(toast).to_be_visible()
+        assert toast.locator("img, a").count() == 0
+        assert len(toast.inner_text()) < 1_000
+        no_error(page)
+    assert [url for url in asked if "evil" in url.split("?")[0]] == []
 
 
 def test_a_text_unlike_the_train_texts_is_remarked_on(page: Page, app: str) -> None:
@@ -337,6 +426,12 @@ def test_a_presentation_hides_controls_and_is_stepped_by_key(page: Page, app: st
         page.keyboard.press(key)
         expect(page.get_by_text(f"{step} of 6: ")).to_be_visible()
         no_error(page)
+    page.go_back()
+    expect(page.get_by_text("1 of 6: ")).to_be_visible()
+    no_error(page)
+    page.go_forward()
+    expect(page.get_by_text("2 of 6: ")).to_be_visible()
+    no_error(page)
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Leave the tour")).to_be_visible()
     heading(page, "Rankings")

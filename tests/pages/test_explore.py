@@ -190,13 +190,15 @@ def test_a_picked_example_stays_picked_on_other_pages() -> None:
     assert "Example 7 (selected)" in [m.value for m in test.markdown]
     near = test.dataframe[-1].value
     assert near.url.str.contains("example=short_reviews%3A7").all(), "it goes along by link"
-    test = run("neuron")
-    test.session_state["example"] = "opinions:7"  # of another task
-    test.run()
-    assert "Example 7 (selected)" not in [m.value for m in test.markdown]
-    test.session_state["example"] = "short_reviews:9"
-    test.run()
-    assert "Example 9 (selected)" in [m.value for m in test.markdown]
+    for brought, shown in (("opinions:7", 0), ("short_reviews:9", 1)):  # the first: another task's
+        test.session_state["travelling"] = {"example": [brought]}
+        del test.session_state["address"]  # as when the page is opened
+        del test.query_params["example"]
+        test.run()
+        said = [m.value for m in test.markdown]
+        assert said.count("Example 9 (selected)") == shown
+        assert "Example 7 (selected)" not in said
+        test.query_params["example"] = ""
     flipped = run("flips", example="short_reviews:7")
     assert not flipped.exception
     assert [h.value for h in flipped.subheader] == ["Example 7"], "though it does not flip"

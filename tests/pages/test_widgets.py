@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import streamlit as st
 
+from core.base.markdown import plain
 from pages.common.widgets import Values, values
 
 NAMES = {"a": "First", "b": "Second, of two", "c": "third & last"}
@@ -13,12 +14,12 @@ WIDGETS: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], list[Any]]] = {
     "selectbox of none": (st.selectbox, (range(3), None), {}, [None, 0, 1, 2]),
     "one of pills": (st.pills, (["x", "y"],), {}, [None, "x", "y"]),
     "several of pills": (
-        st.pills, ([0, 1, 2],), {"selection_mode": "multi", "default": [0]}, [[], [0], [2, 0], [1]],
+        st.pills, ([0, 1, 2],), {"selection_mode": "multi", "default": [0]}, [[], [0], [0, 2], [1]],
     ),
     "segments": (
         st.segmented_control, (["x", "y"],), {"default": "y", "required": True}, ["x", "y"],
     ),
-    "multiselect": (st.multiselect, (["x", "y", "z"],), {"default": "y"}, [[], ["z", "x"]]),
+    "multiselect": (st.multiselect, (["x", "y", "z"],), {"default": "y"}, [[], ["x", "z"]]),
     "select_slider": (st.select_slider, ([64, 128], 128), {}, [64, 128]),
     "slider": (st.slider, (0, 50, 5), {}, [0, 7, 50]),
     "slider between whole and half": (st.slider, (0.0, 1.0, 0.5), {}, [0.0, 0.1, 1.0]),
@@ -55,6 +56,7 @@ def test_each_value_is_found_again_by_its_texts(name: str) -> None:
         ("selectbox", [""], "b", [""]),
         ("several of pills", ["7", "2", "2.0", "1"], [2, 1], ["7", "2.0"]),
         ("several of pills", ["7"], [0], ["7"]),
+        ("several of pills", ["1", "1", "0", "1"], [1, 0], []),
         ("segments", [""], "y", [""]),
         ("slider", ["51"], 5, ["51"]),
         ("slider", ["-1"], 5, ["-1"]),
@@ -75,6 +77,18 @@ def test_what_a_widget_has_not_is_refused(
 ) -> None:
     found, not_taken = of(name).taken(asked)
     assert (found, type(found), not_taken) == (value, type(value), refused)
+
+
+def test_an_address_has_the_order_of_the_options() -> None:
+    """Not that in which they were pressed: the same choice has one address."""
+    assert of("several of pills").texts([2, 0, 1]) == ["0", "1", "2"]
+
+
+def test_an_address_is_no_markdown() -> None:
+    found = values(st.pills, ("Label", ["a_[b]*"]), {"format_func": plain, "key": "k"})
+    assert plain("a_[b]*") != "a_[b]*"
+    assert found.texts("a_[b]*") == ["a_[b]*"]
+    assert found.taken(["a_[b]*"]) == ("a_[b]*", [])
 
 
 @pytest.mark.parametrize(
