@@ -45,7 +45,9 @@ class Values:
 
     def texts(self, value: Any) -> list[str]:
         """A value as the address has it."""
-        return [self.text(v) for v in self._each(value)] or [""]
+        texts = {self.text(v) for v in self._each(value)}
+        known = [text for text in self.options if text in texts]  # in the order of the options
+        return (known if self.many else list(texts)) or [""]
 
     def holds(self, value: Any) -> bool:
         """Whether it can show all of this value."""
@@ -61,11 +63,8 @@ class Values:
         return value if self.has(value) else None
 
     def _each(self, value: Any) -> list[Any]:
-        """The single values of a value, each once; they have the options' order in an address."""
-        if not self.many:
-            return [] if value is None else [value]
-        each = {self.text(v): v for v in value}
-        return [each[text] for text in dict.fromkeys((*self.options, *each)) if text in each]
+        """The single values of a value."""
+        return list(value) if self.many else [] if value is None else [value]
 
 
 def values(widget: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Values:

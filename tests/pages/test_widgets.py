@@ -16,6 +16,10 @@ WIDGETS: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], list[Any]]] = {
     "several of pills": (
         st.pills, ([0, 1, 2],), {"selection_mode": "multi", "default": [0]}, [[], [0], [0, 2], [1]],
     ),
+    "several with titles": (
+        st.multiselect, (list(NAMES),), {"default": "a", "format_func": NAMES.__getitem__},
+        [[], ["a", "c"]],
+    ),
     "segments": (
         st.segmented_control, (["x", "y"],), {"default": "y", "required": True}, ["x", "y"],
     ),
@@ -93,7 +97,13 @@ def test_an_address_is_no_markdown() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("selectbox", "z"), ("several of pills", [0, 7]), ("segments", None), ("slider", 51)],
+    [
+        ("selectbox", "z"),
+        ("several of pills", [0, 7]),
+        ("several with titles", ["a", "z"]),
+        ("segments", None),
+        ("slider", 51),
+    ],
 )
 def test_what_a_widget_lost_is_not_held(name: str, value: object) -> None:
     assert not of(name).holds(value)
