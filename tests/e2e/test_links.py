@@ -213,6 +213,7 @@ def test_back_undoes_the_choice_of_an_example(page: Page, app: str) -> None:
     first = shown.inner_text()
     page.mouse.click(at["x"] + 12, at["y"] + 35 * 2 + 17)  # its second row
     expect(shown).not_to_have_text(first)
+    expect(page).to_have_url(re.compile("example=short_reviews"))  # once the page has run
     to_page(page, "Explore", "Neuron")
     heading(page, NEURON)
     expect(page).to_have_url(re.compile("example=short_reviews"))
